@@ -1,0 +1,121 @@
+"""What is written down: one record for each decision, sending, ack, effect and gap, chained by hashes.
+
+Records are values; adapters/storage keeps them. The chain is SHA-256 over the previous record's hash,
+a newline, and the record's exact JSON bytes, so that a changed, removed, reordered or inserted record
+shows. This module does no I/O.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import msgspec
+from msgspec import Struct
+
+from guard.commands import CommandOutcome, PublishCommand, PublishPosture
+from guard.events import AnyEvent
+from guard.findings import Finding
+from guard.units import Nanoseconds
+from perpguard_sdk.messages import Mode
+
+GENESIS_HASH = "0" * 64
+
+
+class Record(Struct, frozen=True, kw_only=True, tag_field="kind", omit_defaults=True):
+    """Base of all records; ``at`` is our clock, Unix nanoseconds."""
+
+    at: Nanoseconds
+
+
+class SessionOpened(Record, frozen=True, kw_only=True, tag="session_opened"):
+    """The daemon started to decide."""
+
+    guard: str
+    epoch: int
+    session: str
+    mode: Mode
+    software_version: str
+    settings_digest: str
+
+
+class SessionClosed(Record, frozen=True, kw_only=True, tag="session_closed"):
+    """The daemon stopped in order."""
+
+    session: str
+    why: str
+
+
+class Step(Record, frozen=True, kw_only=True, tag="step"):
+    """What the engine made of one event; ``at`` is the event's ``received_at``.
+
+    ``opened`` are findings that are new or whose severity, limit or freeze changed, ``closed`` those
+    that no policy says any more.
+    """
+
+    event: AnyEvent
+    opened: tuple[Finding, ...] = ()
+    closed: tuple[Finding, ...] = ()
+    postures: tuple[PublishPosture, ...] = ()
+    commands: tuple[PublishCommand, ...] = ()
+    outcomes: tuple[CommandOutcome, ...] = ()
+
+    @property
+    def is_decision(self) -> bool:
+        """Whether there is anything to record: most events change nothing."""
+        return bool(self.opened or self.closed or self.postures or self.commands or self.outcomes)
+
+    @property
+    def tightens(self) -> bool:
+        """Whether anything in it must not wait long for the disk."""
+        return bool(self.commands) or any(posture.tightens for posture in self.postures)
+
+
+class Sent(Record, frozen=True, kw_only=True, tag="sent"):
+    """The broker took a message, or did not. ``subject`` is a command id or ``posture:BOT:VERSION``.
+
+    ``hops_us`` holds, where known, the microseconds from the causing event's receipt to decision,
+    to durable audit and to the broker's taking it.
+    """
+
+    subject: str
+    bot: str
+    ok: bool
+    detail: str = ""
+    hops_us: dict[str, float] = {}
+
+
+class AuditGap(Record, frozen=True, kw_only=True, tag="audit_gap"):
+    """Something was sent before it could be recorded, or could not be recorded at all."""
+
+    from_at: Nanoseconds
+    records_lost: int
+    why: str
+
+
+AnyRecord = SessionOpened | SessionClosed | Step | Sent | AuditGap
+
+_encoder = msgspec.json.Encoder()
+_decoder: msgspec.json.Decoder[AnyRecord] = msgspec.json.Decoder(AnyRecord)
+
+
+def encode_record(record: Record) -> bytes:
+    """The exact bytes that are stored and hashed."""
+    return _encoder.encode(record)
+
+
+def decode_record(body: bytes | str) -> AnyRecord:
+    """Read a stored record.
+
+    Raises:
+        msgspec.DecodeError: the bytes are not a record of this version.
+    """
+    return _decoder.decode(body)
+
+
+def chain_hash(previous_hash: str, body: bytes) -> str:
+    """Hash of a record that follows ``previous_hash``.
+
+    >>> chain_hash(GENESIS_HASH, b"{}")[:12]
+    '5649d09ed68c'
+    """
+    return hashlib.sha256(previous_hash.encode() + b"\n" + body).hexdigest()

@@ -1,0 +1,332 @@
+"""Everything the engine can learn, one frozen message each.
+
+``received_at`` is our clock and ``exchange_at`` the venue's, both integer Unix nanoseconds;
+``exchange_at`` is ``None`` where the venue gives none. Prices are quote per base, sizes base units
+(signed: long or buy positive), notionals USD (USDT and USDC counted as USD in this version). Missing
+is ``None``, never NaN. An adapter makes these; nothing here does I/O or reads a clock.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+from guard.units import AccountId, BotId, MarketId, Nanoseconds
+from perpguard_sdk.messages import Ack, Birth, BotState, Mode, Posture, Reported
+
+CURVE_BPS = (
+    1.0,
+    2.0,
+    3.0,
+    5.0,
+    7.0,
+    10.0,
+    15.0,
+    20.0,
+    25.0,
+    35.0,
+    50.0,
+    75.0,
+    100.0,
+    150.0,
+    200.0,
+    300.0,
+    500.0,
+)
+"""Distances from mid at which cumulative depth is sampled."""
+
+DEPTH_BANDS_BPS = (5.0, 10.0, 25.0, 50.0, 100.0, 200.0)
+"""The bands that people look at; a subset of ``CURVE_BPS``."""
+
+NOTIONALS_USD = (500.0, 10_000.0, 100_000.0, 1_000_000.0)
+"""The trade sizes whose cost is measured on every sample."""
+
+
+class Event(Struct, frozen=True, kw_only=True, tag_field="type", omit_defaults=True):
+    """Base of all events."""
+
+    received_at: Nanoseconds
+    exchange_at: Nanoseconds | None = None
+
+
+class Tick(Event, frozen=True, kw_only=True, tag="tick"):
+    """Time passed. Drives timeouts, cooldowns and staleness; four a second by default."""
+
+
+class GuardStarted(Event, frozen=True, kw_only=True, tag="guard_started"):
+    """The guard holds its epoch and may command from now on.
+
+    ``floors`` are the last postures that a former guard of this site published, verified, from its own
+    store or from the retained topics: they hold as a floor until the baselines are warm.
+    """
+
+    guard: str
+    epoch: int
+    session: str
+    mode: Mode
+    floors: tuple[Posture, ...] = ()
+
+
+class BookStatus(StrEnum):
+    """Whether a book can be believed."""
+
+    OK = "ok"
+    CROSSED = "crossed"
+    GAPPED = "gapped"
+    EMPTY = "empty"
+    UNSYNCED = "unsynced"
+
+
+class BookSide(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One side of a book, sampled.
+
+    ``curve_usd[i]`` is the resting notional within ``CURVE_BPS[i]`` of mid; entries beyond the visible
+    levels (``visible_bps``) are extrapolated as ``slope_usd * bps ** slope_kappa`` and the sample says
+    so by ``visible_bps < CURVE_BPS[i]``. ``slippage_bps[i]`` is the cost against mid of taking
+    ``NOTIONALS_USD[i]`` from this side, positive, ``None`` where the visible levels do not hold so much.
+    ``slope_usd`` and ``slope_kappa`` are ``None`` where fewer than three levels are visible.
+    """
+
+    curve_usd: tuple[float, ...]
+    visible_bps: float
+    visible_usd: float
+    slippage_bps: tuple[float | None, ...]
+    slope_usd: float | None = None
+    slope_kappa: float | None = None
+
+
+class MarketFeatures(Event, frozen=True, kw_only=True, tag="market_features"):
+    """One market's book and flow, sampled when judgement is due.
+
+    ``imbalance`` is (bid - ask) / (bid + ask) of the notional within 25 bps, -1..1. ``buy_usd`` and
+    ``sell_usd`` are what takers bought and sold since the previous sample of this market, and
+    ``updates`` how many book updates were coalesced into it. ``book_at`` is when the last applied
+    update arrived. With a status other than OK, prices and sides are ``None``.
+    """
+
+    market: MarketId
+    status: BookStatus
+    book_at: Nanoseconds | None = None
+    bid: float | None = None
+    ask: float | None = None
+    bids: BookSide | None = None
+    asks: BookSide | None = None
+    imbalance: float | None = None
+    buy_usd: float = 0.0
+    sell_usd: float = 0.0
+    updates: int = 0
+    gaps: int = 0
+
+
+class MarkPriceSeen(Event, frozen=True, kw_only=True, tag="mark_price"):
+    """The venue's mark price, on which liquidations trigger; funding rate per interval, as a ratio."""
+
+    market: MarketId
+    mark_price: float
+    index_price: float | None = None
+    funding_rate: float | None = None
+    next_funding_at: Nanoseconds | None = None
+
+
+class OpenInterestSeen(Event, frozen=True, kw_only=True, tag="open_interest"):
+    """Open interest in base units and USD, both sides counted once."""
+
+    market: MarketId
+    open_interest: float
+    open_interest_usd: float | None = None
+
+
+class LiquidationSeen(Event, frozen=True, kw_only=True, tag="liquidation"):
+    """Somebody was liquidated. ``size`` is signed by the *position*: positive when a long was closed.
+
+    Venues throttle this stream (Binance: one a symbol a second), so it is a lower bound.
+    """
+
+    market: MarketId
+    size: float
+    price: float
+    notional_usd: float
+
+
+class Stream(StrEnum):
+    """What a stream carries."""
+
+    BOOK = "book"
+    TRADES = "trades"
+    MARK_PRICE = "mark_price"
+    OPEN_INTEREST = "open_interest"
+    LIQUIDATIONS = "liquidations"
+    ACCOUNT = "account"
+
+
+class StreamActivity(Event, frozen=True, kw_only=True, tag="stream_activity"):
+    """A stream delivered ``updates`` messages since the last such event, the last one at ``last_at``.
+
+    Emitted about once a second for each stream that delivered anything; silence is the absence of it.
+    ``gap_ns_max`` is the longest pause between two of the messages counted here.
+    """
+
+    subject: MarketId | AccountId
+    stream: Stream
+    updates: int
+    last_at: Nanoseconds
+    gap_ns_max: Nanoseconds
+
+
+class StreamFaultKind(StrEnum):
+    """What went wrong with a stream."""
+
+    DISCONNECTED = "disconnected"
+    SEQUENCE_GAP = "sequence_gap"
+    MALFORMED = "malformed"
+    REFUSED = "refused"
+    RECONNECTED = "reconnected"
+    RECONCILED = "reconciled"
+
+
+class StreamFault(Event, frozen=True, kw_only=True, tag="stream_fault"):
+    """A stream broke, recovered, or was found to differ from REST; ``detail`` says what to do."""
+
+    subject: MarketId | AccountId
+    stream: Stream
+    fault: StreamFaultKind
+    detail: str = ""
+
+
+class MarginMode(StrEnum):
+    """How a position is margined."""
+
+    CROSS = "cross"
+    ISOLATED = "isolated"
+
+
+class Position(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A position as its venue, a bot or the settings tell it.
+
+    ``size`` signed base units; ``liquidation_price`` ``None`` is *not known*, which is never safe;
+    ``margin_usd`` is the isolated margin or ``None`` in cross mode; ``maintenance_ratio`` is the
+    maintenance margin as a share of notional, ``maintenance_amount_usd`` the tier's cumulative deduction.
+    """
+
+    market: MarketId
+    size: float
+    entry_price: float | None = None
+    mark_price: float | None = None
+    leverage: float | None = None
+    margin_mode: MarginMode | None = None
+    margin_usd: float | None = None
+    liquidation_price: float | None = None
+    maintenance_ratio: float | None = None
+    maintenance_amount_usd: float = 0.0
+
+
+class Order(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A resting order; ``size`` signed, buy positive; ``stop_price`` its trigger if it is conditional."""
+
+    order_id: str
+    market: MarketId
+    size: float
+    price: float | None = None
+    stop_price: float | None = None
+    reduce_only: bool = False
+
+
+class PositionSource(StrEnum):
+    """Who says so; an earlier member is believed before a later one."""
+
+    VENUE = "venue"
+    BOT = "bot"
+    SETTINGS = "settings"
+
+
+class AccountSnapshot(Event, frozen=True, kw_only=True, tag="account_snapshot"):
+    """The whole of one account as last known: replaces what was known before from the same source.
+
+    ``equity_usd`` is wallet balance plus unrealised profit. ``orders`` is ``None`` where they cannot
+    be seen.
+    """
+
+    account: AccountId
+    source: PositionSource
+    equity_usd: float | None = None
+    wallet_usd: float | None = None
+    maintenance_usd: float | None = None
+    positions: tuple[Position, ...] = ()
+    orders: tuple[Order, ...] | None = None
+
+
+class BotBorn(Event, frozen=True, kw_only=True, tag="bot_born"):
+    """A bot's birth arrived, signed by its key."""
+
+    birth: Birth
+
+
+class BotStatusSeen(Event, frozen=True, kw_only=True, tag="bot_status"):
+    """A bot's state, or its Will, arrived."""
+
+    state: BotState
+
+
+class BotReported(Event, frozen=True, kw_only=True, tag="bot_reported"):
+    """A bot's report arrived, signed by its key."""
+
+    reported: Reported
+
+
+class BotAcked(Event, frozen=True, kw_only=True, tag="bot_acked"):
+    """A bot's ack arrived, signed by its key."""
+
+    ack: Ack
+
+
+class MessageRefused(Event, frozen=True, kw_only=True, tag="message_refused"):
+    """A message on our topics was malformed, wrongly signed, of an unknown bot, or of another guard."""
+
+    topic: str
+    bot: BotId | None = None
+    detail: str
+
+
+class CommandSent(Event, frozen=True, kw_only=True, tag="command_sent"):
+    """The broker took a command from us (``ok``) or it could not be handed over."""
+
+    command_id: str
+    bot: BotId
+    ok: bool
+    detail: str = ""
+
+
+class LinkKind(StrEnum):
+    """A thing the daemon depends on besides venues."""
+
+    BROKER = "broker"
+    AUDIT = "audit"
+
+
+class LinkChanged(Event, frozen=True, kw_only=True, tag="link_changed"):
+    """The broker or the audit went away or came back; ``detail`` says why and what to do."""
+
+    link: LinkKind
+    up: bool
+    detail: str = ""
+
+
+AnyEvent = (
+    Tick
+    | GuardStarted
+    | MarketFeatures
+    | MarkPriceSeen
+    | OpenInterestSeen
+    | LiquidationSeen
+    | StreamActivity
+    | StreamFault
+    | AccountSnapshot
+    | BotBorn
+    | BotStatusSeen
+    | BotReported
+    | BotAcked
+    | MessageRefused
+    | CommandSent
+    | LinkChanged
+)

@@ -1,0 +1,347 @@
+"""The wire: every message that crosses MQTT between perpguard and a bot, defined once.
+
+Times are integer Unix milliseconds on the guard's clock unless a field says otherwise; prices are
+quote currency per base unit; sizes are base units, absolute unless called signed; leverage is
+notional / equity; symbols are ccxt's unified symbols (``BTC/USDT:USDT``). Within major version 1
+fields are only added, never renamed or removed. This module does no I/O.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+SCHEMA_VERSION = 1
+ALL_SYMBOLS = "*"
+"""In a map keyed by symbol: every symbol that the bot trades."""
+
+
+class Mode(StrEnum):
+    """Whether commands are meant for real bots or only for paper bots."""
+
+    PAPER = "paper"
+    LIVE = "live"
+
+
+class Entries(StrEnum):
+    """What orders a bot may place; a later member is tighter."""
+
+    ALLOWED = "allowed"
+    REDUCE_ONLY = "reduce_only"
+    HALTED = "halted"
+
+    @property
+    def tightness(self) -> int:
+        """Rank, 0 for the loosest."""
+        return list(Entries).index(self)
+
+    @staticmethod
+    def tightest(*levels: Entries) -> Entries:
+        """Return the most restrictive of ``levels`` (ALLOWED if there are none)."""
+        return max(levels, key=lambda level: level.tightness, default=Entries.ALLOWED)
+
+
+class Verb(StrEnum):
+    """What a command asks for."""
+
+    PAUSE = "pause"
+    RESUME = "resume"
+    CUT_LEVERAGE = "cut_leverage"
+    WIDEN_STOPS = "widen_stops"
+
+
+class AckStatus(StrEnum):
+    """What a bot says became of a command; it proves nothing until the effect is read back."""
+
+    RECEIVED = "received"
+    APPLIED = "applied"
+    REJECTED = "rejected"
+    UNSUPPORTED = "unsupported"
+    EXPIRED = "expired"
+    SUPERSEDED = "superseded"
+    FAILED = "failed"
+
+
+class GuardStatus(StrEnum):
+    """What the guard is doing."""
+
+    STARTING = "starting"
+    STANDBY = "standby"
+    DECIDING = "deciding"
+    DEGRADED = "degraded"
+    STOPPING = "stopping"
+    OFFLINE = "offline"
+
+
+class BotStatus(StrEnum):
+    """What a bot is doing."""
+
+    ONLINE = "online"
+    SAFE_MODE = "safe_mode"
+    OFFLINE = "offline"
+
+
+class Evidence(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One measured fact behind a decision: ``name`` was ``value`` ``unit``, against ``limit``."""
+
+    name: str
+    value: float | str
+    unit: str
+    limit: float | None = None
+
+
+class StopRule(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Where the protective stop of one symbol may stand.
+
+    ``stop_price`` is the absolute trigger price wanted now (``None``: leave it); ``distance_bps_min``
+    the least distance from the mark price at which a stop may be placed; ``avoid`` price bands
+    ``(low, high)`` in which no stop may rest.
+    """
+
+    stop_price: float | None = None
+    distance_bps_min: float | None = None
+    avoid: tuple[tuple[float, float], ...] = ()
+
+
+class Message(Struct, frozen=True, kw_only=True, tag_field="type"):
+    """Base of all messages; ``v`` is the schema's major version."""
+
+    v: int = SCHEMA_VERSION
+
+
+class GuardState(Message, frozen=True, kw_only=True, tag="guard_state"):
+    """Retained on ``guard/{guard}/state``; the Will is the same with status ``offline``. Unsigned, a hint."""
+
+    guard: str
+    state: GuardStatus
+    epoch: int
+    session: str
+    ts: int
+    mode: Mode
+    capabilities: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+class Heartbeat(Message, frozen=True, kw_only=True, tag="heartbeat"):
+    """Proof of life of the engine, one a second to each bot, QoS 0, signed.
+
+    ``bot_session`` echoes the session of the bot's latest birth, so a recorded heartbeat cannot be
+    replayed at a restarted bot. ``decided_at`` is when the engine last finished a Tick.
+    """
+
+    bot: str
+    bot_session: str
+    epoch: int
+    session: str
+    seq: int
+    ts: int
+    decided_at: int
+    posture_version: int
+    mode: Mode
+
+
+class Posture(Message, frozen=True, kw_only=True, tag="posture"):
+    """The desired state of one bot, retained and signed: the truth that commands are the fast edge of.
+
+    The four maps are keyed by symbol or ``ALL_SYMBOLS``; where both match, the tighter holds. A
+    missing key restricts nothing. ``version`` rises with every change of content and never falls,
+    also across guards and restarts.
+    """
+
+    bot: str
+    version: int
+    epoch: int
+    session: str
+    ts: int
+    expires_at: int
+    mode: Mode
+    entries: dict[str, Entries] = {}
+    max_leverage: dict[str, float] = {}
+    max_size: dict[str, float] = {}
+    stops: dict[str, StopRule] = {}
+    reasons: tuple[str, ...] = ()
+
+
+class CommandBase(Message, frozen=True, kw_only=True):
+    """Envelope of every command. Commands are absolute and idempotent, never retained, signed."""
+
+    id: str
+    bot: str
+    epoch: int
+    seq: int
+    ts: int
+    expires_at: int
+    posture_version: int
+    symbol: str
+    reason: str
+    evidence: tuple[Evidence, ...] = ()
+    dry_run: bool
+
+    @property
+    def verb(self) -> Verb:
+        """The verb, which is also the last level of the command's topic."""
+        return Verb(str(self.__struct_config__.tag))
+
+
+class Pause(CommandBase, frozen=True, kw_only=True, tag="pause"):
+    """Allow no more than ``entries`` on ``symbol``, and cancel resting orders that could enter."""
+
+    entries: Entries
+
+
+class Resume(CommandBase, frozen=True, kw_only=True, tag="resume"):
+    """Loosen to the retained posture of version ``posture_version``; without that posture, do nothing."""
+
+    entries: Entries
+
+
+class CutLeverage(CommandBase, frozen=True, kw_only=True, tag="cut_leverage"):
+    """Reduce the position to at most ``max_size`` and use at most ``max_leverage`` from now on."""
+
+    max_leverage: float
+    max_size: float
+
+
+class WidenStops(CommandBase, frozen=True, kw_only=True, tag="widen_stops"):
+    """Reduce to ``max_size``, read the size back, then move the stop. If the cut fails the stop stays."""
+
+    max_size: float
+    stop: StopRule
+
+
+Command = Pause | Resume | CutLeverage | WidenStops
+
+
+class VerbCapability(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How a bot does a verb: ``deadline_ms`` is its own limit from receipt to visible effect."""
+
+    deadline_ms: int
+    note: str = ""
+
+
+class Birth(Message, frozen=True, kw_only=True, tag="birth"):
+    """What a bot is and can do, retained; ``session`` is new at every start of the bot.
+
+    ``venue`` and ``account`` name the account that it trades as the guard's settings name it; ``ts``
+    is the bot's own wall clock.
+    """
+
+    bot: str
+    session: str
+    ts: int
+    software: str
+    software_version: str
+    mode: Mode
+    venue: str
+    account: str
+    symbols: tuple[str, ...]
+    verbs: dict[Verb, VerbCapability]
+    schema_min: int = SCHEMA_VERSION
+    schema_max: int = SCHEMA_VERSION
+
+
+class BotState(Message, frozen=True, kw_only=True, tag="bot_state"):
+    """Retained; the Will is the same with status ``offline``."""
+
+    bot: str
+    session: str
+    state: BotStatus
+    ts: int
+    detail: str = ""
+
+
+class ReportedPosition(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A position as the bot sees it; ``size`` is signed base units, long positive.
+
+    ``other_owner`` sizes are not included: this is the bot's own share.
+    """
+
+    symbol: str
+    size: float
+    entry_price: float | None = None
+    leverage: float | None = None
+    mark_price: float | None = None
+    liquidation_price: float | None = None
+
+
+class ReportedOrder(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A resting order as the bot sees it; ``size`` is signed, buy positive."""
+
+    order_id: str
+    symbol: str
+    size: float
+    price: float | None = None
+    stop_price: float | None = None
+    reduce_only: bool = False
+
+
+class Reported(Message, frozen=True, kw_only=True, tag="reported"):
+    """What the bot has applied and sees, retained; published at every change and every few seconds.
+
+    ``epoch`` and ``seq`` are the highest that the bot has obeyed and ``posture_version`` the highest
+    posture it has verified: a guard that lost its memory starts above them. ``clock_offset_ms`` is
+    guard clock minus bot wall clock, ``None`` while unknown. ``resync`` asks the guard to publish the
+    posture and open commands again. ``advisory`` says that no live guard has ever armed this bot.
+    """
+
+    bot: str
+    session: str
+    ts: int
+    mode: Mode
+    posture_version: int
+    epoch: int
+    seq: int
+    safe_mode: bool
+    advisory: bool = False
+    entries: dict[str, Entries] = {}
+    max_leverage: dict[str, float] = {}
+    max_size: dict[str, float] = {}
+    positions: tuple[ReportedPosition, ...] = ()
+    orders: tuple[ReportedOrder, ...] = ()
+    positions_known: bool = True
+    clock_offset_ms: float | None = None
+    resync: bool = False
+
+
+class Effect(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the bot says it changed; signed sizes in base units."""
+
+    size_before: float | None = None
+    size_after: float | None = None
+    stop_price_after: float | None = None
+    orders_cancelled: tuple[str, ...] = ()
+    orders_placed: tuple[str, ...] = ()
+
+
+class Ack(Message, frozen=True, kw_only=True, tag="ack"):
+    """What became of one command, from the bot; ``at`` is guard time as the bot estimates it."""
+
+    bot: str
+    session: str
+    command_id: str
+    epoch: int
+    seq: int
+    status: AckStatus
+    at: int
+    detail: str = ""
+    effect: Effect | None = None
+
+
+class Signal(Message, frozen=True, kw_only=True, tag="signal"):
+    """Read-only market signals for any subscriber. ``None`` is unknown, never calm."""
+
+    venue: str
+    symbol: str
+    ts: int
+    spread_bps: float | None = None
+    depth_bid_usd: float | None = None
+    depth_ask_usd: float | None = None
+    depth_z: float | None = None
+    hazard: float | None = None
+    reach_bps: float | None = None
+
+
+GuardMessage = GuardState | Heartbeat | Posture | Pause | Resume | CutLeverage | WidenStops | Signal
+BotMessage = Birth | BotState | Reported | Ack
+AnyMessage = GuardMessage | BotMessage
