@@ -1,0 +1,55 @@
+# make demo | test | check | bench  -- each installs what it needs into .venv, from nothing.
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench lock format tools clean distclean
+
+ARGS ?=
+export PYTHON
+
+SOURCES := guard adapters policies sdk tests benchmarks scripts
+
+help: ## say what there is
+	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile | expand -t 18
+
+demo: .venv/.ready-run ## a minute of falling market, two bots, one of them guarded; ARGS="--suppress", "--seed 7" ...
+	@.venv/bin/perpguard demo $(ARGS)
+
+test: .venv/.ready-dev tools ## all tests; ARGS="tests/guard -x" for some of them
+	@.venv/bin/python -m pytest $(ARGS)
+
+check: .venv/.ready-dev ## lint, format, types, import contracts, lock
+	@.venv/bin/ruff check $(SOURCES)
+	@.venv/bin/ruff format --check $(SOURCES)
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports
+	@.venv/bin/python scripts/lock.py --check && echo "lock: in step"
+
+bench: .venv/.ready-dev ## all benchmarks, JSON into .cache/benchmarks; ARGS="--quick book"
+	@.venv/bin/python -m benchmarks $(ARGS)
+
+format: .venv/.ready-dev ## put the sources in their one format
+	@.venv/bin/ruff check --fix-only --quiet $(SOURCES)
+	@.venv/bin/ruff format $(SOURCES)
+
+lock: ## make the lock files anew from pyproject.toml; ARGS=--upgrade for newest versions
+	@python=$$(sh scripts/python.sh) && "$$python" scripts/lock.py $(ARGS)
+
+tools: ## system programs that tests need: with apt where root, else unpacked into .tools
+	@sh scripts/tools.sh
+
+clean: ## remove what running made
+	@rm -rf .cache .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache build dist var
+	@find guard adapters policies sdk tests benchmarks scripts -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean ## also remove the environments and unpacked programs
+	@rm -rf .venv .venv-peers .tools perpguard.egg-info sdk/perpguard_sdk.egg-info
+
+# A stamp is newer than everything that its environment was made from. The development environment
+# holds all that the other has, so after it the other is ready too.
+.venv/.ready-run: pyproject.toml sdk/pyproject.toml requirements.lock scripts/install.sh
+	@test .venv/.ready-dev -nt .venv/.ready-run && test .venv/.ready-dev -nt pyproject.toml \
+	  && test .venv/.ready-dev -nt requirements.lock || sh scripts/install.sh run
+	@touch $@
+
+.venv/.ready-dev: pyproject.toml sdk/pyproject.toml requirements-dev.lock scripts/install.sh
+	@sh scripts/install.sh dev
+	@touch .venv/.ready-run $@
