@@ -16,7 +16,8 @@
         └── AuditError           the audit cannot be written or read
             ├── AuditFullError   the disk is full: free space
             ├── AuditLockedError another process holds the database: stop it
-            └── AuditCorruptError    the database or its hash chain is damaged: keep it, start a new one
+            ├── AuditCorruptError    the database or its hash chain is damaged: keep it, start a new one
+            └── CommandNotFoundError no command, or more than one, has such an id: look it up
 """
 
 from __future__ import annotations
@@ -111,3 +112,7 @@ class AuditLockedError(AuditError):
 
 class AuditCorruptError(AuditError):
     """The database or its hash chain is damaged. Keep the file as evidence and start a new one."""
+
+
+class CommandNotFoundError(AuditError):
+    """No recorded command, or more than one, begins with the id that was given. Look it up in the audit."""

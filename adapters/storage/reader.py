@@ -1,0 +1,266 @@
+"""Reads the audit back beside the daemon that writes it, through a connection that cannot write."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+
+from adapters.storage.connection import WorkerConnection, absolute, close_quietly, connect
+from adapters.storage.faults import corrupt, translated
+from adapters.storage.schema import SCHEMA_VERSION, decode_posture
+from adapters.storage.verify import verify_chain
+from guard.audit import Step, decode_record
+from guard.errors import AuditError, CommandNotFoundError
+from guard.findings import Finding, Reason
+from guard.ports import StoredRecord, Verdict
+from guard.units import BotId, symbol_of
+from perpguard_sdk.messages import ALL_SYMBOLS, Command, Posture
+
+PAGE_RECORDS = 500
+"""Records read at once; between pages no read transaction is open, which would keep the log large."""
+STORY_RECORDS_MAX = 50
+"""How many changes of each reason are looked through for one that touches a command."""
+LAST_COMMAND = "last"
+BUSY_MS = 2000
+
+
+class SqliteAuditReader:
+    """Fulfils AuditReader and Memory of guard.ports, for explain, verify and the panel."""
+
+    def __init__(self, path: Path, connection: WorkerConnection) -> None:
+        """Use ``open`` instead."""
+        self.path = path
+        self._connection = connection
+
+    @classmethod
+    async def open(cls, path: Path | str, *, busy_ms: int = BUSY_MS) -> Self:
+        """Open an existing audit for reading; a daemon may be writing it.
+
+        Raises:
+            AuditCorruptError: it is not a database.
+            AuditError: it is not there, or is not an audit.
+        """
+        path = absolute(path)
+        with translated(path):
+            if not path.stat().st_size:
+                raise AuditError(str(path), "is an empty file, not an audit")
+        try:
+            return cls(path, await _connect(path, "?mode=ro", busy_ms))
+        except AuditError:
+            # A file on a read-only disk or in somebody else's folder: without a log beside it, and so with
+            # nobody writing it, it can be read as it lies.
+            if path.with_name(path.name + "-wal").exists():
+                raise
+            return cls(path, await _connect(path, "?immutable=1", busy_ms))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Free the connection. Twice is harmless."""
+        await close_quietly(self._connection)
+
+    async def records(
+        self, *, command_id: str | None = None, from_number: int = 1
+    ) -> AsyncIterator[StoredRecord]:
+        """All records in order, or those that concern one command (full id or a unique start of it).
+
+        Raises:
+            CommandNotFoundError: no command, or more than one, begins so.
+            AuditCorruptError: a record cannot be read.
+        """
+        if command_id is not None:
+            found = await self.find_command(command_id)
+            for stored in await self._read(await self._numbers("record_command", "command_id", found)):
+                yield stored
+            return
+        number = from_number - 1
+        while True:
+            page = await self._query(
+                "SELECT number, body, hash FROM records WHERE number > ? ORDER BY number LIMIT ?",
+                (number, PAGE_RECORDS),
+            )
+            for row in page:
+                yield self._decode(row)
+            if len(page) < PAGE_RECORDS:
+                return
+            number = page[-1][0]
+
+    async def last_records(self, count: int) -> list[StoredRecord]:
+        """The last ``count`` records, oldest first."""
+        rows = await self._query(
+            "SELECT number, body, hash FROM records ORDER BY number DESC LIMIT ?", (count,)
+        )
+        return [self._decode(row) for row in reversed(rows)]
+
+    async def find_command(self, start: str) -> str:
+        """The full id of the one command that ``start`` begins, or of the newest for ``last``.
+
+        Raises:
+            CommandNotFoundError: none, or more than one.
+        """
+        if start == LAST_COMMAND:
+            rows = await self._query("SELECT command_id FROM record_command ORDER BY number DESC LIMIT 1", ())
+            if not rows:
+                raise CommandNotFoundError(str(self.path), "no command has been recorded yet")
+            return str(rows[0][0])
+        rows = await self._query(
+            "SELECT DISTINCT command_id FROM record_command WHERE command_id >= ? AND command_id < ? LIMIT 4",
+            (start, start + chr(0x10FFFF)),
+        )
+        ids = [str(row[0]) for row in rows]
+        if start in ids or len(ids) == 1:
+            return start if start in ids else ids[0]
+        if not ids:
+            raise CommandNotFoundError(
+                str(self.path),
+                f"no command begins with {start!r}; `perpguard audit show` lists what there is",
+            )
+        raise CommandNotFoundError(
+            str(self.path), f"{start!r} begins several commands ({', '.join(ids)} ...): give more of the id"
+        )
+
+    async def story(self, command_id: str) -> list[StoredRecord]:
+        """What explains one command: the records that concern it and those that led to it, in order.
+
+        The latter are the opening of its session, the posture of its bot before it, and of each reason the
+        last opening and the last closing of a finding that touches it.
+
+        Raises:
+            CommandNotFoundError: no command, or more than one, begins so.
+            AuditCorruptError: a record cannot be read.
+        """
+        found = await self.find_command(command_id)
+        numbers = set(await self._numbers("record_command", "command_id", found))
+        issued = _issued(await self._read(sorted(numbers)), found)
+        if issued is not None:
+            stored, command = issued
+            before = await self._query(
+                "SELECT max(number) FROM record_posture WHERE bot = ? AND number < ?",
+                (command.bot, stored.number),
+            )
+            session = await self._query(
+                "SELECT number FROM records WHERE kind = 'session_opened' AND number < ? "
+                "ORDER BY number DESC LIMIT 1",
+                (stored.number,),
+            )
+            numbers |= {int(row[0]) for row in (*before, *session) if row[0] is not None}
+            for reason in Reason:
+                numbers |= await self._last_changes(reason, stored.number, command)
+        return await self._read(sorted(numbers))
+
+    async def _last_changes(self, reason: Reason, until: int, command: Command) -> set[int]:
+        """Where a finding of ``reason`` that touches ``command`` was last opened and last closed."""
+        rows = await self._query(
+            "SELECT number FROM record_finding WHERE reason = ? AND number <= ? ORDER BY number DESC LIMIT ?",
+            (reason.value, until, STORY_RECORDS_MAX),
+        )
+        opened: int | None = None
+        closed: int | None = None
+        for stored in reversed(await self._read([int(row[0]) for row in reversed(rows)])):
+            if not isinstance(stored.record, Step):
+                continue
+            if opened is None and any(touches(each, reason, command) for each in stored.record.opened):
+                opened = stored.number
+            if closed is None and any(touches(each, reason, command) for each in stored.record.closed):
+                closed = stored.number
+        return {number for number in (opened, closed) if number is not None}
+
+    async def verify(self) -> Verdict:
+        """Recompute the whole chain and everything that follows from it, as of one moment."""
+        return await self._connection.call(verify_chain)
+
+    async def last_epoch(self) -> int:
+        """The highest epoch in the records, 0 if there is none."""
+        rows = await self._query("SELECT epoch FROM epoch", ())
+        return int(rows[0][0]) if rows else 0
+
+    async def last_postures(self) -> dict[BotId, Posture]:
+        """The last posture that was decided for each bot.
+
+        Raises:
+            AuditCorruptError: one cannot be read.
+        """
+        rows = await self._query("SELECT bot, body FROM posture ORDER BY bot", ())
+        try:
+            return {BotId(bot): decode_posture(body) for bot, body in rows}
+        except msgspec.DecodeError as error:
+            raise corrupt(self.path, f"a stored posture cannot be read: {error}") from error
+
+    async def _numbers(self, table: str, column: str, value: str) -> list[int]:
+        sql = f"SELECT number FROM {table} WHERE {column} = ? ORDER BY number"  # noqa: S608 (our own names)
+        rows = await self._query(sql, (value,))
+        return [int(row[0]) for row in rows]
+
+    async def _read(self, numbers: list[int]) -> list[StoredRecord]:
+        return [
+            self._decode(row)
+            for number in numbers
+            for row in await self._query("SELECT number, body, hash FROM records WHERE number = ?", (number,))
+        ]
+
+    def _decode(self, row: tuple[int, str, str]) -> StoredRecord:
+        number, body, stored_hash = row
+        try:
+            return StoredRecord(number=number, record=decode_record(body), hash=stored_hash)
+        except msgspec.DecodeError as error:
+            raise corrupt(self.path, f"record {number} cannot be read: {error}") from error
+
+    async def _query(self, sql: str, parameters: tuple[object, ...]) -> list[tuple[Any, ...]]:
+        with translated(self.path):
+            return await self._connection.call(lambda database: database.execute(sql, parameters).fetchall())
+
+
+async def _connect(path: Path, query: str, busy_ms: int) -> WorkerConnection:
+    connection = await connect(path, uri=path.as_uri() + query, busy_ms=busy_ms)
+    try:
+        with translated(path):
+            await connection.call(lambda database: _check_schema(path, database))
+    except BaseException:
+        await close_quietly(connection)
+        raise
+    return connection
+
+
+def _check_schema(path: Path, database: sqlite3.Connection) -> None:
+    database.execute("PRAGMA query_only = ON")
+    version = int(database.execute("PRAGMA user_version").fetchone()[0])
+    if not 1 <= version <= SCHEMA_VERSION:
+        raise AuditError(
+            str(path),
+            f"is not an audit that this perpguard can read (schema {version}, it knows {SCHEMA_VERSION}): "
+            "check the path, or use the perpguard that wrote it",
+        )
+
+
+def _issued(direct: list[StoredRecord], command_id: str) -> tuple[StoredRecord, Command] | None:
+    for stored in direct:
+        if isinstance(stored.record, Step):
+            for published in stored.record.commands:
+                if published.command.id == command_id:
+                    return stored, published.command
+    return None
+
+
+def touches(finding: Finding, reason: Reason, command: Command) -> bool:
+    """Whether a finding of ``reason`` can have been why ``command`` was given."""
+    subject = finding.subject
+    return (
+        finding.reason is reason
+        and subject.bot in {None, command.bot}
+        and (
+            subject.market is None
+            or command.symbol == ALL_SYMBOLS
+            or symbol_of(subject.market) == command.symbol
+        )
+    )

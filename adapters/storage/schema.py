@@ -1,0 +1,148 @@
+"""The tables of the audit, and what of each record goes into them besides its bytes. No I/O.
+
+``records`` is the chain. ``record_command``, ``record_posture`` and ``record_finding`` say which records
+concern what; ``epoch`` and ``posture`` are what a restarted guard starts from; all five follow from the
+records and verify compares them. ``meta`` holds how many records there are and the last hash, so that
+records cut off at the end show.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import msgspec
+
+from guard.audit import AnyRecord, Sent, SessionOpened, Step, chain_hash, encode_record
+from guard.events import BotAcked, CommandSent, GuardStarted
+from perpguard_sdk.messages import Posture
+
+SCHEMA_VERSION = 1
+
+TABLES = """
+CREATE TABLE IF NOT EXISTS meta (
+  one INTEGER PRIMARY KEY CHECK (one = 1),
+  schema_version INTEGER NOT NULL,
+  records INTEGER NOT NULL,
+  last_hash TEXT NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS records (
+  number INTEGER PRIMARY KEY,
+  at INTEGER NOT NULL,
+  kind TEXT NOT NULL,
+  body TEXT NOT NULL CHECK (json_valid(body)),
+  hash TEXT NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS record_command (
+  command_id TEXT NOT NULL,
+  number INTEGER NOT NULL,
+  PRIMARY KEY (command_id, number)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS record_command_number ON record_command (number);
+CREATE TABLE IF NOT EXISTS record_posture (
+  bot TEXT NOT NULL,
+  number INTEGER NOT NULL,
+  PRIMARY KEY (bot, number)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS record_finding (
+  reason TEXT NOT NULL,
+  number INTEGER NOT NULL,
+  PRIMARY KEY (reason, number)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS epoch (
+  one INTEGER PRIMARY KEY CHECK (one = 1),
+  epoch INTEGER NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS posture (
+  bot TEXT PRIMARY KEY,
+  body TEXT NOT NULL CHECK (json_valid(body))
+) STRICT, WITHOUT ROWID;
+"""
+
+_posture_encoder = msgspec.json.Encoder()
+_posture_decoder = msgspec.json.Decoder(Posture)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A record ready to be stored: its link of the chain and what it is indexed under."""
+
+    number: int
+    record: AnyRecord
+    body: bytes
+    hash: str
+
+    @property
+    def columns(self) -> tuple[int, int, str, str, str]:
+        return (self.number, self.record.at, kind_of(self.record), self.body.decode(), self.hash)
+
+
+def rows_after(number: int, last_hash: str, records: list[AnyRecord]) -> Iterator[Row]:
+    """Number and chain ``records`` behind record ``number``."""
+    for record in records:
+        body = encode_record(record)
+        number += 1
+        last_hash = chain_hash(last_hash, body)
+        yield Row(number, record, body, last_hash)
+
+
+def kind_of(record: AnyRecord) -> str:
+    return str(record.__struct_config__.tag)
+
+
+def commands_of(record: AnyRecord) -> set[str]:
+    """Ids of the commands that a record concerns."""
+    match record:
+        case Sent(subject=subject) if not subject.startswith("posture:"):
+            return {subject}
+        case Step(event=event, commands=commands, outcomes=outcomes):
+            ids = {published.command.id for published in commands}
+            ids |= {outcome.command_id for outcome in outcomes}
+            match event:
+                case BotAcked(ack=ack):
+                    ids.add(ack.command_id)
+                case CommandSent(command_id=command_id):
+                    ids.add(command_id)
+                case _:
+                    pass
+            return ids
+        case _:
+            return set()
+
+
+def postures_of(record: AnyRecord) -> dict[str, Posture]:
+    """The last posture of each bot that a record decides."""
+    if not isinstance(record, Step):
+        return {}
+    return {published.posture.bot: published.posture for published in record.postures}
+
+
+def reasons_of(record: AnyRecord) -> set[str]:
+    """Reasons of the findings that a record opens or closes."""
+    if not isinstance(record, Step):
+        return set()
+    return {finding.reason.value for finding in (*record.opened, *record.closed)}
+
+
+def epoch_of(record: AnyRecord) -> int:
+    """The highest epoch that a record speaks of, 0 for none."""
+    match record:
+        case SessionOpened(epoch=epoch):
+            return epoch
+        case Step(event=GuardStarted(epoch=epoch)):
+            return epoch
+        case Step(postures=postures, commands=commands):
+            epochs = [published.posture.epoch for published in postures]
+            epochs += [published.command.epoch for published in commands]
+            return max(epochs, default=0)
+        case _:
+            return 0
+
+
+def encode_posture(posture: Posture) -> str:
+    return _posture_encoder.encode(posture).decode()
+
+
+def decode_posture(body: str) -> Posture:
+    """Read a stored posture. Raises msgspec.DecodeError."""
+    return _posture_decoder.decode(body)

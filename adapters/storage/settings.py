@@ -1,0 +1,24 @@
+"""Where the audit lies and how much of it is written at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class AuditSettings(BaseModel):
+    """The [audit] table."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path: Path = Field(
+        default=Path("data/audit.sqlite3"),
+        description="The database that keeps every decision, one for each guard; its folder is made.",
+    )
+    batch: int = Field(
+        default=256,
+        ge=1,
+        le=10_000,
+        description="Records that wait together are written in one transaction, at most this many.",
+    )
