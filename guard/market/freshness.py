@@ -1,0 +1,116 @@
+"""How fresh a stream is, judged by its own habits and a time passed in. No clock."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from math import exp, log
+
+from guard.events import StreamActivity, StreamFault, StreamFaultKind
+from guard.market.baseline import DecayedQuantile
+from guard.units import NS_PER_MS, Nanoseconds
+
+
+class StreamState(StrEnum):
+    """Whether what a stream last said still holds."""
+
+    FRESH = "fresh"
+    STALE = "stale"
+    RECOVERING = "recovering"
+    NEVER = "never"
+
+
+class StreamClock:
+    """Whether one stream is fresh: not silent longer than ``max(5 s, 5 x its own p99 gap)``.
+
+    The p99 is of the longest pause in each report of activity, forgetting by half every 1,000 reports;
+    it errs to the long side, since it is the p99 of maxima. A pause counts for no more than the limit
+    that it broke, so that an outage does not teach the clock patience, while a slow stream (a poll each
+    minute) is understood after three messages.
+
+    After silence, a disconnection or the very first message, ``recover_ms`` of fresh data are needed.
+
+    Failure modes: a stream whose silence is normal (trades, liquidations) is stale without being
+    broken; who asks must know which streams speak all the time.
+
+    >>> clock = StreamClock()
+    >>> clock.state(0)
+    <StreamState.NEVER: 'never'>
+    >>> for second in range(1, 13):
+    ...     clock.on_activity(second * 1_000_000_000, updates=10, gap_ns_max=150_000_000)
+    >>> clock.state(2_000_000_000 + 10 * 1_000_000_000).value, clock.state(18_000_000_000).value
+    ('fresh', 'stale')
+    """
+
+    __slots__ = (
+        "_broken",
+        "_factor",
+        "_fresh_since",
+        "_gaps",
+        "_limit_min",
+        "_recover",
+        "_reported_at",
+        "last_at",
+    )
+
+    def __init__(self, *, limit_ms_min: int = 5_000, recover_ms: int = 10_000, factor: float = 5.0) -> None:
+        self._limit_min = limit_ms_min * NS_PER_MS
+        self._recover = recover_ms * NS_PER_MS
+        self._factor = factor
+        # Milliseconds from 1 ms to 3 h, in log units; 5 % is finer than a limit needs.
+        self._gaps = DecayedQuantile(low=0.0, high=16.3, width=0.05, half_life=1000.0)
+        self._broken = False
+        self._fresh_since: Nanoseconds = 0
+        self._reported_at: Nanoseconds | None = None
+        self.last_at: Nanoseconds | None = None
+        """When the stream last said anything."""
+
+    @property
+    def limit_ns(self) -> Nanoseconds:
+        """Silence longer than this is stale."""
+        if self._gaps.weight <= 0.0:
+            return self._limit_min
+        p99 = int(exp(self._gaps.quantile(0.99)) * NS_PER_MS)
+        return max(self._limit_min, int(self._factor * p99))
+
+    def apply(self, event: StreamActivity | StreamFault) -> None:
+        """Fold what an adapter says of this stream; only a disconnection or a refusal makes it stale."""
+        match event:
+            case StreamActivity():
+                self.on_activity(event.last_at, event.updates, event.gap_ns_max)
+            case StreamFault(fault=StreamFaultKind.DISCONNECTED | StreamFaultKind.REFUSED):
+                self.on_fault()
+            case _:
+                pass
+
+    def on_activity(self, last_at: Nanoseconds, updates: int = 1, gap_ns_max: Nanoseconds = 0) -> None:
+        """Take a report: ``updates`` messages, the last at ``last_at``, ``gap_ns_max`` apart at most."""
+        if updates <= 0:
+            return
+        if self._reported_at is not None and last_at > self._reported_at:
+            # The pause before the first message of this report is in no report: it is what remains.
+            before = last_at - self._reported_at - (updates - 1) * gap_ns_max
+            gap = min(max(before, gap_ns_max), self.limit_ns)
+            self._gaps.observe(log(max(gap / NS_PER_MS, 1.0)), 1.0)
+        self._reported_at = last_at if self._reported_at is None else max(last_at, self._reported_at)
+        self.touch(last_at)
+
+    def touch(self, at: Nanoseconds) -> None:
+        """Note a sign of life without learning from it."""
+        if self.last_at is not None and at <= self.last_at:
+            return
+        if self.last_at is None or self._broken or at - self.last_at > self.limit_ns:
+            self._fresh_since = at
+        self._broken = False
+        self.last_at = at
+
+    def on_fault(self) -> None:
+        """The stream broke: stale until it speaks again."""
+        self._broken = self.last_at is not None
+
+    def state(self, now: Nanoseconds) -> StreamState:
+        """Judge at ``now``."""
+        if self.last_at is None:
+            return StreamState.NEVER
+        if self._broken or now - self.last_at > self.limit_ns:
+            return StreamState.STALE
+        return StreamState.RECOVERING if now - self._fresh_since < self._recover else StreamState.FRESH

@@ -1,0 +1,399 @@
+"""The fold of one market's events into what policies ask about it. Deterministic; no I/O, no clock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import numpy as np
+
+from guard.events import (
+    BookSide,
+    BookStatus,
+    LiquidationSeen,
+    MarketFeatures,
+    MarkPriceSeen,
+    OpenInterestSeen,
+    Stream,
+    StreamActivity,
+    StreamFault,
+)
+from guard.market import liquidity
+from guard.market.baseline import Baseline, BaselineSettings
+from guard.market.below import BelowSince
+from guard.market.book import Floats, Side
+from guard.market.flow import PriceResponse, RefillHalfLife, SlidingSum
+from guard.market.freshness import StreamClock, StreamState
+from guard.market.liquidity import Estimate
+from guard.units import BPS_PER_UNIT, NS_PER_MS, NS_PER_S, MarketId, Nanoseconds
+
+__all__ = ["BaselineSettings", "BookTrust", "Estimate", "MarketView"]
+
+REFILL_BPS = 25.0
+"""Sweeps are looked for in the depth within this distance of mid."""
+
+
+class BookTrust(StrEnum):
+    """Whether this market's book may be acted on; everything but TRUSTED is unknown, never calm."""
+
+    TRUSTED = "trusted"
+    STALE = "stale"
+    RECOVERING = "recovering"
+    NEVER = "never"
+    CROSSED = "crossed"
+    GAPPED = "gapped"
+    EMPTY = "empty"
+    UNSYNCED = "unsynced"
+
+
+@dataclass(slots=True)
+class MarketView:
+    """Everything known of one market. Feed it with ``apply``; asking changes nothing.
+
+    What needs the book answers ``None`` while the last sample had no usable one. It does *not* look at
+    freshness: ask ``trust(now)`` first. Depth and its baseline are those within ``settings.band_bps``.
+
+    Learning freezes while either side's depth z-score is at or below ``freeze_z`` and goes on once both
+    are above half of it, so that a crisis does not become normal; after ``freeze_s_max`` the baseline
+    is learned anew, ``is_warm`` is false until that is done, and ``baseline_relearned_at`` tells when.
+
+    Attributes:
+        market: whose view it is; events of others are ignored.
+        settings: how normal is learned and when a stream is stale.
+        features: the latest sample, whatever its status.
+        mark: the latest mark price.
+        open_interest: the latest open interest.
+        baseline_relearned_at: when a frozen baseline was last given up, ``None`` for never.
+    """
+
+    market: MarketId
+    settings: BaselineSettings = field(default_factory=BaselineSettings)
+    features: MarketFeatures | None = None
+    mark: MarkPriceSeen | None = None
+    open_interest: OpenInterestSeen | None = None
+    baseline_relearned_at: Nanoseconds | None = None
+    _sides: dict[Side, _SideMemory] = field(init=False, repr=False)
+    _spread: Baseline = field(init=False, repr=False)
+    _flow: SlidingSum = field(init=False, repr=False)
+    _liquidations: SlidingSum = field(init=False, repr=False)
+    _response: PriceResponse = field(init=False, repr=False)
+    _clocks: dict[Stream, StreamClock] = field(init=False, repr=False)
+    _frozen_at: Nanoseconds | None = field(init=False, repr=False, default=None)
+    _ok_since: Nanoseconds | None = field(init=False, repr=False, default=None)
+
+    def __post_init__(self) -> None:
+        self._sides = {side: _SideMemory(_baseline(self.settings)) for side in Side}
+        self._spread = _baseline(self.settings)
+        self._flow, self._liquidations = SlidingSum(), SlidingSum()
+        self._response = PriceResponse()
+        self._clocks = {}
+
+    # ---------------------------------------------------------------- the one mutation
+
+    def apply(self, event: object) -> None:
+        """Fold one event; those of other markets or of no concern are ignored."""
+        match event:
+            case MarketFeatures(market=self.market):
+                self._apply_features(event)
+            case MarkPriceSeen(market=self.market):
+                self.mark = event
+                self._clock(Stream.MARK_PRICE).touch(event.received_at)
+            case OpenInterestSeen(market=self.market):
+                self.open_interest = event
+                self._clock(Stream.OPEN_INTEREST).touch(event.received_at)
+            case LiquidationSeen(market=self.market):
+                self._liquidations.add(event.received_at, event.notional_usd)
+            case StreamActivity(subject=self.market) | StreamFault(subject=self.market):
+                self._clock(event.stream).apply(event)
+            case _:
+                pass
+
+    # ---------------------------------------------------------------- prices
+
+    @property
+    def mid_price(self) -> float | None:
+        """Half-way between best bid and best ask."""
+        if self.features is None or self.features.bid is None or self.features.ask is None:
+            return None
+        return (self.features.bid + self.features.ask) / 2.0
+
+    @property
+    def mark_price(self) -> float | None:
+        """The venue's latest mark price, on which liquidations trigger; see ``stream_state`` for its age."""
+        return None if self.mark is None else self.mark.mark_price
+
+    @property
+    def spread_bps(self) -> float | None:
+        """Best ask less best bid, in bps of mid."""
+        mid = self.mid_price
+        if self.features is None or self.features.bid is None or self.features.ask is None or mid is None:
+            return None
+        return (self.features.ask - self.features.bid) / mid * BPS_PER_UNIT
+
+    # ---------------------------------------------------------------- depth and cost now
+
+    def depth_usd(self, side: Side, bps: float) -> Estimate | None:
+        """Notional resting within ``bps`` of mid."""
+        book = self._book_side(side)
+        return None if book is None else liquidity.depth_usd(book, bps)
+
+    def round_trip_bps(self, notional_usd: float) -> Estimate | None:
+        """Cost of buying ``notional_usd`` and selling it at once."""
+        bids, asks = self._book_side(Side.BID), self._book_side(Side.ASK)
+        if bids is None or asks is None:
+            return None
+        return liquidity.round_trip_bps(bids, asks, notional_usd)
+
+    def exit_cost_bps(self, size: float) -> Estimate | None:
+        """Cost against mid, positive, of closing a position of signed ``size`` base units at market."""
+        mid = self.mid_price
+        book = self._book_side(Side.BID if size >= 0.0 else Side.ASK)
+        if book is None or mid is None:
+            return None
+        return liquidity.slippage_bps(book, abs(size) * mid)
+
+    def reach_bps(self, side: Side, notional_usd: float) -> Estimate | None:
+        """How far from mid a market order of ``notional_usd`` into ``side`` goes."""
+        book = self._book_side(side)
+        return None if book is None else liquidity.reach_bps(book, notional_usd)
+
+    def thin_zones(self, side: Side) -> tuple[tuple[float, float], ...]:
+        """Price bands (low, high) in which far less rests than belongs there, nearest first."""
+        book, mid = self._book_side(side), self.mid_price
+        if book is None or mid is None:
+            return ()
+        memory = self._sides[side]
+        normal = memory.density() if memory.depth.is_warm else None
+        return liquidity.thin_zones(book, side, mid, normal_density=normal)
+
+    # ---------------------------------------------------------------- against normal
+
+    def normal_depth_usd(self, side: Side) -> float | None:
+        """What depth within the band usually is at this hour."""
+        return self._sides[side].depth.normal()
+
+    def depth_ratio(self, side: Side) -> float | None:
+        """Depth within the band now over normal: 1 is normal, 0.2 a fifth of it."""
+        depth, normal = self.depth_usd(side, self.settings.band_bps), self.normal_depth_usd(side)
+        return depth.value / normal if depth is not None and normal else None
+
+    def depth_z(self, side: Side) -> float | None:
+        """Robust z-score of log depth within the band; negative is thin."""
+        depth = self.depth_usd(side, self.settings.band_bps)
+        return None if depth is None else self._sides[side].depth.z(depth.value)
+
+    @property
+    def spread_z(self) -> float | None:
+        """Robust z-score of ``log(1 bp + spread)``: changes far below a bp do not count."""
+        spread = self.spread_bps
+        return None if spread is None else self._spread.z(1.0 + spread)
+
+    @property
+    def spread_ratio(self) -> float | None:
+        """Spread over normal, both with 1 bp added, so that one tick more of a tiny spread is not double."""
+        spread, normal = self.spread_bps, self._spread.normal()
+        return (1.0 + spread) / normal if spread is not None and normal else None
+
+    def thin_for_ns(self, side: Side, ratio: float, now: Nanoseconds) -> Nanoseconds:
+        """How long ``depth_ratio`` has been below ``ratio`` without a break; 0 if it is not, or unknown.
+
+        Time counts only as far as the book has shown signs of life: silence is not thinness.
+        """
+        memory = self._sides[side]
+        since = memory.below.since(ratio)
+        if since is None:
+            return 0
+        alive = max(memory.below.last_at, self._clock_last(Stream.BOOK))
+        return max(min(now, alive) - since, 0)
+
+    def is_warm(self, now: Nanoseconds) -> bool:
+        """Whether the baselines rest on enough data, and on data younger than ``freeze_s_max``."""
+        if self.features is None or not all(memory.depth.is_warm for memory in self._sides.values()):
+            return False
+        return self._ok_at is not None and now - self._ok_at <= self.settings.freeze_s_max * NS_PER_S
+
+    @property
+    def baseline_frozen(self) -> bool:
+        """Whether learning stands still because the market is stressed."""
+        return self._frozen_at is not None
+
+    # ---------------------------------------------------------------- flow
+
+    @property
+    def refill_half_life_ms(self) -> float | None:
+        """How fast depth comes back after a sweep, the slower side; ``None`` before the first sweep."""
+        if self.features is None:
+            return None
+        now = self.features.received_at
+        known = [memory.refill.half_life_ms(now) for memory in self._sides.values()]
+        return max((value for value in known if value is not None), default=None)
+
+    def cvd_usd(self, window_s: float) -> float:
+        """Takers' buying less selling over the last ``window_s`` up to the latest sample, at most an hour."""
+        return 0.0 if self.features is None else self._flow.total(window_s, self.features.received_at)
+
+    @property
+    def price_response_bps_per_musd(self) -> float | None:
+        """How far mid moves for each million USD that takers buy (Kyle's lambda)."""
+        return self._response.bps_per_musd
+
+    def liquidations_usd(self, window_s: float, now: Nanoseconds) -> float:
+        """Notional seen liquidated in the last ``window_s``, both sides, at most an hour; a lower bound."""
+        return self._liquidations.total(window_s, now)
+
+    # ---------------------------------------------------------------- trust
+
+    def trust(self, now: Nanoseconds) -> BookTrust:
+        """Judge the book at ``now``: silence first, then what the book says of itself, then recovery."""
+        state = self.stream_state(Stream.BOOK, now)
+        if self.features is None or state is StreamState.NEVER:
+            return BookTrust.NEVER
+        if state is StreamState.STALE:
+            return BookTrust.STALE
+        if self.features.status is not BookStatus.OK:
+            return BookTrust(self.features.status.value)
+        recover_ns = self.settings.recover_ms * NS_PER_MS
+        recovered = self._ok_since is not None and now - self._ok_since >= recover_ns
+        if state is StreamState.RECOVERING or not recovered:
+            return BookTrust.RECOVERING
+        return BookTrust.TRUSTED
+
+    def stream_state(self, stream: Stream, now: Nanoseconds) -> StreamState:
+        """How fresh one stream is; NEVER before its first sign of life."""
+        clock = self._clocks.get(stream)
+        return StreamState.NEVER if clock is None else clock.state(now)
+
+    def silence_ms(self, stream: Stream, now: Nanoseconds) -> int | None:
+        """Milliseconds since the stream last said anything; ``None`` if it never did."""
+        clock = self._clocks.get(stream)
+        return None if clock is None or clock.last_at is None else (now - clock.last_at) // NS_PER_MS
+
+    def silence_ms_max(self, stream: Stream) -> int:
+        """Silence beyond which the stream is stale, milliseconds."""
+        clock = self._clocks.get(stream)
+        return self.settings.stale_ms_min if clock is None else clock.limit_ns // NS_PER_MS
+
+    # ---------------------------------------------------------------- within
+
+    @property
+    def _ok_at(self) -> Nanoseconds | None:
+        return self._sides[Side.BID].below.last_at or None
+
+    def _book_side(self, side: Side) -> BookSide | None:
+        if self.features is None:
+            return None
+        return self.features.bids if side is Side.BID else self.features.asks
+
+    def _clock(self, stream: Stream) -> StreamClock:
+        if stream not in self._clocks:
+            self._clocks[stream] = StreamClock(
+                limit_ms_min=self.settings.stale_ms_min, recover_ms=self.settings.recover_ms
+            )
+        return self._clocks[stream]
+
+    def _clock_last(self, stream: Stream) -> Nanoseconds:
+        clock = self._clocks.get(stream)
+        return 0 if clock is None or clock.last_at is None else clock.last_at
+
+    def _apply_features(self, features: MarketFeatures) -> None:
+        at = features.received_at
+        self.features = features
+        if features.book_at is not None and features.updates:
+            self._clock(Stream.BOOK).touch(features.book_at)
+        flow = features.buy_usd - features.sell_usd
+        self._flow.add(at, flow)
+        mid = self.mid_price
+        if features.status is not BookStatus.OK or mid is None:
+            self._interrupt()
+            return
+        if self._ok_since is None:
+            self._ok_since = at
+        self._response.observe(at, mid, flow)
+        for side, memory in self._sides.items():
+            near = self.depth_usd(side, REFILL_BPS)
+            if near is not None:
+                memory.refill.observe(at, near.value)
+        self._learn(at)
+        for side, memory in self._sides.items():
+            ratio = self.depth_ratio(side)
+            if ratio is not None:
+                memory.below.push(at, ratio)
+
+    def _interrupt(self) -> None:
+        """The book is unknown: what counts time without a break starts again."""
+        self._ok_since = None
+        self._response.interrupt()
+        for memory in self._sides.values():
+            memory.refill.interrupt()
+            memory.below.clear()
+
+    def _learn(self, at: Nanoseconds) -> None:
+        self._judge_freeze(at)
+        if self._frozen_at is not None:
+            for memory in self._sides.values():
+                memory.depth.touch(at)
+            self._spread.touch(at)
+            return
+        for side, memory in self._sides.items():
+            book = self._book_side(side)
+            depth = self.depth_usd(side, self.settings.band_bps)
+            if book is not None and depth is not None and depth.value > 0.0:
+                memory.learn_density(at, liquidity.cell_densities(book), self.settings.half_life_s)
+                memory.depth.observe(at, depth.value)
+        spread = self.spread_bps
+        if spread is not None:
+            self._spread.observe(at, 1.0 + spread)
+
+    def _judge_freeze(self, at: Nanoseconds) -> None:
+        warm = all(memory.depth.is_warm for memory in self._sides.values())
+        scores = [score for score in map(self.depth_z, Side) if score is not None]
+        if not warm or not scores:
+            self._frozen_at = None
+            return
+        worst = min(scores)
+        if self._frozen_at is None:
+            if worst <= self.settings.freeze_z:
+                self._frozen_at = at
+        elif worst > self.settings.freeze_z / 2.0:
+            self._frozen_at = None
+        elif at - self._frozen_at > self.settings.freeze_s_max * NS_PER_S:
+            self._frozen_at = None
+            self.baseline_relearned_at = at
+            self._spread.relearn()
+            for memory in self._sides.values():
+                memory.relearn()
+
+
+def _baseline(settings: BaselineSettings) -> Baseline:
+    return Baseline(
+        half_life_s=settings.half_life_s, warm_up_s=settings.warm_up_s, forget_s=settings.freeze_s_max
+    )
+
+
+@dataclass(slots=True)
+class _SideMemory:
+    """What is remembered of one side of the book."""
+
+    depth: Baseline
+    refill: RefillHalfLife = field(default_factory=RefillHalfLife)
+    below: BelowSince = field(default_factory=BelowSince)
+    _log_density: Floats | None = None
+    _density_at: Nanoseconds = 0
+
+    def density(self) -> Floats | None:
+        """Long-run geometric mean of the density of each cell, USD a bp."""
+        return None if self._log_density is None else np.expm1(self._log_density)
+
+    def learn_density(self, at: Nanoseconds, density: Floats, half_life_s: float) -> None:
+        seen = np.log1p(np.maximum(density, 0.0))
+        if self._log_density is None:
+            self._log_density = seen
+        else:
+            seconds = min(max((at - self._density_at) / NS_PER_S, 0.0), 10.0)
+            self._log_density += (seen - self._log_density) * (1.0 - 2.0 ** (-seconds / half_life_s))
+        self._density_at = at
+
+    def relearn(self) -> None:
+        self.depth.relearn()
+        self._log_density = None
+        self.below.clear()
