@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from guard.commands import CommandOutcome, PublishCommand, PublishPosture
-from guard.events import AnyEvent
+from guard.events import AnyEvent, BotAcked, BotBorn, GuardStarted, LinkChanged, StreamFault
 from guard.findings import Finding
 from guard.units import Nanoseconds
 from perpguard_sdk.messages import Mode
@@ -45,6 +45,10 @@ class SessionClosed(Record, frozen=True, kw_only=True, tag="session_closed"):
     why: str
 
 
+_ALWAYS_RECORDED = (BotAcked, BotBorn, GuardStarted, LinkChanged, StreamFault)
+"""Events that are recorded even when nothing follows from them."""
+
+
 class Step(Record, frozen=True, kw_only=True, tag="step"):
     """What the engine made of one event; ``at`` is the event's ``received_at``.
 
@@ -61,8 +65,12 @@ class Step(Record, frozen=True, kw_only=True, tag="step"):
 
     @property
     def is_decision(self) -> bool:
-        """Whether there is anything to record: most events change nothing."""
-        return bool(self.opened or self.closed or self.postures or self.commands or self.outcomes)
+        """Whether there is anything to record: most events change nothing, and a refresh says nothing new."""
+        return (
+            bool(self.opened or self.closed or self.commands or self.outcomes)
+            or any(posture.changed for posture in self.postures)
+            or isinstance(self.event, _ALWAYS_RECORDED)
+        )
 
     @property
     def tightens(self) -> bool:

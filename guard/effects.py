@@ -1,0 +1,198 @@
+"""Whether what was asked of a bot is so: read from the venue's positions and orders where they can be seen.
+
+Else from what the bot reports of itself, and never from an ack. No I/O, no clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from guard.events import Order, PositionSource
+from guard.state import BotRecord, GuardState
+from guard.units import BPS_PER_UNIT, MarketId, Nanoseconds, symbol_of
+from perpguard_sdk.messages import ALL_SYMBOLS, Entries, StopRule
+
+
+class Reading(StrEnum):
+    """What a look at the world says of an asked effect."""
+
+    HOLDS = "holds"
+    FAILS = "fails"
+    UNSEEN = "unseen"
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """A reading, whose word it is (``venue``, ``bot`` or ``nobody``), and what was seen, for people."""
+
+    reading: Reading
+    source: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """A bot's signed size in a market, base units, and where and when it was read."""
+
+    value: float
+    source: PositionSource
+    seen_at: Nanoseconds
+
+
+UNSEEN = Effect(Reading.UNSEEN, "nobody", "neither the venue's account nor a report of the bot can be seen")
+
+
+def size_of(state: GuardState, record: BotRecord, market: MarketId) -> Size | None:
+    """Return the bot's own size, ``None`` when nobody can tell.
+
+    On an account that several bots share, the venue shows the sum: what the others say they hold is
+    taken off it.
+    """
+    account = state.accounts.get(record.config.account)
+    if account is None or account.source is None or account.source is PositionSource.SETTINGS:
+        return None
+    seen_at = account.seen_at or 0
+    bot = record.config.bot
+    if account.source is PositionSource.BOT:
+        reported_at = record.reported_at
+        if record.reported is None or reported_at is None or not record.reported.positions_known:
+            return None
+        return Size(account.held(bot, market), PositionSource.BOT, reported_at)
+    others = [other for other in state.owners(record.config.account, market) if other != bot]
+    held_by_others = sum(account.held(other, market) for other in others)
+    return Size(account.size(market) - held_by_others, PositionSource.VENUE, seen_at)
+
+
+def size_effect(
+    state: GuardState,
+    record: BotRecord,
+    market: MarketId,
+    max_size: float,
+    tolerance: float,
+    since: Nanoseconds,
+) -> Effect:
+    """Read whether the bot's position is at most ``max_size`` (absolute), seen later than ``since``."""
+    size = size_of(state, record, market)
+    if size is None or size.seen_at <= since:
+        return UNSEEN
+    reading = Reading.HOLDS if abs(size.value) <= max_size * (1.0 + tolerance) + 1e-12 else Reading.FAILS
+    return Effect(reading, str(size.source), f"position {size.value:g}, at most {max_size:g} asked")
+
+
+def leverage_of(state: GuardState, record: BotRecord, market: MarketId) -> float | None:
+    """The leverage set for the market, as the venue or else the bot tells it."""
+    account = state.accounts.get(record.config.account)
+    if account is None:
+        return None
+    set_here = [position.leverage for position in account.positions if position.market == market]
+    known = [leverage for leverage in set_here if leverage is not None]
+    return max(known, default=None)
+
+
+def entries_reported(record: BotRecord, market: MarketId, since: Nanoseconds) -> Entries | None:
+    """What the bot says it allows itself in ``market``, reported later than ``since``."""
+    reported = record.reported
+    if reported is None or record.reported_at is None or record.reported_at <= since:
+        return None
+    own = (
+        reported.entries.get(symbol_of(market), Entries.ALLOWED),
+        reported.entries.get(ALL_SYMBOLS, Entries.ALLOWED),
+    )
+    return Entries.tightest(*own, *([Entries.REDUCE_ONLY] if reported.safe_mode else []))
+
+
+def entry_orders(state: GuardState, record: BotRecord, market: MarketId) -> tuple[Order, ...] | None:
+    """Resting orders that could enter, as the venue shows them; ``None`` where it shows no orders."""
+    account = state.accounts.get(record.config.account)
+    orders = None if account is None else account.orders
+    if orders is None:
+        return None
+    return tuple(order for order in orders if order.market == market and not order.reduce_only)
+
+
+def pause_effect(
+    state: GuardState,
+    record: BotRecord,
+    market: MarketId,
+    entries: Entries,
+    size_at_most: float | None,
+    tolerance: float,
+    since: Nanoseconds,
+) -> Effect:
+    """Read whether the bot has stopped entering, from looks later than ``since``.
+
+    The venue must show no order that could enter and no growth beyond ``size_at_most``; a bot that
+    says of itself that it still enters fails whatever the venue shows.
+    """
+    said = entries_reported(record, market, since)
+    if said is not None and said.tightness < entries.tightness:
+        return Effect(Reading.FAILS, "bot", f"the bot reports entries {said}, {entries} asked")
+    size, resting = size_of(state, record, market), entry_orders(state, record, market)
+    if size is None or size.source is not PositionSource.VENUE or resting is None or size.seen_at <= since:
+        return UNSEEN if said is None else Effect(Reading.HOLDS, "bot", f"the bot reports entries {said}")
+    if resting:
+        return Effect(
+            Reading.FAILS, "venue", f"{len(resting)} order(s) that can enter rest, {resting[0].order_id}"
+        )
+    if size_at_most is not None and abs(size.value) > size_at_most * (1.0 + tolerance) + 1e-12:
+        return Effect(Reading.FAILS, "venue", f"the position grew from {size_at_most:g} to {size.value:g}")
+    return Effect(Reading.HOLDS, "venue", f"no order that can enter rests and the position is {size.value:g}")
+
+
+def resume_effect(
+    record: BotRecord, market: MarketId, entries: Entries, posture_version: int, since: Nanoseconds
+) -> Effect:
+    """Read whether the bot has loosened as far as allowed; only its own word can tell."""
+    said = entries_reported(record, market, since)
+    if said is None or record.reported is None:
+        return UNSEEN
+    holds = said.tightness <= entries.tightness and record.reported.posture_version >= posture_version
+    detail = f"the bot reports entries {said} under posture {record.reported.posture_version}"
+    return Effect(Reading.HOLDS if holds else Reading.FAILS, "bot", detail)
+
+
+def stop_effect(
+    state: GuardState,
+    record: BotRecord,
+    market: MarketId,
+    rule: StopRule,
+    tolerance_bps: float,
+    since: Nanoseconds,
+) -> Effect:
+    """Read whether a protective stop rests at the rule's price (within ``tolerance_bps``)."""
+    if rule.stop_price is None:
+        return Effect(Reading.HOLDS, "nobody", "no stop price is asked")
+    size = size_of(state, record, market)
+    if size is not None and size.value == 0.0 and size.seen_at > since:
+        return Effect(Reading.HOLDS, str(size.source), "the position is closed, no stop is needed")
+    stops = protective_stops(state, record, market)
+    if stops is None or size is None or size.seen_at <= since:
+        return UNSEEN
+    tolerance = rule.stop_price * tolerance_bps / BPS_PER_UNIT
+    at = [order.stop_price for order in stops if order.stop_price is not None]
+    reading = (
+        Reading.HOLDS
+        if at and all(abs(price - rule.stop_price) <= tolerance for price in at)
+        else Reading.FAILS
+    )
+    return Effect(reading, str(size.source), f"stops at {at or 'none'}, {rule.stop_price:g} asked")
+
+
+def protective_stops(state: GuardState, record: BotRecord, market: MarketId) -> tuple[Order, ...] | None:
+    """Resting reduce-only orders with a trigger on the losing side; ``None`` where orders are not visible."""
+    account = state.accounts.get(record.config.account)
+    size = size_of(state, record, market)
+    if account is None or account.orders is None or size is None:
+        return None
+    mark = state.market(market).mark_price
+    side = 1.0 if size.value > 0 else -1.0
+    return tuple(
+        order
+        for order in account.orders
+        if order.market == market
+        and order.stop_price is not None
+        and order.reduce_only
+        and order.size * side <= 0.0
+        and (mark is None or (order.stop_price - mark) * side < 0.0)
+    )

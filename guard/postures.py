@@ -1,0 +1,143 @@
+"""The desired state of each bot as a versioned posture: when to publish it and whether it tightens. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from msgspec import structs
+
+from guard.arbiter import Limits
+from guard.commands import PublishPosture
+from guard.state import BotRecord, GuardState
+from guard.units import NS_PER_S, BotId, MarketId, Nanoseconds, ms_of, symbol_of
+from perpguard_sdk.messages import Entries, Posture, StopRule
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PostureSettings:
+    """How long a posture holds and how often it is refreshed, seconds."""
+
+    ttl_s: float
+    refresh_s: float
+
+
+@dataclass(slots=True)
+class _Published:
+    version: int
+    posture: Posture | None = None
+    refresh_at: Nanoseconds = 0
+
+
+@dataclass(slots=True)
+class PostureBook:
+    """What was last published for each bot."""
+
+    settings: PostureSettings
+    _published: dict[BotId, _Published] = field(default_factory=dict)
+
+    def restart(self, state: GuardState) -> None:
+        """Begin an epoch: everything is published anew, with versions above all that were ever seen."""
+        for bot in state.bots:
+            known = self._published.get(bot)
+            floor = state.floors.get(bot)
+            version = max(known.version if known else 0, floor.version if floor else 0)
+            self._published[bot] = _Published(version)
+
+    def refresh_now(self, bot: BotId) -> None:
+        """Publish again at the next step, changed or not."""
+        if bot in self._published:
+            self._published[bot].refresh_at = 0
+
+    def version(self, bot: BotId) -> int:
+        """The version that was last published, 0 before the first."""
+        known = self._published.get(bot)
+        return known.version if known else 0
+
+    def publish(
+        self, record: BotRecord, limits: Mapping[MarketId, Limits], state: GuardState, now: Nanoseconds
+    ) -> PublishPosture | None:
+        """Return the posture to publish now, ``None`` if the published one still stands and is fresh."""
+        bot = record.config.bot
+        known = self._published.setdefault(bot, _Published(0))
+        reported_version = record.reported.posture_version if record.reported is not None else 0
+        if reported_version > known.version:
+            known.version, known.posture = reported_version, None  # somebody was here before us: go above
+        posture = _posture(bot, limits, state, known.version, now, self.settings.ttl_s)
+        changed = known.posture is None or not _same_content(posture, known.posture)
+        if not changed and now < known.refresh_at:
+            return None
+        tightens = known.posture is None or is_tighter_anywhere(posture, known.posture)
+        if changed:
+            known.version += 1
+            posture = structs.replace(posture, version=known.version)
+        known.posture = posture
+        known.refresh_at = now + int(self.settings.refresh_s * NS_PER_S)
+        return PublishPosture(posture=posture, tightens=changed and tightens, changed=changed)
+
+
+def is_tighter_anywhere(new: Posture, old: Posture) -> bool:
+    """Whether any key of ``new`` is tighter than in ``old``; a moved stop counts as tighter."""
+    return (
+        any(
+            entries.tightness > old.entries.get(symbol, Entries.ALLOWED).tightness
+            for symbol, entries in new.entries.items()
+        )
+        or any(
+            value < old.max_leverage.get(symbol, float("inf")) for symbol, value in new.max_leverage.items()
+        )
+        or any(value < old.max_size.get(symbol, float("inf")) for symbol, value in new.max_size.items())
+        or any(rule != old.stops.get(symbol) for symbol, rule in new.stops.items())
+    )
+
+
+def _posture(
+    bot: BotId,
+    limits: Mapping[MarketId, Limits],
+    state: GuardState,
+    version: int,
+    now: Nanoseconds,
+    ttl_s: float,
+) -> Posture:
+    entries: dict[str, Entries] = {}
+    max_leverage: dict[str, float] = {}
+    max_size: dict[str, float] = {}
+    stops: dict[str, StopRule] = {}
+    reasons: set[str] = set()
+    for market, limit in limits.items():
+        symbol = symbol_of(market)
+        if limit.entries is not Entries.ALLOWED:
+            entries[symbol] = limit.entries
+        if limit.max_leverage is not None:
+            max_leverage[symbol] = limit.max_leverage
+        if limit.max_size is not None:
+            max_size[symbol] = limit.max_size
+        if limit.stop is not None:
+            stops[symbol] = limit.stop
+        causes = (limit.entries_cause, limit.size_cause, limit.stop_cause)
+        reasons.update(cause.reason for cause in causes if cause is not None)
+    return Posture(
+        bot=bot,
+        version=version,
+        epoch=state.epoch,
+        session=state.session,
+        ts=ms_of(now),
+        expires_at=ms_of(now) + int(ttl_s * 1000),
+        mode=state.mode,
+        entries=entries,
+        max_leverage=max_leverage,
+        max_size=max_size,
+        stops=stops,
+        reasons=tuple(sorted(reasons)),
+    )
+
+
+def _same_content(first: Posture, second: Posture) -> bool:
+    return (first.entries, first.max_leverage, first.max_size, first.stops, first.epoch, first.session) == (
+        second.entries,
+        second.max_leverage,
+        second.max_size,
+        second.stops,
+        second.epoch,
+        second.session,
+    )

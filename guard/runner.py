@@ -1,0 +1,241 @@
+"""The loop: take an event, process it, record it, then act. One TaskGroup, every task named."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Annotated
+
+import structlog
+from annotated_types import Ge, Le
+
+from guard import status
+from guard.audit import SessionClosed, SessionOpened
+from guard.engine import Engine
+from guard.errors import AuditError, BrokerError
+from guard.events import GuardStarted, Tick
+from guard.inbox import Inbox
+from guard.journal import Journal
+from guard.outbox import Outbox, OutboxSettings
+from guard.ports import AuditLog, Clock, CommandSink, Feed, Fence, Memory, StatusSink
+from guard.units import NS_PER_MS, NS_PER_S, BotId, Nanoseconds, ms_of
+from perpguard_sdk.messages import GuardState, GuardStatus, Heartbeat, Mode, Posture
+
+STATE_REPEAT_S = 10.0
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunnerSettings:
+    """The loop's own pace.
+
+    Attributes:
+        heartbeat_ms: how often each bot is told that the engine lives.
+        signals: whether market signals are published for anyone to read.
+    """
+
+    heartbeat_ms: Annotated[int, Ge(100), Le(10_000)] = 1_000
+    signals: bool = True
+    outbox: OutboxSettings = field(default_factory=OutboxSettings)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Who decides: ``session`` is new at every start."""
+
+    guard: str
+    session: str
+    mode: Mode
+    software_version: str
+    settings_digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """Everything outside the engine that the loop needs, as ports."""
+
+    clock: Clock
+    feeds: Sequence[Feed]
+    commands: CommandSink
+    status: StatusSink
+    fence: Fence
+    audit: AuditLog
+    memory: Memory
+
+
+@dataclass(slots=True)
+class Runner:
+    """Runs one engine in one world; see the module."""
+
+    engine: Engine
+    identity: Identity
+    world: World
+    settings: RunnerSettings = field(default_factory=RunnerSettings)
+    inbox: Inbox = field(default_factory=Inbox)
+    journal: Journal = field(init=False)
+    outbox: Outbox = field(init=False)
+    _ticked: asyncio.Event = field(default_factory=asyncio.Event)
+    _decided_at: Nanoseconds = 0
+    _heartbeat_seq: int = 0
+    _said: tuple[GuardStatus, tuple[str, ...]] | None = None
+    _said_at: Nanoseconds = 0
+    _reclaim: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.journal = Journal(self.world.audit, self.world.clock, self.inbox.put)
+        self.outbox = Outbox(
+            self.journal, self.world.commands, self.world.clock, self.inbox.put, self.settings.outbox
+        )
+
+    async def run(self) -> None:
+        """Run until cancelled.
+
+        Raises:
+            FatalError: (in an ExceptionGroup) another guard is in charge, or nothing sensible can go on.
+        """
+        async with asyncio.TaskGroup() as group:
+            for feed in self.world.feeds:
+                group.create_task(feed.run(self.inbox.put), name=f"feed {feed.name}")
+            group.create_task(self.journal.run(), name="journal")
+            group.create_task(self.outbox.run(), name="outbox")
+            group.create_task(self._decide(), name="engine")
+            group.create_task(self._claim(), name="fence")
+            group.create_task(self._beat(), name="heartbeat")
+
+    async def close(self, why: str) -> None:
+        """Say on the status topic and in the audit that the guard stops; bots fall to safe mode by themselves."""
+        state = self.engine.state
+        now = self.world.clock.now()
+        if state.epoch:
+            await self._say(status.guard_state(state, (), now), GuardStatus.OFFLINE)
+        closed = SessionClosed(at=now, session=self.identity.session, why=why)
+        try:
+            await self.world.audit.append([*self.journal.unwritten(), closed], durable=True)
+        except AuditError as error:
+            log.error("the end of the session could not be recorded", error=str(error))
+
+    async def _decide(self) -> None:
+        while True:
+            event = await self.inbox.take()
+            step = self.engine.process(event)
+            if step.is_decision or step.postures:
+                self.outbox.put(step, self.world.clock.now())
+            if isinstance(event, Tick):
+                self._decided_at = event.received_at
+                self._ticked.set()
+            if self.engine.state.is_outranked:
+                self._reclaim.set()
+            if len(self.inbox) == 0 or isinstance(event, Tick):
+                await asyncio.sleep(0)  # a full inbox must not keep the outbox and the heartbeat waiting
+
+    async def _claim(self) -> None:
+        """Take an epoch, and a new one whenever a bot is found to obey a higher one than ours."""
+        while True:
+            stored = await self._stored_epoch()
+            behind = self.engine.state.highest_epoch_reported
+            claim = await self.world.fence.claim(max(stored, behind))
+            floors = await self._floors(claim.floors)
+            now = self.world.clock.now()
+            identity = self.identity
+            opened = SessionOpened(
+                at=now,
+                guard=identity.guard,
+                epoch=claim.epoch,
+                session=identity.session,
+                mode=identity.mode,
+                software_version=identity.software_version,
+                settings_digest=identity.settings_digest,
+            )
+            await self.journal.wait(self.journal.put(opened), timeout_s=1.0)
+            self.inbox.put(
+                GuardStarted(
+                    received_at=now,
+                    guard=identity.guard,
+                    epoch=claim.epoch,
+                    session=identity.session,
+                    mode=identity.mode,
+                    floors=floors,
+                )
+            )
+            log.info("the guard decides", epoch=claim.epoch, session=identity.session, mode=identity.mode)
+            self._reclaim.clear()
+            await self._reclaim.wait()
+            log.warning("a bot obeys a higher epoch than ours, a new one is claimed")
+
+    async def _stored_epoch(self) -> int:
+        try:
+            return await self.world.memory.last_epoch()
+        except AuditError as error:
+            log.error("the stored epoch cannot be read", error=str(error))
+            return 0
+
+    async def _floors(self, retained: tuple[Posture, ...]) -> tuple[Posture, ...]:
+        """The last posture of each bot, from the broker or from our own store, whichever is newer."""
+        try:
+            stored = await self.world.memory.last_postures()
+        except AuditError as error:
+            log.error("the stored postures cannot be read", error=str(error))
+            stored = {}
+        newest: dict[BotId, Posture] = {}
+        for posture in (*stored.values(), *retained):
+            known = newest.get(BotId(posture.bot))
+            if known is None or (posture.epoch, posture.version) > (known.epoch, known.version):
+                newest[BotId(posture.bot)] = posture
+        return tuple(newest.values())
+
+    async def _beat(self) -> None:
+        """Prove that the engine lives: nothing is sent unless it has processed a Tick since the last time."""
+        last_at = 0
+        while True:
+            await self._ticked.wait()
+            self._ticked.clear()
+            if not self.engine.state.epoch:
+                continue
+            now = self.world.clock.now()
+            if now - last_at >= self.settings.heartbeat_ms * NS_PER_MS:
+                last_at = now
+                await self._send_heartbeats()
+                await self._say_state(now)
+
+    async def _send_heartbeats(self) -> None:
+        state = self.engine.state
+        self._heartbeat_seq += 1
+        for bot, record in state.bots.items():
+            heartbeat = Heartbeat(
+                bot=bot,
+                bot_session=record.session,
+                epoch=state.epoch,
+                session=state.session,
+                seq=self._heartbeat_seq,
+                ts=ms_of(self.world.clock.now()),
+                decided_at=ms_of(self._decided_at),
+                posture_version=self.engine.dispatch.postures.version(bot),
+                mode=state.mode,
+            )
+            try:
+                await self.world.commands.publish_heartbeat(heartbeat)
+            except BrokerError:
+                return  # the link itself tells the engine; the next beat tries again
+
+    async def _say_state(self, now: Nanoseconds) -> None:
+        message = status.guard_state(self.engine.state, self.engine.findings, now)
+        said = (message.state, message.problems)
+        is_due = said != self._said or now - self._said_at >= STATE_REPEAT_S * NS_PER_S
+        if is_due and await self._say(message, message.state):
+            self._said, self._said_at = said, now
+        if self.settings.signals:
+            for signal in status.signals(self.engine.state, now):
+                try:
+                    await self.world.status.publish_signal(signal)
+                except BrokerError:
+                    return
+
+    async def _say(self, message: GuardState, state: GuardStatus) -> bool:
+        try:
+            await self.world.status.publish_state(status.with_status(message, state))
+        except BrokerError as error:
+            log.warning("the state topic cannot be written", error=str(error))
+            return False
+        return True

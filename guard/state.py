@@ -1,0 +1,249 @@
+"""Everything the guard knows: GuardState.apply(event) is the one mutation. No I/O, no clock.
+
+The engine owns the state; policies read it and never change it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from guard.account.positions import AccountView
+from guard.events import (
+    AccountSnapshot,
+    AnyEvent,
+    BotAcked,
+    BotBorn,
+    BotReported,
+    BotStatusSeen,
+    CommandSent,
+    GuardStarted,
+    LinkChanged,
+    LinkKind,
+    LiquidationSeen,
+    MarketFeatures,
+    MarkPriceSeen,
+    MessageRefused,
+    OpenInterestSeen,
+    Position,
+    PositionSource,
+    Stream,
+    StreamActivity,
+    StreamFault,
+    StreamFaultKind,
+    Tick,
+)
+from guard.market.freshness import StreamClock
+from guard.market.view import BaselineSettings, MarketView
+from guard.units import AccountId, BotId, MarketId, Nanoseconds, market_id, venue_of
+from perpguard_sdk.messages import ALL_SYMBOLS, Birth, BotState, BotStatus, Mode, Posture, Reported
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BotConfig:
+    """A bot as the settings name it; ``markets`` empty means those of its birth."""
+
+    bot: BotId
+    account: AccountId
+    markets: tuple[MarketId, ...] = ()
+
+
+@dataclass(slots=True)
+class BotRecord:
+    """What is known of one bot; times are ours."""
+
+    config: BotConfig
+    birth: Birth | None = None
+    status: BotState | None = None
+    reported: Reported | None = None
+    reported_at: Nanoseconds | None = None
+    seen_at: Nanoseconds | None = None
+
+    @property
+    def is_online(self) -> bool:
+        """Whether it was born and its Will has not fired since."""
+        if self.birth is None:
+            return False
+        return self.status is None or self.status.state is not BotStatus.OFFLINE
+
+    @property
+    def session(self) -> str:
+        return "" if self.birth is None else self.birth.session
+
+    @property
+    def markets(self) -> tuple[MarketId, ...]:
+        """The markets that it may trade: settings, else birth; those it reports positions in always."""
+        named = list(self.config.markets)
+        venue = venue_of(self.config.account)
+        if not named and self.birth is not None:
+            named = [market_id(venue, symbol) for symbol in self.birth.symbols if symbol != ALL_SYMBOLS]
+        if self.reported is not None:
+            named += [market_id(venue, position.symbol) for position in self.reported.positions]
+        return tuple(dict.fromkeys(named))
+
+
+@dataclass(slots=True)
+class Refusals:
+    """How many messages were refused, and the last one's reason."""
+
+    count: int = 0
+    last: MessageRefused | None = None
+
+
+@dataclass(slots=True)
+class GuardState:
+    """The whole state. Build one with ``GuardState.of``; change it only by ``apply``."""
+
+    baseline: BaselineSettings
+    now: Nanoseconds = 0
+    guard: str = ""
+    epoch: int = 0
+    session: str = ""
+    mode: Mode = Mode.PAPER
+    started_at: Nanoseconds | None = None
+    markets: dict[MarketId, MarketView] = field(default_factory=dict)
+    accounts: dict[AccountId, AccountView] = field(default_factory=dict)
+    account_clocks: dict[AccountId, StreamClock] = field(default_factory=dict)
+    account_faults: dict[AccountId, StreamFault] = field(default_factory=dict)
+    bots: dict[BotId, BotRecord] = field(default_factory=dict)
+    floors: dict[BotId, Posture] = field(default_factory=dict)
+    links_down: dict[LinkKind, LinkChanged] = field(default_factory=dict)
+    refusals: dict[BotId | None, Refusals] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        baseline: BaselineSettings,
+        markets: tuple[MarketId, ...] = (),
+        bots: tuple[BotConfig, ...] = (),
+        keyed_accounts: tuple[AccountId, ...] = (),
+    ) -> GuardState:
+        """Start from what the settings name: these markets, bots and accounts with keys are expected.
+
+        Naming them is what lets their silence be noticed before the first word of them.
+        """
+        state = cls(baseline=baseline)
+        for market in markets:
+            state.markets[market] = MarketView(market, baseline)
+        for bot in bots:
+            state.bots[bot.bot] = BotRecord(bot)
+            state.accounts.setdefault(bot.account, AccountView(bot.account))
+        for account in keyed_accounts:
+            state.accounts.setdefault(account, AccountView(account))
+            state.account_clocks[account] = state.new_clock()
+        return state
+
+    def apply(self, event: AnyEvent) -> None:  # noqa: C901 (one case an event is the table of the fold)
+        """Fold one event in. Unknown subjects make a place for themselves; nothing raises."""
+        self.now = max(self.now, event.received_at)
+        match event:
+            case Tick() | BotAcked() | CommandSent():
+                pass  # time is in `now`; acks and sendings concern dispatch alone
+            case GuardStarted():
+                self._start(event)
+            case MarketFeatures() | MarkPriceSeen() | OpenInterestSeen() | LiquidationSeen():
+                self.market(event.market).apply(event)
+            case StreamActivity() | StreamFault():
+                self._apply_stream(event)
+            case AccountSnapshot():
+                self.account(event.account).apply_snapshot(event)
+                if event.source is PositionSource.VENUE:
+                    self.account_faults.pop(event.account, None)
+            case BotBorn() | BotStatusSeen() | BotReported():
+                self._apply_bot(event)
+            case MessageRefused():
+                refusals = self.refusals.setdefault(event.bot, Refusals())
+                refusals.count += 1
+                refusals.last = event
+            case LinkChanged(up=True):
+                self.links_down.pop(event.link, None)
+            case LinkChanged():
+                self.links_down[event.link] = event
+
+    def market(self, market: MarketId) -> MarketView:
+        """The view of a market, made when first heard of."""
+        return self.markets.setdefault(market, MarketView(market, self.baseline))
+
+    def account(self, account: AccountId) -> AccountView:
+        """The view of an account, made when first heard of."""
+        return self.accounts.setdefault(account, AccountView(account))
+
+    def new_clock(self) -> StreamClock:
+        """A clock for one account's stream, by the settings of the baselines."""
+        return StreamClock(limit_ms_min=self.baseline.stale_ms_min, recover_ms=self.baseline.recover_ms)
+
+    @property
+    def highest_epoch_reported(self) -> int:
+        """The highest epoch that a bot of ours says it obeys."""
+        return max((record.reported.epoch for record in self.bots.values() if record.reported), default=0)
+
+    @property
+    def is_outranked(self) -> bool:
+        """Whether a bot obeys a higher epoch than ours, so that it drops what we say."""
+        return 0 < self.epoch < self.highest_epoch_reported
+
+    def owners(self, account: AccountId, market: MarketId) -> tuple[BotId, ...]:
+        """The bots that trade ``market`` on ``account``."""
+        return tuple(
+            bot
+            for bot, record in self.bots.items()
+            if record.config.account == account and market in record.markets
+        )
+
+    def _start(self, event: GuardStarted) -> None:
+        self.guard, self.epoch, self.session, self.mode = event.guard, event.epoch, event.session, event.mode
+        self.started_at = event.received_at
+        self.floors = {BotId(floor.bot): floor for floor in event.floors if floor.bot in self.bots}
+
+    def _apply_stream(self, event: StreamActivity | StreamFault) -> None:
+        if event.stream is not Stream.ACCOUNT:
+            self.market(MarketId(event.subject)).apply(event)
+            return
+        account = AccountId(event.subject)
+        match event:
+            case StreamActivity():
+                clock = self.account_clocks.setdefault(account, self.new_clock())
+                clock.on_activity(event.last_at, event.updates, event.gap_ns_max)
+            case StreamFault(fault=StreamFaultKind.RECONCILED | StreamFaultKind.RECONNECTED):
+                self.account_faults.pop(account, None)
+            case StreamFault():
+                self.account_faults[account] = event
+
+    def _apply_bot(self, event: BotBorn | BotStatusSeen | BotReported) -> None:
+        match event:
+            case BotBorn(birth=birth):
+                message_bot = birth.bot
+            case BotStatusSeen(state=status):
+                message_bot = status.bot
+            case BotReported(reported=reported):
+                message_bot = reported.bot
+        record = self.bots.get(BotId(message_bot))
+        if record is None:
+            return
+        record.seen_at = event.received_at
+        match event:
+            case BotBorn(birth=birth):
+                record.birth = birth
+            case BotStatusSeen(state=status):
+                record.status = status
+            case BotReported(reported=reported):
+                record.reported = reported
+                record.reported_at = event.received_at
+                if reported.positions_known:
+                    self._apply_reported_positions(record, reported, event.received_at)
+
+    def _apply_reported_positions(self, record: BotRecord, reported: Reported, at: Nanoseconds) -> None:
+        account = record.config.account
+        venue = venue_of(account)
+        positions = tuple(
+            Position(
+                market=market_id(venue, position.symbol),
+                size=position.size,
+                entry_price=position.entry_price,
+                mark_price=position.mark_price,
+                leverage=position.leverage,
+                liquidation_price=position.liquidation_price,
+            )
+            for position in reported.positions
+        )
+        self.account(account).apply_bot(record.config.bot, positions, at)

@@ -1,0 +1,84 @@
+"""What the guard says of itself and of the markets on its status topics, from the state. No I/O, no clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from msgspec import structs
+
+from guard.findings import Finding, Reason, Subject
+from guard.market.book import Side
+from guard.market.view import BookTrust
+from guard.state import GuardState
+from guard.units import Nanoseconds, ms_of, symbol_of, venue_of
+from perpguard_sdk.messages import GuardState as GuardStateMessage
+from perpguard_sdk.messages import GuardStatus, Signal
+
+SIGNAL_BAND_BPS = 100.0
+
+CAPABILITIES = ("pause", "resume", "cut_leverage", "widen_stops", "paper", "signed")
+
+PROBLEM_REASONS = frozenset(
+    {
+        Reason.STALE_DATA,
+        Reason.BOOK_UNUSABLE,
+        Reason.ACCOUNT_UNKNOWN,
+        Reason.LIQUIDATION_UNKNOWN,
+        Reason.COMMAND_FAILED,
+        Reason.BOT_SILENT,
+        Reason.BOT_CLOCK_OFFSET,
+        Reason.MESSAGE_REFUSED,
+        Reason.BROKER_DOWN,
+        Reason.AUDIT_DOWN,
+        Reason.POLICY_RAISED,
+    }
+)
+"""Reasons for which the guard itself is worse off than it should be, not the market."""
+
+
+def guard_state(state: GuardState, findings: Iterable[Finding], now: Nanoseconds) -> GuardStateMessage:
+    """Return the retained status message: deciding, or degraded by the problems it lists."""
+    problems = tuple(sorted({_problem(finding) for finding in findings if finding.reason in PROBLEM_REASONS}))
+    return GuardStateMessage(
+        guard=state.guard,
+        state=GuardStatus.DEGRADED if problems else GuardStatus.DECIDING,
+        epoch=state.epoch,
+        session=state.session,
+        ts=ms_of(now),
+        mode=state.mode,
+        capabilities=CAPABILITIES,
+        problems=problems,
+    )
+
+
+def with_status(message: GuardStateMessage, status: GuardStatus) -> GuardStateMessage:
+    """The same message with another status."""
+    return structs.replace(message, state=status)
+
+
+def signals(state: GuardState, now: Nanoseconds) -> Iterator[Signal]:
+    """Yield one signal for each market; what is not known is ``None``, never calm."""
+    for market, view in state.markets.items():
+        trusted = view.trust(now) is BookTrust.TRUSTED
+        bid, ask = view.depth_usd(Side.BID, SIGNAL_BAND_BPS), view.depth_usd(Side.ASK, SIGNAL_BAND_BPS)
+        yield Signal(
+            venue=venue_of(market),
+            symbol=symbol_of(market),
+            ts=ms_of(now),
+            spread_bps=view.spread_bps if trusted else None,
+            depth_bid_usd=bid.value if trusted and bid is not None else None,
+            depth_ask_usd=ask.value if trusted and ask is not None else None,
+            depth_z=view.depth_z(Side.BID) if trusted else None,
+        )
+
+
+def _problem(finding: Finding) -> str:
+    """One line for the state topic: the reason, its subject and its first piece of evidence."""
+    about = _named(finding.subject)
+    shown = finding.evidence[0] if finding.evidence else None
+    return f"{finding.reason}{about}" + (f": {shown.name} {shown.value} {shown.unit}" if shown else "")
+
+
+def _named(subject: Subject) -> str:
+    names = [name for name in (subject.bot, subject.account, subject.market) if name is not None]
+    return f" ({', '.join(names)})" if names else ""

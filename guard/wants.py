@@ -1,0 +1,189 @@
+"""What the guard wants of one bot in one market, as values that can be sent and read back. No I/O, no clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from guard.arbiter import Limits
+from guard.effects import (
+    Effect,
+    Reading,
+    entries_reported,
+    pause_effect,
+    resume_effect,
+    size_effect,
+    size_of,
+    stop_effect,
+)
+from guard.findings import Finding
+from guard.state import BotRecord, GuardState
+from guard.units import MarketId, Nanoseconds
+from perpguard_sdk.messages import Command, CutLeverage, Entries, Pause, Resume, StopRule, Verb, WidenStops
+
+SIZE_TOLERANCE = 0.02
+"""A lot that cannot be split is not a disobedience."""
+
+STOP_TOLERANCE_BPS = 5.0
+
+
+class Kind(StrEnum):
+    """The three things that a bot can be asked about in a market; one command of each is open at most."""
+
+    ENTRIES = "entries"
+    SIZE = "size"
+    STOP = "stop"
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Where and from when on an effect is looked for; ``size_at_most`` is what a paused position may be."""
+
+    state: GuardState
+    record: BotRecord
+    market: MarketId
+    since: Nanoseconds
+    size_at_most: float | None = None
+    posture_version: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PauseWant:
+    """No more than ``entries``."""
+
+    entries: Entries
+    cause: Finding | None
+    kind = Kind.ENTRIES
+    verb = Verb.PAUSE
+
+    def read(self, look: Look) -> Effect:
+        return pause_effect(
+            look.state, look.record, look.market, self.entries, look.size_at_most, SIZE_TOLERANCE, look.since
+        )
+
+    def command(self, envelope: dict[str, Any]) -> Command:
+        return Pause(entries=self.entries, **envelope)
+
+    def differs(self, other: Want) -> bool:
+        return not isinstance(other, PauseWant) or other.entries is not self.entries
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeWant:
+    """As much as ``entries`` again."""
+
+    entries: Entries
+    cause: Finding | None
+    kind = Kind.ENTRIES
+    verb = Verb.RESUME
+
+    def read(self, look: Look) -> Effect:
+        return resume_effect(look.record, look.market, self.entries, look.posture_version, look.since)
+
+    def command(self, envelope: dict[str, Any]) -> Command:
+        return Resume(entries=self.entries, **envelope)
+
+    def differs(self, other: Want) -> bool:
+        return not isinstance(other, ResumeWant) or other.entries is not self.entries
+
+
+@dataclass(frozen=True, slots=True)
+class CutWant:
+    """A position of at most ``max_size``."""
+
+    max_size: float
+    max_leverage: float
+    cause: Finding | None
+    kind = Kind.SIZE
+    verb = Verb.CUT_LEVERAGE
+
+    def read(self, look: Look) -> Effect:
+        return size_effect(look.state, look.record, look.market, self.max_size, SIZE_TOLERANCE, look.since)
+
+    def command(self, envelope: dict[str, Any]) -> Command:
+        return CutLeverage(max_size=self.max_size, max_leverage=self.max_leverage, **envelope)
+
+    def differs(self, other: Want) -> bool:
+        return (
+            not isinstance(other, CutWant)
+            or abs(other.max_size - self.max_size) > SIZE_TOLERANCE * self.max_size
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class WidenWant:
+    """A stop at the rule's price, under a position of at most ``max_size``."""
+
+    max_size: float
+    stop: StopRule
+    cause: Finding | None
+    kind = Kind.STOP
+    verb = Verb.WIDEN_STOPS
+
+    def read(self, look: Look) -> Effect:
+        size = size_effect(look.state, look.record, look.market, self.max_size, SIZE_TOLERANCE, look.since)
+        if size.reading is not Reading.HOLDS:
+            return size
+        return stop_effect(look.state, look.record, look.market, self.stop, STOP_TOLERANCE_BPS, look.since)
+
+    def command(self, envelope: dict[str, Any]) -> Command:
+        return WidenStops(max_size=self.max_size, stop=self.stop, **envelope)
+
+    def differs(self, other: Want) -> bool:
+        return not isinstance(other, WidenWant) or other.stop != self.stop
+
+
+Want = PauseWant | ResumeWant | CutWant | WidenWant
+
+
+def wants_of(
+    limits: Limits, state: GuardState, record: BotRecord, market: MarketId, size_at_most: float | None
+) -> Iterator[Want]:
+    """Yield what is wanted and, as far as anyone can see, not so now. Restrictions come first."""
+    look = Look(state, record, market, since=0, size_at_most=size_at_most)
+    entries = _entries_want(limits, look)
+    if entries is not None:
+        yield entries
+    if limits.max_size is not None:
+        leverage = limits.max_leverage if limits.max_leverage is not None else _leverage_now(look)
+        cut = CutWant(limits.max_size, leverage, limits.size_cause)
+        if _is_positioned(look) and cut.read(look).reading is not Reading.HOLDS:
+            yield cut
+            return  # a stop moves only once the size is down
+    if limits.stop is not None and limits.stop.stop_price is not None and _is_positioned(look):
+        size = size_of(state, record, market)
+        at_most = (
+            limits.max_size if limits.max_size is not None else abs(size.value) if size is not None else None
+        )
+        if at_most is not None:
+            widen = WidenWant(at_most, limits.stop, limits.stop_cause)
+            if widen.read(look).reading is Reading.FAILS:
+                yield widen
+
+
+def _entries_want(limits: Limits, look: Look) -> Want | None:
+    if limits.entries is not Entries.ALLOWED:
+        pause = PauseWant(limits.entries, limits.entries_cause)
+        if pause.read(look).reading is not Reading.HOLDS:
+            return pause
+    said = entries_reported(look.record, look.market, since=0)
+    in_safe_mode = look.record.reported is not None and look.record.reported.safe_mode
+    if said is not None and said.tightness > limits.entries.tightness and not in_safe_mode:
+        return ResumeWant(limits.entries, limits.entries_cause)
+    return None
+
+
+def _is_positioned(look: Look) -> bool:
+    """Whether there is, or may be, a position."""
+    size = size_of(look.state, look.record, look.market)
+    return size is None or size.value != 0.0
+
+
+def _leverage_now(look: Look) -> float:
+    positions = look.state.account(look.record.config.account).positions
+    known = [
+        position.leverage for position in positions if position.market == look.market and position.leverage
+    ]
+    return max(known, default=1.0)

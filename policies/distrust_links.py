@@ -1,0 +1,43 @@
+"""Loosen nothing while the broker or the audit is away: what cannot be said or recorded is not done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from guard.events import LinkKind
+from guard.findings import Finding, Reason, Severity, Subject
+from guard.state import GuardState
+from guard.units import Nanoseconds
+from perpguard_sdk.messages import Evidence
+
+_REASONS = {LinkKind.BROKER: Reason.BROKER_DOWN, LinkKind.AUDIT: Reason.AUDIT_DOWN}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DistrustLinks:
+    """Freezes every restriction while something that the daemon depends on is down. Nothing to set but on or off.
+
+    Attributes:
+        enabled: whether it decides at all.
+    """
+
+    __pydantic_config__ = {"extra": "forbid"}
+    name = "distrust_links"
+
+    enabled: bool = True
+
+    def decide(self, state: GuardState, now: Nanoseconds) -> Iterator[Finding]:  # noqa: ARG002 (part of Policy)
+        """Yield one finding for each link that is down."""
+        if not self.enabled:
+            return
+        for link, event in state.links_down.items():
+            yield Finding(
+                policy=self.name,
+                reason=_REASONS[link],
+                severity=Severity.ACT,
+                subject=Subject(),
+                evidence=(Evidence(name=str(link), value=event.detail, unit="text"),),
+                counterfactual=f"would not stand with the {link} back",
+                freezes=True,
+            )

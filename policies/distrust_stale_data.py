@@ -1,0 +1,104 @@
+"""Unknown is not calm, and not a crash: block entries where data cannot be believed, cut nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated
+
+from annotated_types import Ge, Le
+
+from guard.events import Stream
+from guard.findings import Finding, Limit, Reason, Severity, Subject
+from guard.market.freshness import StreamState
+from guard.market.view import BookTrust, MarketView
+from guard.state import GuardState
+from guard.units import AccountId, Nanoseconds
+from perpguard_sdk.messages import Entries, Evidence
+
+_SILENT = (BookTrust.STALE, BookTrust.NEVER, BookTrust.RECOVERING)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DistrustStaleData:
+    """Blocks entries in a market whose book or mark price, or on an account whose state, is not known.
+
+    A stream is stale when it is silent for longer than its own limit (5 s, or 5 times its own p99 gap);
+    a crossed, gapped, empty or unsynchronised book is unusable whatever its age. The restriction ends
+    only after the data has been fresh again for a while (``baseline.recover_ms``). While anything is
+    unknown nothing is loosened; nothing is ever cut and no stop moved because of it.
+
+    Attributes:
+        enabled: whether it decides at all.
+        starting_s: seconds after the guard's start within which what was never heard is only noted.
+    """
+
+    __pydantic_config__ = {"extra": "forbid"}
+    name = "distrust_stale_data"
+
+    enabled: bool = True
+    starting_s: Annotated[float, Ge(0.0), Le(600.0)] = 0.0
+
+    def decide(self, state: GuardState, now: Nanoseconds) -> Iterator[Finding]:
+        """Yield a finding for every market and keyed account that cannot be believed at ``now``."""
+        if not self.enabled:
+            return
+        for view in state.markets.values():
+            yield from self._market(view, now)
+        for account, clock in state.account_clocks.items():
+            fault = state.account_faults.get(account)
+            stream = clock.state(now)
+            if fault is not None:
+                yield self._account(account, f"{fault.fault}: {fault.detail}", "fault")
+            elif stream is not StreamState.FRESH:
+                yield self._account(account, str(stream), "stream state")
+
+    def _market(self, view: MarketView, now: Nanoseconds) -> Iterator[Finding]:
+        trust = view.trust(now)
+        if trust is not BookTrust.TRUSTED:
+            silent = trust in _SILENT
+            yield Finding(
+                policy=self.name,
+                reason=Reason.STALE_DATA if silent else Reason.BOOK_UNUSABLE,
+                severity=Severity.WATCH,
+                subject=Subject(market=view.market),
+                limit=Limit(entries=Entries.REDUCE_ONLY),
+                evidence=(
+                    Evidence(name="book", value=str(trust), unit="trust"),
+                    *_silence(view, Stream.BOOK, now),
+                ),
+                counterfactual="would not stand with a book that has been fresh and uncrossed for the recovery time",
+                freezes=True,
+            )
+        mark = view.stream_state(Stream.MARK_PRICE, now)
+        if mark is StreamState.STALE:
+            yield Finding(
+                policy=self.name,
+                reason=Reason.STALE_DATA,
+                severity=Severity.WATCH,
+                subject=Subject(market=view.market),
+                limit=Limit(entries=Entries.REDUCE_ONLY),
+                evidence=(Evidence(name="mark price", value=str(mark), unit="stream state"),),
+                counterfactual="would not stand with a mark price younger than its stream's limit",
+                freezes=True,
+            )
+
+    def _account(self, account: AccountId, value: str, unit: str) -> Finding:
+        return Finding(
+            policy=self.name,
+            reason=Reason.ACCOUNT_UNKNOWN,
+            severity=Severity.WATCH,
+            subject=Subject(account=account),
+            limit=Limit(entries=Entries.REDUCE_ONLY),
+            evidence=(Evidence(name="account", value=value, unit=unit),),
+            counterfactual="would not stand with a fresh view of the account's positions",
+            freezes=True,
+        )
+
+
+def _silence(view: MarketView, stream: Stream, now: Nanoseconds) -> tuple[Evidence, ...]:
+    silence_ms = view.silence_ms(stream, now)
+    if silence_ms is None:
+        return ()
+    limit_s = view.silence_ms_max(stream) / 1000.0
+    return (Evidence(name="silence", value=silence_ms / 1000.0, unit="s", limit=limit_s),)
