@@ -13,7 +13,7 @@ class AuditSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     path: Path = Field(
-        default=Path("data/audit.sqlite3"),
+        default=Path("var/audit.sqlite3"),
         description="The database that keeps every decision, one for each guard; its folder is made.",
     )
     batch: int = Field(

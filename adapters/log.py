@@ -1,0 +1,158 @@
+"""Logging: readable on a terminal, JSON otherwise, and never a secret in it."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from collections.abc import Iterable, Mapping, MutableMapping
+from enum import StrEnum
+from typing import Any, TextIO
+
+import structlog
+from pydantic import BaseModel, ConfigDict, Field
+
+REDACTED = "[redacted]"
+SECRET_NAMES = re.compile(
+    r"pass(word|phrase|wd)?$|secret|token|credential|authorization|cookie|signature|private"
+    r"|api_?key|(^|_)key$|(^|_)sig$|listen_?key",
+    re.IGNORECASE,
+)
+"""Names whose values are never logged; ``key_file`` and ``password_env`` are not among them."""
+SECRET_LENGTH_MIN = 4
+"""A shorter secret would redact half of every line; it is refused elsewhere as too weak."""
+
+
+class LogFormat(StrEnum):
+    """How lines are written."""
+
+    AUTO = "auto"
+    JSON = "json"
+    CONSOLE = "console"
+
+
+class LogLevel(StrEnum):
+    """From which level on lines are written."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class LogSettings(BaseModel):
+    """The [log] table."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: LogFormat = Field(
+        default=LogFormat.AUTO, description="auto: console on a terminal, json otherwise"
+    )
+    level: LogLevel = Field(default=LogLevel.INFO, description="lines below this level are left out")
+
+
+class Redactor:
+    """A structlog processor that blanks secrets: by the name of a field, and by value wherever it stands.
+
+    It runs last but one, after tracebacks have become text, so that a secret inside one is blanked too.
+    """
+
+    def __init__(self, secrets: Iterable[str | bytes] = ()) -> None:
+        self._pattern: re.Pattern[str] | None = None
+        self._known: set[str] = set()
+        self.register(secrets)
+
+    def register(self, secrets: Iterable[str | bytes]) -> None:
+        """Blank these exact values from now on, also in their JSON, hexadecimal and repr spellings."""
+        for secret in secrets:
+            raw = secret if isinstance(secret, bytes) else secret.encode()
+            text = raw.decode(errors="replace")
+            spellings = {text, text.strip(), raw.hex(), repr(text)[1:-1], repr(raw)[2:-1]}
+            self._known |= {each for each in spellings if len(each) >= SECRET_LENGTH_MIN}
+        if self._known:
+            longest_first = sorted(self._known, key=len, reverse=True)
+            self._pattern = re.compile("|".join(re.escape(each) for each in longest_first))
+
+    def __call__(
+        self, _logger: object, _method: str, event: MutableMapping[str, Any]
+    ) -> MutableMapping[str, Any]:
+        return {key: self._clean(key, value) for key, value in event.items()}
+
+    def _clean(self, name: object, value: Any) -> Any:
+        if isinstance(name, str) and SECRET_NAMES.search(name) and value not in (None, "", True, False):
+            return REDACTED
+        match value:
+            case None | bool() | int() | float():
+                return value
+            case str():
+                return self._clean_text(value)
+            case Mapping():
+                return {self._clean_text(str(key)): self._clean(key, each) for key, each in value.items()}
+            case list() | tuple() | set() | frozenset():
+                return [self._clean("", each) for each in value]
+            case _:
+                return self._clean_text(value if isinstance(value, str) else repr(value))
+
+    def _clean_text(self, text: str) -> str:
+        return text if self._pattern is None else self._pattern.sub(REDACTED, text)
+
+
+def configure_logging(
+    settings: LogSettings, *, secrets: Iterable[str | bytes] = (), stream: TextIO | None = None
+) -> Redactor:
+    """Set up structlog and the standard library's logging, which our libraries use, alike.
+
+    Args:
+        settings: the [log] table.
+        secrets: values that must never appear; more can be given to the returned redactor.
+        stream: where lines go; standard error if left out.
+    """
+    stream = stream or sys.stderr
+    redactor = Redactor(secrets)
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.PositionalArgumentsFormatter(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+        structlog.processors.format_exc_info,
+        structlog.processors.UnicodeDecoder(),
+    ]
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                redactor,
+                _renderer(settings.format, stream),
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(settings.level.upper())
+    # These tell every statement, frame and header at DEBUG; nobody can read the rest then.
+    for noisy in ("aiosqlite", "asyncio", "ccxt", "aiohttp", "mqtt", "websockets"):
+        logging.getLogger(noisy).setLevel(max(logging.INFO, root.level))
+    return redactor
+
+
+def _renderer(kind: LogFormat, stream: TextIO) -> structlog.typing.Processor:
+    console = stream.isatty() if kind is LogFormat.AUTO else kind is LogFormat.CONSOLE
+    if console:
+        return structlog.dev.ConsoleRenderer(
+            colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback
+        )
+    return structlog.processors.JSONRenderer(sort_keys=False)
