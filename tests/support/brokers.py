@@ -92,8 +92,11 @@ class Broker:
         await self.start()
 
     def suspend(self) -> None:
-        """SIGSTOP: sockets stay open, nothing is answered."""
+        """SIGSTOP: sockets stay open, nothing is answered; returns once every thread has stopped."""
         os.kill(self.pid, signal.SIGSTOP)
+        deadline = time.monotonic() + 2.0
+        while not _is_stopped(self.pid) and time.monotonic() < deadline:
+            time.sleep(0.001)
 
     def resume(self) -> None:
         """SIGCONT."""
@@ -284,6 +287,12 @@ async def _running(broker: Broker, configure: _Configure) -> AsyncIterator[None]
         yield
     finally:
         await broker.stop()
+
+
+def _is_stopped(pid: int) -> bool:
+    """Whether all threads are stopped; where there is no /proc we believe it."""
+    stats = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/stat")]
+    return all(stat.rpartition(")")[2].split()[0] == "T" for stat in stats)
 
 
 def _changed_at(path: Path) -> int:

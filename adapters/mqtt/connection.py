@@ -1,0 +1,296 @@
+"""One connection to an MQTT broker, from CONNECT to its end; it is never used twice.
+
+aiomqtt's client keeps what it could not deliver and sends it after a reconnect: a stale command. So
+each connection is a client of its own and dies with everything that it held.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+import struct
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import aiomqtt
+from aiomqtt.exceptions import MqttConnectError
+from paho.mqtt import client as paho
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from guard.errors import BrokerAuthError, BrokerError
+from perpguard_sdk.codec import PAYLOAD_BYTES_MAX
+
+INBOX_MESSAGES_MAX: Final = 4096
+"""100 bots x (birth, state, reported, own posture, own heartbeat) = 500 at a resync, and about as many a
+second at the busiest; routing takes some 20 us each. So this is 8 s of a loop that stands still."""
+INBOX_BYTES_MAX: Final = 32 * 1024 * 1024
+"""What the inbox may hold in payloads: 4096 messages of 8 KiB, the size of a report with 50 orders."""
+_REFUSED: Final = 0x80
+_PACKET_BYTES_MAX: Final = 4 * PAYLOAD_BYTES_MAX
+"""What an MQTT 5 broker may send us at all; between this and the codec's limit we can still say who did."""
+_AUTH_CODES: Final = frozenset({134, 135})
+"""Bad user name or password; not authorized. paho gives MQTT 5's codes for 3.1.1 as well."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a broker is and how to talk to it.
+
+    ``identifier`` is the client's, the same at each reconnect, so that a broker that still holds our
+    last connection drops it (and publishes its Will) before it takes the new one.
+    """
+
+    host: str
+    port: int
+    identifier: str
+    mqtt5: bool
+    username: str | None = None
+    password: str | None = None
+    tls: ssl.SSLContext | None = None
+    keepalive_s: int = 5
+    timeout_s: float = 2.0
+
+    @property
+    def broker(self) -> str:
+        """``host:port``, for people."""
+        return f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Inbound:
+    """A message that arrived. A payload above the limit is not kept: ``payload`` is ``None``."""
+
+    topic: str
+    payload: bytes | None
+    size_bytes: int
+    retain: bool
+
+
+class Connection(aiomqtt.Client):
+    """An aiomqtt client with a bounded inbox, publish results, and ends that leave no socket behind."""
+
+    def __init__(self, endpoint: Endpoint, will: aiomqtt.Will) -> None:
+        super().__init__(
+            endpoint.host,
+            endpoint.port,
+            identifier=endpoint.identifier,
+            username=endpoint.username,
+            password=endpoint.password,
+            protocol=aiomqtt.ProtocolVersion.V5 if endpoint.mqtt5 else aiomqtt.ProtocolVersion.V311,
+            clean_session=None if endpoint.mqtt5 else True,
+            will=will,
+            properties=_connect_properties() if endpoint.mqtt5 else None,
+            tls_context=endpoint.tls,
+            keepalive=endpoint.keepalive_s,
+            timeout=max(endpoint.timeout_s, 5.0),
+            # Without it a small packet after another waits for the peer's delayed ACK: 40 ms.
+            socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
+        )
+        self._endpoint = endpoint
+        self._inbox: deque[Inbound] = deque()
+        self._inbox_bytes = 0
+        self._stirred = asyncio.Event()
+        self._results: dict[int, asyncio.Future[ReasonCode | None]] = {}
+        self._broken = ""
+        self.overflowed = 0
+        """Messages dropped because the inbox was full."""
+
+    async def open(self) -> None:
+        """Connect.
+
+        Raises:
+            BrokerAuthError: user or password are refused.
+            BrokerError: nobody answers, or the broker refuses for another reason.
+        """
+        entering = asyncio.create_task(self.__aenter__(), name="mqtt-connect")
+        try:
+            await asyncio.shield(entering)
+        except asyncio.CancelledError:
+            # paho connects in a thread, which cannot be stopped: let it end (5 s at most), then close.
+            with contextlib.suppress(aiomqtt.MqttError):
+                await entering
+            self._drop()
+            raise
+        except MqttConnectError as error:
+            self._drop()
+            raise self._refused(error) from error
+        except aiomqtt.MqttError as error:
+            self._drop()
+            raise BrokerError(
+                self._endpoint.broker,
+                f"no connection ({error}): start the broker or correct broker.host and port",
+            ) from error
+        self._disconnected.add_done_callback(lambda _: self._stirred.set())
+
+    async def close(self) -> None:
+        """Say goodbye, so that the Will is not sent, and close the socket whatever the broker does."""
+        if not self._broken:
+            with contextlib.suppress(aiomqtt.MqttError):
+                await self.__aexit__(None, None, None)
+        self._drop()
+
+    async def subscribe_all(self, filters: Sequence[tuple[str, int]]) -> None:
+        """Subscribe to each ``(filter, qos)``.
+
+        Raises:
+            BrokerError: the broker is away or refuses one of them.
+        """
+        try:
+            codes = await self.subscribe(list(filters), timeout=self._endpoint.timeout_s)
+        except (aiomqtt.MqttError, ValueError) as error:
+            raise BrokerError(self._endpoint.broker, f"could not subscribe: {error}") from error
+        for (topic_filter, _), code in zip(filters, codes, strict=True):
+            value = code.value if isinstance(code, ReasonCode) else code
+            if isinstance(value, int) and value >= _REFUSED:
+                raise BrokerError(
+                    self._endpoint.broker,
+                    f"subscription to {topic_filter} refused ({code}): allow user "
+                    f"{self._endpoint.username or '(none)'} to read it in the broker's ACL",
+                )
+
+    async def send(
+        self, topic: str, payload: bytes, *, qos: int, retain: bool, properties: Properties | None = None
+    ) -> None:
+        """Publish and wait until the broker has taken it.
+
+        Raises:
+            BrokerError: it could not be handed over in time, or (MQTT 5 only) the broker refused it.
+        """
+        broker = self._endpoint.broker
+        if self._broken or self._disconnected.done():
+            raise BrokerError(broker, self._broken or "the connection is lost; nothing was sent")
+        try:
+            info = self._client.publish(topic, payload, qos, retain, properties)
+        except ValueError as error:
+            raise BrokerError(broker, f"cannot publish on {topic}: {error}") from error
+        if info.rc != paho.MQTT_ERR_SUCCESS:
+            raise BrokerError(
+                broker, f"the connection is lost ({paho.error_string(info.rc)}); nothing was sent"
+            )
+        if info.is_published():
+            return
+        result: asyncio.Future[ReasonCode | None] = asyncio.get_running_loop().create_future()
+        self._results[info.mid] = result
+        try:
+            async with asyncio.timeout(self._endpoint.timeout_s):
+                code = await result
+        except TimeoutError as error:
+            # It may still lie in a buffer. Ending the connection is what keeps it from going out later.
+            self.break_off(f"{topic} was not taken within {self._endpoint.timeout_s} s: is the broker hung?")
+            raise BrokerError(broker, self._broken) from error
+        finally:
+            self._results.pop(info.mid, None)
+        if code is not None and code.value >= _REFUSED:
+            user = self._endpoint.username or "(none)"
+            raise BrokerError(
+                broker, f"publishing on {topic} refused ({code}): allow user {user} to write it in the ACL"
+            )
+
+    def break_off(self, why: str) -> None:
+        """End this connection: nothing more goes out, and ``receive`` raises ``why``."""
+        self._broken = self._broken or why
+        self._stirred.set()
+
+    def wake(self) -> None:
+        """Let a waiting ``receive`` return."""
+        self._stirred.set()
+
+    async def receive(self, *, within_s: float) -> Inbound | None:
+        """Return the next message, or ``None`` if none came in time.
+
+        Raises:
+            BrokerError: the connection has ended.
+        """
+        if not self._inbox and not self._ended:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(within_s):
+                    await self._stirred.wait()
+            self._stirred.clear()
+        if self._inbox and not self._broken:
+            message = self._inbox.popleft()
+            self._inbox_bytes -= len(message.payload or b"")
+            return message
+        if self._ended:
+            raise BrokerError(self._endpoint.broker, self._why_ended())
+        return None
+
+    @property
+    def _ended(self) -> bool:
+        return bool(self._broken) or self._disconnected.done()
+
+    def _why_ended(self) -> str:
+        if self._broken:
+            return self._broken
+        error = None if self._disconnected.cancelled() else self._disconnected.exception()
+        return f"the connection was lost ({error or 'closed by the broker'})"
+
+    def _refused(self, error: MqttConnectError) -> BrokerError:
+        code = error.rc.value if isinstance(error.rc, ReasonCode) else error.rc
+        if code in _AUTH_CODES:
+            user = f"user {self._endpoint.username!r}" if self._endpoint.username else "a client without user"
+            return BrokerAuthError(
+                self._endpoint.broker,
+                f"refuses {user} ({error}): correct broker.username and its password file",
+            )
+        return BrokerError(self._endpoint.broker, f"refuses the connection ({error})")
+
+    def _drop(self) -> None:
+        """Close the socket now. A socket left open could still be accepted later, with our name."""
+        if not self._disconnected.done():
+            self._disconnected.set_result(None)
+        elif not self._disconnected.cancelled():
+            self._disconnected.exception()  # asked for, so that asyncio does not complain that nobody did
+        sock = self._client.socket()
+        if self._broken and isinstance(sock, socket.socket):
+            # Reset instead of an orderly end: the kernel then throws away what it has not yet sent.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        elif not self._broken:
+            self._client.disconnect()
+        self._client._sock_close()  # noqa: SLF001 (paho has no public way to close without the peer)
+        if self._misc_task is not None:
+            self._misc_task.cancel()
+        for result in self._results.values():
+            if not result.done():
+                result.set_exception(
+                    BrokerError(self._endpoint.broker, "the connection was lost while sending")
+                )
+
+    def _on_message(self, client: paho.Client, userdata: Any, message: paho.MQTTMessage) -> None:  # noqa: ARG002
+        """Keep it in our inbox instead of aiomqtt's, which has no bound or drops in silence."""
+        size = len(message.payload)
+        payload = bytes(message.payload) if size <= PAYLOAD_BYTES_MAX else None
+        self._stirred.set()
+        if len(self._inbox) >= INBOX_MESSAGES_MAX or self._inbox_bytes + size > INBOX_BYTES_MAX:
+            self.overflowed += 1
+            return
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:
+            topic = repr(message._topic)  # noqa: SLF001 (there is no other way to name it)
+        self._inbox_bytes += len(payload or b"")
+        self._inbox.append(Inbound(topic, payload, size, message.retain))
+
+    def _on_publish(
+        self,
+        client: paho.Client,  # noqa: ARG002 (paho's signature)
+        userdata: Any,  # noqa: ARG002
+        mid: int,
+        reason_code: ReasonCode,
+        properties: Properties,  # noqa: ARG002
+    ) -> None:
+        """Hand on the broker's reason code, which aiomqtt drops."""
+        result = self._results.get(mid)
+        if result is not None and not result.done():
+            result.set_result(reason_code)
+
+
+def _connect_properties() -> Properties:
+    properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+    properties.MaximumPacketSize = _PACKET_BYTES_MAX
+    return properties

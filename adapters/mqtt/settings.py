@@ -1,0 +1,150 @@
+"""Settings of the MQTT broker: which one, how to reach it, and how long to wait for another guard."""
+
+from __future__ import annotations
+
+import os
+from enum import StrEnum
+from pathlib import Path
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from guard.errors import SettingsError
+from perpguard_sdk.topics import check_level
+
+PORT_PLAIN = 1883
+PORT_TLS = 8883
+
+
+class BrokerKind(StrEnum):
+    """Whose broker it is."""
+
+    EMBEDDED = "embedded"
+    EXTERNAL = "external"
+
+
+class ProtocolVersion(StrEnum):
+    """Version of MQTT."""
+
+    V5 = "5"
+    V311 = "3.1.1"
+
+
+class BrokerSettings(BaseModel):
+    """The ``[broker]`` table of settings.toml."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: BrokerKind = Field(
+        BrokerKind.EMBEDDED, description="embedded: perpguard runs a broker of its own; external: yours"
+    )
+    host: str = Field(
+        "127.0.0.1", min_length=1, description="of an external broker; embedded is loopback only"
+    )
+    port: int = Field(
+        0,
+        ge=0,
+        le=65535,
+        description="0: embedded takes a free one and keeps it; external 1883, 8883 with TLS",
+    )
+    username: str | None = Field(None, min_length=1, description="embedded: perpguard")
+    password_file: Path | None = Field(None, description="a file that holds the password and nothing else")
+    password_env: str | None = Field(
+        None, min_length=1, description="or the environment variable that holds it"
+    )
+    protocol: ProtocolVersion = Field(ProtocolVersion.V5, description="embedded speaks 3.1.1 only")
+    tls_ca: Path | None = Field(
+        None, description="certificate authority that signed the broker's certificate"
+    )
+    tls_cert: Path | None = Field(None, description="our certificate, where the broker asks for one")
+    tls_key: Path | None = Field(None, description="its key")
+    keepalive_s: int = Field(
+        5, ge=1, le=3600, description="a broker that answers no ping for so long is away"
+    )
+    site: str = Field("home", description="one level of every topic; one guard commands a site")
+    root: str = Field("perpguard", description="the first level of every topic")
+    data_dir: Path = Field(Path("var/broker"), description="where the embedded broker keeps its files")
+    heartbeat_ms: int = Field(1000, ge=100, le=60_000, description="between two heartbeats to a bot")
+    claim_quiet_s: float = Field(
+        5.0, gt=0, le=600, description="so long no other guard's heartbeat must be heard before we command"
+    )
+    claim_wait_s: float = Field(
+        15.0, gt=0, le=3600, description="so long another guard may keep beating before we give up"
+    )
+    publish_timeout_s: float = Field(
+        2.0, gt=0, le=60, description="the broker must take a message within it, or the connection is dropped"
+    )
+
+    @field_validator("site", "root")
+    @classmethod
+    def _is_one_level(cls, value: str) -> str:
+        return check_level(value, "it")
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.password_file is not None and self.password_env is not None:
+            raise ValueError("give password_file or password_env, not both")
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("tls_cert and tls_key go together")
+        if self.tls_cert is not None and self.tls_ca is None:
+            raise ValueError("tls_cert needs tls_ca: TLS is used where tls_ca is given")
+        if self.claim_wait_s < self.claim_quiet_s:
+            raise ValueError("claim_wait_s must be at least claim_quiet_s")
+        if self.kind is BrokerKind.EMBEDDED:
+            if self.host != "127.0.0.1":
+                raise ValueError("the embedded broker listens on 127.0.0.1 only; leave host out")
+            if self.tls_ca is not None:
+                raise ValueError("the embedded broker is loopback only and has no TLS; leave tls_* out")
+        elif self.username is None and (self.password_file or self.password_env):
+            raise ValueError("a password needs a username")
+        return self
+
+    @property
+    def tls(self) -> bool:
+        """Whether the connection is encrypted."""
+        return self.tls_ca is not None
+
+    @property
+    def port_used(self) -> int:
+        """The port of an external broker."""
+        return self.port or (PORT_TLS if self.tls else PORT_PLAIN)
+
+    @property
+    def protocol_used(self) -> ProtocolVersion:
+        """The embedded broker speaks 3.1.1, whatever ``protocol`` says."""
+        return ProtocolVersion.V311 if self.kind is BrokerKind.EMBEDDED else self.protocol
+
+    def password(self) -> str | None:
+        """Read the password from where the settings say it is; ``None`` if they name no place.
+
+        Raises:
+            SettingsError: the file or the variable is missing or empty.
+        """
+        if self.password_env is not None:
+            value = os.environ.get(self.password_env, "")
+            if not value:
+                problem = f"the environment variable {self.password_env} is not set or is empty"
+                raise SettingsError("settings", [("broker.password_env", problem)])
+            return value
+        if self.password_file is not None:
+            return read_password(self.password_file)
+        return None
+
+
+def read_password(path: Path) -> str:
+    """Return the file's text without the line end.
+
+    Raises:
+        SettingsError: it cannot be read, is not text, or is empty.
+    """
+    try:
+        password = path.read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(
+            "settings", [("broker.password_file", f"{path} cannot be read: {error}")]
+        ) from error
+    if not password:
+        raise SettingsError(
+            "settings", [("broker.password_file", f"{path} is empty: write the password in it")]
+        )
+    return password
