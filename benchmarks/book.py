@@ -1,0 +1,207 @@
+"""What it costs to keep one book and to measure it, against the books that bots use; ratios in one run.
+
+Every variant gets the same updates and must end with the same features, or the benchmark fails.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from benchmarks._frame import (
+    Better,
+    Options,
+    Result,
+    cpu_us_per,
+    interleave,
+    main,
+    quantile,
+    ratios,
+    result_of,
+)
+from benchmarks._frames import Frames, make_frames
+from benchmarks._peers import PeerUnavailableError, PeerWorker, peer_python
+from benchmarks.peers.plain_features import side_of
+from guard.events import CURVE_BPS, NOTIONALS_USD, BookSide
+from guard.market.book import new_book
+from guard.market.sampler import MarketSampler
+from guard.units import MarketId, Nanoseconds
+
+UPDATES, UPDATES_QUICK = 1_000, 200
+MARKET = MarketId("benchmark:BTC/USDT:USDT")
+OURS = "perpguard"
+PEER_REQUIREMENTS = ("sortedcontainers==2.4.0",)
+RATIO_MIN = 1.0
+"""Even the slow reference must not cost more than what it replaces."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """CPU time of an update, and best bid, best ask, depths and costs of both sides at the end.
+
+    A feature is ``None`` where the variant does not claim to know it.
+    """
+
+    us: float
+    last: list[float | None]
+
+
+Variant = Callable[[bool], Measured]
+"""Applies all updates to a fresh book; told whether to measure the book after each."""
+
+
+def measure(options: Options) -> list[Result]:
+    """Apply alone, then apply and measure after each update."""
+    frames = make_frames(UPDATES_QUICK if options.quick else UPDATES, options.seed)
+    variants: dict[str, Variant] = {
+        OURS: functools.partial(run_ours, frames),
+        "ccxt, Python features": functools.partial(run_ccxt, frames, plain_features),
+        "ccxt, numpy features": functools.partial(run_ccxt, frames, numpy_features),
+    }
+    with ExitStack() as stack:
+        try:
+            variants["sortedcontainers"] = start_sortedcontainers(stack, frames)
+        except PeerUnavailableError as error:
+            sys.stderr.write(f"without a peer, {error}\n")
+        together = compare("apply + features", variants, options, features=True, target=RATIO_MIN)
+        alone = {name.removesuffix(", numpy features"): variant for name, variant in variants.items()}
+        del alone["ccxt, Python features"]
+        return [*together, *compare("apply", alone, options, features=False)]
+
+
+def compare(
+    case: str,
+    variants: Mapping[str, Variant],
+    options: Options,
+    *,
+    features: bool,
+    target: float | None = None,
+) -> list[Result]:
+    """Run the variants interleaved; one figure of ours, and one ratio for each of the others."""
+    ends: dict[str, list[float | None]] = {}
+
+    def figure_of(name: str) -> float:
+        measured = variants[name](features)
+        ends[name] = measured.last
+        return measured.us
+
+    samples = interleave({name: functools.partial(figure_of, name) for name in variants}, options)
+    check_equal(ends)
+    ours = samples.pop(OURS)
+    baselines = {name: quantile(figures, 0.5) for name, figures in samples.items()}
+    results = [result_of("book", f"{case} ({new_book().implementation})", ours, "us", baselines=baselines)]
+    for name, figures in samples.items():
+        ratio = ratios(figures, ours)
+        result = result_of("book", f"{case}: {name} / ours", ratio, "x", better=Better.HIGHER, target=target)
+        results.append(result)
+    return results
+
+
+def check_equal(ends: Mapping[str, list[float | None]]) -> None:
+    """Speed with another result is worth nothing. AssertionError says which feature differs."""
+    for name, last in ends.items():
+        for place, (mine, other) in enumerate(zip(ends[OURS], last, strict=True)):
+            if mine is not None and other is not None:
+                same = math.isclose(mine, other, rel_tol=1e-9, abs_tol=1e-9)
+                assert same, f"feature {place}: {OURS} {mine}, {name} {other}"
+
+
+def run_ours(frames: Frames, features: bool) -> Measured:
+    """The sampler that an exchange adapter feeds. It also fits the curve behind the visible levels."""
+    sampler = MarketSampler(MARKET, new_book())
+    sampler.on_snapshot(frames.bids, frames.asks, Nanoseconds(1))
+
+    def work() -> None:
+        for number, update in enumerate(frames.updates, start=2):
+            sampler.on_deltas(update.bids, update.asks, Nanoseconds(number))
+            if features:
+                sampler.sample(Nanoseconds(number))
+
+    us = cpu_us_per(len(frames.updates), work)
+    sample = sampler.sample(Nanoseconds(len(frames.updates) + 2))
+    assert sample.bids is not None, sample.status
+    assert sample.asks is not None
+    return Measured(us, [sample.bid, sample.ask, *known(sample.bids), *known(sample.asks)])
+
+
+def known(side: BookSide) -> list[float | None]:
+    """What was seen, not extrapolated."""
+    curve = zip(CURVE_BPS, side.curve_usd, strict=True)
+    return [usd if bps <= side.visible_bps else None for bps, usd in curve] + list(side.slippage_bps)
+
+
+def run_ccxt(frames: Frames, measured: Callable[[Any], list[float]], features: bool) -> Measured:
+    """ccxt's own book, fed as its handlers feed it, a level at a time."""
+    # It takes a second to import: not at the top.
+    from ccxt.async_support.base.ws.order_book import OrderBook  # noqa: PLC0415
+
+    book = OrderBook({"bids": frames.bids, "asks": frames.asks})
+
+    def work() -> None:
+        bids, asks = book["bids"], book["asks"]
+        for update in frames.updates:
+            for price, size in update.bids:
+                bids.storeArray([price, size])
+            for price, size in update.asks:
+                asks.storeArray([price, size])
+            if features:
+                measured(book)
+
+    us = cpu_us_per(len(frames.updates), work)
+    return Measured(us, list(measured(book)))
+
+
+def plain_features(book: Any) -> list[float]:
+    """A loop over levels."""
+    bid, ask = book["bids"][0][0], book["asks"][0][0]
+    mid = (bid + ask) / 2
+    sides = [side_of(book[name], mid, CURVE_BPS, NOTIONALS_USD) for name in ("bids", "asks")]
+    return [bid, ask, *sides[0], *sides[1]]
+
+
+def numpy_features(book: Any) -> list[float]:
+    """The levels turned into arrays, as one does to be faster."""
+    bid, ask = book["bids"][0][0], book["asks"][0][0]
+    mid = (bid + ask) / 2
+    found = [bid, ask]
+    for name in ("bids", "asks"):
+        levels = np.array(book[name], dtype=np.float64)
+        distance = np.abs(levels[:, 0] - mid) * (1e4 / mid)
+        usd, base = np.cumsum(levels[:, 0] * levels[:, 1]), np.cumsum(levels[:, 1])
+        within = np.searchsorted(distance, np.asarray(CURVE_BPS) * (1 + 1e-9), side="right")
+        found += np.where(within > 0, usd[np.maximum(within, 1) - 1], 0.0).tolist()
+        for wanted in NOTIONALS_USD:
+            at = int(np.searchsorted(usd, wanted))
+            if at == usd.size:
+                found.append(-1.0)
+                continue
+            before_usd, before_base = (usd[at - 1], base[at - 1]) if at else (0.0, 0.0)
+            vwap = wanted / (before_base + (wanted - before_usd) / levels[at, 0])
+            found.append(float(abs(vwap / mid - 1) * 1e4))
+    return found
+
+
+def start_sortedcontainers(stack: ExitStack, frames: Frames) -> Variant:
+    """Start the peer's program and give it the frames. PeerUnavailableError if there is no such peer here."""
+    worker = stack.enter_context(
+        PeerWorker(peer_python("sortedcontainers", PEER_REQUIREMENTS), "sorted_book")
+    )
+    sent = asdict(frames) | {"distances_bps": CURVE_BPS, "notionals_usd": NOTIONALS_USD}
+    worker.ask({"frames": sent})
+
+    def run(features: bool) -> Measured:
+        answer = worker.ask({"features": features})
+        return Measured(answer["us"], answer["last"])
+
+    return run
+
+
+if __name__ == "__main__":
+    sys.exit(main("book", measure))
