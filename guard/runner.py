@@ -104,12 +104,15 @@ class Runner:
             group.create_task(self._claim(), name="fence")
             group.create_task(self._beat(), name="heartbeat")
 
-    async def close(self, why: str) -> None:
-        """Say on the status topic and in the audit that the guard stops; bots fall to safe mode by themselves."""
+    async def say_stopping(self) -> None:
+        """Say on the status topic, while the feeds still run, that the guard stops; bots go to safe mode."""
         state = self.engine.state
-        now = self.world.clock.now()
         if state.epoch:
-            await self._say(status.guard_state(state, (), now), GuardStatus.OFFLINE)
+            await self._say(status.guard_state(state, (), self.world.clock.now()), GuardStatus.STOPPING)
+
+    async def close(self, why: str) -> None:
+        """Record what is still queued, and the end; call it once ``run`` has been cancelled."""
+        now = self.world.clock.now()
         closed = SessionClosed(at=now, session=self.identity.session, why=why)
         try:
             await self.world.audit.append([*self.journal.unwritten(), closed], durable=True)
