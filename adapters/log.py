@@ -41,7 +41,7 @@ class LogLevel(StrEnum):
 
 
 class LogSettings(BaseModel):
-    """The [log] table."""
+    """What is said while it runs, on standard error; secrets are blanked."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

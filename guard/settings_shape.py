@@ -221,5 +221,5 @@ def _limits(metadata: Sequence[object], annotation: object) -> str:
     words = []
     for name, text in (("ge", "at least"), ("gt", "above"), ("le", "at most"), ("lt", "below")):
         values = [getattr(each, name, None) for each in found]
-        words += [f"{text} {value:g}" for value in values if isinstance(value, int | float)][:1]
+        words += [f"{text} {value:.12g}" for value in values if isinstance(value, int | float)][:1]
     return ", ".join(words)

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class AuditSettings(BaseModel):
-    """The [audit] table."""
+    """Where decisions are kept, with what caused them and what came of them."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

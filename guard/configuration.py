@@ -1,0 +1,235 @@
+"""The settings of the whole program: every part's own model in one place, and what must fit between them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from adapters.exchanges.settings import VenueSettings
+from adapters.log import LogSettings
+from adapters.mqtt.settings import BrokerSettings
+from adapters.storage.settings import AuditSettings
+from guard.arbiter import ArbiterSettings
+from guard.dispatch import DispatchSettings
+from guard.market.view import BaselineSettings
+from guard.settings import load_settings, resolve_secrets
+from perpguard_sdk.codec import KEY_BYTES_MIN
+from perpguard_sdk.messages import Mode
+from perpguard_sdk.topics import check_level
+from policies.cut_leverage import CutLeverage
+from policies.distrust_bots import DistrustBots
+from policies.distrust_links import DistrustLinks
+from policies.distrust_stale_data import DistrustStaleData
+from policies.keep_restart_floor import KeepRestartFloor
+from policies.pause_entries import PauseEntries
+from policies.widen_stops import WidenStops
+
+DEFAULT_PATH = Path("settings.toml")
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class GuardSettings(_Table):
+    """The guard itself."""
+
+    name: str = Field(
+        default="guard-1", description="name of this guard on the broker: one level of its topics"
+    )
+    mode: Mode = Field(
+        default=Mode.PAPER,
+        description="paper: decides, and commands paper bots only; live: commands real bots, must be asked for",
+    )
+    tick_ms: int = Field(
+        default=250, ge=50, le=5_000, description="how often silence and deadlines are judged"
+    )
+    signals: bool = Field(
+        default=True, description="publish spread and depth of each market for anyone to read"
+    )
+
+    @field_validator("name")
+    @classmethod
+    def _is_one_level(cls, value: str) -> str:
+        return check_level(value, "it")
+
+
+class BotSettings(_Table):
+    """A bot that the guard may command."""
+
+    name: str = Field(description="as the bot announces itself; one level of its topics")
+    key_file: Path | None = Field(
+        default=None,
+        description=f"file with the key that signs between guard and bot, {KEY_BYTES_MIN} bytes or more",
+    )
+    key_env: str | None = Field(
+        default=None, min_length=1, description="or the environment variable that holds it"
+    )
+    venue: str = Field(description="the venue that it trades on, as in venues")
+    account: str = Field(
+        description="the account that it trades, as in venues.N.accounts if that has its key"
+    )
+    symbols: tuple[str, ...] = Field(
+        default=(), description="what it trades; left out, what its birth message says is believed"
+    )
+
+    @field_validator("name")
+    @classmethod
+    def _is_one_level(cls, value: str) -> str:
+        return check_level(value, "it")
+
+    @model_validator(mode="after")
+    def _one_key(self) -> Self:
+        if (self.key_file is None) == (self.key_env is None):
+            raise ValueError("set exactly one of key_file and key_env")
+        return self
+
+
+class PositionSettings(_Table):
+    """A position that nobody holds, judged as if somebody did: what if I held this."""
+
+    venue: str = Field(description="as in venues")
+    account: str = Field(default="what-if", description="a name for it; positions of one name share it")
+    symbol: str = Field(description="ccxt's unified symbol, one of the venue's symbols")
+    size: float = Field(allow_inf_nan=False, description="base units, negative for a short")
+    entry_price: float = Field(gt=0, allow_inf_nan=False, description="quote currency per base unit")
+    leverage: float = Field(gt=0, le=200, description="notional divided by equity")
+    margin_usd: float | None = Field(
+        default=None,
+        gt=0,
+        allow_inf_nan=False,
+        description="isolated margin; left out: size * entry_price / leverage",
+    )
+
+    @field_validator("size")
+    @classmethod
+    def _is_something(cls, value: float) -> float:
+        if value == 0:
+            raise ValueError("a position of size 0 is none: give its size, negative for a short")
+        return value
+
+
+class PolicySettings(_Table):
+    """What each policy finds wrong, and from where on."""
+
+    distrust_stale_data: DistrustStaleData = DistrustStaleData()
+    distrust_bots: DistrustBots = DistrustBots()
+    distrust_links: DistrustLinks = DistrustLinks()
+    keep_restart_floor: KeepRestartFloor = KeepRestartFloor()
+    pause_entries: PauseEntries = PauseEntries()
+    cut_leverage: CutLeverage = CutLeverage()
+    widen_stops: WidenStops = WidenStops()
+
+
+class Settings(_Table):
+    """Everything in settings.toml."""
+
+    guard: GuardSettings = Field(default_factory=GuardSettings, description="the guard itself")
+    broker: BrokerSettings = Field(
+        default_factory=lambda: BrokerSettings.model_validate({}), description="the MQTT broker"
+    )
+    venues: tuple[VenueSettings, ...] = Field(
+        default=(), description="where markets and accounts are watched"
+    )
+    bots: tuple[BotSettings, ...] = Field(default=(), description="who may be commanded")
+    positions: tuple[PositionSettings, ...] = Field(default=(), description="what if I held this")
+    audit: AuditSettings = Field(default_factory=AuditSettings, description="where decisions are kept")
+    log: LogSettings = Field(default_factory=LogSettings, description="what is said while it runs")
+    baseline: BaselineSettings = Field(default=BaselineSettings(), description="what a market's normal is")
+    policies: PolicySettings = Field(
+        default_factory=PolicySettings, description="what is found wrong, and when"
+    )
+    arbiter: ArbiterSettings = Field(
+        default=ArbiterSettings(), description="how slowly limits are taken back"
+    )
+    dispatch: DispatchSettings = Field(
+        default=DispatchSettings(), description="how commands are repeated and confirmed"
+    )
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        problems = [*_venue_problems(self), *_bot_problems(self), *_position_problems(self)]
+        if problems:
+            raise ValidationError.from_exception_data(
+                "Settings",
+                [
+                    InitErrorDetails(
+                        type=PydanticCustomError("does_not_fit", "{problem}", {"problem": problem}),
+                        loc=loc,
+                        input=None,
+                    )
+                    for loc, problem in problems
+                ],
+            )
+        return self
+
+    @property
+    def digest(self) -> str:
+        """Tells two settings apart in the audit; holds no secret, because the settings hold none."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
+
+
+def load(path: Path | None = DEFAULT_PATH) -> Settings:
+    """Read the program's settings.
+
+    Raises:
+        SettingsError: with every problem and its path.
+    """
+    return load_settings(Settings, path)
+
+
+Problem = tuple[tuple[str | int, ...], str]
+
+
+def _venue_problems(settings: Settings) -> Iterator[Problem]:
+    ids = [venue.id for venue in settings.venues]
+    for index, name in enumerate(ids):
+        if name in ids[:index]:
+            yield ("venues", index, "id"), f"{name} is there twice: put its symbols and accounts into one"
+
+
+def _bot_problems(settings: Settings) -> Iterator[Problem]:
+    names = [bot.name for bot in settings.bots]
+    for index, bot in enumerate(settings.bots):
+        if bot.name in names[:index]:
+            yield ("bots", index, "name"), f"{bot.name} is there twice: each bot needs a name of its own"
+        yield from _market_problems(settings, ("bots", index), bot.venue, bot.symbols)
+
+
+def _position_problems(settings: Settings) -> Iterator[Problem]:
+    for index, position in enumerate(settings.positions):
+        yield from _market_problems(settings, ("positions", index), position.venue, (position.symbol,))
+
+
+def _market_problems(
+    settings: Settings, place: tuple[str | int, ...], name: str, symbols: tuple[str, ...]
+) -> Iterator[Problem]:
+    venue = next((each for each in settings.venues if each.id == name), None)
+    if venue is None:
+        known = ", ".join(each.id for each in settings.venues) or "none"
+        yield (*place, "venue"), f"{name!r} is not one of the venues ({known}): add it, or correct the name"
+        return
+    for symbol in symbols:
+        if symbol not in venue.symbols:
+            key = "symbol" if place[0] == "positions" else "symbols"
+            listed = ", ".join(venue.symbols)
+            yield (
+                (*place, key),
+                f"{symbol!r} is not watched on {name} ({listed}): add it there, or correct it",
+            )
+
+
+__all__ = [
+    "DEFAULT_PATH",
+    "BotSettings",
+    "GuardSettings",
+    "PositionSettings",
+    "Settings",
+    "load",
+    "resolve_secrets",
+]
