@@ -1,0 +1,101 @@
+"""Keeps account of the streams: what each delivered, which are down, and says so in events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from guard.events import Stream, StreamActivity, StreamFault, StreamFaultKind
+from guard.ports import Clock, Emit
+from guard.units import NS_PER_S, AccountId, MarketId, Nanoseconds
+
+Subject = MarketId | AccountId
+
+
+@dataclass(slots=True)
+class _Counted:
+    updates: int = 0
+    last_at: Nanoseconds | None = None
+    gap_ns_max: Nanoseconds = 0
+    down: StreamFaultKind | None = None
+    malformed: int = 0
+    malformed_said_at: Nanoseconds | None = None
+
+
+@dataclass(slots=True)
+class Ledger:
+    """One line for each subject and stream.
+
+    A lost stream is said once, and its return once; a flood of malformed frames once a second, counted.
+    """
+
+    emit: Emit
+    clock: Clock
+    _lines: dict[tuple[Subject, Stream], _Counted] = field(default_factory=dict)
+
+    def delivered(self, subject: Subject, stream: Stream, now: Nanoseconds) -> None:
+        """Count one message."""
+        line = self._line(subject, stream)
+        line.updates += 1
+        if line.last_at is not None:
+            line.gap_ns_max = max(line.gap_ns_max, now - line.last_at)
+        line.last_at = now
+
+    def lost(self, subject: Subject, stream: Stream, kind: StreamFaultKind, detail: str) -> None:
+        """Say that a stream is away, unless that was said of the same ``kind``."""
+        line = self._line(subject, stream)
+        if line.down is not kind:
+            line.down = kind
+            self.fault(subject, stream, kind, detail)
+
+    def back(self, subject: Subject, stream: Stream, detail: str = "") -> None:
+        """Say that a stream is back, if it was away."""
+        line = self._line(subject, stream)
+        if line.down is not None:
+            line.down = None
+            self.fault(subject, stream, StreamFaultKind.RECONNECTED, detail)
+
+    def malformed(self, subject: Subject, stream: Stream, detail: str) -> None:
+        """Say that a frame could not be read, at most once a second."""
+        line, now = self._line(subject, stream), self.clock.now()
+        line.malformed += 1
+        if line.malformed_said_at is None or now - line.malformed_said_at >= NS_PER_S:
+            count = f"{line.malformed} frames could not be read, the last one: " if line.malformed > 1 else ""
+            line.malformed, line.malformed_said_at = 0, now
+            self.fault(subject, stream, StreamFaultKind.MALFORMED, count + detail)
+
+    def fault(self, subject: Subject, stream: Stream, kind: StreamFaultKind, detail: str) -> None:
+        """Emit one fault."""
+        now = self.clock.now()
+        self.emit(StreamFault(received_at=now, subject=subject, stream=stream, fault=kind, detail=detail))
+
+    def flush(self) -> None:
+        """Emit StreamActivity for every stream that delivered since the last call."""
+        for event in self._activity(self.clock.now()):
+            self.emit(event)
+
+    async def run(self) -> None:
+        """Flush once a second until cancelled."""
+        while True:
+            await self.clock.sleep_until(self.clock.now() + NS_PER_S)
+            self.flush()
+
+    def last_at(self, subject: Subject, stream: Stream) -> Nanoseconds | None:
+        """When a stream delivered last."""
+        return self._line(subject, stream).last_at
+
+    def _activity(self, now: Nanoseconds) -> Iterator[StreamActivity]:
+        for (subject, stream), line in self._lines.items():
+            if line.updates and line.last_at is not None:
+                yield StreamActivity(
+                    received_at=now,
+                    subject=subject,
+                    stream=stream,
+                    updates=line.updates,
+                    last_at=line.last_at,
+                    gap_ns_max=line.gap_ns_max,
+                )
+                line.updates, line.gap_ns_max = 0, 0
+
+    def _line(self, subject: Subject, stream: Stream) -> _Counted:
+        return self._lines.setdefault((subject, stream), _Counted())

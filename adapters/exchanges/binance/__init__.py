@@ -1,0 +1,1 @@
+"""Binance USD-M futures: payloads, the tapped ccxt client, and the connections that the feeds use."""

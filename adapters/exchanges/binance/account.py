@@ -1,0 +1,109 @@
+"""The private side of Binance USD-M through the tapped ccxt client: reading only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from adapters.exchanges.binance.client import Message
+from adapters.exchanges.binance.payloads import (
+    parse_account,
+    parse_brackets,
+    parse_open_algo_orders,
+    parse_open_orders,
+    parse_positions,
+    parse_user_event,
+)
+from adapters.exchanges.binance.session import Markets, asked, make_client, network_error
+from adapters.exchanges.settings import VenueSettings
+from adapters.exchanges.venue import AccountReading, AccountSink, MarginTier
+from guard.events import Stream
+
+
+class BinanceAccount:
+    """An AccountConnection (see ``venue``): one ccxt client with one user-data stream."""
+
+    def __init__(
+        self, settings: VenueSettings, sink: AccountSink, markets: Markets, *, key: str, secret: str
+    ) -> None:
+        self._venue = settings.id
+        self._sink = sink
+        self._markets = markets
+        self._client = make_client(settings, self, key=key, secret=secret)
+
+    async def load(self) -> None:
+        await asked(self._venue, self._markets.load(self._client))
+        # Signed requests carry our time and are refused 1 s ahead of the venue's or 5 s behind it.
+        await asked(self._venue, self._client.load_time_difference())
+
+    async def watch(self) -> None:
+        # A key from before the connection was lost may have expired, and then the stream stays silent.
+        self._client.options["linear"] = {}
+        try:
+            while True:
+                await asked(self._venue, self._client.watch_orders())
+        finally:
+            self._forget()
+
+    def _forget(self) -> None:
+        for socket in (self._client.clients or {}).values():
+            socket.subscriptions.clear()
+
+    async def renew(self) -> None:
+        await asked(self._venue, self._client.fapiPrivatePutListenKey())
+
+    async def read(self, *, orders: bool) -> AccountReading:
+        return await asked(self._venue, self._read(orders=orders))
+
+    async def _read(self, *, orders: bool) -> AccountReading:
+        found = None
+        if orders:
+            found = parse_open_orders(await self._client.fapiPrivateGetOpenOrders())
+            found += parse_open_algo_orders(await self._client.fapiPrivateGetOpenAlgoOrders())
+        positions = parse_positions(await self._client.fapiPrivateV3GetPositionRisk())
+        totals = parse_account(await self._client.fapiPrivateV3GetAccount())
+        return AccountReading(totals=totals, positions=positions, orders=found)
+
+    async def fetch_tiers(self) -> Mapping[str, Sequence[MarginTier]]:
+        return await asked(self._venue, self._tiers())
+
+    async def _tiers(self) -> Mapping[str, Sequence[MarginTier]]:
+        return parse_brackets(await self._client.fapiPrivateGetLeverageBracket())
+
+    def symbol_of(self, market_code: str) -> str:
+        for market in (self._client.markets_by_id or {}).get(market_code, ()):
+            if market.get("swap"):
+                return str(market["symbol"])
+        return market_code
+
+    def reopen(self, reason: str) -> None:
+        for url, socket in list((self._client.clients or {}).items()):
+            if "://" in url:  # ccxt parks logins on a client that has no address
+                socket.on_error(network_error(reason))
+
+    async def close(self) -> None:
+        await self._client.close()
+
+    # The tap: called by the client for every frame.
+
+    def on_frame(self, url: str) -> None:
+        """Silence is the normal state of a private stream; pings and REST watch over it."""
+
+    def on_connected(self, url: str) -> None:
+        del url
+        self._sink.on_connected()
+
+    def on_acknowledged(self, subscriptions: list[str]) -> None:
+        """The user-data stream is asked for by its address; there is nothing to acknowledge."""
+
+    def on_message(self, event: str, message: Message) -> None:
+        if event == "listenKeyExpired":
+            self.reopen("the venue let the listen key expire")
+            return
+        update = parse_user_event(message)
+        if update is not None:
+            self._sink.on_update(update)
+
+    def on_malformed(self, url: str, frame: str | bytes, error: Exception) -> None:
+        # The frame holds the account's numbers and the address its listen key: neither is passed on.
+        del url, frame
+        self._sink.on_malformed(None, Stream.ACCOUNT, f"{type(error).__name__}: {error}")

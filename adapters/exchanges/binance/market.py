@@ -1,0 +1,194 @@
+"""The public side of Binance USD-M through the tapped ccxt client."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from adapters.exchanges.binance.client import Message
+from adapters.exchanges.binance.payloads import (
+    parse_depth,
+    parse_liquidation,
+    parse_mark,
+    parse_open_interest,
+    parse_premium_index,
+    parse_snapshot,
+    parse_trade,
+)
+from adapters.exchanges.binance.session import Markets, asked, make_client, network_error
+from adapters.exchanges.parsers import unknown_symbol
+from adapters.exchanges.settings import VenueSettings
+from adapters.exchanges.venue import DepthSnapshot, MarketSink, MarkFrame
+from guard.errors import UnknownSymbolError
+from guard.events import Stream
+from guard.ports import Clock
+from guard.units import NS_PER_S, Nanoseconds
+
+SNAPSHOT_LEVELS = 1_000
+"""The most that the venue gives, at a request weight of 20 of 2,400 a minute."""
+
+_STREAMS = {
+    "depthUpdate": Stream.BOOK,
+    "trade": Stream.TRADES,
+    "aggTrade": Stream.TRADES,
+    "markPriceUpdate": Stream.MARK_PRICE,
+    "forceOrder": Stream.LIQUIDATIONS,
+}
+_EVENT = re.compile(r'"e"\s*:\s*"(\w+)"')
+_CODE = re.compile(r'"s"\s*:\s*"([A-Z0-9_]+)"')
+
+
+class BinanceMarket:
+    """A MarketConnection (see ``venue``): one ccxt client, a socket for each kind of stream."""
+
+    def __init__(self, settings: VenueSettings, sink: MarketSink, clock: Clock, markets: Markets) -> None:
+        self._venue = settings.id
+        self._sink = sink
+        self._clock = clock
+        self._markets = markets
+        self._client = make_client(settings, self)
+        self._symbols: dict[str, str] = {}
+        self._codes: dict[str, str] = {}
+        self._subscriptions: dict[str, tuple[Stream, str]] = {}
+        self._frame_at: dict[str, Nanoseconds] = {}
+
+    async def load(self, symbols: Sequence[str]) -> tuple[list[str], list[UnknownSymbolError]]:
+        await asked(self._venue, self._markets.load(self._client))
+        listed = self._client.markets
+        errors = []
+        for symbol in symbols:
+            market = listed.get(symbol)
+            if market is None or not market.get("swap"):
+                perpetuals = [name for name, found in listed.items() if found.get("swap")]
+                errors.append(unknown_symbol(self._venue, symbol, perpetuals))
+            else:
+                self._symbols[market["id"]] = symbol
+                self._codes[symbol] = market["id"]
+                for stream in _STREAMS.values():
+                    self._subscriptions[_name_at_ccxt(stream, symbol, market["id"])] = (stream, symbol)
+        return [symbol for symbol in symbols if symbol in self._codes], errors
+
+    async def watch(self, stream: Stream, symbols: Sequence[str]) -> None:
+        try:
+            while True:
+                await asked(self._venue, self._subscribe(stream, list(symbols)))
+        finally:
+            self._forget(stream, symbols)
+
+    async def _subscribe(self, stream: Stream, symbols: list[str]) -> None:
+        match stream:
+            case Stream.BOOK:
+                await self._client.watch_order_book_for_symbols(symbols, SNAPSHOT_LEVELS)
+            case Stream.TRADES:
+                await self._client.watch_trades_for_symbols(symbols)
+            case Stream.MARK_PRICE:
+                await self._client.watch_mark_prices(symbols)
+            case Stream.LIQUIDATIONS:
+                await self._client.watch_liquidations_for_symbols(symbols)
+            case _:
+                raise NotImplementedError(f"{stream} is not a public stream")
+
+    def _forget(self, stream: Stream, symbols: Sequence[str]) -> None:
+        """Make ccxt subscribe anew: it remembers a subscription that the venue refused as made."""
+        for symbol in symbols:
+            name = _name_at_ccxt(stream, symbol, self._codes[symbol])
+            for socket in (self._client.clients or {}).values():
+                socket.subscriptions.pop(name, None)
+
+    async def fetch_depth(self, symbol: str) -> DepthSnapshot:
+        return await asked(self._venue, self._depth(symbol))
+
+    async def _depth(self, symbol: str) -> DepthSnapshot:
+        request = {"symbol": self._codes[symbol], "limit": SNAPSHOT_LEVELS}
+        return parse_snapshot(await self._client.fapiPublicGetDepth(request))
+
+    async def fetch_open_interest(self, symbol: str) -> tuple[float, Nanoseconds | None]:
+        return await asked(self._venue, self._open_interest(symbol))
+
+    async def _open_interest(self, symbol: str) -> tuple[float, Nanoseconds | None]:
+        request = {"symbol": self._codes[symbol]}
+        return parse_open_interest(await self._client.fapiPublicGetOpenInterest(request))
+
+    async def fetch_mark(self, symbol: str) -> MarkFrame:
+        return await asked(self._venue, self._mark(symbol))
+
+    async def _mark(self, symbol: str) -> MarkFrame:
+        request = {"symbol": self._codes[symbol]}
+        return parse_premium_index(await self._client.fapiPublicGetPremiumIndex(request))
+
+    def close_silent(self, silence_ns: Nanoseconds) -> list[str]:
+        closed = []
+        for url, socket in list((self._client.clients or {}).items()):
+            silent_ns = self._clock.now() - self._frame_at.get(url, self._clock.now())
+            # Nobody may be liquidated for hours; that socket is watched by its pongs alone.
+            quiet_by_nature = all(name.endswith("@forceOrder") for name in socket.subscriptions)
+            if socket.isConnected and not quiet_by_nature and silent_ns > silence_ns:
+                socket.on_error(network_error(f"nothing came for {silent_ns / NS_PER_S:.1f} s"))
+                closed.append(url)
+        return closed
+
+    def reopen(self, stream: Stream, reason: str) -> None:
+        for socket in list((self._client.clients or {}).values()):
+            carried = {
+                self._subscriptions[name][0] for name in socket.subscriptions if name in self._subscriptions
+            }
+            if stream in carried:
+                socket.on_error(network_error(reason))
+
+    async def close(self) -> None:
+        await self._client.close()
+
+    # The tap: called by the client for every frame.
+
+    def on_frame(self, url: str) -> None:
+        self._frame_at[url] = self._clock.now()
+
+    def on_connected(self, url: str) -> None:
+        self._frame_at[url] = self._clock.now()
+
+    def on_acknowledged(self, subscriptions: list[str]) -> None:
+        for stream in dict.fromkeys(_STREAMS.values()):
+            named = [self._subscriptions[name] for name in subscriptions if name in self._subscriptions]
+            symbols = [symbol for kind, symbol in named if kind is stream]
+            if symbols:
+                self._sink.on_subscribed(stream, symbols)
+
+    def on_message(self, event: str, message: Message) -> None:
+        code: Any = message["o"]["s"] if event == "forceOrder" else message["s"]
+        symbol = self._symbols.get(code)
+        if symbol is None:
+            return
+        match event:
+            case "depthUpdate":
+                self._sink.on_depth(symbol, parse_depth(message))
+            case "trade" | "aggTrade":
+                if (trade := parse_trade(message)) is not None:
+                    self._sink.on_trade(symbol, trade)
+            case "markPriceUpdate":
+                self._sink.on_mark(symbol, parse_mark(message))
+            case "forceOrder":
+                self._sink.on_liquidation(symbol, parse_liquidation(message))
+
+    def on_malformed(self, url: str, frame: str | bytes, error: Exception) -> None:
+        del url
+        shown = frame if isinstance(frame, str) else frame.decode(errors="replace")
+        event, code = _EVENT.search(shown), _CODE.search(shown)
+        self._sink.on_malformed(
+            self._symbols.get(code.group(1)) if code else None,
+            _STREAMS.get(event.group(1)) if event else None,
+            f"{type(error).__name__}: {error}; frame begins {shown[:80]!r}",
+        )
+
+
+def _name_at_ccxt(stream: Stream, symbol: str, code: str) -> str:
+    """What ccxt 4.5.90 keys a subscription by, in ``Client.subscriptions``."""
+    match stream:
+        case Stream.BOOK:
+            return f"orderbook::{symbol}"
+        case Stream.TRADES:
+            return f"trade::{symbol}"
+        case Stream.MARK_PRICE:
+            return f"markPrice:markPrice@{symbol}"
+        case _:
+            return f"{code.lower()}@forceOrder"

@@ -1,0 +1,379 @@
+"""Pure parsers of Binance USD-M futures payloads, as ccxt hands them over undigested.
+
+Shapes: developers.binance.com, USDS-margined futures, "Websocket Market Streams", "User Data Streams" and
+"Market Data" / "Account" / "Trade" REST endpoints, read with the comments of ccxt 4.5.90. Every function
+raises MalformedFrameError on a payload that it cannot read, and on NaN or an infinity.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from adapters.exchanges.parsers import (
+    Payload,
+    at_of,
+    flag,
+    integer,
+    known,
+    mapping,
+    number,
+    optional_number,
+    positive,
+    rows,
+    text,
+)
+from adapters.exchanges.sync import DepthDiff, RawLevels
+from adapters.exchanges.venue import (
+    AccountTotals,
+    AccountUpdate,
+    AlgoKey,
+    BalanceSeen,
+    DepthSnapshot,
+    LiquidationFrame,
+    MarginTier,
+    MarkFrame,
+    OrderGone,
+    OrderSeen,
+    PositionSeen,
+    TradeFrame,
+)
+from guard.errors import MalformedFrameError
+from guard.events import MarginMode
+from guard.units import Nanoseconds
+
+USD_LIKE = frozenset({"USDT", "USDC", "BUSD", "FDUSD", "BFUSD", "USD1"})
+"""Margin assets that this version counts as USD."""
+
+
+def parse_depth(message: Payload) -> DepthDiff:
+    """Read ``depthUpdate``; levels stay as text for the book, which reads and refuses them as a whole."""
+    where = "depthUpdate"
+    return DepthDiff(
+        previous_id=integer(message, "pu", where),
+        first_id=integer(message, "U", where),
+        last_id=integer(message, "u", where),
+        bids=_levels(message, "b", where),
+        asks=_levels(message, "a", where),
+        exchange_at=at_of(message, "T"),
+    )
+
+
+def parse_snapshot(response: Any) -> DepthSnapshot:
+    """Read GET /fapi/v1/depth."""
+    where = "GET /fapi/v1/depth"
+    if not isinstance(response, dict):
+        raise MalformedFrameError(where, f"not an object: {response!r:.40}")
+    return DepthSnapshot(
+        last_id=integer(response, "lastUpdateId", where),
+        bids=_levels(response, "bids", where),
+        asks=_levels(response, "asks", where),
+        exchange_at=at_of(response, "T"),
+    )
+
+
+def parse_trade(message: Payload) -> TradeFrame | None:
+    """Read ``aggTrade`` or ``trade``; ``None`` for what did not trade on the book (insurance fund, ADL).
+
+    ``m`` says that the buyer was the maker, so the taker sold.
+    """
+    where = str(message.get("e"))
+    if message.get("X", "MARKET") != "MARKET":
+        return None
+    notional = positive(message, "p", where) * positive(message, "q", where)
+    return TradeFrame(
+        notional_usd=-notional if flag(message, "m") else notional, exchange_at=at_of(message, "T")
+    )
+
+
+def parse_mark(message: Payload) -> MarkFrame:
+    """Read ``markPriceUpdate``; ``r`` is empty and ``T`` zero for contracts without funding."""
+    where = "markPriceUpdate"
+    return MarkFrame(
+        mark_price=positive(message, "p", where),
+        index_price=known(optional_number(message, "i", where)),
+        funding_rate=optional_number(message, "r", where),
+        next_funding_at=at_of(message, "T"),
+        exchange_at=at_of(message, "E"),
+    )
+
+
+def parse_premium_index(response: Any) -> MarkFrame:
+    """Read GET /fapi/v1/premiumIndex of one symbol."""
+    where = "GET /fapi/v1/premiumIndex"
+    if not isinstance(response, dict):
+        raise MalformedFrameError(where, f"not an object: {response!r:.40}")
+    return MarkFrame(
+        mark_price=positive(response, "markPrice", where),
+        index_price=known(optional_number(response, "indexPrice", where)),
+        funding_rate=optional_number(response, "lastFundingRate", where),
+        next_funding_at=at_of(response, "nextFundingTime"),
+        exchange_at=at_of(response, "time"),
+    )
+
+
+def parse_liquidation(message: Payload) -> LiquidationFrame:
+    """Read ``forceOrder``: ``S`` is the side of the *order*, so SELL closed a long.
+
+    The stream pushes the latest liquidation of a symbol within a second only: a lower bound. Size is what
+    was filled (``z``), or the whole order where the push came before a fill.
+    """
+    where = "forceOrder"
+    order = mapping(message, "o", where)
+    side = text(order, "S", where)
+    if side not in {"BUY", "SELL"}:
+        raise MalformedFrameError(where, f"field 'S' is neither BUY nor SELL: {side!r:.40}")
+    size = known(optional_number(order, "z", where)) or positive(order, "q", where)
+    price = known(optional_number(order, "ap", where)) or positive(order, "p", where)
+    return LiquidationFrame(
+        size=size if side == "SELL" else -size,
+        price=price,
+        notional_usd=size * price,
+        exchange_at=at_of(order, "T"),
+    )
+
+
+def parse_open_interest(response: Any) -> tuple[float, Nanoseconds | None]:
+    """Read GET /fapi/v1/openInterest: base units, both sides counted once, and the venue's time."""
+    where = "GET /fapi/v1/openInterest"
+    if not isinstance(response, dict):
+        raise MalformedFrameError(where, f"not an object: {response!r:.40}")
+    amount = number(response, "openInterest", where)
+    if amount < 0.0:
+        raise MalformedFrameError(where, f"open interest is negative: {amount}")
+    return amount, at_of(response, "time")
+
+
+def parse_positions(response: Any) -> list[PositionSeen]:
+    """Read GET /fapi/v3/positionRisk (or v2), without the empty rows of v2.
+
+    ``liquidationPrice`` of 0 is *not known*. v3 tells no leverage and no margin type: leverage is notional
+    over the position's initial margin, and a position with a wallet of its own is isolated. The isolated
+    margin is that wallet (``isolatedWallet``), without unrealised profit.
+    """
+    where = "GET /fapi/v3/positionRisk"
+    return [
+        _position(row, where) for row in rows(response, where) if number(row, "positionAmt", where) != 0.0
+    ]
+
+
+def _position(row: Payload, where: str) -> PositionSeen:
+    margin = known(optional_number(row, "isolatedWallet", where))
+    if margin is None:
+        margin = known(optional_number(row, "isolatedMargin", where))
+    mode = _mode(row.get("marginType"), isolated=margin is not None)
+    return PositionSeen(
+        market_code=text(row, "symbol", where),
+        side=str(row.get("positionSide", "BOTH")),
+        size=number(row, "positionAmt", where),
+        entry_price=known(optional_number(row, "entryPrice", where)),
+        mark_price=known(optional_number(row, "markPrice", where)),
+        leverage=_leverage(row, where),
+        margin_mode=mode,
+        margin_usd=margin if mode is MarginMode.ISOLATED else None,
+        liquidation_price=known(optional_number(row, "liquidationPrice", where)),
+        unrealised_usd=optional_number(row, "unRealizedProfit", where) or 0.0,
+    )
+
+
+def _leverage(row: Payload, where: str) -> float | None:
+    told = known(optional_number(row, "leverage", where))
+    if told is not None:
+        return told
+    notional = known(optional_number(row, "notional", where))
+    margin = known(optional_number(row, "positionInitialMargin", where))
+    if notional is None or margin is None:
+        return None
+    leverage = abs(notional) / margin
+    # Binance's leverage is a whole number; the margin that it is derived from is rounded.
+    whole = round(leverage)
+    return float(whole) if whole and abs(leverage - whole) < 0.02 * whole else leverage
+
+
+def _mode(told: object, *, isolated: bool) -> MarginMode:
+    if isinstance(told, str) and told:
+        return MarginMode.ISOLATED if told.lower() == "isolated" else MarginMode.CROSS
+    return MarginMode.ISOLATED if isolated else MarginMode.CROSS
+
+
+def parse_account(response: Any) -> AccountTotals:
+    """Read GET /fapi/v3/account (or v2).
+
+    In single-asset mode the totals are of USDT alone; in multi-assets mode they are USD over all assets.
+    """
+    where = "GET /fapi/v3/account"
+    if not isinstance(response, dict):
+        raise MalformedFrameError(where, f"not an object: {response!r:.40}")
+    wallets = {
+        text(row, "asset", where): number(row, "walletBalance", where)
+        for row in rows(response.get("assets"), where)
+    }
+    wallets = {asset: balance for asset, balance in wallets.items() if asset in USD_LIKE}
+    total = optional_number(response, "totalWalletBalance", where) or 0.0
+    return AccountTotals(
+        wallets=wallets,
+        other_usd=max(0.0, total - sum(wallets.values())),
+        maintenance_usd=optional_number(response, "totalMaintMargin", where),
+    )
+
+
+def parse_open_orders(response: Any) -> list[OrderSeen]:
+    """Read GET /fapi/v1/openOrders."""
+    where = "GET /fapi/v1/openOrders"
+    return [
+        _order(
+            row,
+            where,
+            key=str(integer(row, "orderId", where)),
+            quantity=_left(row, "origQty", "executedQty", where),
+            trigger="stopPrice",
+        )
+        for row in rows(response, where)
+    ]
+
+
+def parse_open_algo_orders(response: Any) -> list[OrderSeen]:
+    """Read GET /fapi/v1/openAlgoOrders: conditional orders live there since December 2025."""
+    where = "GET /fapi/v1/openAlgoOrders"
+    if isinstance(response, dict):  # the venue's documents show both forms
+        response = response.get("orders", [])
+    return [
+        _order(
+            row,
+            where,
+            key=AlgoKey(str(integer(row, "algoId", where))),
+            quantity=optional_number(row, "quantity", where) or 0.0,
+            trigger="triggerPrice",
+        )
+        for row in rows(response, where)
+    ]
+
+
+def _order(row: Payload, where: str, *, key: str | AlgoKey, quantity: float, trigger: str) -> OrderSeen:
+    whole = flag(row, "closePosition")
+    return OrderSeen(
+        key=key,
+        market_code=text(row, "symbol", where),
+        size=_signed(quantity, text(row, "side", where), where),
+        buys=text(row, "side", where) == "BUY",
+        position_side=str(row.get("positionSide", "BOTH")),
+        price=known(optional_number(row, "price", where)),
+        stop_price=_stop(row, "type" if "type" in row else "orderType", trigger, where),
+        reduce_only=flag(row, "reduceOnly") or whole,
+        whole_position=whole,
+    )
+
+
+def _stop(order: Payload, kind: str, trigger: str, where: str) -> float | None:
+    """A trailing stop's trigger moves with the market and is not told: the field must be ignored."""
+    if order.get(kind) == "TRAILING_STOP_MARKET":
+        return None
+    return known(optional_number(order, trigger, where))
+
+
+def _left(row: Payload, whole: str, done: str, where: str) -> float:
+    return max(0.0, number(row, whole, where) - (optional_number(row, done, where) or 0.0))
+
+
+def _signed(quantity: float, side: str, where: str) -> float:
+    if side not in {"BUY", "SELL"}:
+        raise MalformedFrameError(where, f"side is neither BUY nor SELL: {side!r:.40}")
+    return quantity if side == "BUY" else -quantity
+
+
+GONE = frozenset({"FILLED", "CANCELED", "EXPIRED", "EXPIRED_IN_MATCH", "REJECTED", "FINISHED", "TRIGGERED"})
+"""Order states after which nothing rests any more; a TRIGGERED algo order goes on as an ordinary one."""
+
+
+def parse_user_event(message: Payload) -> AccountUpdate | None:
+    """Read one frame of the user-data stream; ``None`` for those that say nothing of the account's state."""
+    kind = message.get("e")
+    at = at_of(message, "T") or at_of(message, "E")
+    if kind == "ACCOUNT_UPDATE":
+        return _account_update(mapping(message, "a", kind), at)
+    if kind in {"ORDER_TRADE_UPDATE", "ALGO_UPDATE"}:
+        return AccountUpdate(exchange_at=at, order=_order_event(mapping(message, "o", kind), kind))
+    if kind in {"ACCOUNT_CONFIG_UPDATE", "MARGIN_CALL"}:
+        return AccountUpdate(exchange_at=at, stale=True)
+    return None
+
+
+def _account_update(data: Payload, at: Nanoseconds | None) -> AccountUpdate:
+    where = "ACCOUNT_UPDATE"
+    balances = [
+        BalanceSeen(asset=text(row, "a", where), wallet=number(row, "wb", where))
+        for row in rows(data.get("B", []), where)
+    ]
+    positions = []
+    for row in rows(data.get("P", []), where):
+        mode = _mode(row.get("mt"), isolated=False)
+        margin = known(optional_number(row, "iw", where))
+        positions.append(
+            PositionSeen(
+                market_code=text(row, "s", where),
+                side=str(row.get("ps", "BOTH")),
+                size=number(row, "pa", where),
+                entry_price=known(optional_number(row, "ep", where)),
+                margin_mode=mode,
+                margin_usd=margin if mode is MarginMode.ISOLATED else None,
+                unrealised_usd=optional_number(row, "up", where) or 0.0,
+            )
+        )
+    return AccountUpdate(
+        exchange_at=at,
+        balances=tuple(balance for balance in balances if balance.asset in USD_LIKE),
+        positions=tuple(positions),
+        # A new size has a new liquidation price, which this stream does not tell.
+        stale=bool(positions),
+    )
+
+
+def _order_event(order: Payload, where: str) -> OrderSeen | OrderGone:
+    algo = where == "ALGO_UPDATE"
+    key: str | AlgoKey
+    key = AlgoKey(str(integer(order, "aid", where))) if algo else str(integer(order, "i", where))
+    if text(order, "X", where) in GONE:
+        return OrderGone(key=key)
+    whole = flag(order, "cp")
+    side = text(order, "S", where)
+    quantity = max(0.0, number(order, "q", where) - (optional_number(order, "z", where) or 0.0))
+    return OrderSeen(
+        key=key,
+        market_code=text(order, "s", where),
+        size=_signed(quantity, side, where),
+        buys=side == "BUY",
+        position_side=str(order.get("ps", "BOTH")),
+        price=known(optional_number(order, "p", where)),
+        stop_price=_stop(order, "o", "tp" if algo else "sp", where),
+        reduce_only=flag(order, "R") or whole,
+        whole_position=whole,
+    )
+
+
+def parse_brackets(response: Any) -> dict[str, tuple[MarginTier, ...]]:
+    """Read GET /fapi/v1/leverageBracket: the venue's code of a market -> its tiers, from the lowest.
+
+    Where ``cum`` is missing it is rebuilt: c_n = c_(n-1) + floor_n (r_n - r_(n-1)), c_1 = 0.
+    """
+    where = "GET /fapi/v1/leverageBracket"
+    listed = [response] if isinstance(response, dict) else response
+    tiers: dict[str, tuple[MarginTier, ...]] = {}
+    for row in rows(listed, where):
+        found: list[MarginTier] = []
+        brackets = rows(row.get("brackets"), where)
+        for bracket in sorted(brackets, key=lambda bracket: number(bracket, "notionalFloor", where)):
+            floor = number(bracket, "notionalFloor", where)
+            rate = positive(bracket, "maintMarginRatio", where)
+            deduction = optional_number(bracket, "cum", where)
+            if deduction is None:
+                last = found[-1] if found else MarginTier(0.0, rate, 0.0)
+                deduction = last.deduction_usd + floor * (rate - last.rate)
+            found.append(MarginTier(floor, rate, deduction))
+        tiers[text(row, "symbol", where)] = tuple(found)
+    return tiers
+
+
+def _levels(payload: Payload, key: str, where: str) -> RawLevels:
+    raw = payload.get(key)
+    if not isinstance(raw, list):
+        raise MalformedFrameError(where, f"field {key!r} is not a list of levels: {raw!r:.40}")
+    return raw

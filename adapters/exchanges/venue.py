@@ -1,0 +1,257 @@
+"""What the feeds need of a venue, and the venue-neutral values that its connections hand over.
+
+A further venue is a class that fulfils ``MarketConnection`` and one that fulfils ``AccountConnection``; the
+feeds, the judgement of gaps, the reconnecting and the merging of accounts stay as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from adapters.exchanges.sync import DepthDiff, RawLevels
+from guard.errors import UnknownSymbolError
+from guard.events import MarginMode, Stream
+from guard.units import Nanoseconds
+
+
+@dataclass(frozen=True, slots=True)
+class DepthSnapshot:
+    """A book as REST tells it, and the last update that it holds."""
+
+    last_id: int
+    bids: RawLevels
+    asks: RawLevels
+    exchange_at: Nanoseconds | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TradeFrame:
+    """A trade; the notional is positive if the taker bought."""
+
+    notional_usd: float
+    exchange_at: Nanoseconds | None
+
+
+@dataclass(frozen=True, slots=True)
+class MarkFrame:
+    """A mark price and what comes with it; the funding rate is a ratio per interval."""
+
+    mark_price: float
+    index_price: float | None
+    funding_rate: float | None
+    next_funding_at: Nanoseconds | None
+    exchange_at: Nanoseconds | None
+
+
+@dataclass(frozen=True, slots=True)
+class LiquidationFrame:
+    """A liquidation; the size is positive if a long was closed."""
+
+    size: float
+    price: float
+    notional_usd: float
+    exchange_at: Nanoseconds | None
+
+
+class MarketSink(Protocol):
+    """Takes what a market connection delivers, synchronously, one frame a call.
+
+    A method may raise MalformedFrameError: the connection reports it by ``on_malformed``.
+    """
+
+    def on_subscribed(self, stream: Stream, symbols: Sequence[str]) -> None:
+        """The venue took the subscription: what is delivered from now on is complete."""
+        ...
+
+    def on_depth(self, symbol: str, diff: DepthDiff) -> None: ...
+
+    def on_trade(self, symbol: str, trade: TradeFrame) -> None: ...
+
+    def on_mark(self, symbol: str, mark: MarkFrame) -> None: ...
+
+    def on_liquidation(self, symbol: str, liquidation: LiquidationFrame) -> None: ...
+
+    def on_malformed(self, symbol: str | None, stream: Stream | None, detail: str) -> None: ...
+
+
+class MarketConnection(Protocol):
+    """Public data of one venue. Every method raises VenueError."""
+
+    async def load(self, symbols: Sequence[str]) -> tuple[list[str], list[UnknownSymbolError]]:
+        """Read the venue's markets; return which of ``symbols`` it lists, and an error for each other."""
+        ...
+
+    async def watch(self, stream: Stream, symbols: Sequence[str]) -> None:
+        """Subscribe and deliver to the sink until the connection fails; raises VenueError then."""
+        ...
+
+    async def fetch_depth(self, symbol: str) -> DepthSnapshot: ...
+
+    async def fetch_open_interest(self, symbol: str) -> tuple[float, Nanoseconds | None]: ...
+
+    async def fetch_mark(self, symbol: str) -> MarkFrame: ...
+
+    def close_silent(self, silence_ns: Nanoseconds) -> list[str]:
+        """Close the sockets that delivered nothing for so long; return what was closed, for the log."""
+        ...
+
+    def reopen(self, stream: Stream, reason: str) -> None:
+        """Close the sockets that carry ``stream``, so that its ``watch`` fails with ``reason``."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class AlgoKey:
+    """The id of a conditional order, where a venue numbers those apart from ordinary ones."""
+
+    algo_id: str
+
+    def __str__(self) -> str:
+        return self.algo_id
+
+
+OrderKey = str | AlgoKey
+
+
+@dataclass(frozen=True, slots=True)
+class BalanceSeen:
+    """The wallet balance of one asset that counts as USD."""
+
+    asset: str
+    wallet: float
+
+
+@dataclass(frozen=True, slots=True)
+class PositionSeen:
+    """A position; ``side`` is BOTH, or LONG or SHORT in hedge mode; a size of 0 closes it."""
+
+    market_code: str
+    side: str
+    size: float
+    entry_price: float | None = None
+    mark_price: float | None = None
+    leverage: float | None = None
+    margin_mode: MarginMode | None = None
+    margin_usd: float | None = None
+    liquidation_price: float | None = None
+    unrealised_usd: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class OrderSeen:
+    """A resting order; ``whole_position`` closes whatever is open then, and has no size of its own."""
+
+    key: OrderKey
+    market_code: str
+    size: float
+    buys: bool
+    position_side: str = "BOTH"
+    price: float | None = None
+    stop_price: float | None = None
+    reduce_only: bool = False
+    whole_position: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OrderGone:
+    """An order rests no more."""
+
+    key: OrderKey
+
+
+@dataclass(frozen=True, slots=True)
+class AccountUpdate:
+    """One private frame; ``stale`` asks for the account to be read over REST at once."""
+
+    exchange_at: Nanoseconds | None = None
+    balances: tuple[BalanceSeen, ...] = ()
+    positions: tuple[PositionSeen, ...] = ()
+    order: OrderSeen | OrderGone | None = None
+    stale: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AccountTotals:
+    """An account as a whole, in USD."""
+
+    wallets: Mapping[str, float]
+    """Wallet balance of each asset that counts as USD."""
+    other_usd: float
+    """Wallet balance of all other collateral, as the venue values it, else 0."""
+    maintenance_usd: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class AccountReading:
+    """An account as REST tells it; ``orders`` is ``None`` where they were not read this time."""
+
+    totals: AccountTotals
+    positions: Sequence[PositionSeen]
+    orders: Sequence[OrderSeen] | None
+
+
+@dataclass(frozen=True, slots=True)
+class MarginTier:
+    """One leverage bracket: above ``floor_usd`` the rate applies, less the cumulative deduction."""
+
+    floor_usd: float
+    rate: float
+    deduction_usd: float
+
+
+def tier_of(tiers: Sequence[MarginTier], notional_usd: float) -> MarginTier | None:
+    """Return the tier that a position of this notional is in, ``None`` without tiers.
+
+    >>> tier_of((MarginTier(0.0, 0.004, 0.0), MarginTier(50_000.0, 0.005, 50.0)), 60_000.0).rate
+    0.005
+    """
+    within = [tier for tier in tiers if tier.floor_usd <= notional_usd]
+    return within[-1] if within else None
+
+
+class AccountSink(Protocol):
+    """Takes what an account connection delivers, synchronously."""
+
+    def on_connected(self) -> None:
+        """The private stream is open: what happens from now on will be delivered."""
+        ...
+
+    def on_update(self, update: AccountUpdate) -> None: ...
+
+    def on_malformed(self, symbol: str | None, stream: Stream | None, detail: str) -> None: ...
+
+
+class AccountConnection(Protocol):
+    """Private data of one account. Every method raises VenueError, VenueAuthError for a refused key."""
+
+    async def load(self) -> None:
+        """Read the venue's markets and its clock."""
+        ...
+
+    async def watch(self) -> None:
+        """Open the private stream and deliver to the sink until it fails; raises VenueError then."""
+        ...
+
+    async def renew(self) -> None:
+        """Keep the private stream alive at the venue."""
+        ...
+
+    async def read(self, *, orders: bool) -> AccountReading: ...
+
+    async def fetch_tiers(self) -> Mapping[str, Sequence[MarginTier]]:
+        """Maintenance tiers by the venue's code of the market."""
+        ...
+
+    def symbol_of(self, market_code: str) -> str:
+        """The unified symbol of a market, or the code itself where it is not known."""
+        ...
+
+    def reopen(self, reason: str) -> None:
+        """Close the private stream, so that ``watch`` fails with ``reason``."""
+        ...
+
+    async def close(self) -> None: ...
