@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from guard.arbiter import Arbiter, ArbiterSettings
+from guard.arbiter import Arbiter, ArbiterSettings, Desired
 from guard.audit import Step
 from guard.dispatch import Dispatch, DispatchSettings
 from guard.events import AnyEvent, LiquidationSeen, MarkPriceSeen, OpenInterestSeen, StreamActivity
@@ -37,6 +37,7 @@ class Engine:
     policies: Sequence[Policy]
     arbiter: Arbiter = field(default_factory=lambda: Arbiter(ArbiterSettings()))
     dispatch: Dispatch = field(default_factory=lambda: Dispatch(DispatchSettings()))
+    _wanted: Desired = field(default_factory=dict)
     _standing: dict[FindingKey, Finding] = field(default_factory=dict)
     _recorded: dict[FindingKey, Finding] = field(default_factory=dict)
 
@@ -48,8 +49,8 @@ class Engine:
             return Step(at=event.received_at, event=event)
         findings = self._decide(now)
         opened, closed = self._compare(findings)
-        desired = self.arbiter.fold(findings, self.state, now)
-        dispatched = self.dispatch.step(event, desired, self.state, now)
+        self._wanted = self.arbiter.fold(findings, self.state, now)
+        dispatched = self.dispatch.step(event, self._wanted, self.state, now)
         return Step(
             at=event.received_at,
             event=event,
@@ -59,6 +60,11 @@ class Engine:
             commands=dispatched.commands,
             outcomes=dispatched.outcomes,
         )
+
+    @property
+    def wanted(self) -> Desired:
+        """What every bot may do since the last judgement, whether or not it was said to it yet."""
+        return self._wanted
 
     @property
     def findings(self) -> tuple[Finding, ...]:

@@ -205,6 +205,7 @@ class Position(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A position as its venue, a bot or the settings tell it.
 
     ``size`` signed base units; ``liquidation_price`` ``None`` is *not known*, which is never safe;
+    ``liquidation_is_estimate`` says that we solved for it because nobody told it;
     ``margin_usd`` is the isolated margin or ``None`` in cross mode; ``maintenance_ratio`` is the
     maintenance margin as a share of notional, ``maintenance_amount_usd`` the tier's cumulative deduction.
     """
@@ -217,6 +218,7 @@ class Position(Struct, frozen=True, kw_only=True, omit_defaults=True):
     margin_mode: MarginMode | None = None
     margin_usd: float | None = None
     liquidation_price: float | None = None
+    liquidation_is_estimate: bool = False
     maintenance_ratio: float | None = None
     maintenance_amount_usd: float = 0.0
 

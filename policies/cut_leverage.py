@@ -176,7 +176,11 @@ class CutLeverage:
         evidence = [
             Evidence(name="distance to liquidation", value=distance_bps, unit="bps", limit=need.total_bps),
             Evidence(name="mark price", value=mark, unit="USD"),
-            Evidence(name="liquidation price", value=position.liquidation_price or 0.0, unit="USD"),
+            Evidence(
+                name="liquidation price (our estimate)" if position.liquidation_is_estimate else "liquidation price",
+                value=position.liquidation_price or 0.0,
+                unit="USD",
+            ),
             Evidence(name="position", value=position.size, unit="base units", limit=size),
             Evidence(name="exit cost of the position", value=need.exit_bps, unit="bps"),
             Evidence(name="reach of the shock", value=need.reach_bps, unit="bps"),

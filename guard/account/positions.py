@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from msgspec import structs
 
+from guard.account.hypothetical import estimated_liquidation_price
 from guard.events import AccountSnapshot, Order, Position, PositionSource
 from guard.units import AccountId, BotId, MarketId, Nanoseconds
 
@@ -111,7 +112,7 @@ def _summed(held_by_bot: dict[BotId, tuple[Position, ...]]) -> tuple[Position, .
         for position in positions:
             known = merged.get(position.market)
             merged[position.market] = position if known is None else _sum_of(known, position)
-    return tuple(position for position in merged.values() if position.size != 0.0)
+    return tuple(_with_liquidation(position) for position in merged.values() if position.size != 0.0)
 
 
 def _sum_of(first: Position, second: Position) -> Position:
@@ -121,3 +122,11 @@ def _sum_of(first: Position, second: Position) -> Position:
         entry = (first.entry_price * first.size + second.entry_price * second.size) / size
     liquidation = first.liquidation_price if first.liquidation_price == second.liquidation_price else None
     return structs.replace(first, size=size, entry_price=entry, liquidation_price=liquidation)
+
+
+def _with_liquidation(position: Position) -> Position:
+    """A bot seldom knows where it is liquidated: solve for it from what it does know."""
+    if position.liquidation_price is not None:
+        return position
+    price = estimated_liquidation_price(position)
+    return structs.replace(position, liquidation_price=price, liquidation_is_estimate=price is not None)
