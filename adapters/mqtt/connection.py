@@ -181,8 +181,12 @@ class Connection(aiomqtt.Client):
             async with asyncio.timeout(self._endpoint.timeout_s):
                 code = await result
         except TimeoutError as error:
-            # It may still lie in a buffer. Ending the connection is what keeps it from going out later.
-            self.break_off(f"{topic} was not taken within {self._endpoint.timeout_s} s: is the broker hung?")
+            # Ending the connection throws away what we still hold. What a hung broker has in its own socket
+            # buffer nobody can take back: it may still arrive, once, and the bot judges it by its expiry.
+            self.break_off(
+                f"{topic} was not taken within {self._endpoint.timeout_s} s, is the broker hung? What it has "
+                "received may still reach the bot, which drops it once it has expired"
+            )
             raise BrokerError(broker, self._broken) from error
         finally:
             self._results.pop(info.mid, None)

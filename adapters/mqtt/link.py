@@ -381,6 +381,17 @@ class MqttLink:
         )
 
 
+class _TlsSocket(ssl.SSLSocket):
+    """A socket that is closed if the handshake fails: paho leaves it open then."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        try:
+            super().do_handshake(block)
+        except BaseException:
+            self.close()
+            raise
+
+
 def _command_properties(command: Command, ms_left: int) -> Properties:
     """Mirror a command's envelope for MQTT 5.
 
@@ -409,6 +420,7 @@ def _tls_context(settings: BrokerSettings) -> ssl.SSLContext | None:
     except (OSError, ssl.SSLError) as error:
         problem = f"{settings.tls_ca} cannot be used: {error}"
         raise SettingsError("settings", [("broker.tls_ca", problem)]) from error
+    context.sslsocket_class = _TlsSocket
     if settings.tls_cert is not None:
         try:
             context.load_cert_chain(str(settings.tls_cert), str(settings.tls_key))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import subprocess
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,6 +14,7 @@ import aiomqtt
 import msgspec
 import pytest
 
+from adapters.mqtt import connection
 from adapters.mqtt.link import MqttLink
 from adapters.mqtt.refusals import Refusal
 from guard.errors import BrokerAuthError, BrokerError, FencedError
@@ -24,6 +26,7 @@ from tests.contract.parts import (
     ALPHA,
     BETA,
     KEYS,
+    PlayedBot,
     Site,
     ack,
     birth,
@@ -35,7 +38,7 @@ from tests.contract.parts import (
     reported,
     rival,
 )
-from tests.support.brokers import mosquitto, nats
+from tests.support.brokers import find_program, mosquitto, nats
 from tests.support.eventually import eventually
 
 
@@ -212,6 +215,22 @@ async def test_a_publish_that_the_broker_never_takes_fails_in_time_and_ends_the_
         await guard.link.publish_posture(posture(version=2))
 
 
+async def test_what_a_hung_broker_had_received_arrives_once_at_most_and_with_its_expiry(site: Site) -> None:
+    stuck = pause(ttl_ms=100)
+    async with site.guard(publish_timeout_s=0.3) as guard, site.bot() as bot:
+        site.broker.suspend()
+        with pytest.raises(BrokerError, match="expired"):
+            await guard.link.publish_command(stuck)
+        await guard.expect_link(up=False)
+        site.broker.resume()
+        await guard.expect_link(up=True)
+        await guard.link.publish_posture(posture())
+        await bot.expect(Posture)
+        # No client can call back what lies in the broker's socket: the payload must carry its own end.
+        assert bot.got(Pause) in ([], [stuck])
+        assert stuck.expires_at < now_ms()
+
+
 async def test_after_a_broker_crash_the_retained_state_of_the_bots_arrives_again(site: Site) -> None:
     async with site.bot() as bot:
         await bot.be_born()
@@ -297,6 +316,21 @@ async def test_a_flood_of_rubbish_is_one_event(site: Site) -> None:
         await guard.expect(BotAcked)
         await eventually(lambda: guard.link.refused.get(Refusal.UNKNOWN_BOT) == 300)
         assert len(guard.all(MessageRefused)) == 1
+
+
+async def test_an_inbox_that_overflowed_is_said_and_filled_again_from_what_is_retained(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with site.bot() as bot:
+        await bot.be_born()
+        monkeypatch.setattr(connection, "INBOX_MESSAGES_MAX", 0)
+        async with site.guard() as guard:
+            await guard.expect_refused("overflow")
+            assert guard.all(BotBorn) == []
+            monkeypatch.undo()
+            await bot.report()
+            await guard.expect(BotReported)
+            await guard.expect(BotBorn)
 
 
 async def test_two_sites_on_one_broker_do_not_hear_each_other(site: Site) -> None:
@@ -476,12 +510,76 @@ async def test_an_acl_that_forbids_publishing_is_noticed_with_mqtt_5(tmp_path: P
             await guard.link.publish_posture(posture(BETA))
 
 
+async def test_an_acl_that_filters_silently_hides_the_bots_and_nothing_more(tmp_path: Path) -> None:
+    """mosquitto's file ACLs grant a forbidden subscription: the guard hears nothing and cannot know."""
+    acl = (
+        "user guard\ntopic readwrite perpguard/v1/home/#\ntopic deny perpguard/v1/home/bot/alpha/birth\n"
+        "user bot\ntopic readwrite perpguard/#\n"
+    )
+    async with mosquitto(tmp_path, users={"guard": "right", "bot": "too"}, acl=acl) as broker:
+        site = Site(broker, "5", settings={"username": "guard"})
+        async with (
+            site.guard(password="right") as guard,
+            site.client(username="bot", password="too") as client,
+        ):
+            bot = PlayedBot(ALPHA, site.topics, client)
+            await bot.be_born()
+            await bot.report()
+            await guard.expect(BotReported)
+            assert guard.all(BotBorn) == []
+
+
+async def test_a_refused_subscription_is_said_with_what_to_do(tmp_path: Path) -> None:
+    """nats-server refuses what its permissions do not allow, as mosquitto's dynamic security does."""
+    folder = tmp_path / "nats"
+    folder.mkdir()
+    permissions = 'subscribe: { allow: ["perpguard.>", "$MQTT.>"], deny: ["perpguard.v1.home.bot.*.ack"] }'
+    async with nats(folder, username="guard", password="right", permissions=permissions) as broker:
+        site = Site(broker, "3.1.1", settings={"username": "guard"})
+        async with site.guard(password="right", wait=False) as guard:
+            down = await guard.expect_link(up=False)
+            assert "bot/+/ack refused" in down.detail
+            assert "ACL" in down.detail
+
+
+async def test_tls_connects_and_refuses_a_broker_that_another_authority_signed(tmp_path: Path) -> None:
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    for folder in (ours, theirs):
+        make_certificates(folder)
+    extra = (
+        f"cafile {ours}/ca.pem\ncertfile {ours}/cert.pem\nkeyfile {ours}/key.pem\nrequire_certificate true"
+    )
+    async with mosquitto(tmp_path, extra=extra, tls=True) as broker:
+        pair = {"tls_cert": ours / "cert.pem", "tls_key": ours / "key.pem"}
+        trusting = Site(broker, "5", settings={"tls_ca": ours / "ca.pem", **pair})
+        async with trusting.guard() as guard:
+            await guard.link.publish_posture(posture())
+        deceived = Site(broker, "5", settings={"tls_ca": theirs / "ca.pem", **pair})
+        async with deceived.guard(wait=False) as guard:
+            assert "certificate verify failed" in (await guard.expect_link(up=False)).detail
+
+
 def test_a_refused_password_is_an_error_of_its_own() -> None:
     assert issubclass(BrokerAuthError, BrokerError)
 
 
 def properties_of(message: aiomqtt.Message) -> dict[str, Any]:
     return {} if message.properties is None else dict(vars(message.properties))
+
+
+def make_certificates(folder: Path) -> None:
+    """An authority and a certificate for 127.0.0.1 that it signed."""
+    openssl = find_program("openssl")
+    folder.mkdir()
+    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    sign = ["x509", "-req", "-in", "request.pem", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial"]
+    for arguments in (
+        ["req", "-x509", *key, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=authority", "-days", "2"],
+        ["req", *key, "-keyout", "key.pem", "-out", "request.pem", "-subj", "/CN=broker"],
+        [*sign, "-out", "cert.pem", "-days", "2", "-extfile", "names"],
+    ):
+        (folder / "names").write_text("subjectAltName=IP:127.0.0.1\n")
+        subprocess.run([openssl, *arguments], cwd=folder, check=True, capture_output=True, timeout=30)
 
 
 def cut_off(link: MqttLink) -> None:

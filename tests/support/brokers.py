@@ -53,6 +53,7 @@ class Broker:
     username: str | None = None
     password: str | None = None
     database_path: Path | None = None
+    tls: bool = False
     _process: Process | None = field(default=None, repr=False)
 
     @property
@@ -68,7 +69,8 @@ class Broker:
                 *self.command, env=self.environment, stdout=log, stderr=log, stdin=asyncio.subprocess.DEVNULL
             )
         deadline = time.monotonic() + within_s
-        while not await answers_connect(self.host, self.port):
+        answers = accepts if self.tls else answers_connect
+        while not await answers(self.host, self.port):
             if self._process.returncode is not None or time.monotonic() > deadline:
                 await self.kill()
                 log_tail = self.log_path.read_text(errors="replace")[-2000:]
@@ -126,6 +128,7 @@ async def mosquitto(
     users: Mapping[str, str] | None = None,
     acl: str | None = None,
     extra: str = "",
+    tls: bool = False,
     port: int | None = None,
 ) -> AsyncIterator[Broker]:
     """Run a real mosquitto with its files in ``folder``.
@@ -135,6 +138,7 @@ async def mosquitto(
         users: names and passwords; without them anyone may connect.
         acl: the text of an ACL file in mosquitto's own format.
         extra: more lines for mosquitto.conf.
+        tls: ``extra`` makes it a TLS listener: it has started once it takes connections.
         port: a fixed port instead of a free one.
     """
     program = find_program("mosquitto")
@@ -174,6 +178,7 @@ async def mosquitto(
         username=username,
         password=password,
         database_path=folder / "mosquitto.db",
+        tls=tls,
     )
     async with _running(broker, configure):
         yield broker
@@ -185,11 +190,15 @@ async def nats(
     *,
     username: str | None = None,
     password: str | None = None,
+    permissions: str = "",
     port: int | None = None,
 ) -> AsyncIterator[Broker]:
     """Run a real nats-server with an MQTT listener (3.1.1 only) and its files in ``folder``."""
     program = find_program("nats-server")
-    authorization = f'authorization {{ user: "{username}", password: "{password}" }}' if username else ""
+    authorization = ""
+    if username:
+        user = f'{{ user: "{username}", password: "{password}", permissions: {{ {permissions} }} }}'
+        authorization = f"authorization {{ users: [ {user} ] }}"
 
     def configure(chosen: int) -> tuple[str, ...]:
         path = folder / "nats.conf"
@@ -268,6 +277,18 @@ async def answers_connect(host: str, port: int, *, within_s: float = 1.0) -> boo
             writer.close()
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
+
+
+async def accepts(host: str, port: int) -> bool:
+    """Whether somebody takes TCP connections there."""
+    try:
+        _, writer = await asyncio.open_connection(host, port)
+    except OSError:
+        return False
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
+    return True
 
 
 @contextlib.asynccontextmanager
