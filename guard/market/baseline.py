@@ -16,6 +16,10 @@ SIGMA_PER_MAD = 1.4826
 MAD_MIN = 0.05
 """Floor of the MAD in log units, so that a book that never moves does not turn a 5 % change into an alarm."""
 
+MAD_PRIOR = 0.2
+MAD_PRIOR_S = 600.0
+"""A few minutes show too little of how a market varies: the MAD is drawn to 0.2 as by ten minutes more."""
+
 
 class DecayedQuantile:
     """Quantiles of a stream under exponential forgetting, exact up to the width of a bin.
@@ -192,7 +196,8 @@ class BaselineSettings:
         half_life_s: memory of the fast median, seconds of observed data.
         warm_up_s: observed data needed before the baseline is believed.
         band_bps: depth within this distance of mid is what is watched.
-        freeze_z: a depth z-score at or below this freezes learning.
+        freeze_z: a depth z-score at or below this freezes learning ...
+        freeze_ratio: ... if depth is also at or below this share of normal.
         freeze_s_max: longest freeze; afterwards the baseline is learned anew.
         stale_ms_min: the least silence that makes a stream stale.
         recover_ms: fresh data needed before a stream that failed is believed again.
@@ -202,6 +207,7 @@ class BaselineSettings:
     warm_up_s: float = 120.0
     band_bps: float = 100.0
     freeze_z: float = -3.0
+    freeze_ratio: float = 0.5
     freeze_s_max: float = 6 * 3600.0
     stale_ms_min: int = 5_000
     recover_ms: int = 10_000
@@ -213,11 +219,13 @@ class BaselineSettings:
                 raise ValueError(f"{name} must be positive, not {getattr(self, name)}")
         if not -inf < self.freeze_z < 0.0:
             raise ValueError(f"freeze_z must be negative, not {self.freeze_z}")
+        if not 0.0 < self.freeze_ratio < 1.0:
+            raise ValueError(f"freeze_ratio must be within 0..1, not {self.freeze_ratio}")
 
 
 _LOG_RANGE = 30.0  # e**-15 to e**15 about the first value seen: six decades either way
 _LOG_WIDTH = 0.02
-_SECONDS_A_SAMPLE_MAX = 10.0  # a sample after an outage stands for no more than this
+_SHARE_A_SAMPLE_MAX = 1.0 / 30.0  # of the half-life: a sample after an outage stands for no more than this
 _REFRESH_SHARE = 1.0 / 512.0  # of the half-life: how stale a computed median may be once warm
 
 
@@ -226,9 +234,11 @@ class Baseline:
 
     With y = log(quantity), season s(t) and residual r = y - s(t): level m is the exponentially weighted
     median of r (half-life ``half_life_s``), D its MAD, normal = exp(m + s(t)),
-    ``z = (r - m) / (1.4826 * max(D, 0.05))``. Each sample weighs the time since the one before it, at
-    most 10 s; time without data neither counts nor forgets, so that one sample after a long outage
-    cannot become the whole memory. An outage longer than ``forget_s`` starts anew.
+    ``z = (r - m) / (1.4826 * max(D', 0.05))`` with D' the mean of D, weighing what has been observed (at
+    most a half-life), and ``MAD_PRIOR``, weighing ``MAD_PRIOR_S``. Each sample weighs the time since the one before it, at
+    most a 30th of the half-life (a minute); time without data neither counts nor forgets, so that one
+    sample after a long outage cannot become the whole memory. An outage longer than ``forget_s`` starts
+    anew.
 
     Assumptions: quantity positive and roughly log-symmetric within half an hour.
     Failure modes: a thinning slower than the half-life is followed, not seen; what is learned in the
@@ -257,7 +267,7 @@ class Baseline:
         self._centre: float | None = None
         self._at: Nanoseconds | None = None
         self._median = 0.0
-        self._mad = 0.0
+        self._mad = MAD_PRIOR
         self._refreshed = 0.0
 
     @property
@@ -281,7 +291,8 @@ class Baseline:
         seconds = 1.0 if self._at is None else (at - self._at) / NS_PER_S
         if seconds > self._forget_s:
             self.relearn()
-        seconds = min(max(seconds, 0.0), _SECONDS_A_SAMPLE_MAX)
+            seconds = 1.0
+        seconds = min(max(seconds, 0.0), self._half_life_s * _SHARE_A_SAMPLE_MAX)
         self._at = at
         if self._centre is None:
             self._centre = value
@@ -316,7 +327,7 @@ class Baseline:
             return None
         if quantity <= 0.0:
             return -1e6
-        return log(quantity / normal) / (SIGMA_PER_MAD * max(self._mad, MAD_MIN))
+        return log(quantity / normal) / (SIGMA_PER_MAD * self._mad)
 
     def _follow_season(self, at: Nanoseconds) -> None:
         season = self._season.value(at)
@@ -330,5 +341,8 @@ class Baseline:
 
     def _refresh(self) -> None:
         self._median = self._fast.quantile(0.5)
-        self._mad = self._fast.mad()
+        observed = min(self._fast.weight, self._half_life_s)
+        own = self._fast.mad()
+        drawn = (own * observed + MAD_PRIOR * MAD_PRIOR_S) / (observed + MAD_PRIOR_S)
+        self._mad = max(drawn, MAD_MIN)
         self._refreshed = self._fast.weight

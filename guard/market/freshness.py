@@ -46,6 +46,7 @@ class StreamClock:
         "_factor",
         "_fresh_since",
         "_gaps",
+        "_limit",
         "_limit_min",
         "_recover",
         "_reported_at",
@@ -58,6 +59,7 @@ class StreamClock:
         self._factor = factor
         # Milliseconds from 1 ms to 3 h, in log units; 5 % is finer than a limit needs.
         self._gaps = DecayedQuantile(low=0.0, high=16.3, width=0.05, half_life=1000.0)
+        self._limit: Nanoseconds = self._limit_min
         self._broken = False
         self._fresh_since: Nanoseconds = 0
         self._reported_at: Nanoseconds | None = None
@@ -67,10 +69,7 @@ class StreamClock:
     @property
     def limit_ns(self) -> Nanoseconds:
         """Silence longer than this is stale."""
-        if self._gaps.weight <= 0.0:
-            return self._limit_min
-        p99 = int(exp(self._gaps.quantile(0.99)) * NS_PER_MS)
-        return max(self._limit_min, int(self._factor * p99))
+        return self._limit
 
     def apply(self, event: StreamActivity | StreamFault) -> None:
         """Fold what an adapter says of this stream; only a disconnection or a refusal makes it stale."""
@@ -86,13 +85,15 @@ class StreamClock:
         """Take a report: ``updates`` messages, the last at ``last_at``, ``gap_ns_max`` apart at most."""
         if updates <= 0:
             return
+        limit = self.limit_ns
+        self.touch(last_at)
         if self._reported_at is not None and last_at > self._reported_at:
             # The pause before the first message of this report is in no report: it is what remains.
             before = last_at - self._reported_at - (updates - 1) * gap_ns_max
-            gap = min(max(before, gap_ns_max), self.limit_ns)
+            gap = min(max(before, gap_ns_max), limit)
             self._gaps.observe(log(max(gap / NS_PER_MS, 1.0)), 1.0)
+            self._limit = self._learned_limit()
         self._reported_at = last_at if self._reported_at is None else max(last_at, self._reported_at)
-        self.touch(last_at)
 
     def touch(self, at: Nanoseconds) -> None:
         """Note a sign of life without learning from it."""
@@ -114,3 +115,7 @@ class StreamClock:
         if self._broken or now - self.last_at > self.limit_ns:
             return StreamState.STALE
         return StreamState.RECOVERING if now - self._fresh_since < self._recover else StreamState.FRESH
+
+    def _learned_limit(self) -> Nanoseconds:
+        p99 = int(exp(self._gaps.quantile(0.99)) * NS_PER_MS)
+        return max(self._limit_min, int(self._factor * p99))

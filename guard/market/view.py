@@ -53,8 +53,8 @@ class MarketView:
     What needs the book answers ``None`` while the last sample had no usable one. It does *not* look at
     freshness: ask ``trust(now)`` first. Depth and its baseline are those within ``settings.band_bps``.
 
-    Learning freezes while either side's depth z-score is at or below ``freeze_z`` and goes on once both
-    are above half of it, so that a crisis does not become normal; after ``freeze_s_max`` the baseline
+    Learning freezes while a side's depth is at or below both ``freeze_z`` and ``freeze_ratio``, and goes
+    on once both sides are half-way back, so that a crisis does not become normal; after ``freeze_s_max`` the baseline
     is learned anew, ``is_warm`` is false until that is done, and ``baseline_relearned_at`` tells when.
 
     Attributes:
@@ -345,16 +345,19 @@ class MarketView:
             self._spread.observe(at, 1.0 + spread)
 
     def _judge_freeze(self, at: Nanoseconds) -> None:
-        warm = all(memory.depth.is_warm for memory in self._sides.values())
-        scores = [score for score in map(self.depth_z, Side) if score is not None]
-        if not warm or not scores:
+        scored = [
+            (z, ratio)
+            for side in Side
+            if (z := self.depth_z(side)) is not None and (ratio := self.depth_ratio(side)) is not None
+        ]
+        if not scored or not all(memory.depth.is_warm for memory in self._sides.values()):
             self._frozen_at = None
             return
-        worst = min(scores)
+        limit_z, limit_ratio = self.settings.freeze_z, self.settings.freeze_ratio
         if self._frozen_at is None:
-            if worst <= self.settings.freeze_z:
+            if any(z <= limit_z and ratio <= limit_ratio for z, ratio in scored):
                 self._frozen_at = at
-        elif worst > self.settings.freeze_z / 2.0:
+        elif all(z > limit_z / 2.0 or ratio > (1.0 + limit_ratio) / 2.0 for z, ratio in scored):
             self._frozen_at = None
         elif at - self._frozen_at > self.settings.freeze_s_max * NS_PER_S:
             self._frozen_at = None
