@@ -1,0 +1,26 @@
+"""A made-up market and a venue on loopback that speaks Binance USD-M, for tests, the demo and practice."""
+
+from adapters.simulation.account import VenueAccountState, VenuePosition
+from adapters.simulation.generated import GeneratedSource, generated_source
+from adapters.simulation.recorded import RecordedSource, recorded_source, write_recording
+from adapters.simulation.settings import LoopbackSettings, VenueAccountSpec
+from adapters.simulation.source import Frame, FrameKind, MarketSource, OpeningBook, SymbolSpec
+from adapters.simulation.venue import LoopbackVenue
+
+__all__ = [
+    "Frame",
+    "FrameKind",
+    "GeneratedSource",
+    "LoopbackSettings",
+    "LoopbackVenue",
+    "MarketSource",
+    "OpeningBook",
+    "RecordedSource",
+    "SymbolSpec",
+    "VenueAccountSpec",
+    "VenueAccountState",
+    "VenuePosition",
+    "generated_source",
+    "recorded_source",
+    "write_recording",
+]

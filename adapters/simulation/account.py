@@ -1,0 +1,110 @@
+"""An account of the venue: its books, its orders, and what its owner is told."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from adapters.simulation.ledger import Ledger, MarginType
+from adapters.simulation.margin import ZERO
+from adapters.simulation.orders import Fill, Liquidation, Order, OrderBookOfAccount
+from adapters.simulation.settings import VenueAccountSpec
+
+FILLS_KEPT = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Income:
+    """One change of the wallet, as ``GET /fapi/v1/income`` lists it."""
+
+    number: int
+    symbol: str
+    kind: str
+    amount: Decimal
+    at_ms: int
+
+
+@dataclass(slots=True)
+class VenueAccount:
+    """Everything the venue keeps of one account. ``tell`` sends a user-data event to its owner."""
+
+    spec: VenueAccountSpec
+    ledger: Ledger
+    tell: Callable[[dict[str, Any]], None]
+    book: OrderBookOfAccount = field(default_factory=OrderBookOfAccount)
+    fill_count: int = 0
+    fills: deque[Fill] = field(default_factory=lambda: deque(maxlen=FILLS_KEPT))
+    income: deque[Income] = field(default_factory=lambda: deque(maxlen=FILLS_KEPT))
+    liquidations: list[Liquidation] = field(default_factory=list)
+    margin_called: set[str] = field(default_factory=set)
+    """Subjects of a margin call that still stands: a symbol, or ``cross``."""
+
+    def note(self, symbol: str, kind: str, amount: Decimal, at_ms: int) -> None:
+        if amount:
+            self.income.append(Income(len(self.income) + 1, symbol, kind, amount, at_ms))
+
+    def reserved(self) -> Decimal:
+        """What open orders hold back of the margin, USDT.
+
+        For each symbol the dearer of its two sides counts, less what would only reduce the position.
+        """
+        by_symbol: dict[str, list[Order]] = {}
+        for order in self.book.open_orders():
+            if not order.reduce_only:
+                by_symbol.setdefault(order.symbol, []).append(order)
+        return sum((self._reserved_in(symbol, orders) for symbol, orders in by_symbol.items()), ZERO)
+
+    def _reserved_in(self, symbol: str, orders: list[Order]) -> Decimal:
+        position = self.ledger.position(symbol)
+        sides = {1: ZERO, -1: ZERO}
+        offset = {1: max(ZERO, -position.amount), -1: max(ZERO, position.amount)}
+        for order in orders:
+            sign = order.side.sign
+            covered = min(order.remaining, offset[sign])
+            offset[sign] -= covered
+            sides[sign] += (order.remaining - covered) * order.price
+        return max(sides.values()) / position.leverage
+
+
+@dataclass(frozen=True, slots=True)
+class VenuePosition:
+    """A position as the venue sees it; money in USDT, amount signed."""
+
+    symbol: str
+    amount: Decimal
+    entry_price: Decimal
+    mark_price: Decimal
+    unrealised: Decimal
+    leverage: int
+    margin_type: MarginType
+    liquidation_price: Decimal
+    """0 where there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class VenueAccountState:
+    """An account at one moment; money in USDT.
+
+    ``wallet_usdt == deposit_usdt + realised_usdt - fees_usdt + funding_usdt + insurance_usdt``.
+    """
+
+    name: str
+    deposit_usdt: Decimal
+    wallet_usdt: Decimal
+    equity_usdt: Decimal
+    available_usdt: Decimal
+    realised_usdt: Decimal
+    fees_usdt: Decimal
+    """Commission and liquidation fees together."""
+    liquidation_fees_usdt: Decimal
+    funding_usdt: Decimal
+    insurance_usdt: Decimal
+    """Losses beyond the margin that the insurance fund paid."""
+    positions: tuple[VenuePosition, ...]
+    open_orders: int
+    open_algo_orders: int
+    fills: int
+    liquidations: tuple[Liquidation, ...]

@@ -1,0 +1,321 @@
+"""The venue's trading: what clients may ask for, and what the market's moves do to accounts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from decimal import Decimal
+from itertools import count
+
+from adapters.simulation.account import VenueAccount
+from adapters.simulation.errors import Refusal, insufficient_margin, invalid_symbol, unknown_order
+from adapters.simulation.ledger import MarginType, Position
+from adapters.simulation.liquidation import Liquidator
+from adapters.simulation.margin import ZERO, BracketTable
+from adapters.simulation.markets import Market
+from adapters.simulation.matching import Matcher, Publish, Taken
+from adapters.simulation.orders import (
+    AlgoOrder,
+    Order,
+    OrderRequest,
+    OrderStatus,
+    OrderType,
+    Side,
+    check_notional,
+)
+from adapters.simulation.payloads import algo_event, config_event
+from adapters.simulation.settings import LoopbackSettings
+
+_MARKET_TYPE = {OrderType.STOP: OrderType.LIMIT, OrderType.TAKE_PROFIT: OrderType.LIMIT}
+"""What a conditional order becomes when it triggers; the others become MARKET."""
+
+
+class Engine:
+    """All accounts against all books."""
+
+    def __init__(
+        self,
+        markets: dict[str, Market],
+        settings: LoopbackSettings,
+        *,
+        clock_ms: Callable[[], int],
+        publish: Publish,
+        taken: Taken,
+    ) -> None:
+        self.markets = markets
+        self.accounts: dict[str, VenueAccount] = {}
+        self.table = BracketTable(settings.margin_tiers)
+        self._settings = settings
+        self._clock_ms = clock_ms
+        self._matcher = Matcher(markets, settings, clock_ms=clock_ms, publish=publish, taken=taken)
+        self._liquidator = Liquidator(self._matcher, self.table, settings)
+        self._algo_ids = count(2_000_001)
+
+    @property
+    def marks(self) -> dict[str, Decimal]:
+        return self._matcher.marks
+
+    def market(self, symbol: str | None) -> Market:
+        market = self.markets.get(symbol or "")
+        if market is None:
+            raise invalid_symbol()
+        return market
+
+    # -- what clients ask for ------------------------------------------------------------------------
+
+    def place(self, account: VenueAccount, request: OrderRequest) -> Order:
+        """Take a MARKET or LIMIT order: match it, and let the rest of a limit order stand.
+
+        Raises:
+            Refusal: with Binance's code; nothing has changed then.
+        """
+        market = self.market(request.symbol)
+        quantity = self._allowed_quantity(account, request)
+        price = request.price or self._expected_price(market, request.side)
+        if not request.reduce_only:
+            check_notional(quantity * price, market.spec)
+            self._check_margin(account, request.symbol, request.side.sign * quantity, price)
+        crossing = self._matcher.offered(market, request.side, request.price, quantity)
+        if request.time_in_force == "GTX" and crossing > ZERO:
+            raise Refusal(
+                -5022,
+                "Due to the order could not be executed as maker, the Post Only order will be rejected.",
+            )
+        if request.time_in_force == "FOK" and crossing < quantity:
+            raise Refusal(
+                -5021, "Due to the order could not be filled immediately, the FOK order has been rejected."
+            )
+        order = self._matcher.enter(account, request, quantity)
+        self._matcher.match(account, market, order)
+        return order
+
+    def cancel(self, account: VenueAccount, order: Order | None) -> Order:
+        """Cancel an open order.
+
+        Raises:
+            Refusal: it is not open.
+        """
+        if order is None or not order.is_open:
+            raise unknown_order()
+        self._matcher.finish(account, order, OrderStatus.CANCELED)
+        return order
+
+    def place_algo(self, account: VenueAccount, request: OrderRequest) -> AlgoOrder:
+        """Take a conditional order.
+
+        Raises:
+            Refusal: it would trigger at once, or another one already closes the position on this side.
+        """
+        market = self.market(request.symbol)
+        algo = AlgoOrder(next(self._algo_ids), request, self._clock_ms(), updated_ms=self._clock_ms())
+        if algo.triggers_at(market.reference(request.working_type)):
+            raise Refusal(-2021, "Order would immediately trigger.")
+        if request.close_position and any(
+            other.request.close_position
+            and other.request.side is request.side
+            and other.request.type.is_stop == request.type.is_stop
+            for other in account.book.open_algos(request.symbol)
+        ):
+            raise Refusal(
+                -4130,
+                "An open stop or take profit order with GTE and closePosition in the direction is existing.",
+            )
+        account.book.algos[algo.algo_id] = algo
+        account.tell(algo_event(algo, self._clock_ms()))
+        return algo
+
+    def cancel_algo(self, account: VenueAccount, algo: AlgoOrder | None) -> AlgoOrder:
+        """Cancel a conditional order.
+
+        Raises:
+            Refusal: it is not waiting.
+        """
+        if algo is None or not algo.is_open:
+            raise unknown_order()
+        self._set_algo(account, algo, OrderStatus.CANCELED)
+        return algo
+
+    def set_leverage(self, account: VenueAccount, symbol: str, leverage: int) -> Position:
+        """Set the leverage of a symbol; an isolated position keeps at least its new initial margin.
+
+        Raises:
+            Refusal: out of bounds, too much position for it, or too little margin.
+        """
+        market = self.market(symbol)
+        if not 1 <= leverage <= self.table.leverage_max:
+            raise Refusal(-4028, f"Leverage {leverage} is not valid")
+        position = account.ledger.position(symbol)
+        if abs(position.amount) * market.mark > self.table.notional_max(leverage):
+            raise Refusal(-2027, "Exceeded the maximum allowable position at current leverage.")
+        before = position.leverage
+        if position.is_isolated and leverage < before and position.amount:
+            raise Refusal(
+                -4161, "Leverage reduction is not supported in Isolated Margin Mode with open positions."
+            )
+        position.leverage = leverage
+        if leverage < before and self._overdrawn(account):
+            position.leverage = before
+            raise insufficient_margin()
+        account.tell(config_event(symbol, leverage, self._clock_ms()))
+        return position
+
+    def set_margin_type(self, account: VenueAccount, symbol: str, margin_type: MarginType) -> None:
+        """Set cross or isolated.
+
+        Raises:
+            Refusal: it is so already, or orders or a position stand in the way.
+        """
+        self.market(symbol)
+        position = account.ledger.position(symbol)
+        if position.margin_type is margin_type:
+            raise Refusal(-4046, "No need to change margin type.")
+        if account.book.open_orders(symbol) or account.book.open_algos(symbol):
+            raise Refusal(-4047, "Margin type cannot be changed if there exists open orders.")
+        if position.amount:
+            raise Refusal(-4048, "Margin type cannot be changed if there exists position.")
+        position.margin_type = margin_type
+
+    def move_margin(self, account: VenueAccount, symbol: str, amount: Decimal) -> None:
+        """Add to (or with a negative amount take from) an isolated position's margin, USDT.
+
+        Raises:
+            Refusal: the position is not isolated, or the margin is not there.
+        """
+        market = self.market(symbol)
+        position = account.ledger.position(symbol)
+        if not position.is_isolated or not position.amount:
+            raise Refusal(-4054, "Cannot add position margin: position is 0 or not isolated.")
+        free = account.ledger.available(self.marks, account.reserved())
+        spare = (
+            position.isolated_wallet + position.unrealised(market.mark) - position.initial_margin(market.mark)
+        )
+        if amount > free or -amount > max(ZERO, spare):
+            raise Refusal(-4051, "Isolated balance insufficient.")
+        position.isolated_wallet += amount
+        self._matcher.tell_account(account, "MARGIN_TRANSFER", [symbol])
+
+    # -- what the market does ------------------------------------------------------------------------
+
+    def on_book(self, symbol: str) -> None:
+        """The book moved: fill resting orders that it now crosses."""
+        market = self.markets[symbol]
+        for account in self.accounts.values():
+            for order in account.book.open_orders(symbol):
+                if self._matcher.offered(market, order.side, order.price, order.remaining) > ZERO:
+                    self._matcher.match(account, market, order, as_maker=True)
+
+    def on_trade(self, symbol: str, price: Decimal, size: Decimal) -> None:
+        """A trade was printed: fill resting orders that it went through, then look at triggers."""
+        market = self.markets[symbol]
+        for account in self.accounts.values():
+            for order in account.book.open_orders(symbol):
+                if (order.price - price) * order.side.sign > ZERO:
+                    offers = [(order.price, min(size, order.remaining))]
+                    self._matcher.fill(account, market, order, offers, is_maker=True)
+        self._run_triggers(market, "CONTRACT_PRICE")
+
+    def on_mark(self, symbol: str, funding: tuple[Decimal, Decimal] | None = None) -> None:
+        """The mark moved: settle funding that fell due, look at triggers and at everyone's margin."""
+        market = self.markets[symbol]
+        if funding is not None:
+            self._settle_funding(symbol, *funding)
+        self._run_triggers(market, "MARK_PRICE")
+        for account in self.accounts.values():
+            if account.ledger.positions.get(symbol) is not None:
+                self._liquidator.check(account)
+
+    # -- inside --------------------------------------------------------------------------------------
+
+    def _allowed_quantity(self, account: VenueAccount, request: OrderRequest) -> Decimal:
+        """What of the quantity may be traded: a reduce-only order is cut to the position."""
+        amount = account.ledger.position(request.symbol).amount
+        reducible = abs(amount) if amount * request.side.sign < ZERO else ZERO
+        if request.close_position:
+            return reducible
+        if request.reduce_only:
+            if reducible == ZERO:
+                raise Refusal(-2022, "ReduceOnly Order is rejected.")
+            return min(request.quantity, reducible)
+        return request.quantity
+
+    def _expected_price(self, market: Market, side: Side) -> Decimal:
+        best = market.book.side(side).best()
+        return Decimal(best[0]) if best is not None else market.mark
+
+    def _check_margin(self, account: VenueAccount, symbol: str, signed_size: Decimal, price: Decimal) -> None:
+        """Refuse what the account cannot carry; what only reduces needs nothing."""
+        position = account.ledger.position(symbol)
+        after = position.amount + signed_size
+        increase = abs(signed_size)
+        if position.amount * signed_size < ZERO:
+            increase = max(ZERO, abs(signed_size) - abs(position.amount))
+        if increase == ZERO:
+            return
+        if abs(after) * price > self.table.notional_max(position.leverage):
+            raise Refusal(-2027, "Exceeded the maximum allowable position at current leverage.")
+        needed = (
+            increase * price / position.leverage + abs(signed_size) * price * self._settings.taker_fee_ratio
+        )
+        if needed > account.ledger.available(self.marks, account.reserved()):
+            raise insufficient_margin()
+
+    def _overdrawn(self, account: VenueAccount) -> bool:
+        marks, ledger = self.marks, account.ledger
+        used = sum(
+            (
+                p.initial_margin(marks[p.symbol])
+                for p in ledger.positions.values()
+                if p.amount and not p.is_isolated
+            ),
+            ZERO,
+        )
+        return used + account.reserved() > ledger.cross_wallet + ledger.unrealised_cross(marks)
+
+    def _set_algo(
+        self, account: VenueAccount, algo: AlgoOrder, status: OrderStatus, became: Order | None = None
+    ) -> None:
+        algo.status = status
+        algo.updated_ms = self._clock_ms()
+        account.tell(algo_event(algo, algo.updated_ms, became))
+
+    def _run_triggers(self, market: Market, working_type: str) -> None:
+        price = market.reference(working_type)
+        for account in self.accounts.values():
+            for algo in account.book.open_algos(market.spec.symbol):
+                if algo.request.working_type == working_type and algo.triggers_at(price):
+                    self._trigger(account, market, algo)
+
+    def _trigger(self, account: VenueAccount, market: Market, algo: AlgoOrder) -> None:
+        """Turn a conditional order into the order that it stands for; one that may not be placed is rejected."""
+        asked = algo.request
+        algo.triggered_ms = self._clock_ms()
+        self._set_algo(account, algo, OrderStatus.TRIGGERED)
+        request = replace(asked, type=_MARKET_TYPE.get(asked.type, OrderType.MARKET))
+        try:
+            quantity = self._triggered_quantity(account, market, request)
+        except Refusal as refusal:
+            algo.reason = refusal.message
+            self._set_algo(account, algo, OrderStatus.REJECTED)
+            return
+        order = self._matcher.enter(account, request, quantity, triggered_from=asked)
+        algo.order_id = order.order_id
+        self._matcher.match(account, market, order)
+        self._set_algo(account, algo, OrderStatus.FINISHED, order)
+
+    def _triggered_quantity(self, account: VenueAccount, market: Market, request: OrderRequest) -> Decimal:
+        quantity = self._allowed_quantity(account, request)
+        if quantity <= ZERO:
+            raise Refusal(-2022, "ReduceOnly Order is rejected.")
+        if not (request.reduce_only or request.close_position):
+            price = request.price or self._expected_price(market, request.side)
+            self._check_margin(account, request.symbol, request.side.sign * quantity, price)
+        return quantity
+
+    def _settle_funding(self, symbol: str, mark: Decimal, rate: Decimal) -> None:
+        for account in self.accounts.values():
+            position = account.ledger.positions.get(symbol)
+            if position is None or not position.amount:
+                continue
+            change = account.ledger.pay_funding(symbol, mark, rate)
+            account.note(symbol, "FUNDING_FEE", change, self._clock_ms())
+            self._matcher.tell_account(account, "FUNDING_FEE", [symbol], change)

@@ -1,0 +1,203 @@
+"""The books of one account: wallet, positions, and the arithmetic of a fill. No clock, no matching."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import StrEnum
+
+from adapters.simulation.margin import ZERO, BracketTable, money
+
+
+class MarginType(StrEnum):
+    CROSSED = "cross"
+    ISOLATED = "isolated"
+
+
+@dataclass(slots=True)
+class Position:
+    """One symbol, one-way. ``amount`` is signed (long positive), ``cost`` is ``amount x entry price``.
+
+    The cost is kept and not the entry price, so that no rounding ever makes or loses money.
+    """
+
+    symbol: str
+    leverage: int
+    margin_type: MarginType = MarginType.CROSSED
+    amount: Decimal = ZERO
+    cost: Decimal = ZERO
+    isolated_wallet: Decimal = ZERO
+    realised: Decimal = ZERO
+    fees: Decimal = ZERO
+    """Commission paid since the position was flat: for the break-even price."""
+    updated_ms: int = 0
+
+    @property
+    def entry_price(self) -> Decimal:
+        return self.cost / self.amount if self.amount else ZERO
+
+    @property
+    def is_isolated(self) -> bool:
+        return self.margin_type is MarginType.ISOLATED
+
+    def unrealised(self, mark: Decimal) -> Decimal:
+        return self.amount * mark - self.cost
+
+    def initial_margin(self, mark: Decimal) -> Decimal:
+        return abs(self.amount) * mark / self.leverage
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Margin balance and maintenance of the cross part of an account, or of one isolated position."""
+
+    balance: Decimal
+    maintenance: Decimal
+
+    @property
+    def fails(self) -> bool:
+        return self.maintenance > ZERO and self.balance <= self.maintenance
+
+    @property
+    def ratio(self) -> float:
+        """Maintenance over balance; 1 and above means liquidation."""
+        if self.maintenance <= ZERO:
+            return 0.0
+        return float(self.maintenance / self.balance) if self.balance > ZERO else float("inf")
+
+
+@dataclass(slots=True)
+class Ledger:
+    """All money of one account, USDT.
+
+    Invariant: ``wallet == deposit + realised - fees + funding + insurance`` to the last digit.
+    """
+
+    deposit: Decimal
+    leverage_default: int
+    wallet: Decimal = field(init=False)
+    realised: Decimal = ZERO
+    fees: Decimal = ZERO
+    liquidation_fees: Decimal = ZERO
+    """Part of ``fees``."""
+    funding: Decimal = ZERO
+    insurance: Decimal = ZERO
+    """What the insurance fund paid for losses beyond the margin."""
+    positions: dict[str, Position] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.wallet = self.deposit
+
+    def position(self, symbol: str) -> Position:
+        if symbol not in self.positions:
+            self.positions[symbol] = Position(symbol, self.leverage_default)
+        return self.positions[symbol]
+
+    @property
+    def cross_wallet(self) -> Decimal:
+        return self.wallet - sum((p.isolated_wallet for p in self.positions.values()), ZERO)
+
+    def fill(
+        self, symbol: str, signed_size: Decimal, price: Decimal, fee_ratio: Decimal
+    ) -> tuple[Decimal, Decimal]:
+        """Book one fill.
+
+        Returns:
+            realised profit before fees, and the fee; both USDT.
+        """
+        position = self.position(symbol)
+        closing = ZERO
+        if position.amount * signed_size < ZERO:
+            closing = min(abs(signed_size), abs(position.amount)).copy_sign(signed_size)
+        realised = self._close(position, closing, price) if closing else ZERO
+        opening = signed_size - closing
+        if opening:
+            self._open(position, opening, price)
+        fee = money(abs(signed_size) * price * fee_ratio)
+        self.charge(fee)
+        position.fees = position.fees + fee if position.amount else ZERO
+        return realised, fee
+
+    def charge(self, fee: Decimal) -> None:
+        """Take a fee from the wallet."""
+        self.wallet -= fee
+        self.fees += fee
+
+    def pay_funding(self, symbol: str, mark: Decimal, rate: Decimal) -> Decimal:
+        """Book a funding payment; longs pay where the rate is positive. Returns the change of the wallet."""
+        position = self.position(symbol)
+        change = money(-position.amount * mark * rate)
+        self.wallet += change
+        self.funding += change
+        if position.is_isolated:
+            position.isolated_wallet += change
+        return change
+
+    def cover(self, amount: Decimal) -> None:
+        """Let the insurance fund pay a loss beyond the margin."""
+        self.wallet += amount
+        self.insurance += amount
+
+    def unrealised_cross(self, marks: dict[str, Decimal]) -> Decimal:
+        return sum((p.unrealised(marks[p.symbol]) for p in self._open_cross()), ZERO)
+
+    def equity(self, marks: dict[str, Decimal]) -> Decimal:
+        """Wallet and all unrealised profit."""
+        return self.wallet + sum(
+            (p.unrealised(marks[p.symbol]) for p in self.positions.values() if p.amount), ZERO
+        )
+
+    def cross_health(self, marks: dict[str, Decimal], table: BracketTable) -> Health:
+        maintenance = sum(
+            (table.maintenance(abs(p.amount) * marks[p.symbol]) for p in self._open_cross()), ZERO
+        )
+        return Health(self.cross_wallet + self.unrealised_cross(marks), maintenance)
+
+    def isolated_health(self, position: Position, mark: Decimal, table: BracketTable) -> Health:
+        return Health(
+            position.isolated_wallet + position.unrealised(mark),
+            table.maintenance(abs(position.amount) * mark),
+        )
+
+    def available(self, marks: dict[str, Decimal], reserved: Decimal) -> Decimal:
+        """What may back new exposure: cross equity less initial margins and what open orders reserve."""
+        used = sum((p.initial_margin(marks[p.symbol]) for p in self._open_cross()), ZERO)
+        return max(ZERO, self.cross_wallet + self.unrealised_cross(marks) - used - reserved)
+
+    def liquidation_price(self, symbol: str, marks: dict[str, Decimal], table: BracketTable) -> Decimal:
+        """See ``BracketTable.liquidation_price``; the other marks are held still."""
+        position = self.position(symbol)
+        notional = abs(position.amount) * marks[symbol]
+        if position.is_isolated:
+            return table.liquidation_price(position.amount, position.cost, position.isolated_wallet, notional)
+        backing = self.cross_wallet
+        for other in self._open_cross():
+            if other.symbol != symbol:
+                mark = marks[other.symbol]
+                backing += other.unrealised(mark) - table.maintenance(abs(other.amount) * mark)
+        return table.liquidation_price(position.amount, position.cost, backing, notional)
+
+    def _open_cross(self) -> list[Position]:
+        return [p for p in self.positions.values() if p.amount and not p.is_isolated]
+
+    def _close(self, position: Position, signed_size: Decimal, price: Decimal) -> Decimal:
+        """Reduce by ``signed_size`` (against the position, not beyond it); return the realised profit."""
+        if abs(signed_size) == abs(position.amount):
+            released, margin = position.cost, position.isolated_wallet
+        else:
+            share = abs(signed_size) / abs(position.amount)
+            released, margin = money(position.cost * share), money(position.isolated_wallet * share)
+        realised = -signed_size * price - released
+        position.amount += signed_size
+        position.cost -= released
+        position.isolated_wallet -= margin
+        position.realised += realised
+        self.realised += realised
+        self.wallet += realised
+        return realised
+
+    def _open(self, position: Position, signed_size: Decimal, price: Decimal) -> None:
+        position.amount += signed_size
+        position.cost += signed_size * price
+        if position.is_isolated:
+            position.isolated_wallet += money(abs(signed_size) * price / position.leverage)

@@ -1,0 +1,143 @@
+"""Margin calls and liquidations: an account that fails maintenance loses its positions to the book."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from adapters.simulation import wire
+from adapters.simulation.account import VenueAccount
+from adapters.simulation.ledger import Position
+from adapters.simulation.margin import ZERO, BracketTable, money
+from adapters.simulation.matching import Matcher, cut
+from adapters.simulation.orders import Liquidation, Order, OrderRequest, OrderStatus, OrderType, Side
+from adapters.simulation.payloads import algo_event, margin_call_event, plain
+from adapters.simulation.settings import LoopbackSettings
+from adapters.simulation.source import FrameKind
+
+CROSS = "cross"
+
+
+class Liquidator:
+    """Watches the margin of accounts.
+
+    Simpler than Binance in one point: a failing position is closed whole, not tier by tier.
+    """
+
+    def __init__(self, matcher: Matcher, table: BracketTable, settings: LoopbackSettings) -> None:
+        self._matcher = matcher
+        self._table = table
+        self._settings = settings
+
+    def check(self, account: VenueAccount) -> None:
+        """Call for margin where it is short, and liquidate what fails, the largest position first."""
+        ledger = account.ledger
+        markets = self._matcher.markets
+        for position in list(ledger.positions.values()):
+            if position.is_isolated and position.amount:
+                health = ledger.isolated_health(position, markets[position.symbol].mark, self._table)
+                self._call(account, position.symbol, health.ratio, [position])
+                if health.fails:
+                    self._liquidate(account, position)
+        while True:
+            held = [p for p in ledger.positions.values() if p.amount and not p.is_isolated]
+            health = ledger.cross_health(self._matcher.marks, self._table)
+            self._call(account, CROSS, health.ratio, held)
+            if not held or not health.fails:
+                return
+            self._liquidate(account, max(held, key=lambda p: abs(p.amount) * markets[p.symbol].mark))
+
+    def _call(self, account: VenueAccount, subject: str, ratio: float, positions: list[Position]) -> None:
+        if ratio < self._settings.margin_call_ratio:
+            account.margin_called.discard(subject)
+        elif subject not in account.margin_called:
+            account.margin_called.add(subject)
+            matcher = self._matcher
+            account.tell(
+                margin_call_event(account, positions, matcher.marks, self._table, matcher.clock_ms())
+            )
+
+    def _liquidate(self, account: VenueAccount, position: Position) -> None:
+        """Close a position into the book; the rest beyond the visible levels goes at the bankruptcy price."""
+        matcher = self._matcher
+        symbol = position.symbol
+        market = matcher.markets[symbol]
+        self._cancel_orders(account, None if not position.is_isolated else symbol)
+        was_isolated, backing = position.is_isolated, self._backing(account, position)
+        bankruptcy = max((position.cost - backing) / position.amount, market.spec.tick)
+        bankruptcy = bankruptcy.quantize(market.spec.tick)
+        side = Side.SELL if position.amount > ZERO else Side.BUY
+        size = abs(position.amount)
+        order = self._order(account, symbol, side, size)
+        offers = cut(matcher.offers(market, side), size)
+        for price, taken in offers:
+            matcher.take(market, side, price, taken)
+        rest = size - sum((taken for _, taken in offers), ZERO)
+        if rest > ZERO:
+            offers.append((bankruptcy, rest))
+        fills = matcher.fill(account, market, order, offers, is_maker=False, fee_ratio=ZERO)
+        realised = sum((fill.realised for fill in fills), ZERO)
+        fee = self._charge(account, symbol, backing + realised, order.filled_quote)
+        insurance = self._cover(account, symbol, backing + realised - fee, was_isolated=was_isolated)
+        now_ms = matcher.clock_ms()
+        account.liquidations.append(
+            Liquidation(symbol, side, size, order.average_price, realised, fee, insurance, now_ms)
+        )
+        matcher.tell_account(account, "INSURANCE_CLEAR", [symbol], insurance - fee)
+        payload = wire.forced_order(
+            symbol,
+            market.now_ns // 1_000_000,
+            side.value,
+            plain(size),
+            plain(bankruptcy),
+            plain(order.average_price.quantize(market.spec.tick)),
+        )
+        matcher.publish(symbol, FrameKind.FORCED_ORDER, payload)
+
+    def _backing(self, account: VenueAccount, position: Position) -> Decimal:
+        """The money that a position may lose before others pay: its isolated wallet, or the cross equity."""
+        if position.is_isolated:
+            return position.isolated_wallet
+        marks = self._matcher.marks
+        own = position.unrealised(marks[position.symbol])
+        return account.ledger.cross_wallet + account.ledger.unrealised_cross(marks) - own
+
+    def _order(self, account: VenueAccount, symbol: str, side: Side, size: Decimal) -> Order:
+        client_id = f"autoclose-{self._matcher.clock_ms()}"
+        request = OrderRequest(
+            symbol,
+            side,
+            OrderType.LIQUIDATION,
+            size,
+            time_in_force="IOC",
+            reduce_only=True,
+            client_id=client_id,
+        )
+        return self._matcher.enter(account, request, size)
+
+    def _charge(self, account: VenueAccount, symbol: str, left: Decimal, notional: Decimal) -> Decimal:
+        """Charge the liquidation fee as far as margin is left for it."""
+        fee = money(min(notional * self._settings.liquidation_fee_ratio, max(ZERO, left)))
+        account.ledger.charge(fee)
+        account.ledger.liquidation_fees += fee
+        account.note(symbol, "INSURANCE_CLEAR", -fee, self._matcher.clock_ms())
+        return fee
+
+    def _cover(self, account: VenueAccount, symbol: str, left: Decimal, *, was_isolated: bool) -> Decimal:
+        """Pay what was lost beyond the margin; the cross wallet is only covered once nothing backs it."""
+        ledger = account.ledger
+        shortfall = max(ZERO, -left)
+        if not was_isolated:
+            others = any(p.amount and not p.is_isolated for p in ledger.positions.values())
+            shortfall = ZERO if others else max(ZERO, -ledger.cross_wallet)
+        if shortfall:
+            ledger.cover(shortfall)
+            account.note(symbol, "INSURANCE_CLEAR", shortfall, self._matcher.clock_ms())
+        return shortfall
+
+    def _cancel_orders(self, account: VenueAccount, symbol: str | None) -> None:
+        for order in account.book.open_orders(symbol):
+            self._matcher.finish(account, order, OrderStatus.CANCELED)
+        now_ms = self._matcher.clock_ms()
+        for algo in account.book.open_algos(symbol):
+            algo.status, algo.updated_ms = OrderStatus.CANCELED, now_ms
+            account.tell(algo_event(algo, now_ms))

@@ -1,0 +1,84 @@
+"""Margin arithmetic of Binance USD-M: maintenance by tier, liquidation price. Pure functions of Decimals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from adapters.simulation.settings import MarginTier
+
+ZERO = Decimal(0)
+CENT = Decimal("0.00000001")
+"""Money is kept to eight decimals, as Binance does."""
+
+
+def money(amount: Decimal) -> Decimal:
+    """Round to the eight decimals that money is kept to."""
+    return amount.quantize(CENT)
+
+
+@dataclass(frozen=True, slots=True)
+class Bracket:
+    """A tier with ``cum``, the amount that makes maintenance margin continuous at its floor."""
+
+    number: int
+    tier: MarginTier
+    cum: Decimal
+
+
+class BracketTable:
+    """The tiers of a venue; ``cum_n = cum_(n-1) + floor_n (rate_n - rate_(n-1))``."""
+
+    def __init__(self, tiers: Sequence[MarginTier]) -> None:
+        brackets: list[Bracket] = []
+        for number, tier in enumerate(tiers, start=1):
+            cum = ZERO
+            if brackets:
+                before = brackets[-1]
+                step = tier.maintenance_rate - before.tier.maintenance_rate
+                cum = before.cum + tier.notional_floor * step
+            brackets.append(Bracket(number, tier, cum))
+        self.brackets = tuple(brackets)
+
+    def of(self, notional: Decimal) -> Bracket:
+        """The bracket that a position of this notional (absolute, USDT) is in."""
+        for bracket in self.brackets:
+            if notional < bracket.tier.notional_cap:
+                return bracket
+        return self.brackets[-1]
+
+    def maintenance(self, notional: Decimal) -> Decimal:
+        """Maintenance margin in USDT: ``notional x rate - cum``."""
+        bracket = self.of(notional)
+        return notional * bracket.tier.maintenance_rate - bracket.cum
+
+    def notional_max(self, leverage: int) -> Decimal:
+        """The largest position allowed at this leverage, USDT."""
+        caps = [b.tier.notional_cap for b in self.brackets if b.tier.leverage_max >= leverage]
+        return max(caps, default=ZERO)
+
+    @property
+    def leverage_max(self) -> int:
+        return self.brackets[0].tier.leverage_max
+
+    def liquidation_price(
+        self, amount: Decimal, cost: Decimal, backing: Decimal, notional: Decimal
+    ) -> Decimal:
+        """The mark at which ``backing + unrealised == maintenance``; 0 where there is none.
+
+        Args:
+            amount: signed size, long positive.
+            cost: signed entry notional, ``amount x entry price``.
+            backing: USDT that stand behind this position alone: the isolated wallet, or the cross wallet
+                plus the other positions' unrealised profit less their maintenance.
+            notional: absolute, at the mark; chooses the bracket, as the venue does.
+
+        With one-way positions: ``backing + amount p - cost = |amount| p rate - cum``, solved for p.
+        """
+        if amount == ZERO:
+            return ZERO
+        bracket = self.of(notional)
+        denominator = amount - abs(amount) * bracket.tier.maintenance_rate
+        price = (cost - backing - bracket.cum) / denominator
+        return max(price, ZERO)

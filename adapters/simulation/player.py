@@ -1,0 +1,162 @@
+"""Plays a source: paces its frames, moves books and accounts with them, hands them to the clients."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import Counter
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+import msgspec
+import structlog
+
+from adapters.simulation import wire
+from adapters.simulation.engine import Engine
+from adapters.simulation.markets import Market
+from adapters.simulation.settings import LoopbackSettings
+from adapters.simulation.source import Frame, FrameKind, MarketSource
+from adapters.simulation.streams import Hub
+
+NS_PER_MS = 1_000_000
+NS_PER_S = 1_000_000_000
+FRAMES_PER_YIELD = 32
+"""At full speed the loop lets requests and clients in after so many frames."""
+MARK_OF_ITS_OWN_NS = 5 * NS_PER_S
+"""How long after a source's own mark no mark is derived."""
+FUNDING_INTERVAL_MS = 8 * 3_600_000
+
+_log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Faults:
+    """Depth diffs still to lose or to corrupt, by symbol."""
+
+    skip: Counter[str] = field(default_factory=Counter)
+    corrupt: Counter[str] = field(default_factory=Counter)
+
+
+class Player:
+    """Drives the market. Every frame goes to every subscriber: a full queue stops the market, never a frame."""
+
+    def __init__(
+        self,
+        source: MarketSource,
+        markets: dict[str, Market],
+        engine: Engine,
+        hub: Hub,
+        faults: Faults,
+        *,
+        speed: float,
+        settings: LoopbackSettings,
+    ) -> None:
+        self._source = source
+        self._markets = markets
+        self._engine = engine
+        self._hub = hub
+        self._faults = faults
+        self._paced = speed > 0.0 and math.isfinite(speed)
+        self._speed = speed
+        self._mark_period_ns = settings.mark_period_ms * NS_PER_MS
+        self._has_aggregates: set[str] = set()
+        self.frames_bad = 0
+
+    async def play(self, start_at_ns: int) -> None:
+        """Play the source to its end, then wait until the clients have everything."""
+        loop = asyncio.get_running_loop()
+        begun_s = loop.time()
+        first_ns: int | None = None
+        for number, frame in enumerate(self._source.frames(start_at_ns)):
+            if first_ns is None:
+                first_ns = start_at_ns if 0 <= frame.at_ns - start_at_ns < NS_PER_S else frame.at_ns
+            if self._paced:
+                wait_s = (frame.at_ns - first_ns) / NS_PER_S / self._speed - (loop.time() - begun_s)
+                if wait_s > 0.0:
+                    await asyncio.sleep(wait_s)
+            if self._hub.is_crowded:
+                await self._hub.room()
+            elif number % FRAMES_PER_YIELD == 0:
+                await asyncio.sleep(0)
+            self._take(frame)
+        await self._hub.drained()
+
+    def publish_own(self, symbol: str, kind: FrameKind, payload: bytes) -> None:
+        """Publish what the venue's own accounts did: a trade, a forced order."""
+        if kind is FrameKind.TRADE:
+            self._publish_trade(self._markets[symbol], wire.decode_trade(payload), payload)
+        else:
+            self._hub.publish(symbol, kind, payload)
+
+    def _take(self, frame: Frame) -> None:
+        market = self._markets[frame.symbol]
+        market.now_ns = frame.at_ns
+        try:
+            self._apply(market, frame)
+        except msgspec.MsgspecError as error:
+            # A recording may hold a frame that nobody can read: the clients get it as it was.
+            self.frames_bad += 1
+            _log.warning("frame cannot be read", symbol=frame.symbol, kind=frame.kind, reason=str(error))
+            self._hub.publish(frame.symbol, frame.kind, frame.payload)
+        if frame.at_ns >= market.mark_due_ns:
+            self._derive_mark(market)
+
+    def _apply(self, market: Market, frame: Frame) -> None:
+        symbol, payload = frame.symbol, frame.payload
+        match frame.kind:
+            case FrameKind.BOOK_TICKER | FrameKind.FORCED_ORDER:
+                self._hub.publish(symbol, frame.kind, payload)
+            case FrameKind.DEPTH:
+                market.book.apply(wire.decode_depth(payload))
+                self._publish_depth(symbol, payload)
+                self._engine.on_book(symbol)
+            case FrameKind.TRADE:
+                event = wire.decode_trade(payload)
+                self._publish_trade(market, event, payload)
+                self._engine.on_trade(symbol, Decimal(event.p), Decimal(event.q))
+            case FrameKind.AGGREGATE_TRADE:
+                self._has_aggregates.add(symbol)
+                self._hub.publish(symbol, frame.kind, payload)
+            case FrameKind.MARK_PRICE:
+                mark = wire.decode_mark_price(payload)
+                market.mark_due_ns = frame.at_ns + MARK_OF_ITS_OWN_NS
+                self._publish_mark(market, mark, payload)
+            case FrameKind.OPEN_INTEREST:
+                market.open_interest = Decimal(wire.decode_open_interest(payload).o)
+
+    def _publish_depth(self, symbol: str, payload: bytes) -> None:
+        faults = self._faults
+        if faults.skip[symbol] > 0:
+            faults.skip[symbol] -= 1
+            return
+        if faults.corrupt[symbol] > 0:
+            faults.corrupt[symbol] -= 1
+            payload = payload[: len(payload) // 2]
+        self._hub.publish(symbol, FrameKind.DEPTH, payload)
+
+    def _publish_trade(self, market: Market, event: wire.TradeEvent, payload: bytes) -> None:
+        symbol = market.spec.symbol
+        market.see_trade(event)
+        self._hub.publish(symbol, FrameKind.TRADE, payload)
+        if symbol not in self._has_aggregates and self._hub.has_subscribers(
+            symbol, FrameKind.AGGREGATE_TRADE
+        ):
+            self._hub.publish(symbol, FrameKind.AGGREGATE_TRADE, wire.aggregate_trade(event))
+
+    def _publish_mark(self, market: Market, mark: wire.MarkPriceEvent, payload: bytes) -> None:
+        funding = market.see_mark(mark)
+        self._hub.publish(market.spec.symbol, FrameKind.MARK_PRICE, payload)
+        self._engine.on_mark(market.spec.symbol, funding)
+
+    def _derive_mark(self, market: Market) -> None:
+        """Make a mark from mid, for a source that brings none."""
+        mid = market.book.mid()
+        if mid is None:
+            return
+        market.mark_due_ns = market.now_ns + self._mark_period_ns
+        at_ms = market.now_ns // NS_PER_MS
+        text = f"{mid:.8f}"
+        next_funding_ms = (at_ms // FUNDING_INTERVAL_MS + 1) * FUNDING_INTERVAL_MS
+        rate = f"{market.funding_rate:.8f}"
+        payload = wire.mark_price(market.spec.symbol, at_ms, text, text, rate, next_funding_ms)
+        self._publish_mark(market, wire.decode_mark_price(payload), payload)

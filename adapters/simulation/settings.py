@@ -1,0 +1,110 @@
+"""Settings of the loopback venue: fees, margin tiers, behaviour towards slow clients."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Rate = Decimal
+
+
+class MarginTier(BaseModel):
+    """One bracket: from ``notional_floor`` USDT on, this much leverage and this maintenance rate."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    notional_floor: Decimal = Field(ge=0, description="USDT, where the bracket begins")
+    notional_cap: Decimal = Field(gt=0, description="USDT, where it ends")
+    leverage_max: int = Field(ge=1, le=125, description="highest leverage of a position in the bracket")
+    maintenance_rate: Decimal = Field(gt=0, lt=1, description="maintenance margin as a ratio of notional")
+
+
+def _tier(floor: int, cap: int, leverage: int, rate: str) -> MarginTier:
+    return MarginTier(
+        notional_floor=Decimal(floor),
+        notional_cap=Decimal(cap),
+        leverage_max=leverage,
+        maintenance_rate=Decimal(rate),
+    )
+
+
+DEFAULT_TIERS = (
+    _tier(0, 250_000, 125, "0.004"),
+    _tier(250_000, 1_000_000, 100, "0.005"),
+    _tier(1_000_000, 5_000_000, 50, "0.01"),
+    _tier(5_000_000, 20_000_000, 20, "0.025"),
+    _tier(20_000_000, 100_000_000, 10, "0.05"),
+    _tier(100_000_000, 300_000_000, 5, "0.1"),
+)
+
+
+class LoopbackSettings(BaseModel):
+    """How the venue charges and how it treats its clients."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    taker_fee_ratio: Decimal = Field(
+        default=Decimal("0.0005"), ge=0, lt=1, description="of the notional taken"
+    )
+    maker_fee_ratio: Decimal = Field(
+        default=Decimal("0.0002"), ge=0, lt=1, description="of the notional made"
+    )
+    liquidation_fee_ratio: Decimal = Field(
+        default=Decimal("0.0125"),
+        ge=0,
+        lt=1,
+        description="of the notional liquidated, if margin is left for it",
+    )
+    margin_tiers: tuple[MarginTier, ...] = Field(
+        default=DEFAULT_TIERS, min_length=1, description="brackets, rising"
+    )
+    margin_call_ratio: float = Field(
+        default=0.8, gt=0, le=1, description="maintenance over margin balance at which MARGIN_CALL is sent"
+    )
+    refill_ms: int = Field(
+        default=2_000,
+        ge=0,
+        description="market time after which a level that an account took from is whole again",
+    )
+    mark_period_ms: int = Field(
+        default=1_000,
+        ge=100,
+        description="how often a mark price is derived from mid where the source has none",
+    )
+    slow_client_s: float = Field(
+        default=30.0,
+        gt=0,
+        description="how long the market waits for a client that reads nothing, then drops it",
+    )
+    client_frames_max: int = Field(
+        default=4_000, ge=1, description="frames waiting for one client before the market waits for it"
+    )
+    listen_key_s: float = Field(default=3_600.0, gt=0, description="life of a listen key that nobody renews")
+    recv_window_ms_max: int = Field(default=60_000, ge=1, description="largest recvWindow that is honoured")
+
+    @model_validator(mode="after")
+    def _tiers_are_contiguous(self) -> LoopbackSettings:
+        floor = Decimal(0)
+        for number, tier in enumerate(self.margin_tiers):
+            if tier.notional_floor != floor or tier.notional_cap <= floor:
+                raise ValueError(f"margin_tiers.{number}: must begin at {floor} and end above it")
+            floor = tier.notional_cap
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class VenueAccountSpec:
+    """An account to open on the venue; ``leverage`` is what every symbol starts with."""
+
+    name: str
+    api_key: str
+    api_secret: str
+    wallet_usdt: float | Decimal = 10_000.0
+    leverage: int = 20
+
+    def __repr__(self) -> str:
+        return (
+            f"VenueAccountSpec(name={self.name!r}, wallet_usdt={self.wallet_usdt}, leverage={self.leverage})"
+        )

@@ -1,0 +1,262 @@
+"""The loopback venue: a server on this machine that speaks Binance USD-M over REST and WebSocket."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from types import TracebackType
+from typing import Any, Self
+
+from adapters.simulation.account import VenueAccount, VenueAccountState, VenuePosition
+from adapters.simulation.engine import Engine
+from adapters.simulation.ledger import Ledger
+from adapters.simulation.markets import Market
+from adapters.simulation.player import Faults, Player
+from adapters.simulation.rest_private import PrivateApi
+from adapters.simulation.rest_public import PublicApi
+from adapters.simulation.server import VenueServer
+from adapters.simulation.settings import LoopbackSettings, VenueAccountSpec
+from adapters.simulation.signing import Gate
+from adapters.simulation.source import FrameKind, MarketSource
+from adapters.simulation.streams import Hub
+from adapters.simulation.wire import encode
+
+NS_PER_MS = 1_000_000
+LISTEN_KEY_CHECK_S = 1.0
+
+
+class LoopbackVenue:
+    """A venue that ccxt.pro's ``binanceusdm`` uses with nothing but its URLs overridden.
+
+    Use it as an async context manager, or call ``start`` and ``stop``::
+
+        async with LoopbackVenue(generated_source("fall", seed=1), accounts=[spec]) as venue:
+            client = ccxt.pro.binanceusdm({"urls": venue.ccxt_urls()})
+    """
+
+    def __init__(
+        self,
+        source: MarketSource,
+        *,
+        accounts: Sequence[VenueAccountSpec] = (),
+        host: str = "127.0.0.1",
+        port: int = 0,
+        speed: float = 1.0,
+        clock: Callable[[], int] = time.time_ns,
+        hold: bool = False,
+        settings: LoopbackSettings | None = None,
+    ) -> None:
+        """Set the venue up; nothing listens before ``start``.
+
+        Args:
+            source: the market.
+            accounts: to open; names and keys must differ.
+            host: where to listen; loopback unless you know why.
+            port: 0 takes a free one.
+            speed: market seconds per second; 0 or infinity is as fast as the clients consume.
+            clock: Unix time in ns, for everything but the times inside recorded frames.
+            hold: wait for ``begin`` before the market moves, so that clients can connect first.
+            settings: fees, tiers, limits.
+
+        Raises:
+            ValueError: two accounts share a name or a key.
+        """
+        self._source = source
+        self._clock = clock
+        self._hold = hold
+        self.settings = settings or LoopbackSettings()
+        self._markets = {
+            spec.symbol: Market.opened(spec, source.opening(spec.symbol)) for spec in source.specs
+        }
+        self._hub = Hub(frames_max=self.settings.client_frames_max, slow_client_s=self.settings.slow_client_s)
+        self._faults = Faults()
+        self._engine = Engine(
+            self._markets,
+            self.settings,
+            clock_ms=self._now_ms,
+            publish=self._publish_own,
+            taken=source.taken,
+        )
+        self._gate = Gate(
+            self._now_ms,
+            listen_key_ms=int(self.settings.listen_key_s * 1000),
+            recv_window_ms_max=self.settings.recv_window_ms_max,
+        )
+        for spec in accounts:
+            self._open_account(spec)
+        self._player = Player(
+            source, self._markets, self._engine, self._hub, self._faults, speed=speed, settings=self.settings
+        )
+        public = PublicApi(self._markets, self.settings, self._now_ms)
+        private = PrivateApi(self._engine, self.settings, self._now_ms)
+        self._server = VenueServer(public.routes(), private.routes(), self._gate, self._hub, host, port)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._begun = asyncio.Event()
+
+    async def start(self) -> None:
+        """Listen, and start the market unless it is held.
+
+        Raises:
+            OSError: the port is taken.
+        """
+        await self._server.start()
+        self._tasks = [
+            asyncio.create_task(self._play(), name="venue-market"),
+            asyncio.create_task(self._watch_listen_keys(), name="venue-listen-keys"),
+        ]
+        if not self._hold:
+            self.begin()
+
+    async def stop(self) -> None:
+        """Stop the market and close every connection."""
+        for task in self._tasks:
+            task.cancel()
+        results = await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+        self.drop_connections()
+        await self._server.stop()
+        for result in results:
+            if isinstance(result, Exception):
+                raise result
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    def begin(self) -> None:
+        """Start the market, if it was held."""
+        self._begun.set()
+
+    async def finished(self) -> None:
+        """Wait until the source has played to its end and every frame of it was handed to its clients.
+
+        Raises:
+            GuardError: the source failed.
+        """
+        market = self._tasks[0]
+        await asyncio.shield(market)
+
+    @property
+    def port(self) -> int:
+        """Where the venue listens."""
+        return self._server.port
+
+    def ccxt_urls(self) -> dict[str, Any]:
+        """The value for ``{"urls": ...}`` of ccxt's configuration; nothing else is needed."""
+        return self._server.ccxt_urls()
+
+    def symbols(self) -> tuple[str, ...]:
+        """Binance's names of the markets."""
+        return tuple(self._markets)
+
+    def market(self, symbol: str) -> Market:
+        """The venue's own view of a market, for tests and tables; do not change it."""
+        return self._markets[symbol]
+
+    def account_state(self, name: str) -> VenueAccountState:
+        """An account as it is now.
+
+        Raises:
+            KeyError: there is no account of this name.
+        """
+        account = self._engine.accounts[name]
+        ledger, marks = account.ledger, self._engine.marks
+        return VenueAccountState(
+            name=name,
+            deposit_usdt=ledger.deposit,
+            wallet_usdt=ledger.wallet,
+            equity_usdt=ledger.equity(marks),
+            available_usdt=ledger.available(marks, account.reserved()),
+            realised_usdt=ledger.realised,
+            fees_usdt=ledger.fees,
+            liquidation_fees_usdt=ledger.liquidation_fees,
+            funding_usdt=ledger.funding,
+            insurance_usdt=ledger.insurance,
+            positions=tuple(
+                VenuePosition(
+                    symbol=position.symbol,
+                    amount=position.amount,
+                    entry_price=position.entry_price,
+                    mark_price=marks[position.symbol],
+                    unrealised=position.unrealised(marks[position.symbol]),
+                    leverage=position.leverage,
+                    margin_type=position.margin_type,
+                    liquidation_price=ledger.liquidation_price(position.symbol, marks, self._engine.table),
+                )
+                for position in ledger.positions.values()
+                if position.amount
+            ),
+            open_orders=len(account.book.open_orders()),
+            open_algo_orders=len(account.book.open_algos()),
+            fills=account.fill_count,
+            liquidations=tuple(account.liquidations),
+        )
+
+    # -- faults, for tests of those who depend on a venue --------------------------------------------
+
+    def drop_connections(self) -> None:
+        """Cut every WebSocket without a closing frame."""
+        for connection in list(self._hub.connections):
+            connection.abort()
+
+    def skip_update(self, symbol: str) -> None:
+        """Lose the symbol's next depth diff on its way to the clients: a sequence gap."""
+        self._faults.skip[self._markets[symbol].spec.symbol] += 1
+
+    def corrupt_next_frame(self, symbol: str) -> None:
+        """Cut the symbol's next depth diff in half: no JSON any more."""
+        self._faults.corrupt[self._markets[symbol].spec.symbol] += 1
+
+    def refuse_keys(self, refuse: bool = True) -> None:
+        """Refuse every key with -2015, as after a change of permissions; or accept them again."""
+        self._gate.refuse_keys = refuse
+
+    def go_silent(self, silent: bool = True) -> None:
+        """Send nothing on any WebSocket, not even pongs, while connections stand and REST answers."""
+        self._hub.silent = silent
+
+    def expire_listen_keys(self) -> None:
+        """End every listen key now."""
+        self._end_listen_keys(every=True)
+
+    # -- inside --------------------------------------------------------------------------------------
+
+    def _now_ms(self) -> int:
+        return self._clock() // NS_PER_MS
+
+    def _open_account(self, spec: VenueAccountSpec) -> None:
+        others = self._engine.accounts.values()
+        if spec.name in self._engine.accounts or any(spec.api_key == other.spec.api_key for other in others):
+            raise ValueError(f"account {spec.name!r}: its name or key is another account's")
+        ledger = Ledger(Decimal(str(spec.wallet_usdt)), spec.leverage)
+        name = spec.name
+        account = VenueAccount(spec, ledger, tell=lambda event: self._hub.tell(name, encode(event)))
+        self._engine.accounts[name] = account
+        self._gate.admit(account)
+
+    def _publish_own(self, symbol: str, kind: FrameKind, payload: bytes) -> None:
+        self._player.publish_own(symbol, kind, payload)
+
+    async def _play(self) -> None:
+        await self._begun.wait()
+        await self._player.play(self._clock())
+
+    async def _watch_listen_keys(self) -> None:
+        while True:
+            await asyncio.sleep(LISTEN_KEY_CHECK_S)
+            self._end_listen_keys(every=False)
+
+    def _end_listen_keys(self, *, every: bool) -> None:
+        for key, account in self._gate.expire_listen_keys(every=every):
+            event = {"e": "listenKeyExpired", "E": self._now_ms(), "listenKey": key}
+            self._hub.tell(account, encode(event))
+            for connection in list(self._hub.connections):
+                if connection.account == account:
+                    connection.finish()
