@@ -46,8 +46,7 @@ distclean: clean ## also remove the environments and unpacked programs
 # A stamp is newer than everything that its environment was made from. The development environment
 # holds all that the other has, so after it the other is ready too.
 .venv/.ready-run: pyproject.toml sdk/pyproject.toml requirements.lock scripts/install.sh
-	@test .venv/.ready-dev -nt .venv/.ready-run && test .venv/.ready-dev -nt pyproject.toml \
-	  && test .venv/.ready-dev -nt requirements.lock || sh scripts/install.sh run
+	@sh scripts/install.sh run
 	@touch $@
 
 .venv/.ready-dev: pyproject.toml sdk/pyproject.toml requirements-dev.lock scripts/install.sh
