@@ -235,10 +235,10 @@ class Baseline:
     With y = log(quantity), season s(t) and residual r = y - s(t): level m is the exponentially weighted
     median of r (half-life ``half_life_s``), D its MAD, normal = exp(m + s(t)),
     ``z = (r - m) / (1.4826 * max(D', 0.05))`` with D' the mean of D, weighing what has been observed (at
-    most a half-life), and ``MAD_PRIOR``, weighing ``MAD_PRIOR_S``. Each sample weighs the time since the one before it, at
-    most a 30th of the half-life (a minute); time without data neither counts nor forgets, so that one
-    sample after a long outage cannot become the whole memory. An outage longer than ``forget_s`` starts
-    anew.
+    most a half-life), and ``MAD_PRIOR``, weighing ``MAD_PRIOR_S``. Each sample weighs the time since the
+    one before it, at most a 30th of the half-life (a minute); time without data neither counts nor
+    forgets, so that one sample after a long outage cannot become the whole memory. An outage longer
+    than ``forget_s`` starts anew.
 
     Assumptions: quantity positive and roughly log-symmetric within half an hour.
     Failure modes: a thinning slower than the half-life is followed, not seen; what is learned in the
