@@ -78,7 +78,9 @@ def side_features(prices: Floats, sizes: Floats, mid: float, *, horizon: float |
     notional = np.cumsum(prices * sizes)
     visible_bps = float(distance[-1])
     if horizon is not None:
-        visible_bps = min(visible_bps, abs(horizon - mid) * BPS_PER_UNIT / mid)
+        # Price may have left what is known altogether: then the horizon lies on the other side of mid.
+        away = horizon - mid if float(prices[0]) >= mid else mid - horizon
+        visible_bps = min(visible_bps, max(away, 0.0) * BPS_PER_UNIT / mid)
     return _side_of(distance, notional, np.cumsum(sizes), mid, visible_bps)
 
 
