@@ -160,21 +160,34 @@ class SqliteAuditReader:
         return await self._read(sorted(numbers))
 
     async def _last_changes(self, reason: Reason, until: int, command: Command) -> set[int]:
-        """Where a finding of ``reason`` that touches ``command`` was last opened and last closed."""
+        """Where a finding of ``reason`` that touches ``command`` was last closed, and opened since and lastly."""
         rows = await self._query(
             "SELECT number FROM record_finding WHERE reason = ? AND number <= ? ORDER BY number DESC LIMIT ?",
             (reason.value, until, STORY_RECORDS_MAX),
         )
-        opened: int | None = None
-        closed: int | None = None
+        opened: list[int] = []
         for stored in reversed(await self._read([int(row[0]) for row in reversed(rows)])):
             if not isinstance(stored.record, Step):
                 continue
-            if opened is None and any(touches(each, reason, command) for each in stored.record.opened):
-                opened = stored.number
-            if closed is None and any(touches(each, reason, command) for each in stored.record.closed):
-                closed = stored.number
-        return {number for number in (opened, closed) if number is not None}
+            if any(touches(each, reason, command) for each in stored.record.opened):
+                opened.append(stored.number)
+            if any(touches(each, reason, command) for each in stored.record.closed):
+                before = await self._opened_before(stored.number, reason, command)
+                return {stored.number, *before, *opened[:1], *opened[-1:]}
+        return {*opened[:1], *opened[-1:]}
+
+    async def _opened_before(self, number: int, reason: Reason, command: Command) -> set[int]:
+        """Where the finding that record ``number`` closes was last opened or changed."""
+        rows = await self._query(
+            "SELECT number FROM record_finding WHERE reason = ? AND number < ? ORDER BY number DESC LIMIT ?",
+            (reason.value, number, STORY_RECORDS_MAX),
+        )
+        for stored in reversed(await self._read([int(row[0]) for row in reversed(rows)])):
+            if isinstance(stored.record, Step) and any(
+                touches(each, reason, command) for each in stored.record.opened
+            ):
+                return {stored.number}
+        return set()
 
     async def verify(self) -> Verdict:
         """Recompute the whole chain and everything that follows from it, as of one moment."""
@@ -203,11 +216,15 @@ class SqliteAuditReader:
         return [int(row[0]) for row in rows]
 
     async def _read(self, numbers: list[int]) -> list[StoredRecord]:
-        return [
-            self._decode(row)
-            for number in numbers
-            for row in await self._query("SELECT number, body, hash FROM records WHERE number = ?", (number,))
-        ]
+        """The records of these numbers, in their order."""
+        sql = "SELECT number, body, hash FROM records WHERE number = ?"
+        with translated(self.path):
+            rows = await self._connection.call(
+                lambda database: [
+                    row for number in numbers for row in database.execute(sql, (number,)).fetchall()
+                ]
+            )
+        return [self._decode(row) for row in rows]
 
     def _decode(self, row: tuple[int, str, str]) -> StoredRecord:
         number, body, stored_hash = row

@@ -16,9 +16,3 @@ class AuditSettings(BaseModel):
         default=Path("var/audit.sqlite3"),
         description="The database that keeps every decision, one for each guard; its folder is made.",
     )
-    batch: int = Field(
-        default=256,
-        ge=1,
-        le=10_000,
-        description="Records that wait together are written in one transaction, at most this many.",
-    )

@@ -55,10 +55,13 @@ def depth_finding(severity: Severity = Severity.ACT) -> Finding:
         subject=Subject(market=MARKET),
         limit=Limit(entries=Entries.REDUCE_ONLY),
         evidence=(
-            Evidence(name="depth_bid_usd", value=412_000.0, unit="USD", limit=900_000.0),
-            Evidence(name="depth_z", value=-4.1, unit="z", limit=-3.0),
+            Evidence(name="bid depth over normal", value=0.412, unit="ratio", limit=0.5),
+            Evidence(name="band", value=100.0, unit="bps"),
+            Evidence(name="bid depth", value=412_345.0, unit="USD"),
+            Evidence(name="normal depth", value=1_000_840.0, unit="USD"),
+            Evidence(name="depth z-score", value=-4.12, unit="sd", limit=-3.0),
         ),
-        counterfactual="with at least 900000 USD of bids within 25 bps entries would stay allowed",
+        counterfactual="would not stand with bid depth above 50% of its normal (500,420 USD)",
     )
 
 

@@ -7,11 +7,20 @@ from pathlib import Path
 import pytest
 
 from adapters.storage import SqliteAudit, SqliteAuditReader
-from guard.audit import encode_record
+from guard.audit import AnyRecord, Step, encode_record
 from guard.errors import AuditError, AuditLockedError, CommandNotFoundError
+from guard.events import Tick
 from guard.ports import AuditLog, AuditReader, Memory, StoredRecord
 from perpguard_sdk.messages import Entries
-from tests.support.audit_records import PAUSE_ID, pause_step, seconds, session, tick, whole_story
+from tests.support.audit_records import (
+    PAUSE_ID,
+    depth_finding,
+    pause_step,
+    seconds,
+    session,
+    tick,
+    whole_story,
+)
 
 
 async def stored(reader: AuditReader, command_id: str | None = None) -> list[StoredRecord]:
@@ -83,6 +92,29 @@ async def test_a_story_adds_what_led_to_the_command(tmp_path: Path) -> None:
         await audit.append([tick(seconds(50))], durable=True)
         async with await SqliteAuditReader.open(path) as reader:
             assert [each.number for each in await reader.story("last")] == [2, 3, 4, 5, 6, 7, 8]
+
+
+async def test_a_story_holds_since_when_a_finding_stood_and_when_it_ended(tmp_path: Path) -> None:
+    def finding_step(at_s: float, *, closes: bool = False) -> Step:
+        at = seconds(at_s)
+        found = (depth_finding(),)
+        return Step(
+            at=at, event=Tick(received_at=at), opened=() if closes else found, closed=found if closes else ()
+        )
+
+    records: list[AnyRecord] = [
+        session(),  # 1
+        finding_step(1),
+        finding_step(2, closes=True),
+        finding_step(3),  # 4: opened again
+        finding_step(4),  # changed
+        finding_step(5),  # changed
+        pause_step(at=seconds(6)),  # 7
+    ]
+    async with await SqliteAudit.open(tmp_path / "audit.sqlite3") as audit:
+        await audit.append(records, durable=True)
+        async with await SqliteAuditReader.open(audit.path) as reader:
+            assert [each.number for each in await reader.story("last")] == [1, 2, 3, 4, 7]
 
 
 async def test_many_records_are_read_in_pages_and_from_the_end(tmp_path: Path) -> None:
