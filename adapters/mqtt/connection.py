@@ -98,8 +98,7 @@ class Connection(aiomqtt.Client):
         self._stirred = asyncio.Event()
         self._results: dict[int, asyncio.Future[ReasonCode | None]] = {}
         self._broken = ""
-        self.overflowed = 0
-        """Messages dropped because the inbox was full."""
+        self._overflowed = 0
 
     async def open(self) -> None:
         """Connect.
@@ -201,6 +200,11 @@ class Connection(aiomqtt.Client):
         self._broken = self._broken or why
         self._stirred.set()
 
+    def take_overflowed(self) -> int:
+        """Return how many messages were dropped since the last call because the inbox was full."""
+        dropped, self._overflowed = self._overflowed, 0
+        return dropped
+
     def wake(self) -> None:
         """Let a waiting ``receive`` return."""
         self._stirred.set()
@@ -271,7 +275,7 @@ class Connection(aiomqtt.Client):
         payload = bytes(message.payload) if size <= PAYLOAD_BYTES_MAX else None
         self._stirred.set()
         if len(self._inbox) >= INBOX_MESSAGES_MAX or self._inbox_bytes + size > INBOX_BYTES_MAX:
-            self.overflowed += 1
+            self._overflowed += 1
             return
         try:
             topic = message.topic

@@ -15,7 +15,8 @@ import structlog
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from adapters.mqtt.connection import Connection, Endpoint
+from adapters.mqtt.connection import Connection, Endpoint, Inbound
+from adapters.mqtt.echoes import Echoes
 from adapters.mqtt.fence import EpochFence
 from adapters.mqtt.refusals import Refusal, Refusals
 from adapters.mqtt.routing import Router
@@ -39,7 +40,7 @@ from perpguard_sdk.topics import Topics, check_level
 
 _log = structlog.get_logger(__name__)
 
-BACKOFF_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+BACKOFF_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
 """Waits between attempts to connect; the last one repeats. The first is short because a bot is in safe
 mode 3 s after our last heartbeat."""
 STEADY_S: Final = 10.0
@@ -120,6 +121,7 @@ class MqttLink:
         )
         self._refusals = Refusals()
         self._router = Router(self._topics, mode, self._bot_keys, self._fence, self._refusals)
+        self._echoes = Echoes()
         self._connection: Connection | None = None
         self._connected = asyncio.Event()
         self._renewing = False
@@ -249,9 +251,14 @@ class MqttLink:
         key = self._bot_keys.get(BotId(bot))
         if key is None:
             raise BrokerError(self.broker, f"bot {bot!r} has no key: name its key file in the settings")
-        await connection.send(
-            topic, encode_signed(message, topic, key), qos=qos, retain=retain, properties=properties
-        )
+        payload = encode_signed(message, topic, key)
+        if isinstance(message, Posture | Heartbeat):
+            self._echoes.sent(topic, asyncio.get_running_loop().time())
+        try:
+            await connection.send(topic, payload, qos=qos, retain=retain, properties=properties)
+        except BrokerError:
+            self._echoes.came(topic)  # said already
+            raise
 
     def _live(self) -> Connection:
         if self._connection is None or self._renewing:
@@ -266,6 +273,7 @@ class MqttLink:
         try:
             await connection.subscribe_all(self._router.filters)
             self._renewing = False
+            self._echoes = Echoes()
             self._connection = connection
             await self._republish_state(connection)
             self._came_up(emit)
@@ -283,24 +291,45 @@ class MqttLink:
 
     async def _receive(self, connection: Connection, emit: Emit) -> None:
         loop = asyncio.get_running_loop()
-        flush_at, overflowed, taken = loop.time() + FLUSH_S, 0, 0
+        flush_at, taken = loop.time() + FLUSH_S, 0
         while not self._renewing:
             message = await connection.receive(within_s=FLUSH_S)
             if message is not None:
-                if message.topic == self._topics.guard_state(self._guard) and not message.retain:
-                    await self._defend_state(connection, message.payload)
+                if not message.retain:
+                    self._echoes.came(message.topic)
+                    await self._defend_state(connection, message)
                 self._router.route(message, self._clock.now(), emit)
                 taken += 1
                 if taken % BATCH == 0:
                     await asyncio.sleep(0)
             if loop.time() >= flush_at:
                 flush_at = loop.time() + FLUSH_S
-                self._refusals.flush(self._clock.now(), emit)
-                if connection.overflowed > overflowed:
-                    self._tell_overflow(connection.overflowed - overflowed, emit)
-                    overflowed = connection.overflowed
-                    # Subscribing again brings back what is retained, in case some of it was dropped.
-                    await connection.subscribe_all(self._router.filters)
+                await self._look_after(connection, emit)
+
+    async def _look_after(self, connection: Connection, emit: Emit) -> None:
+        """Do once a second what no message triggers."""
+        self._refusals.flush(self._clock.now(), emit)
+        dropped = connection.take_overflowed()
+        if dropped:
+            self._tell_overflow(dropped, emit)
+            # Subscribing again brings back what is retained, in case some of it was dropped.
+            await connection.subscribe_all(self._router.filters)
+        suspicious, missing = self._echoes.look(asyncio.get_running_loop().time())
+        if suspicious:
+            # A broker that hangs does not take this either, and the connection ends. One that takes it
+            # lives, and withholds the rest from us or from the bots.
+            await self._republish_state(connection)
+        for topic in missing:
+            self._refuse_own(Refusal.NOT_ECHOED, topic, emit)
+
+    def _refuse_own(self, why: Refusal, topic: str, emit: Emit) -> None:
+        parsed = self._topics.parse(topic)
+        detail = (
+            "what we publish here does not come back, so the bot may not get it either: allow user "
+            f"{self._endpoint.username or '(none)'} to write and read it in the broker's ACL"
+        )
+        bot = BotId(parsed.name) if parsed is not None else None
+        self._refusals.refuse(why, topic, detail, bot=bot, now=self._clock.now(), emit=emit)
 
     def _tell_overflow(self, dropped: int, emit: Emit) -> None:
         self._refusals.refuse(
@@ -348,13 +377,15 @@ class MqttLink:
         topic = self._topics.guard_state(self._guard)
         await connection.send(topic, encode_plain(self._state), qos=1, retain=True)
 
-    async def _defend_state(self, connection: Connection, payload: bytes | None) -> None:
+    async def _defend_state(self, connection: Connection, message: Inbound) -> None:
         """Put our state back if somebody wrote over it: a late Will of ours, or another guard of our name.
 
         At most once a second, because two guards of one name would else do nothing but this.
         """
+        if message.topic != self._topics.guard_state(self._guard):
+            return
         now = ms_of(self._clock.now())
-        if payload != encode_plain(self._state) and now - self._state.ts >= 1000:
+        if message.payload != encode_plain(self._state) and now - self._state.ts >= 1000:
             await self._republish_state(connection)
 
     async def _say_goodbye(self, connection: Connection, problem: str) -> None:

@@ -30,6 +30,7 @@ class Refusal(StrEnum):
     OTHER_GUARD = "other_guard"
     EPOCH_AHEAD = "epoch_ahead"
     OVERFLOW = "overflow"
+    NOT_ECHOED = "not_echoed"
 
 
 @dataclass(slots=True)

@@ -36,43 +36,54 @@ class BrokerSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: BrokerKind = Field(
-        BrokerKind.EMBEDDED, description="embedded: perpguard runs a broker of its own; external: yours"
+        default=BrokerKind.EMBEDDED,
+        description="embedded: perpguard runs a broker of its own; external: yours",
     )
     host: str = Field(
-        "127.0.0.1", min_length=1, description="of an external broker; embedded is loopback only"
+        default="127.0.0.1", min_length=1, description="of an external broker; embedded is loopback only"
     )
     port: int = Field(
-        0,
+        default=0,
         ge=0,
         le=65535,
         description="0: embedded takes a free one and keeps it; external 1883, 8883 with TLS",
     )
-    username: str | None = Field(None, min_length=1, description="embedded: perpguard")
-    password_file: Path | None = Field(None, description="a file that holds the password and nothing else")
+    username: str | None = Field(default=None, min_length=1, description="embedded: perpguard")
+    password_file: Path | None = Field(
+        default=None, description="a file that holds the password and nothing else"
+    )
     password_env: str | None = Field(
-        None, min_length=1, description="or the environment variable that holds it"
+        default=None, min_length=1, description="or the environment variable that holds it"
     )
-    protocol: ProtocolVersion = Field(ProtocolVersion.V5, description="embedded speaks 3.1.1 only")
+    protocol: ProtocolVersion = Field(default=ProtocolVersion.V5, description="embedded speaks 3.1.1 only")
     tls_ca: Path | None = Field(
-        None, description="certificate authority that signed the broker's certificate"
+        default=None, description="certificate authority that signed the broker's certificate"
     )
-    tls_cert: Path | None = Field(None, description="our certificate, where the broker asks for one")
-    tls_key: Path | None = Field(None, description="its key")
+    tls_cert: Path | None = Field(default=None, description="our certificate, where the broker asks for one")
+    tls_key: Path | None = Field(default=None, description="its key")
     keepalive_s: int = Field(
-        5, ge=1, le=3600, description="a broker that answers no ping for so long is away"
+        default=5, ge=1, le=3600, description="a broker that answers no ping for so long is away"
     )
-    site: str = Field("home", description="one level of every topic; one guard commands a site")
-    root: str = Field("perpguard", description="the first level of every topic")
-    data_dir: Path = Field(Path("var/broker"), description="where the embedded broker keeps its files")
-    heartbeat_ms: int = Field(1000, ge=100, le=60_000, description="between two heartbeats to a bot")
+    site: str = Field(default="home", description="one level of every topic; one guard commands a site")
+    root: str = Field(default="perpguard", description="the first level of every topic")
+    data_dir: Path = Field(
+        default=Path("var/broker"), description="where the embedded broker keeps its files"
+    )
+    heartbeat_ms: int = Field(default=1000, ge=100, le=60_000, description="between two heartbeats to a bot")
     claim_quiet_s: float = Field(
-        5.0, gt=0, le=600, description="so long no other guard's heartbeat must be heard before we command"
+        default=5.0,
+        gt=0,
+        le=600,
+        description="so long no other guard's heartbeat must be heard before we command",
     )
     claim_wait_s: float = Field(
-        15.0, gt=0, le=3600, description="so long another guard may keep beating before we give up"
+        default=15.0, gt=0, le=3600, description="so long another guard may keep beating before we give up"
     )
     publish_timeout_s: float = Field(
-        2.0, gt=0, le=60, description="the broker must take a message within it, or the connection is dropped"
+        default=2.0,
+        gt=0,
+        le=60,
+        description="the broker must take a message within it, or the connection is dropped",
     )
 
     @field_validator("site", "root")

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
-import subprocess
 import time
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import aiomqtt
@@ -17,43 +13,27 @@ import pytest
 from adapters.mqtt import connection
 from adapters.mqtt.link import MqttLink
 from adapters.mqtt.refusals import Refusal
-from guard.errors import BrokerAuthError, BrokerError, FencedError
+from guard.errors import BrokerError
 from guard.events import BotAcked, BotBorn, BotReported, BotStatusSeen, MessageRefused
 from guard.units import BotId
 from perpguard_sdk.codec import PAYLOAD_BYTES_MAX, encode_plain, encode_signed
 from perpguard_sdk.messages import BotStatus, GuardState, GuardStatus, Heartbeat, Mode, Pause, Posture, Signal
-from tests.contract.parts import (
+from tests.support.eventually import eventually
+from tests.support.mqtt_ends import (
     ALPHA,
     BETA,
     KEYS,
-    PlayedBot,
     Site,
     ack,
     birth,
     bot_state,
+    guard_state,
     heartbeat,
     now_ms,
     pause,
     posture,
     reported,
-    rival,
 )
-from tests.support.brokers import find_program, mosquitto, nats
-from tests.support.eventually import eventually
-
-
-@pytest.fixture(params=["mosquitto 5", "mosquitto 3.1.1", "nats-server 3.1.1"])
-async def site(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Site]:
-    program, protocol = request.param.split()
-    async with mosquitto(tmp_path) if program == "mosquitto" else nats(tmp_path) as broker:
-        yield Site(broker, protocol)
-
-
-def state(status: GuardStatus, session: str, epoch: int = 1, guard: str = "g1") -> GuardState:
-    return GuardState(
-        guard=guard, state=status, epoch=epoch, session=session, ts=now_ms(), mode=Mode.LIVE, problems=()
-    )
-
 
 # --- what goes out ---------------------------------------------------------------------------------
 
@@ -145,7 +125,7 @@ async def test_a_bot_without_a_key_cannot_be_addressed(site: Site) -> None:
 async def test_an_orderly_end_says_offline(site: Site) -> None:
     async with site.bot() as bot:
         async with site.guard() as guard:
-            await guard.link.publish_state(state(GuardStatus.DECIDING, guard.link.session))
+            await guard.link.publish_state(guard_state(GuardStatus.DECIDING, guard.link.session))
             await eventually(lambda: bot.got(GuardState)[-1:][0].state is GuardStatus.DECIDING)
         await eventually(lambda: bot.got(GuardState)[-1].state is GuardStatus.OFFLINE)
 
@@ -154,7 +134,7 @@ async def test_the_will_says_offline_with_our_epoch_when_the_guard_is_cut_off(si
     async with site.bot() as bot, site.guard() as guard:
         claim = await guard.link.claim(stored_epoch=41)
         assert claim.epoch == 42
-        await guard.link.publish_state(state(GuardStatus.DECIDING, guard.link.session, epoch=42))
+        await guard.link.publish_state(guard_state(GuardStatus.DECIDING, guard.link.session, epoch=42))
         cut_off(guard.link)
         await eventually(
             lambda: any(s.state is GuardStatus.OFFLINE for s in bot.got(GuardState)), within_s=12
@@ -167,10 +147,15 @@ async def test_the_will_says_offline_with_our_epoch_when_the_guard_is_cut_off(si
 
 async def test_a_state_written_over_ours_is_put_right(site: Site) -> None:
     async with site.guard() as guard, site.client() as other, site.bot() as bot:
-        old = msgspec.structs.replace(state(GuardStatus.DECIDING, guard.link.session), ts=now_ms() - 5000)
+        old = msgspec.structs.replace(
+            guard_state(GuardStatus.DECIDING, guard.link.session), ts=now_ms() - 5000
+        )
         await guard.link.publish_state(old)
         await other.publish(
-            site.topics.guard_state("g1"), encode_plain(state(GuardStatus.OFFLINE, "old")), qos=1, retain=True
+            site.topics.guard_state("g1"),
+            encode_plain(guard_state(GuardStatus.OFFLINE, "old")),
+            qos=1,
+            retain=True,
         )
         await eventually(lambda: [s.session for s in bot.got(GuardState)][-2:] == ["old", guard.link.session])
         assert bot.got(GuardState)[-1].state is GuardStatus.DECIDING
@@ -213,6 +198,15 @@ async def test_a_publish_that_the_broker_never_takes_fails_in_time_and_ends_the_
         site.broker.resume()
         await guard.expect_link(up=True)
         await guard.link.publish_posture(posture(version=2))
+
+
+async def test_a_hung_broker_is_noticed_by_the_heartbeats_that_do_not_come_back(site: Site) -> None:
+    async with site.guard(keepalive_s=600, publish_timeout_s=0.3) as guard:
+        site.broker.suspend()
+        await guard.link.publish_heartbeat(heartbeat(session=guard.link.session))
+        assert "hung" in (await guard.expect_link(up=False, within_s=8)).detail
+        site.broker.resume()
+        await guard.expect_link(up=True)
 
 
 async def test_what_a_hung_broker_had_received_arrives_once_at_most_and_with_its_expiry(site: Site) -> None:
@@ -347,239 +341,8 @@ async def test_two_sites_on_one_broker_do_not_hear_each_other(site: Site) -> Non
         assert home_guard.link.refused == away_guard.link.refused == {}
 
 
-# --- one guard a site --------------------------------------------------------------------------------
-
-
-async def test_the_first_claim_takes_epoch_1_after_the_silence(site: Site) -> None:
-    async with site.guard() as guard:
-        began_at = time.monotonic()
-        claim = await guard.link.claim(0)
-        assert (claim.epoch, claim.floors) == (1, ())
-        assert time.monotonic() - began_at > 0.2
-        await guard.link.publish_posture(posture())
-
-
-async def test_the_next_epoch_is_above_everything_that_is_known(site: Site) -> None:
-    sources = [
-        ("stored", 5, 6),
-        ("reported", 7, 8),
-        ("posture", 9, 10),
-        ("shadow", 11, 12),
-        ("state", 13, 14),
-    ]
-    for source, epoch, expected in sources:
-        async with site.bot() as bot:
-            match source:
-                case "reported":
-                    await bot.report(epoch=epoch)
-                case "posture":
-                    await bot.say(posture(epoch=epoch), site.topics.posture(ALPHA, Mode.LIVE))
-                case "shadow":
-                    await bot.say(posture(epoch=epoch), site.topics.posture(ALPHA, Mode.PAPER))
-                case "state":
-                    former = encode_plain(state(GuardStatus.OFFLINE, "former", epoch))
-                    await bot.client.publish(site.topics.guard_state("g0"), former, qos=1, retain=True)
-        async with site.guard() as guard:
-            assert (await guard.link.claim(5)).epoch == expected, source
-
-
-async def test_a_forged_state_cannot_push_the_epoch_out_of_reach(site: Site) -> None:
-    forged = encode_plain(state(GuardStatus.DECIDING, "forger", 2**60))
-    async with site.client() as forger:
-        await forger.publish(site.topics.guard_state("g9"), forged, qos=1, retain=True)
-    async with site.guard() as guard:
-        assert (await guard.link.claim(3)).epoch == 4
-
-
-async def test_the_retained_postures_of_our_bots_come_back_as_floors_and_forged_ones_do_not(
-    site: Site,
-) -> None:
-    former, shadow = posture(ALPHA, version=12, epoch=4), posture(ALPHA, version=90, epoch=2)
-    async with site.bot() as bot:
-        await bot.say(former, site.topics.posture(ALPHA, Mode.LIVE))
-        await bot.say(shadow, site.topics.posture(ALPHA, Mode.PAPER))
-        forged = site.topics.posture(BETA, Mode.LIVE)
-        await bot.say(posture(BETA, version=99, epoch=99), forged, key=b"the key of nobody at all")
-    async with site.guard() as guard:
-        claim = await guard.link.claim(0)
-        assert (claim.epoch, claim.floors) == (5, (former,))
-        assert (await guard.expect_refused("wrong_signature")).bot == BETA
-
-
-async def test_a_guard_that_keeps_beating_keeps_another_out(site: Site) -> None:
-    async with rival(site, epoch=3), site.guard() as guard:
-        with pytest.raises(FencedError, match="rival"):
-            await guard.link.claim(0)
-        assert (await guard.expect_refused("other_guard")).bot == ALPHA
-
-
-async def test_a_guard_that_falls_silent_is_succeeded(site: Site) -> None:
-    async with site.guard(claim_wait_s=20.0) as guard:
-        async with rival(site, epoch=3):
-            claiming = asyncio.create_task(guard.link.claim(0))
-            await guard.expect_refused("other_guard")
-            await asyncio.wait([claiming], timeout=0.5)
-            assert not claiming.done()
-        assert (await claiming).epoch == 4
-
-
-async def test_a_forged_heartbeat_does_not_keep_a_guard_out(site: Site) -> None:
-    async with rival(site, epoch=3, key=b"the key of nobody at all"), site.guard() as guard:
-        assert (await guard.link.claim(0)).epoch == 1
-        assert guard.link.refused[Refusal.WRONG_SIGNATURE] > 0
-
-
-async def test_a_guard_of_a_higher_epoch_ends_ours_and_our_state_says_why(site: Site) -> None:
-    async with site.guard() as guard, site.bot() as bot:
-        await guard.link.claim(0)
-        async with rival(site, epoch=2):
-            with pytest.raises(FencedError, match="took over"):
-                await asyncio.wait_for(asyncio.shield(guard.task), 10)
-        await eventually(lambda: bot.got(GuardState)[-1].state is GuardStatus.OFFLINE)
-        assert "took over" in bot.got(GuardState)[-1].problems[0]
-
-
-async def test_a_guard_of_a_lower_epoch_is_reported_and_ours_goes_on(site: Site) -> None:
-    async with site.guard() as guard:
-        await guard.link.claim(8)
-        async with rival(site, epoch=2):
-            await guard.expect_refused("other_guard")
-        await guard.link.publish_posture(posture(epoch=9))
-        assert not guard.task.done()
-
-
-@pytest.mark.parametrize(("session", "stays"), [("aaaa", True), ("zzzz", False)])
-async def test_of_two_guards_with_the_same_epoch_exactly_one_stays(
-    site: Site, session: str, stays: bool
-) -> None:
-    async with site.guard(session="mmmm") as guard:
-        claim = await guard.link.claim(0)
-        async with rival(site, epoch=claim.epoch, session=session):
-            if stays:
-                await guard.expect_refused("other_guard")
-                assert not guard.task.done()
-            else:
-                with pytest.raises(FencedError):
-                    await asyncio.wait_for(asyncio.shield(guard.task), 10)
-
-
-async def test_a_guards_own_messages_do_not_disturb_it(site: Site) -> None:
-    async with site.guard() as guard, site.bot() as bot:
-        claim = await guard.link.claim(0)
-        for number in range(5):
-            await guard.link.publish_heartbeat(
-                heartbeat(session=guard.link.session, epoch=claim.epoch, seq=number)
-            )
-        await guard.link.publish_posture(posture(session=guard.link.session, epoch=claim.epoch))
-        await bot.expect(Posture)
-        await bot.report()
-        await guard.expect(BotReported)
-        assert guard.link.refused == {}
-
-
-# --- who may ------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("program", ["mosquitto 5", "mosquitto 3.1.1", "nats-server 3.1.1"])
-async def test_a_wrong_password_is_said_so_and_a_right_one_works(program: str, tmp_path: Path) -> None:
-    name, protocol = program.split()
-    running = (
-        mosquitto(tmp_path, users={"guard": "right"})
-        if name == "mosquitto"
-        else nats(tmp_path, username="guard", password="right")
-    )
-    async with running as broker:
-        site = Site(broker, protocol, settings={"username": "guard"})
-        async with site.guard(password="wrong", wait=False) as guard:
-            down = await guard.expect_link(up=False)
-            assert "password file" in down.detail
-            assert "wrong" not in down.detail
-            with pytest.raises(BrokerError, match="refuses user"):
-                await guard.link.publish_posture(posture())
-        async with site.guard(password="right") as guard:
-            await guard.link.publish_posture(posture())
-
-
-async def test_an_acl_that_forbids_publishing_is_noticed_with_mqtt_5(tmp_path: Path) -> None:
-    acl = "user guard\ntopic readwrite perpguard/v1/home/#\ntopic deny perpguard/v1/home/posture/alpha\n"
-    async with mosquitto(tmp_path, users={"guard": "right"}, acl=acl) as broker:
-        site = Site(broker, "5", settings={"username": "guard"})
-        async with site.guard(password="right") as guard:
-            with pytest.raises(BrokerError, match="ACL"):
-                await guard.link.publish_posture(posture(ALPHA))
-            await guard.link.publish_posture(posture(BETA))
-
-
-async def test_an_acl_that_filters_silently_hides_the_bots_and_nothing_more(tmp_path: Path) -> None:
-    """mosquitto's file ACLs grant a forbidden subscription: the guard hears nothing and cannot know."""
-    acl = (
-        "user guard\ntopic readwrite perpguard/v1/home/#\ntopic deny perpguard/v1/home/bot/alpha/birth\n"
-        "user bot\ntopic readwrite perpguard/#\n"
-    )
-    async with mosquitto(tmp_path, users={"guard": "right", "bot": "too"}, acl=acl) as broker:
-        site = Site(broker, "5", settings={"username": "guard"})
-        async with (
-            site.guard(password="right") as guard,
-            site.client(username="bot", password="too") as client,
-        ):
-            bot = PlayedBot(ALPHA, site.topics, client)
-            await bot.be_born()
-            await bot.report()
-            await guard.expect(BotReported)
-            assert guard.all(BotBorn) == []
-
-
-async def test_a_refused_subscription_is_said_with_what_to_do(tmp_path: Path) -> None:
-    """nats-server refuses what its permissions do not allow, as mosquitto's dynamic security does."""
-    folder = tmp_path / "nats"
-    folder.mkdir()
-    permissions = 'subscribe: { allow: ["perpguard.>", "$MQTT.>"], deny: ["perpguard.v1.home.bot.*.ack"] }'
-    async with nats(folder, username="guard", password="right", permissions=permissions) as broker:
-        site = Site(broker, "3.1.1", settings={"username": "guard"})
-        async with site.guard(password="right", wait=False) as guard:
-            down = await guard.expect_link(up=False)
-            assert "bot/+/ack refused" in down.detail
-            assert "ACL" in down.detail
-
-
-async def test_tls_connects_and_refuses_a_broker_that_another_authority_signed(tmp_path: Path) -> None:
-    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
-    for folder in (ours, theirs):
-        make_certificates(folder)
-    extra = (
-        f"cafile {ours}/ca.pem\ncertfile {ours}/cert.pem\nkeyfile {ours}/key.pem\nrequire_certificate true"
-    )
-    async with mosquitto(tmp_path, extra=extra, tls=True) as broker:
-        pair = {"tls_cert": ours / "cert.pem", "tls_key": ours / "key.pem"}
-        trusting = Site(broker, "5", settings={"tls_ca": ours / "ca.pem", **pair})
-        async with trusting.guard() as guard:
-            await guard.link.publish_posture(posture())
-        deceived = Site(broker, "5", settings={"tls_ca": theirs / "ca.pem", **pair})
-        async with deceived.guard(wait=False) as guard:
-            assert "certificate verify failed" in (await guard.expect_link(up=False)).detail
-
-
-def test_a_refused_password_is_an_error_of_its_own() -> None:
-    assert issubclass(BrokerAuthError, BrokerError)
-
-
 def properties_of(message: aiomqtt.Message) -> dict[str, Any]:
     return {} if message.properties is None else dict(vars(message.properties))
-
-
-def make_certificates(folder: Path) -> None:
-    """An authority and a certificate for 127.0.0.1 that it signed."""
-    openssl = find_program("openssl")
-    folder.mkdir()
-    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    sign = ["x509", "-req", "-in", "request.pem", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial"]
-    for arguments in (
-        ["req", "-x509", *key, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=authority", "-days", "2"],
-        ["req", *key, "-keyout", "key.pem", "-out", "request.pem", "-subj", "/CN=broker"],
-        [*sign, "-out", "cert.pem", "-days", "2", "-extfile", "names"],
-    ):
-        (folder / "names").write_text("subjectAltName=IP:127.0.0.1\n")
-        subprocess.run([openssl, *arguments], cwd=folder, check=True, capture_output=True, timeout=30)
 
 
 def cut_off(link: MqttLink) -> None:

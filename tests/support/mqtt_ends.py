@@ -25,6 +25,8 @@ from perpguard_sdk.messages import (
     BotState,
     BotStatus,
     Entries,
+    GuardState,
+    GuardStatus,
     Heartbeat,
     Message,
     Mode,
@@ -286,6 +288,12 @@ def ack(bot: BotId = ALPHA, command_id: str = "c-1") -> Ack:
         seq=1,
         status=AckStatus.APPLIED,
         at=now_ms(),
+    )
+
+
+def guard_state(status: GuardStatus, session: str, epoch: int = 1, guard: str = "g1") -> GuardState:
+    return GuardState(
+        guard=guard, state=status, epoch=epoch, session=session, ts=now_ms(), mode=Mode.LIVE, problems=()
     )
 
 
