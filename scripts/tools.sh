@@ -63,4 +63,5 @@ need() {
 }
 
 need mosquitto mosquitto
+need openssl openssl
 # Here also Chromium, once there are tests in a browser:  need chromium chromium
