@@ -1,6 +1,6 @@
 """A made-up market and a venue on loopback that speaks Binance USD-M, for tests, the demo and practice."""
 
-from adapters.simulation.account import VenueAccountState, VenuePosition
+from adapters.simulation.account import VenueAccountState, VenueOrder, VenuePosition
 from adapters.simulation.generated import GeneratedSource, generated_source
 from adapters.simulation.recorded import RecordedSource, recorded_source, write_recording
 from adapters.simulation.settings import LoopbackSettings, VenueAccountSpec
@@ -19,6 +19,7 @@ __all__ = [
     "SymbolSpec",
     "VenueAccountSpec",
     "VenueAccountState",
+    "VenueOrder",
     "VenuePosition",
     "generated_source",
     "recorded_source",

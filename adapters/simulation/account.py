@@ -10,7 +10,7 @@ from typing import Any
 
 from adapters.simulation.ledger import Ledger, MarginType
 from adapters.simulation.margin import ZERO
-from adapters.simulation.orders import Fill, Liquidation, Order, OrderBookOfAccount
+from adapters.simulation.orders import Fill, Liquidation, Order, OrderBookOfAccount, OrderType, Side
 from adapters.simulation.settings import VenueAccountSpec
 
 FILLS_KEPT = 10_000
@@ -37,6 +37,7 @@ class VenueAccount:
     book: OrderBookOfAccount = field(default_factory=OrderBookOfAccount)
     fill_count: int = 0
     fills: deque[Fill] = field(default_factory=lambda: deque(maxlen=FILLS_KEPT))
+    income_count: int = 0
     income: deque[Income] = field(default_factory=lambda: deque(maxlen=FILLS_KEPT))
     liquidations: list[Liquidation] = field(default_factory=list)
     margin_called: set[str] = field(default_factory=set)
@@ -44,7 +45,42 @@ class VenueAccount:
 
     def note(self, symbol: str, kind: str, amount: Decimal, at_ms: int) -> None:
         if amount:
-            self.income.append(Income(len(self.income) + 1, symbol, kind, amount, at_ms))
+            self.income_count += 1
+            self.income.append(Income(self.income_count, symbol, kind, amount, at_ms))
+
+    def open_orders(self) -> tuple[VenueOrder, ...]:
+        """Resting orders, then conditional ones."""
+        resting = [
+            VenueOrder(
+                number=order.order_id,
+                client_id=order.client_id,
+                symbol=order.symbol,
+                side=order.side,
+                type=order.type,
+                remaining=order.remaining,
+                price=order.price,
+                trigger_price=ZERO,
+                reduce_only=order.reduce_only,
+                close_position=False,
+            )
+            for order in self.book.open_orders()
+        ]
+        waiting = [
+            VenueOrder(
+                number=algo.algo_id,
+                client_id=algo.request.client_id,
+                symbol=algo.request.symbol,
+                side=algo.request.side,
+                type=algo.request.type,
+                remaining=algo.request.quantity,
+                price=algo.request.price,
+                trigger_price=algo.request.trigger_price,
+                reduce_only=algo.request.reduce_only,
+                close_position=algo.request.close_position,
+            )
+            for algo in self.book.open_algos()
+        ]
+        return (*resting, *waiting)
 
     def reserved(self) -> Decimal:
         """What open orders hold back of the margin, USDT.
@@ -85,6 +121,23 @@ class VenuePosition:
 
 
 @dataclass(frozen=True, slots=True)
+class VenueOrder:
+    """An open order as the venue sees it; prices are 0 where there is none."""
+
+    number: int
+    client_id: str
+    symbol: str
+    side: Side
+    type: OrderType
+    remaining: Decimal
+    """0 for one that closes the position, however large."""
+    price: Decimal
+    trigger_price: Decimal
+    reduce_only: bool
+    close_position: bool
+
+
+@dataclass(frozen=True, slots=True)
 class VenueAccountState:
     """An account at one moment; money in USDT.
 
@@ -104,7 +157,7 @@ class VenueAccountState:
     insurance_usdt: Decimal
     """Losses beyond the margin that the insurance fund paid."""
     positions: tuple[VenuePosition, ...]
-    open_orders: int
-    open_algo_orders: int
+    open_orders: tuple[VenueOrder, ...]
+    """Resting ones first, then conditional ones that wait for their trigger."""
     fills: int
     liquidations: tuple[Liquidation, ...]

@@ -70,6 +70,7 @@ class Engine:
             Refusal: with Binance's code; nothing has changed then.
         """
         market = self.market(request.symbol)
+        self._check_client_id(account, request)
         quantity = self._allowed_quantity(account, request)
         price = request.price or self._expected_price(market, request.side)
         if not request.reduce_only:
@@ -107,6 +108,7 @@ class Engine:
             Refusal: it would trigger at once, or another one already closes the position on this side.
         """
         market = self.market(request.symbol)
+        self._check_client_id(account, request)
         algo = AlgoOrder(next(self._algo_ids), request, self._clock_ms(), updated_ms=self._clock_ms())
         if algo.triggers_at(market.reference(request.working_type)):
             raise Refusal(-2021, "Order would immediately trigger.")
@@ -120,7 +122,13 @@ class Engine:
                 -4130,
                 "An open stop or take profit order with GTE and closePosition in the direction is existing.",
             )
-        account.book.algos[algo.algo_id] = algo
+        if request.close_position and not (
+            account.ledger.position(request.symbol).amount or account.book.open_orders(request.symbol)
+        ):
+            raise Refusal(
+                -4509, "Time in Force (TIF) GTE can only be used with open positions or open orders."
+            )
+        account.book.add_algo(algo)
         account.tell(algo_event(algo, self._clock_ms()))
         return algo
 
@@ -132,7 +140,7 @@ class Engine:
         """
         if algo is None or not algo.is_open:
             raise unknown_order()
-        self._set_algo(account, algo, OrderStatus.CANCELED)
+        self._matcher.finish_algo(account, algo, OrderStatus.CANCELED)
         return algo
 
     def set_leverage(self, account: VenueAccount, symbol: str, leverage: int) -> Position:
@@ -226,6 +234,10 @@ class Engine:
 
     # -- inside --------------------------------------------------------------------------------------
 
+    def _check_client_id(self, account: VenueAccount, request: OrderRequest) -> None:
+        if account.book.has_client_id(request.client_id):
+            raise Refusal(-4116, "ClientOrderId is duplicated.")
+
     def _allowed_quantity(self, account: VenueAccount, request: OrderRequest) -> Decimal:
         """What of the quantity may be traded: a reduce-only order is cut to the position."""
         amount = account.ledger.position(request.symbol).amount
@@ -271,13 +283,6 @@ class Engine:
         )
         return used + account.reserved() > ledger.cross_wallet + ledger.unrealised_cross(marks)
 
-    def _set_algo(
-        self, account: VenueAccount, algo: AlgoOrder, status: OrderStatus, became: Order | None = None
-    ) -> None:
-        algo.status = status
-        algo.updated_ms = self._clock_ms()
-        account.tell(algo_event(algo, algo.updated_ms, became))
-
     def _run_triggers(self, market: Market, working_type: str) -> None:
         price = market.reference(working_type)
         for account in self.accounts.values():
@@ -289,18 +294,18 @@ class Engine:
         """Turn a conditional order into the order that it stands for; one that may not be placed is rejected."""
         asked = algo.request
         algo.triggered_ms = self._clock_ms()
-        self._set_algo(account, algo, OrderStatus.TRIGGERED)
+        self._matcher.finish_algo(account, algo, OrderStatus.TRIGGERED)
         request = replace(asked, type=_MARKET_TYPE.get(asked.type, OrderType.MARKET))
         try:
             quantity = self._triggered_quantity(account, market, request)
         except Refusal as refusal:
             algo.reason = refusal.message
-            self._set_algo(account, algo, OrderStatus.REJECTED)
+            self._matcher.finish_algo(account, algo, OrderStatus.REJECTED)
             return
         order = self._matcher.enter(account, request, quantity, triggered_from=asked)
         algo.order_id = order.order_id
         self._matcher.match(account, market, order)
-        self._set_algo(account, algo, OrderStatus.FINISHED, order)
+        self._matcher.finish_algo(account, algo, OrderStatus.FINISHED, order)
 
     def _triggered_quantity(self, account: VenueAccount, market: Market, request: OrderRequest) -> Decimal:
         quantity = self._allowed_quantity(account, request)

@@ -10,7 +10,7 @@ from adapters.simulation.ledger import Position
 from adapters.simulation.margin import ZERO, BracketTable, money
 from adapters.simulation.matching import Matcher, cut
 from adapters.simulation.orders import Liquidation, Order, OrderRequest, OrderStatus, OrderType, Side
-from adapters.simulation.payloads import algo_event, margin_call_event, plain
+from adapters.simulation.payloads import margin_call_event, plain
 from adapters.simulation.settings import LoopbackSettings
 from adapters.simulation.source import FrameKind
 
@@ -137,7 +137,5 @@ class Liquidator:
     def _cancel_orders(self, account: VenueAccount, symbol: str | None) -> None:
         for order in account.book.open_orders(symbol):
             self._matcher.finish(account, order, OrderStatus.CANCELED)
-        now_ms = self._matcher.clock_ms()
         for algo in account.book.open_algos(symbol):
-            algo.status, algo.updated_ms = OrderStatus.CANCELED, now_ms
-            account.tell(algo_event(algo, now_ms))
+            self._matcher.finish_algo(account, algo, OrderStatus.CANCELED)

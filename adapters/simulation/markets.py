@@ -59,11 +59,13 @@ class Market:
     candles: dict[int, Candle] = field(default_factory=dict)
 
     @classmethod
-    def opened(cls, spec: SymbolSpec, opening: OpeningBook) -> Market:
+    def opened(cls, spec: SymbolSpec, opening: OpeningBook, now_ns: int) -> Market:
+        """Open a market; an opening book without a date gets ``now_ns``."""
         book = VenueBook(opening)
+        book.at_ms = opening.at_ms or now_ns // 10**6
         mid = Decimal(repr(book.mid() or 0.0)).quantize(Decimal("0.00000001"))
         return cls(
-            spec, book, mid, mid, mid, spec.funding_rate, spec.open_interest, now_ns=opening.at_ms * 10**6
+            spec, book, mid, mid, mid, spec.funding_rate, spec.open_interest, now_ns=book.at_ms * 10**6
         )
 
     def see_mark(self, event: MarkPriceEvent) -> tuple[Decimal, Decimal] | None:

@@ -10,8 +10,8 @@ from adapters.simulation import wire
 from adapters.simulation.account import VenueAccount
 from adapters.simulation.margin import ZERO
 from adapters.simulation.markets import Market
-from adapters.simulation.orders import Fill, Order, OrderRequest, OrderStatus, OrderType, Side
-from adapters.simulation.payloads import account_event, order_event, plain
+from adapters.simulation.orders import AlgoOrder, Fill, Order, OrderRequest, OrderStatus, OrderType, Side
+from adapters.simulation.payloads import account_event, algo_event, order_event, plain
 from adapters.simulation.settings import LoopbackSettings
 from adapters.simulation.source import FrameKind
 
@@ -82,7 +82,7 @@ class Matcher:
             order.stop_price = triggered_from.trigger_price
             order.working_type = triggered_from.working_type
             order.close_position = triggered_from.close_position
-        account.book.orders[order_id] = order
+        account.book.add(order)
         account.tell(order_event(order, "NEW", now_ms))
         return order
 
@@ -148,8 +148,8 @@ class Matcher:
             self.tell_account(account, reason, [order.symbol])
             for event in events:
                 account.tell(event)
-        if order.is_open and order.reduce_only and self._fillable(account, order) <= ZERO:
-            self.finish(account, order, OrderStatus.EXPIRED)
+        if fills and not account.ledger.position(order.symbol).amount:
+            self._expire_what_reduces(account, order.symbol)
         return fills
 
     def finish(self, account: VenueAccount, order: Order, status: OrderStatus) -> None:
@@ -158,10 +158,27 @@ class Matcher:
         order.updated_ms = self.clock_ms()
         account.tell(order_event(order, status.value, order.updated_ms))
 
+    def finish_algo(
+        self, account: VenueAccount, algo: AlgoOrder, status: OrderStatus, became: Order | None = None
+    ) -> None:
+        """Move a conditional order to a status and say so."""
+        algo.status = status
+        algo.updated_ms = self.clock_ms()
+        account.tell(algo_event(algo, algo.updated_ms, became))
+
     def tell_account(
         self, account: VenueAccount, reason: str, symbols: list[str], change: Decimal = ZERO
     ) -> None:
         account.tell(account_event(account, reason, symbols, self.marks, self.clock_ms(), change))
+
+    def _expire_what_reduces(self, account: VenueAccount, symbol: str) -> None:
+        """The position is flat: orders that can only reduce it end, as on Binance."""
+        for order in account.book.open_orders(symbol):
+            if order.reduce_only:
+                self.finish(account, order, OrderStatus.EXPIRED)
+        for algo in account.book.open_algos(symbol):
+            if algo.request.close_position:
+                self.finish_algo(account, algo, OrderStatus.EXPIRED)
 
     def _fillable(self, account: VenueAccount, order: Order) -> Decimal:
         """What may still be filled: a reduce-only order never opens."""

@@ -60,6 +60,9 @@ class OrderStatus(StrEnum):
 
 T = TypeVar("T", bound=StrEnum)
 
+Entry = TypeVar("Entry", bound="Order | AlgoOrder")
+
+ORDERS_KEPT = 10_000
 TIMES_IN_FORCE = ("GTC", "IOC", "FOK", "GTX")
 WORKING_TYPES = ("CONTRACT_PRICE", "MARK_PRICE")
 
@@ -176,16 +179,34 @@ class Liquidation:
 
 @dataclass(slots=True)
 class OrderBookOfAccount:
-    """All orders of one account by number."""
+    """All orders of one account by number; of the closed ones the last ``ORDERS_KEPT``."""
 
     orders: dict[int, Order] = field(default_factory=dict)
     algos: dict[int, AlgoOrder] = field(default_factory=dict)
+    # Every frame asks for the open ones: they must not be searched for among the closed.
+    _live: dict[int, Order] = field(default_factory=dict)
+    _live_algos: dict[int, AlgoOrder] = field(default_factory=dict)
+
+    def add(self, order: Order) -> None:
+        self.orders[order.order_id] = self._live[order.order_id] = order
+        _forget_oldest(self.orders)
+
+    def add_algo(self, algo: AlgoOrder) -> None:
+        self.algos[algo.algo_id] = self._live_algos[algo.algo_id] = algo
+        _forget_oldest(self.algos)
 
     def open_orders(self, symbol: str | None = None) -> list[Order]:
-        return [o for o in self.orders.values() if o.is_open and symbol in (None, o.symbol)]
+        return [o for o in _open_of(self._live) if symbol in (None, o.symbol)]
 
     def open_algos(self, symbol: str | None = None) -> list[AlgoOrder]:
-        return [a for a in self.algos.values() if a.is_open and symbol in (None, a.request.symbol)]
+        return [a for a in _open_of(self._live_algos) if symbol in (None, a.request.symbol)]
+
+    def has_client_id(self, client_id: str) -> bool:
+        """Whether an open order bears this client id already."""
+        return bool(client_id) and (
+            any(order.client_id == client_id for order in self.open_orders())
+            or any(algo.request.client_id == client_id for algo in self.open_algos())
+        )
 
     def find(self, symbol: str, order_id: str | None, client_id: str | None) -> Order | None:
         for order in reversed(self.orders.values()):
@@ -198,6 +219,22 @@ class OrderBookOfAccount:
             if str(algo.algo_id) == algo_id or algo.request.client_id == client_id:
                 return algo
         return None
+
+
+def _open_of(live: dict[int, Entry]) -> list[Entry]:
+    """The open ones; those that were closed since the last look are dropped from the register."""
+    if not live:
+        return []
+    for number in [number for number, order in live.items() if not order.is_open]:
+        del live[number]
+    return list(live.values())
+
+
+def _forget_oldest(orders: dict[int, Entry]) -> None:
+    if len(orders) > ORDERS_KEPT:
+        oldest = next((number for number, order in orders.items() if not order.is_open), None)
+        if oldest is not None:
+            del orders[oldest]
 
 
 def read_order(parameters: Mapping[str, str], spec: SymbolSpec, *, algo: bool) -> OrderRequest:

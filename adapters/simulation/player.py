@@ -24,6 +24,8 @@ FRAMES_PER_YIELD = 32
 """At full speed the loop lets requests and clients in after so many frames."""
 MARK_OF_ITS_OWN_NS = 5 * NS_PER_S
 """How long after a source's own mark no mark is derived."""
+DIFFS_BEFORE_OWN_TICKER = 20
+"""So long is waited for a source's own bookTicker before one is derived."""
 FUNDING_INTERVAL_MS = 8 * 3_600_000
 
 _log = structlog.get_logger()
@@ -60,6 +62,7 @@ class Player:
         self._speed = speed
         self._mark_period_ns = settings.mark_period_ms * NS_PER_MS
         self._has_aggregates: set[str] = set()
+        self._diffs_without_ticker: Counter[str] = Counter()
         self.frames_bad = 0
 
     async def play(self, start_at_ns: int) -> None:
@@ -104,11 +107,15 @@ class Player:
     def _apply(self, market: Market, frame: Frame) -> None:
         symbol, payload = frame.symbol, frame.payload
         match frame.kind:
-            case FrameKind.BOOK_TICKER | FrameKind.FORCED_ORDER:
+            case FrameKind.BOOK_TICKER:
+                self._diffs_without_ticker[symbol] = -1
+                self._hub.publish(symbol, frame.kind, payload)
+            case FrameKind.FORCED_ORDER:
                 self._hub.publish(symbol, frame.kind, payload)
             case FrameKind.DEPTH:
                 market.book.apply(wire.decode_depth(payload))
                 self._publish_depth(symbol, payload)
+                self._derive_ticker(market)
                 self._engine.on_book(symbol)
             case FrameKind.TRADE:
                 event = wire.decode_trade(payload)
@@ -147,6 +154,20 @@ class Player:
         funding = market.see_mark(mark)
         self._hub.publish(market.spec.symbol, FrameKind.MARK_PRICE, payload)
         self._engine.on_mark(market.spec.symbol, funding)
+
+    def _derive_ticker(self, market: Market) -> None:
+        """Make a bookTicker from the book, for a source that brings none."""
+        symbol, book = market.spec.symbol, market.book
+        seen = self._diffs_without_ticker[symbol]
+        if seen < 0 or not self._hub.has_subscribers(symbol, FrameKind.BOOK_TICKER):
+            return
+        if seen < DIFFS_BEFORE_OWN_TICKER:
+            self._diffs_without_ticker[symbol] += 1
+            return
+        bid, ask = book.bids.best(), book.asks.best()
+        if bid is not None and ask is not None:
+            payload = wire.book_ticker(symbol, book.at_ms, book.update_id, bid, ask)
+            self._hub.publish(symbol, FrameKind.BOOK_TICKER, payload)
 
     def _derive_mark(self, market: Market) -> None:
         """Make a mark from mid, for a source that brings none."""

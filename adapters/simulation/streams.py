@@ -64,6 +64,8 @@ class Connection:
         self.socket = socket
         self._transport = transport
         self._finishing = False
+        self.progress_s = _now_s()
+        """When a frame last went out, or first had to wait; seconds of the event loop."""
         self.combined = combined
         self.names: dict[str, Key | None] = {}
         self.account: str | None = None
@@ -77,6 +79,8 @@ class Connection:
         return len(self._waiting)
 
     def push(self, text: bytes) -> None:
+        if not self._waiting:
+            self.progress_s = _now_s()
         self._waiting.append(text)
         self._work.set()
 
@@ -91,6 +95,7 @@ class Connection:
             while self._waiting:
                 # Awaits while the client's TCP window is full: this is the backpressure.
                 await self.socket.send_frame(self._waiting.popleft(), WSMsgType.TEXT)
+                self.progress_s = _now_s()
             self.drained.set()
             if self._finishing:
                 await self.socket.close()
@@ -151,18 +156,23 @@ class Hub:
             await self._drain(connection)
 
     async def _drain(self, connection: Connection) -> None:
-        before = -1
+        """Wait for one client as long as it takes anything at all.
+
+        One that stands still (a stopped process) has usually stood for long by the time its queue is
+        full: it is dropped at once then, and does not stop the market for the others.
+        """
         connection.drained.clear()
-        while not connection.drained.is_set() and len(connection) != before:
-            before = len(connection)
+        while not connection.drained.is_set():
+            patience_s = connection.progress_s + self._slow_client_s - _now_s()
+            if patience_s <= 0.0:
+                _log.warning("client reads nothing: dropped", frames_waiting=len(connection))
+                connection.abort()
+                return
             try:
-                async with asyncio.timeout(self._slow_client_s):
+                async with asyncio.timeout(patience_s):
                     await connection.drained.wait()
             except TimeoutError:
                 continue
-        if not connection.drained.is_set():
-            _log.warning("client reads nothing: dropped", frames_waiting=len(connection))
-            connection.abort()
 
     @property
     def is_crowded(self) -> bool:
@@ -234,3 +244,7 @@ async def _deliver(connection: Connection) -> None:
         await connection.deliver()
     except ConnectionError:
         connection.abort()
+
+
+def _now_s() -> float:
+    return asyncio.get_running_loop().time()

@@ -68,7 +68,7 @@ class LoopbackVenue:
         self._hold = hold
         self.settings = settings or LoopbackSettings()
         self._markets = {
-            spec.symbol: Market.opened(spec, source.opening(spec.symbol)) for spec in source.specs
+            spec.symbol: Market.opened(spec, source.opening(spec.symbol), clock()) for spec in source.specs
         }
         self._hub = Hub(frames_max=self.settings.client_frames_max, slow_client_s=self.settings.slow_client_s)
         self._faults = Faults()
@@ -113,13 +113,10 @@ class LoopbackVenue:
         """Stop the market and close every connection."""
         for task in self._tasks:
             task.cancel()
-        results = await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._tasks = []
+        # What a task failed with is told by ``finished``; here it would hide what ends the venue.
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         self.drop_connections()
         await self._server.stop()
-        for result in results:
-            if isinstance(result, Exception):
-                raise result
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -141,7 +138,9 @@ class LoopbackVenue:
             GuardError: the source failed.
         """
         market = self._tasks[0]
-        await asyncio.shield(market)
+        await asyncio.wait({market})
+        if not market.cancelled():
+            market.result()
 
     @property
     def port(self) -> int:
@@ -193,8 +192,7 @@ class LoopbackVenue:
                 for position in ledger.positions.values()
                 if position.amount
             ),
-            open_orders=len(account.book.open_orders()),
-            open_algo_orders=len(account.book.open_algos()),
+            open_orders=account.open_orders(),
             fills=account.fill_count,
             liquidations=tuple(account.liquidations),
         )
