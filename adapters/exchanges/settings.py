@@ -18,10 +18,10 @@ class AccountCredentials(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    api_key_file: Path | None = Field(None, description="file that holds the API key")
-    api_key_env: str | None = Field(None, min_length=1, description="environment variable that holds it")
-    api_secret_file: Path | None = Field(None, description="file that holds the API secret")
-    api_secret_env: str | None = Field(None, min_length=1, description="environment variable that holds it")
+    api_key_file: Path | None = Field(default=None, description="file that holds the API key")
+    api_key_env: str | None = Field(default=None, min_length=1, description="environment variable that holds it")
+    api_secret_file: Path | None = Field(default=None, description="file that holds the API secret")
+    api_secret_env: str | None = Field(default=None, min_length=1, description="environment variable that holds it")
 
     @model_validator(mode="after")
     def _one_place_each(self) -> AccountCredentials:
