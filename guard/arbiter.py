@@ -6,12 +6,13 @@ asked for what is in force. No I/O, no clock.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Generic, TypeVar
 
 from annotated_types import Ge, Le
 
+from guard.desired import Desired, Limits
 from guard.findings import Finding, Severity
 from guard.state import BotRecord, GuardState
 from guard.units import NS_PER_S, BotId, MarketId, Nanoseconds
@@ -33,29 +34,6 @@ class ArbiterSettings:
     hold_down_s: Annotated[float, Ge(0.0), Le(86_400.0)] = 60.0
     step_s: Annotated[float, Ge(0.0), Le(86_400.0)] = 20.0
     change_ratio_min: Annotated[float, Ge(0.0), Le(0.5)] = 0.05
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What one bot may do in one market, and the finding behind each part (``None``: being taken back)."""
-
-    entries: Entries = Entries.ALLOWED
-    max_leverage: float | None = None
-    max_size: float | None = None
-    stop: StopRule | None = None
-    entries_cause: Finding | None = None
-    size_cause: Finding | None = None
-    stop_cause: Finding | None = None
-
-    @property
-    def restricts(self) -> bool:
-        return (
-            self.entries is not Entries.ALLOWED
-            or (self.max_leverage, self.max_size, self.stop) != (None,) * 3
-        )
-
-
-Desired = Mapping[BotId, Mapping[MarketId, Limits]]
 
 
 @dataclass(slots=True)

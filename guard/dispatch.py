@@ -12,8 +12,8 @@ from typing import Annotated, Any
 
 from annotated_types import Ge, Gt, Le
 
-from guard.arbiter import Desired, Limits
 from guard.commands import CommandOutcome, OutcomeKind, PublishCommand, PublishPosture
+from guard.desired import Desired, Limits
 from guard.effects import Effect, Reading, entries_reported, size_of
 from guard.events import (
     AnyEvent,

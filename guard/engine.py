@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from guard.arbiter import Arbiter, ArbiterSettings, Desired
+from guard.arbiter import Arbiter, ArbiterSettings
 from guard.audit import Step
+from guard.desired import Desired
 from guard.dispatch import Dispatch, DispatchSettings
 from guard.events import AnyEvent, LiquidationSeen, MarkPriceSeen, OpenInterestSeen, StreamActivity
 from guard.findings import Finding, Limit, Reason, Severity, Subject

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from msgspec import structs
 
-from guard.arbiter import Limits
 from guard.commands import PublishPosture
+from guard.desired import Limits
 from guard.state import BotRecord, GuardState
 from guard.units import NS_PER_S, BotId, MarketId, Nanoseconds, ms_of, symbol_of
 from perpguard_sdk.messages import Entries, Posture, StopRule

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from guard.arbiter import Limits
+from guard.desired import Limits
 from guard.effects import (
     Effect,
     Reading,

@@ -1,0 +1,33 @@
+"""What one bot may do in one market, as the arbiter decides it and dispatch carries it out. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from guard.findings import Finding
+from guard.units import BotId, MarketId
+from perpguard_sdk.messages import Entries, StopRule
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one bot may do in one market, and the finding behind each part (``None``: being taken back)."""
+
+    entries: Entries = Entries.ALLOWED
+    max_leverage: float | None = None
+    max_size: float | None = None
+    stop: StopRule | None = None
+    entries_cause: Finding | None = None
+    size_cause: Finding | None = None
+    stop_cause: Finding | None = None
+
+    @property
+    def restricts(self) -> bool:
+        return (
+            self.entries is not Entries.ALLOWED
+            or (self.max_leverage, self.max_size, self.stop) != (None,) * 3
+        )
+
+
+Desired = Mapping[BotId, Mapping[MarketId, Limits]]
