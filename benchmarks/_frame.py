@@ -54,7 +54,32 @@ class Better(StrEnum):
     HIGHER = "higher"
 
 
-class Result(msgspec.Struct, frozen=True, kw_only=True):
+class Machine(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a figure comes from; ``load`` is the load average when the run began."""
+
+    system: str
+    processor: str
+    cores: int
+    memory_gib: float
+    python: str
+    load: float
+    commit: str
+    libraries: dict[str, str]
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """Where and how a figure was measured; the same in every figure of one file."""
+
+    benchmark: str
+    made_at: str
+    took_s: float
+    quick: bool
+    seed: int
+    repetitions: int
+    machine: Machine
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One figure.
 
     ``value`` is the median of the repetitions, ``low`` and ``high`` their 10th and 90th percentile, all in
@@ -72,32 +97,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     target: float | None
     met: bool | None
     baselines: dict[str, float]
-
-
-class Machine(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a figure comes from; ``load`` is the load average when the run began."""
-
-    system: str
-    processor: str
-    cores: int
-    memory_gib: float
-    python: str
-    load: float
-    commit: str
-    libraries: dict[str, str]
-
-
-class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """What one run of one benchmark writes."""
-
-    benchmark: str
-    made_at: str
-    took_s: float
-    quick: bool
-    seed: int
-    repetitions: int
-    machine: Machine
-    results: list[Result]
+    run: Run | None = None
 
 
 def result_of(
@@ -215,7 +215,7 @@ def main(
     machine = describe_machine()
     made_at, started = datetime.now(UTC), time.monotonic()
     results = measure(options)
-    report = Report(
+    run = Run(
         benchmark=name,
         made_at=made_at.isoformat(timespec="seconds"),
         took_s=round(time.monotonic() - started, 1),
@@ -223,23 +223,23 @@ def main(
         seed=options.seed,
         repetitions=options.repetitions,
         machine=machine,
-        results=results,
     )
-    print_report(report)
+    print_report(run, results)
     if given.json:
         given.json.parent.mkdir(parents=True, exist_ok=True)
-        given.json.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
+        figures = [msgspec.structs.replace(result, run=run) for result in results]
+        given.json.write_bytes(msgspec.json.format(msgspec.json.encode(figures), indent=2) + b"\n")
     return 1 if given.strict and any(result.met is False for result in results) else 0
 
 
-def print_report(report: Report) -> None:
+def print_report(report: Run, results: Sequence[Result]) -> None:
     """Print a table for people."""
     console = Console(width=None if sys.stdout.isatty() else 140)
     title = f"{report.benchmark}: seed {report.seed}, {report.repetitions} repetitions, {report.took_s} s"
     table = Table(title=title, title_justify="left", caption=_caption(report.machine), caption_justify="left")
     for heading in ("case", "value", "10 .. 90 %", "unit", "target", "others"):
         table.add_column(heading, justify="right" if heading in {"value", "10 .. 90 %", "target"} else "left")
-    for result in report.results:
+    for result in results:
         others = ", ".join(f"{name} {_short(value)}" for name, value in result.baselines.items())
         spread = f"{_short(result.low)} .. {_short(result.high)}"
         table.add_row(result.case, _short(result.value), spread, result.unit, _target(result), others)
