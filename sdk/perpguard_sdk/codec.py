@@ -42,14 +42,34 @@ def decode_signed(payload: bytes, topic: str, key: bytes) -> AnyMessage:
         MalformedMessageError: not the envelope, not JSON, an unknown type, a wrong field, or too large.
         SignatureMismatchError: the signature is not this key's over this topic and body.
     """
+    return _decode(open_signed(payload, topic, key), topic)
+
+
+def open_signed(payload: bytes, topic: str, key: bytes) -> bytes:
+    """Verify a payload that arrived on ``topic`` and return the exact bytes of its body, not yet decoded.
+
+    Raises:
+        MalformedMessageError: not the envelope, or too large.
+        SignatureMismatchError: the signature is not this key's over this topic and body.
+    """
     _check_size(payload, topic)
     try:
         signed = _signed_decoder.decode(payload)
-    except msgspec.DecodeError as error:
+        signature = signed.sig.encode()
+    except (msgspec.DecodeError, UnicodeError) as error:
         raise MalformedMessageError(topic, f"not a signed envelope: {error}") from error
     body = bytes(signed.body)
-    if not hmac.compare_digest(signed.sig.encode(), _sign(topic, body, key).encode()):
+    if not hmac.compare_digest(signature, _sign(topic, body, key).encode()):
         raise SignatureMismatchError(topic)
+    return body
+
+
+def decode_body(body: bytes, topic: str) -> AnyMessage:
+    """Decode what :func:`open_signed` returned.
+
+    Raises:
+        MalformedMessageError: not JSON, an unknown type, or a wrong field.
+    """
     return _decode(body, topic)
 
 
@@ -82,7 +102,7 @@ def check_key(key: bytes, where: str) -> bytes:
 def _decode(body: bytes, topic: str) -> AnyMessage:
     try:
         return _any_decoder.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeError) as error:
         raise MalformedMessageError(topic, str(error)) from error
 
 

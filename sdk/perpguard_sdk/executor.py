@@ -1,0 +1,59 @@
+"""What a bot author writes: an executor of commands and a view of positions and orders."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from perpguard_sdk.errors import SdkError
+from perpguard_sdk.limits import Limits
+from perpguard_sdk.messages import Command, Effect, ReportedOrder, ReportedPosition
+
+
+class CommandRejected(SdkError):  # noqa: N818 (it is an answer, named as the ack that it becomes)
+    """The bot will not do a command and says why; the ack is ``rejected`` with ``reason``."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BotView:
+    """What the bot sees on its venue now; ``positions_known`` is false when it could not look."""
+
+    positions: tuple[ReportedPosition, ...] = ()
+    orders: tuple[ReportedOrder, ...] = ()
+    positions_known: bool = True
+
+
+class Executor(Protocol):
+    """The bot's side. All methods run on the client's event loop and must not block it."""
+
+    async def execute(self, command: Command) -> Effect:
+        """Do one command and return what changed. One at a time per symbol.
+
+        Cancelled when the verb's declared ``deadline_ms`` has passed.
+
+        Raises:
+            CommandRejected: it will not be done; acknowledged ``rejected``.
+            Exception: anything else is acknowledged ``failed`` with its text.
+        """
+        ...
+
+    async def view(self) -> BotView:
+        """Look at the venue. An error means that positions are unknown, not that there are none."""
+        ...
+
+    async def limits_changed(self, limits: Limits) -> None:
+        """Take notice of new limits: cancel resting orders that they no longer allow."""
+        ...
+
+
+@runtime_checkable
+class Reconciler(Protocol):
+    """An executor that can tell, after a crash, whether the effect of a command is there."""
+
+    async def reconcile(self, command: Command) -> Effect | None:
+        """Return the effect if it is there, else ``None``. It must not start to execute."""
+        ...
