@@ -1,0 +1,41 @@
+"""The guard: what it knows, how it decides, and the loop around that. A map of what to read, in which order.
+
+**The idea** (twenty minutes). The guard is a pure fold over events: everything that touches the world is an
+adapter that makes events or carries decisions out.
+
+1. ``events``       everything the guard can learn, one message each
+2. ``findings``     what a policy may say is wrong, and what limit it asks for
+3. ``engine``       ``process(event) -> Step``: the whole guard in one page
+4. ``ports``        what the loop needs of the world, as protocols of one to three methods
+5. ``runner``       the loop: take an event, process it, record it, then act
+
+**How it decides.** No I/O, no clock, no randomness in any of these; the same events give the same steps.
+
+- ``state``         everything that is known; ``apply(event)`` is the one mutation
+- ``market/``       one market from outside: ``book``, ``liquidity``, ``baseline``, ``flow``, ``freshness``, ``view``
+- ``leverage/``     maintenance tiers and liquidation prices
+- ``account/``      positions, each counted once however many sources tell of it
+- ``policy``        what a policy is; the policies themselves are in the folder ``policies``, one file each
+- ``arbiter``       findings to one desired posture per bot: most restrictive wins, loosen slowly (``desired``)
+- ``wants``, ``effects``      what is asked of a bot, and whether it is so
+- ``dispatch``, ``postures``  desired against confirmed: what to publish now, again, or give up
+
+**How it acts and remembers.**
+
+- ``commands``      what a bot is told; the wire types themselves are the SDK's (``perpguard_sdk.messages``)
+- ``audit``         what is written down, and how records are chained
+- ``inbox``, ``journal``, ``outbox``  the queues of the loop: what may be dropped, what must wait for the disk
+- ``status``        what the guard says of itself on its topics
+- ``explain``, ``explain_words``, ``audit_lines``  records to plain words
+
+**How it is put together and run.**
+
+- ``settings``      TOML, environment and secrets, with ``settings_shape``, ``settings_lines``, ``settings_document``
+- ``configuration`` the settings of the whole program: every part's own model in one place
+- ``app``           the only place that wires adapters and policies to the engine
+- ``check``, ``demo``, ``cli``  the commands
+- ``units``, ``errors``  names for scalars, and the one tree of errors with what to do about each
+
+Who may import whom is held by import-linter in ``pyproject.toml``; an import always points down this list's
+layers, never up.
+"""

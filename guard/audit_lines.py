@@ -1,0 +1,57 @@
+"""One line for each audit record, for lists. No I/O."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from guard.audit import AnyRecord, AuditGap, Sent, SessionClosed, SessionOpened, Step
+from guard.findings import Finding
+from guard.units import NS_PER_MS, NS_PER_S, Nanoseconds
+
+
+def utc_words(at: Nanoseconds) -> str:
+    """A time for people, to the millisecond.
+
+    >>> utc_words(1_754_000_000_123_000_000)
+    '2025-07-31 22:13:20.123 UTC'
+    """
+    moment = datetime.fromtimestamp(at // NS_PER_S, UTC)
+    return f"{moment:%Y-%m-%d %H:%M:%S}.{at % NS_PER_S // NS_PER_MS:03d} UTC"
+
+
+def record_words(record: AnyRecord) -> str:
+    """What a record says, in one line."""
+    match record:
+        case SessionOpened():
+            return f"{record.guard} began to decide, {record.mode} mode, epoch {record.epoch}"
+        case SessionClosed(why=why):
+            return f"the guard stopped: {why}"
+        case Sent(subject=subject, bot=bot, ok=ok, detail=detail):
+            return f"{subject} to {bot}: {'taken by the broker' if ok else f'not sent, {detail}'}"
+        case AuditGap(records_lost=lost, why=why):
+            return f"gap: {why}" + (f", {lost} record(s) lost" if lost else "")
+        case Step():
+            return _step_words(record)
+
+
+def _step_words(step: Step) -> str:
+    parts = [f"found {_finding_words(finding)}" for finding in step.opened]
+    parts += [f"over: {_finding_words(finding)}" for finding in step.closed]
+    parts += [
+        f"posture {each.posture.version} of {each.posture.bot} {'tightened' if each.tightens else 'set'}"
+        for each in step.postures
+        if each.changed
+    ]
+    for publish in step.commands:
+        again = "" if publish.attempt == 1 else f", attempt {publish.attempt}"
+        command = publish.command
+        parts.append(f"{command.verb} {command.symbol} to {command.bot} ({command.id}{again})")
+    parts += [f"{each.command_id} {each.outcome}: {each.detail}" for each in step.outcomes]
+    event = str(step.event.__struct_config__.tag)
+    return f"{event}: {'; '.join(parts)}" if parts else event
+
+
+def _finding_words(finding: Finding) -> str:
+    subject = finding.subject
+    about = [str(each) for each in (subject.market, subject.account, subject.bot) if each is not None]
+    return f"{finding.reason} ({finding.severity}{', ' if about else ''}{', '.join(about)})"

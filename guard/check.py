@@ -1,0 +1,121 @@
+"""Checks settings as far as that goes without connecting to anything, and says what would run."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from adapters.mqtt.embedded import find_program
+from adapters.mqtt.settings import BrokerKind
+from guard.configuration import Settings, load
+from guard.errors import BrokerError, SettingsError
+from guard.settings import resolve_secrets
+from perpguard_sdk.codec import check_key
+from perpguard_sdk.messages import Mode
+
+
+@dataclass(slots=True)
+class Check:
+    """What checking found: usable if there are no problems."""
+
+    settings: Settings | None = None
+    problems: list[tuple[str, str]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        return not self.problems
+
+
+def check_settings(path: Path) -> Check:
+    """Read and check everything that can be checked on this machine alone."""
+    check = Check()
+    try:
+        check.settings = load(path)
+    except SettingsError as error:
+        check.problems += error.problems
+        return check
+    _check_secrets(check, check.settings, str(path))
+    _check_files(check, check.settings)
+    _warn(check, check.settings)
+    return check
+
+
+def would_run(settings: Settings) -> dict[str, Any]:
+    """What ``perpguard run`` would do with these settings, for people and programs."""
+    broker = settings.broker
+    policies = {name: getattr(settings.policies, name) for name in type(settings.policies).model_fields}
+    return {
+        "guard": settings.guard.name,
+        "mode": str(settings.guard.mode),
+        "site": broker.site,
+        "broker": "embedded, on loopback"
+        if broker.kind is BrokerKind.EMBEDDED
+        else f"{broker.host}:{broker.port_used}{' with TLS' if broker.tls else ''}",
+        "venues": {
+            venue.id: {"symbols": list(venue.symbols), "accounts": sorted(venue.accounts)}
+            for venue in settings.venues
+        },
+        "bots": [f"{bot.name} on {bot.venue}:{bot.account}" for bot in settings.bots],
+        "what_if_positions": [
+            f"{each.size:g} {each.symbol} on {each.venue}, {each.leverage:g} times leverage"
+            for each in settings.positions
+        ],
+        "policies": [name for name, policy in policies.items() if policy.enabled],
+        "policies_off": [name for name, policy in policies.items() if not policy.enabled],
+        "audit": str(settings.audit.path),
+    }
+
+
+def _check_secrets(check: Check, settings: Settings, where: str) -> None:
+    try:
+        secrets = resolve_secrets(settings, where, check.warnings.append)
+    except SettingsError as error:
+        check.problems += error.problems
+        return
+    for index in range(len(settings.bots)):
+        path = f"bots.{index}.key"
+        try:
+            check_key(secrets[path], path)
+        except ValueError as error:
+            check.problems.append((path, f"{error}: make one with head -c 32 /dev/urandom | base64"))
+
+
+def _check_files(check: Check, settings: Settings) -> None:
+    if settings.broker.kind is BrokerKind.EMBEDDED:
+        try:
+            find_program()
+        except BrokerError as error:
+            check.problems.append(("broker.kind", str(error)))
+    for name in ("tls_ca", "tls_cert", "tls_key"):
+        file: Path | None = getattr(settings.broker, name)
+        if file is not None and not os.access(file, os.R_OK):
+            check.problems.append(
+                (f"broker.{name}", f"{file} cannot be read: correct it, or its permissions")
+            )
+    for path, place in (
+        ("audit.path", settings.audit.path.parent),
+        ("broker.data_dir", settings.broker.data_dir),
+    ):
+        existing = next(each for each in (place, *place.parents) if each.exists())
+        if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+            check.problems.append((path, f"{existing} cannot be written: choose another, or its permissions"))
+    if settings.audit.path.is_dir():
+        check.problems.append(("audit.path", f"{settings.audit.path} is a folder: name a file in it"))
+    elif settings.audit.path.exists() and not os.access(settings.audit.path, os.R_OK | os.W_OK):
+        check.problems.append(
+            ("audit.path", f"{settings.audit.path} cannot be written: correct its permissions")
+        )
+
+
+def _warn(check: Check, settings: Settings) -> None:
+    if settings.guard.mode is Mode.LIVE:
+        check.warnings.append("guard.mode is live: commands go to real bots")
+    if not settings.venues:
+        check.warnings.append("venues is empty: no market is watched, so nothing can be found")
+    if not settings.bots:
+        check.warnings.append("bots is empty: nobody is commanded")
+    if settings.bots and not any(venue.accounts for venue in settings.venues):
+        check.warnings.append("no account is read: effects are judged from the bots' own reports")
