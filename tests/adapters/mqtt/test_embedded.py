@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import signal
 import socket
@@ -14,10 +15,16 @@ import pytest
 
 from adapters.mqtt import embedded
 from adapters.mqtt.embedded import EmbeddedBroker
+from adapters.mqtt.link import MqttLink
 from adapters.mqtt.settings import BrokerSettings
 from guard.errors import BrokerError
+from guard.events import AnyEvent, LinkChanged
+from perpguard_sdk.codec import decode_signed
+from perpguard_sdk.messages import Mode
+from perpguard_sdk.topics import Topics
 from tests.support.brokers import answers_connect, find_program, free_port
 from tests.support.eventually import eventually
+from tests.support.mqtt_ends import ALPHA, KEYS, WallClock, pause, posture
 
 
 @pytest.fixture(autouse=True)
@@ -60,6 +67,43 @@ async def test_a_child_that_dies_is_started_again_on_its_port_with_what_was_reta
         os.kill(broker.pid, signal.SIGKILL)
         await eventually(lambda: broker.restarts == 1, within_s=10)
         assert await retained(broker, "perpguard/kept") == b"here"
+
+
+async def test_a_guard_lives_through_a_crash_of_its_embedded_broker(tmp_path: Path) -> None:
+    chosen = settings(tmp_path, claim_quiet_s=0.2)
+    async with EmbeddedBroker(chosen) as broker:
+        link = MqttLink(
+            chosen,
+            guard="g1",
+            mode=Mode.PAPER,
+            bot_keys=KEYS,
+            clock=WallClock(),
+            host=broker.host,
+            port=broker.port,
+            username=broker.username,
+            password=broker.password,
+        )
+        events: list[AnyEvent] = []
+        running = asyncio.create_task(link.run(events.append))
+        try:
+            claim = await link.claim(0)
+            kept = posture(epoch=claim.epoch, session=link.session, mode=Mode.PAPER)
+            await link.publish_posture(kept)
+            assert broker.pid is not None
+            os.kill(broker.pid, signal.SIGKILL)
+            await eventually(lambda: changes(events) == [True, False, True], within_s=15)
+            topic = Topics(site="home").posture(ALPHA, Mode.PAPER)
+            assert decode_signed(await retained(broker, topic), topic, KEYS[ALPHA]) == kept
+            await link.publish_command(pause(dry_run=True))
+        finally:
+            running.cancel()
+            await asyncio.wait([running])
+
+
+def changes(events: list[AnyEvent]) -> list[bool]:
+    """Up and down in turns; that a down is told again with a new reason does not count."""
+    ups = [event.up for event in events if isinstance(event, LinkChanged)]
+    return [up for up, _ in itertools.groupby(ups)]
 
 
 async def test_it_stops_with_the_daemon(tmp_path: Path) -> None:
