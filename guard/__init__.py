@@ -12,11 +12,11 @@ adapter that makes events or carries decisions out.
 **How it decides.** No I/O, no clock, no randomness in any of these; the same events give the same steps.
 
 - ``state``         everything that is known; ``apply(event)`` is the one mutation
-- ``market/``       one market from outside: ``book``, ``liquidity``, ``baseline``, ``flow``, ``freshness``, ``view``
+- ``market/``       one market from outside: book, liquidity, baseline, flow, freshness, ``view`` of all that
 - ``leverage/``     maintenance tiers and liquidation prices
 - ``account/``      positions, each counted once however many sources tell of it
 - ``policy``        what a policy is; the policies themselves are in the folder ``policies``, one file each
-- ``arbiter``       findings to one desired posture per bot: most restrictive wins, loosen slowly (``desired``)
+- ``arbiter``       findings to one desired posture per bot (``desired``): tightest wins, loosen slowly
 - ``wants``, ``effects``      what is asked of a bot, and whether it is so
 - ``dispatch``, ``postures``  desired against confirmed: what to publish now, again, or give up
 
@@ -30,7 +30,7 @@ adapter that makes events or carries decisions out.
 
 **How it is put together and run.**
 
-- ``settings``      TOML, environment and secrets, with ``settings_shape``, ``settings_lines``, ``settings_document``
+- ``settings``      TOML, environment, secrets (and ``settings_shape``, ``_lines``, ``_document``)
 - ``configuration`` the settings of the whole program: every part's own model in one place
 - ``app``           the only place that wires adapters and policies to the engine
 - ``check``, ``demo``, ``cli``  the commands

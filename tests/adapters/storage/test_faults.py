@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import sqlite3
@@ -16,6 +17,8 @@ from adapters.storage import SqliteAudit, SqliteAuditReader, open_audit, set_asi
 from guard.audit import AuditGap
 from guard.errors import AuditCorruptError, AuditError, AuditFullError, AuditLockedError
 from tests.support.audit_records import seconds, session, tick, whole_story
+
+ROOT = Path(__file__).parents[3]
 
 
 class StandingClock:
@@ -115,6 +118,56 @@ async def main():
 
 asyncio.run(main())
 """
+
+
+APPENDING_PROGRAM = """
+import asyncio, itertools, sys
+from adapters.storage import SqliteAudit
+from tests.support.audit_records import seconds, tick
+
+async def main():
+    async with await SqliteAudit.open(sys.argv[1]) as audit:
+        for number in itertools.count(1):
+            await audit.append([tick(seconds(number)) for _ in range(3)], durable=True)
+            print(audit.head[0], flush=True)
+
+asyncio.run(main())
+"""
+
+
+async def test_what_was_said_to_be_kept_is_there_after_a_kill(tmp_path: Path) -> None:
+    path = tmp_path / "audit.sqlite3"
+    kept = 0
+    for _ in range(3):
+        kept = await asyncio.to_thread(append_and_kill, path)
+        async with await SqliteAudit.open(path) as audit:
+            assert audit.head[0] >= kept
+            assert audit.head[0] % 3 == 0, "half an append was kept"
+            assert (await audit.verify()).ok
+    assert kept >= 3 * 3 * 19
+
+
+def append_and_kill(path: Path) -> int:
+    """Let another process append 20 times and more, kill it in the middle, return what it said is kept."""
+    command = [sys.executable, "-c", APPENDING_PROGRAM, str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as process:
+        assert process.stdout is not None
+        said = [process.stdout.readline() for _ in range(20)]
+        process.kill()
+        said += process.stdout.readlines()
+    # The last line may be cut by the kill; the ones before it are whole.
+    return max(int(line) for line in said[:-1])
+
+
+async def test_an_audit_on_a_read_only_disk_can_be_verified(small_disk: Path) -> None:
+    path = small_disk / "audit.sqlite3"
+    async with await SqliteAudit.open(path) as audit:
+        await audit.append(whole_story(), durable=True)
+    await asyncio.to_thread(subprocess.run, ["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    async with await SqliteAuditReader.open(path) as reader:
+        assert (await reader.verify()).ok
+    with pytest.raises(AuditError, match=r"audit\.sqlite3.*(Read-only|cannot be written)"):
+        await SqliteAudit.open(path)
 
 
 @pytest.fixture
