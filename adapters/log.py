@@ -136,6 +136,7 @@ def configure_logging(
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 redactor,
+                _in_reading_order,
                 _renderer(settings.format, stream),
             ],
         )
@@ -147,6 +148,13 @@ def configure_logging(
     for noisy in ("aiosqlite", "asyncio", "ccxt", "aiohttp", "mqtt", "websockets"):
         logging.getLogger(noisy).setLevel(max(logging.INFO, root.level))
     return redactor
+
+
+def _in_reading_order(
+    _logger: object, _method: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    first = {name: event[name] for name in ("timestamp", "level", "event") if name in event}
+    return first | {name: value for name, value in event.items() if name not in first}
 
 
 def _renderer(kind: LogFormat, stream: TextIO) -> structlog.typing.Processor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from guard.audit import AnyRecord, AuditGap, Sent, SessionClosed, SessionOpened, Step
+from guard.events import AnyEvent, BotAcked, BotBorn, LinkChanged, StreamFault
 from guard.findings import Finding
 from guard.units import NS_PER_MS, NS_PER_S, Nanoseconds
 
@@ -47,8 +48,26 @@ def _step_words(step: Step) -> str:
         command = publish.command
         parts.append(f"{command.verb} {command.symbol} to {command.bot} ({command.id}{again})")
     parts += [f"{each.command_id} {each.outcome}: {each.detail}" for each in step.outcomes]
-    event = str(step.event.__struct_config__.tag)
+    event = _event_words(step.event)
     return f"{event}: {'; '.join(parts)}" if parts else event
+
+
+def _event_words(event: AnyEvent) -> str:
+    """What caused a step: its kind, and for what is recorded for its own sake also what it says."""
+    kind = str(event.__struct_config__.tag).replace("_", " ")
+    match event:
+        case BotAcked(ack=ack):
+            return f"{ack.bot} answered {ack.status} to {ack.command_id}" + (
+                f" ({ack.detail})" if ack.detail else ""
+            )
+        case BotBorn(birth=birth):
+            return f"{birth.bot} was born ({birth.software} {birth.software_version}, {birth.mode})"
+        case LinkChanged(link=link, up=up, detail=detail):
+            return f"{link} {'is there' if up else 'is away'} ({detail})"
+        case StreamFault(subject=subject, stream=stream, fault=fault, detail=detail):
+            return f"{stream} of {subject} {fault}" + (f" ({detail})" if detail else "")
+        case _:
+            return kind
 
 
 def _finding_words(finding: Finding) -> str:

@@ -55,12 +55,16 @@ def main() -> None:
 def run(settings: SettingsOption = DEFAULT_SETTINGS) -> None:
     """Run the daemon until SIGTERM or Ctrl-C. Paper mode unless the settings ask for live."""
     with _errors_told():
-        from guard.configuration import load  # noqa: PLC0415 (each command loads only what it needs)
+        from guard.check import check_settings  # noqa: PLC0415 (each command loads only what it needs)
 
-        loaded = load(settings)
+        checked = check_settings(settings)
+        if checked.settings is None or not checked.ok:
+            raise SettingsError(str(settings), checked.problems)
+        for warning in checked.warnings:
+            typer.echo(f"warning: {warning}", err=True)
         from guard import app  # noqa: PLC0415
 
-        code = app.run(loaded)
+        code = app.run(checked.settings)
     raise typer.Exit(code)
 
 

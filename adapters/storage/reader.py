@@ -52,9 +52,9 @@ class SqliteAuditReader:
         try:
             return cls(path, await _connect(path, "?mode=ro", busy_ms))
         except AuditError:
-            # A file on a read-only disk or in somebody else's folder: without a log beside it, and so with
-            # nobody writing it, it can be read as it lies.
-            if path.with_name(path.name + "-wal").exists():
+            # A file on a read-only disk or in somebody else's folder: with nothing in the log beside it, and
+            # so nobody writing it, it can be read as it lies.
+            if _has_log(path):
                 raise
             return cls(path, await _connect(path, "?immutable=1", busy_ms))
 
@@ -247,6 +247,11 @@ async def _connect(path: Path, query: str, busy_ms: int) -> WorkerConnection:
         await close_quietly(connection)
         raise
     return connection
+
+
+def _has_log(path: Path) -> bool:
+    log = path.with_name(path.name + "-wal")
+    return log.exists() and log.stat().st_size > 0
 
 
 def _check_schema(path: Path, database: sqlite3.Connection) -> None:

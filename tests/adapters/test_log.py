@@ -35,6 +35,7 @@ def test_off_a_terminal_every_line_is_json_with_time_and_level(stream: io.String
     assert ours["broker"] == "localhost:1883"
     assert {"level", "timestamp", "event", "logger"} <= set(ours)
     assert theirs["event"] == "plain words"
+    assert list(ours)[:3] == ["timestamp", "level", "event"]
 
 
 def test_lines_below_the_level_are_left_out(stream: io.StringIO) -> None:

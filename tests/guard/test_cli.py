@@ -130,6 +130,14 @@ def test_run_with_bad_settings_ends_2_with_their_path(tmp_path: Path) -> None:
     assert perpguard("run", "--settings", tmp_path / "none.toml").exit_code == 2
 
 
+def test_run_checks_what_check_checks(settings: Path) -> None:
+    (settings.parent / "alpha.key").write_text("short")
+    done = perpguard("run", "--settings", settings)
+    assert done.exit_code == 2
+    assert "bots.0.key: " in done.stderr
+    assert "at least 16" in done.stderr
+
+
 def test_the_settings_can_be_named_by_the_environment(
     settings: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -173,6 +181,7 @@ def test_audit_show_prints_the_last_records(audit: Path) -> None:
     assert "2025-07-31 22:13:30.000 UTC" in done.stdout
     assert f"pause BTC/USDT:USDT to alpha ({PAUSE_ID})" in done.stdout
     assert f"{PAUSE_ID} confirmed" in done.stdout
+    assert f"alpha answered applied to {PAUSE_ID}" in done.stdout
     lines = perpguard("audit", "show", audit, "--last", "2", "--json").stdout.splitlines()
     assert [json.loads(line)["number"] for line in lines] == [6, 7]
 
