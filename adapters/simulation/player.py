@@ -14,6 +14,7 @@ import structlog
 from adapters.simulation import wire
 from adapters.simulation.engine import Engine
 from adapters.simulation.markets import Market
+from adapters.simulation.rounds import MatchingRounds
 from adapters.simulation.settings import LoopbackSettings
 from adapters.simulation.source import Frame, FrameKind, MarketSource
 from adapters.simulation.streams import Hub
@@ -49,6 +50,7 @@ class Player:
         engine: Engine,
         hub: Hub,
         faults: Faults,
+        rounds: MatchingRounds,
         *,
         speed: float,
         settings: LoopbackSettings,
@@ -58,6 +60,7 @@ class Player:
         self._engine = engine
         self._hub = hub
         self._faults = faults
+        self._rounds = rounds
         self._paced = speed > 0.0 and math.isfinite(speed)
         self._speed = speed
         self._mark_period_ns = settings.mark_period_ms * NS_PER_MS
@@ -81,7 +84,9 @@ class Player:
                 await self._hub.room()
             elif number % FRAMES_PER_YIELD == 0:
                 await asyncio.sleep(0)
+            self._rounds.advance(frame.at_ns)
             self._take(frame)
+        self._rounds.end()
         await self._hub.drained()
 
     def publish_own(self, symbol: str, kind: FrameKind, payload: bytes) -> None:

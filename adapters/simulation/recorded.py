@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import io
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -19,6 +18,7 @@ from adapters.simulation.wire import Envelope, decode_depth, decode_envelope, en
 from guard.errors import MalformedFrameError
 
 LINES_BEFORE_SNAPSHOT_MAX = 200_000
+GZIP_MAGIC = b"\x1f\x8b"
 QUOTES = ("USDT", "USDC", "BUSD")
 
 _KIND_OF = {
@@ -129,7 +129,7 @@ class RecordedSource:
     def _lines(self) -> Iterator[tuple[int, Envelope]]:
         with ExitStack() as stack:
             try:
-                stream = stack.enter_context(_open(self.path))
+                stream = _open(self.path, stack)
             except OSError as error:
                 raise MalformedFrameError(
                     str(self.path),
@@ -200,12 +200,13 @@ def _write_openings(source: MarketSource, at_ns: int, out: BinaryIO) -> None:
         out.write(b"%d %s\n" % (at_ns, encode(snapshot)))
 
 
-def _open(path: Path) -> BinaryIO:
-    raw = path.open("rb")
-    if raw.read(2) == b"\x1f\x8b":
-        raw.seek(0)
-        return cast("BinaryIO", io.BufferedReader(cast("io.RawIOBase", gzip.GzipFile(fileobj=raw))))
+def _open(path: Path, stack: ExitStack) -> BinaryIO:
+    """Open plain or gzip, whichever it is; the stack closes both the file and the reader around it."""
+    raw = stack.enter_context(path.open("rb"))
+    magic = raw.read(2)
     raw.seek(0)
+    if magic == GZIP_MAGIC:
+        return cast("BinaryIO", stack.enter_context(gzip.GzipFile(fileobj=raw)))
     return raw
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -11,6 +12,7 @@ from aiohttp import web
 from adapters.simulation.errors import Refusal
 from adapters.simulation.rest_private import PrivateHandler
 from adapters.simulation.rest_public import Handler
+from adapters.simulation.rounds import MatchingRounds
 from adapters.simulation.signing import Gate
 from adapters.simulation.streams import Connection, Hub
 from adapters.simulation.wire import encode
@@ -60,6 +62,9 @@ _SOCKET_PATHS = {
 }
 
 
+_NEW_ORDER = ("POST", "/fapi/v1/order")
+
+
 class VenueServer:
     """Listens, takes requests apart, and turns refusals into Binance's error answers."""
 
@@ -69,6 +74,7 @@ class VenueServer:
         private: dict[Route, PrivateHandler],
         gate: Gate,
         hub: Hub,
+        rounds: MatchingRounds,
         host: str,
         port: int,
     ) -> None:
@@ -76,6 +82,7 @@ class VenueServer:
         self._private = private
         self._gate = gate
         self._hub = hub
+        self._rounds = rounds
         self._host = host
         self.port = port
         app = web.Application()
@@ -123,7 +130,8 @@ class VenueServer:
             return self._listen_key(request)
         if route in self._private:
             account, parameters = self._gate.signed(request.headers, query, body)
-            return self._private[route](account, parameters)
+            act = partial(self._private[route], account, parameters)
+            return await self._rounds.run(act) if route == _NEW_ORDER else act()
         raise Refusal(-5000, f"Path {path}, Method {request.method} is invalid", 404)
 
     def _listen_key(self, request: web.Request) -> Any:

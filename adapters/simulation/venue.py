@@ -16,6 +16,7 @@ from adapters.simulation.markets import Market
 from adapters.simulation.player import Faults, Player
 from adapters.simulation.rest_private import PrivateApi
 from adapters.simulation.rest_public import PublicApi
+from adapters.simulation.rounds import MatchingRounds
 from adapters.simulation.server import VenueServer
 from adapters.simulation.settings import LoopbackSettings, VenueAccountSpec
 from adapters.simulation.signing import Gate
@@ -86,12 +87,22 @@ class LoopbackVenue:
         )
         for spec in accounts:
             self._open_account(spec)
+        rounds = MatchingRounds(self.settings.match_every_ms)
         self._player = Player(
-            source, self._markets, self._engine, self._hub, self._faults, speed=speed, settings=self.settings
+            source,
+            self._markets,
+            self._engine,
+            self._hub,
+            self._faults,
+            rounds,
+            speed=speed,
+            settings=self.settings,
         )
         public = PublicApi(self._markets, self.settings, self._now_ms)
         private = PrivateApi(self._engine, self.settings, self._now_ms)
-        self._server = VenueServer(public.routes(), private.routes(), self._gate, self._hub, host, port)
+        self._server = VenueServer(
+            public.routes(), private.routes(), self._gate, self._hub, rounds, host, port
+        )
         self._tasks: list[asyncio.Task[None]] = []
         self._begun = asyncio.Event()
 
