@@ -75,15 +75,19 @@ class DecayedQuantile:
     def mad(self) -> float:
         """Median absolute deviation from the median, by widening an interval around its bin."""
         cumulated = np.cumsum(self._bins)
-        total = float(cumulated[-1])
-        if total <= 0.0:
+        half = float(cumulated[-1]) / 2.0
+        if half <= 0.0:
             return 0.0
-        middle = min(int(np.searchsorted(cumulated, total / 2.0)), self._bins.size - 1)
-        steps = np.arange(self._bins.size)
-        upper = cumulated[np.minimum(middle + steps, self._bins.size - 1)]
-        lower = np.where(middle - steps - 1 >= 0, cumulated[np.maximum(middle - steps - 1, 0)], 0.0)
-        covered = upper - lower
-        return float(np.searchsorted(covered, total / 2.0)) * self._width
+        middle = int(np.searchsorted(cumulated, half))
+        # Weight within k bins of the median's, rising in k: what is below minus what is below the interval.
+        upper = cumulated[middle:]
+        lower = np.concatenate((cumulated[:middle][::-1], (0.0,)))
+        reach = max(upper.size, lower.size)
+        within = np.empty(reach)
+        within[: upper.size] = upper
+        within[upper.size :] = cumulated[-1]
+        within[: lower.size] -= lower
+        return float(np.searchsorted(within, half)) * self._width
 
     def shift(self, by: float) -> None:
         """Move everything observed by ``by``, to whole bins: the zero of the values has changed."""
@@ -127,11 +131,13 @@ class Seasonal:
     __slots__ = (
         "_daily",
         "_daily_visits",
+        "_mean",
         "_sum",
         "_visit",
         "_weekly",
         "_weekly_visits",
         "_weight",
+        "slots",
         "step_max",
     )
 
@@ -140,14 +146,9 @@ class Seasonal:
         self._daily, self._daily_visits = np.zeros(SLOTS_A_DAY), np.zeros(SLOTS_A_DAY, dtype=np.int64)
         self._weekly, self._weekly_visits = np.zeros(SLOTS_A_WEEK), np.zeros(SLOTS_A_WEEK, dtype=np.int64)
         self._visit: int | None = None
-        self._sum = self._weight = 0.0
-
-    @property
-    def slots(self) -> int:
+        self._sum = self._weight = self._mean = 0.0
+        self.slots = 0
         """How many slots are in use: 0, 48 or 336."""
-        if self._weekly_visits.min() >= 2:
-            return SLOTS_A_WEEK
-        return SLOTS_A_DAY if self._daily_visits.min() >= 1 else 0
 
     def observe(self, at: Nanoseconds, value: float, seconds: float) -> None:
         """Count ``value`` (log units) as having held for ``seconds`` at ``at``."""
@@ -168,13 +169,18 @@ class Seasonal:
         low = int(place // 1)
         share = place - low
         near, far = float(levels[low % slots]), float(levels[(low + 1) % slots])
-        return near + (far - near) * share - float(levels.mean())
+        return near + (far - near) * share - self._mean
 
     def _close_visit(self) -> None:
         if self._visit is not None and self._weight >= SLOT_S / 2:
             mean = self._sum / self._weight
             self._learn(self._daily, self._daily_visits, self._visit % SLOTS_A_DAY, mean)
             self._learn(self._weekly, self._weekly_visits, self._visit % SLOTS_A_WEEK, mean)
+            if self._weekly_visits.min() >= 2:
+                self.slots = SLOTS_A_WEEK
+            elif self._daily_visits.min() >= 1:
+                self.slots = SLOTS_A_DAY
+            self._mean = float((self._weekly if self.slots == SLOTS_A_WEEK else self._daily).mean())
         self._sum = self._weight = 0.0
 
     def _learn(

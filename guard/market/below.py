@@ -13,6 +13,9 @@ class BelowSince:
     Keeps the samples that no later one exceeds: the last time at or above a level is the newest of
     those at or above it, and the series has been below since the sample after that.
 
+    Assumptions: samples are frequent enough that nothing of interest happens between two.
+    Failure modes: one sample at the level ends the run, however short; see ``KEPT_MAX``.
+
     >>> series = BelowSince()
     >>> for at, value in enumerate((1.0, 0.9, 0.15, 0.1, 0.18)):
     ...     series.push(at, value)

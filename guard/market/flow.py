@@ -13,7 +13,10 @@ class SlidingSum:
     """Sums over the last seconds, to one-second resolution, for any window up to ``seconds_max``.
 
     A ring with one cell a second. A window of w seconds covers the current, partly elapsed second and
-    the w - 1 before it. Amounts that arrive late count in the current second.
+    the w - 1 before it. Unit and sign are those of what is added.
+
+    Assumptions: times do not fall. Failure modes: amounts that arrive late count in the current second;
+    a window's edge is sharp, so a large amount leaves it all at once.
 
     >>> bought = SlidingSum(seconds_max=60)
     >>> bought.add(1_000_000_000, 5.0); bought.add(3_000_000_000, 7.0)

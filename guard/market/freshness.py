@@ -29,6 +29,7 @@ class StreamClock:
 
     After silence, a disconnection or the very first message, ``recover_ms`` of fresh data are needed.
 
+    Assumptions: reports come about once a second while anything is delivered.
     Failure modes: a stream whose silence is normal (trades, liquidations) is stale without being
     broken; who asks must know which streams speak all the time.
 

@@ -30,6 +30,11 @@ class MarketSampler:
     churn: a price that has been within ``CHURN_BPS`` of the touch for ``CHURN_S`` is taken as known.
     The farther of the two is the horizon, and everything behind it is extrapolated.
 
+    Assumptions: frames are applied in the venue's order (the adapter checks sequence numbers) and
+    ``sample`` is called at least every few seconds, since it is what watches the touch.
+    Failure modes: between leaving the snapshot and a minute of churn nothing is visible: depth within
+    10 bps is then a lower bound (half in the first seconds, on ETH) until ``wants_snapshot`` is met.
+
     Attributes:
         market: whose book it is.
         book: the book; read it freely, change it only through this class.

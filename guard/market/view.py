@@ -64,6 +64,16 @@ class MarketView:
         mark: the latest mark price.
         open_interest: the latest open interest.
         baseline_relearned_at: when a frozen baseline was last given up, ``None`` for never.
+
+    Assumptions: events come in the order of ``received_at``. Failure modes: those of its parts; and
+    with the band wider than what is visible, depth and its normal are both extrapolated, so that a
+    thinning behind the visible levels goes unseen.
+
+    >>> from guard.events import MarkPriceSeen
+    >>> view = MarketView(MarketId("binanceusdm:BTC/USDT:USDT"))
+    >>> view.apply(MarkPriceSeen(received_at=1, market=view.market, mark_price=60_000.0))
+    >>> view.mark_price, view.mid_price, view.trust(now=1).value
+    (60000.0, None, 'never')
     """
 
     market: MarketId
@@ -338,7 +348,7 @@ class MarketView:
             book = self._book_side(side)
             depth = self.depth_usd(side, self.settings.band_bps)
             if book is not None and depth is not None and depth.value > 0.0:
-                memory.learn_density(at, liquidity.cell_densities(book), self.settings.half_life_s)
+                memory.learn_density(at, book, self.settings.half_life_s)
                 memory.depth.observe(at, depth.value)
         spread = self.spread_bps
         if spread is not None:
@@ -387,12 +397,14 @@ class _SideMemory:
         """Long-run geometric mean of the density of each cell, USD a bp."""
         return None if self._log_density is None else np.expm1(self._log_density)
 
-    def learn_density(self, at: Nanoseconds, density: Floats, half_life_s: float) -> None:
-        seen = np.log1p(np.maximum(density, 0.0))
+    def learn_density(self, at: Nanoseconds, book: BookSide, half_life_s: float) -> None:
+        if self._log_density is not None and at - self._density_at < NS_PER_S:
+            return  # once a second is plenty for a long-run mean
+        seen = np.log1p(np.maximum(liquidity.cell_densities(book), 0.0))
         if self._log_density is None:
             self._log_density = seen
         else:
-            seconds = min(max((at - self._density_at) / NS_PER_S, 0.0), 10.0)
+            seconds = min((at - self._density_at) / NS_PER_S, 10.0)
             self._log_density += (seen - self._log_density) * (1.0 - 2.0 ** (-seconds / half_life_s))
         self._density_at = at
 

@@ -176,8 +176,10 @@ def test_with_nothing_known_what_is_seen_near_mid_still_counts_as_a_bound() -> N
 
 @pytest.mark.parametrize(("sign", "horizon"), [(-1.0, 100.5), (1.0, 99.5)])
 def test_when_price_has_left_what_is_known_nothing_is_visible(sign: float, horizon: float) -> None:
-    away = np.arange(1, 50)
-    side = side_features(MID * (1 + sign * away / 1e4), np.ones(49), MID, horizon=horizon)
+    away = np.arange(1.0, 50.0)
+    side = side_features(
+        np.asarray(MID * (1 + sign * away / 1e4), dtype=np.float64), np.ones(49), MID, horizon=horizon
+    )
     assert side.visible_bps == 0.0
 
 
