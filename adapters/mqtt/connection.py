@@ -143,7 +143,9 @@ class Connection(aiomqtt.Client):
         try:
             codes = await self.subscribe(list(filters), timeout=self._endpoint.timeout_s)
         except (aiomqtt.MqttError, ValueError) as error:
-            raise BrokerError(self._endpoint.broker, f"could not subscribe: {error}") from error
+            raise BrokerError(
+                self._endpoint.broker, f"could not subscribe ({error}): is the broker hung?"
+            ) from error
         for (topic_filter, _), code in zip(filters, codes, strict=True):
             value = code.value if isinstance(code, ReasonCode) else code
             if isinstance(value, int) and value >= _REFUSED:

@@ -12,6 +12,7 @@ import secrets
 import shutil
 import signal
 import socket
+import struct
 from asyncio.subprocess import DEVNULL, Process
 from pathlib import Path
 from types import TracebackType
@@ -33,8 +34,9 @@ START_S: Final = 15.0
 STOP_S: Final = 5.0
 RESTART_S: Final = (0.1, 0.5, 2.0, 5.0)
 """Waits before the child is started again; the last one repeats."""
-_CONNECT: Final = b"\x10\x15\x00\x04MQTT\x04\x02\x00\x0a\x00\x09perpguard"
-"""A CONNECT without user: any answer to it, also the refusal, shows that the listener works."""
+
+_ACCEPTED: Final = b"\x20\x02\x00\x00"
+"""CONNACK with return code 0."""
 
 
 class EmbeddedBroker:
@@ -242,12 +244,13 @@ class EmbeddedBroker:
         return None
 
     async def _answers(self) -> bool:
+        """Whether it lets us in. The first client makes it read what it retains, so let that be us."""
         writer = None
         try:
             async with asyncio.timeout(1.0):
                 reader, writer = await asyncio.open_connection(HOST, self.port)
-                writer.write(_CONNECT)
-                return (await reader.readexactly(1)) == b"\x20"
+                writer.write(_connect_packet(self.username, self.password))
+                return (await reader.readexactly(4)) == _ACCEPTED
         except (OSError, TimeoutError, asyncio.IncompleteReadError):
             return False
         finally:
@@ -276,6 +279,22 @@ def find_program() -> str:
             'broker.kind = "external"',
         )
     return found
+
+
+def _connect_packet(username: str, password: str) -> bytes:
+    """Build an MQTT 3.1.1 CONNECT: clean session, 10 s keepalive, user and password.
+
+    >>> _connect_packet("u", "p").hex(" ")
+    '10 21 00 04 4d 51 54 54 04 c2 00 0a 00 0f 70 65 72 70 67 75 61 72 64 2d 73 74 61 72 74 00 01 75 00 01 70'
+    """
+    fields = [field.encode() for field in ("perpguard-start", username, password)]
+    body = b"\x00\x04MQTT\x04\xc2\x00\x0a" + b"".join(
+        struct.pack(">H", len(field)) + field for field in fields
+    )
+    length, rest = b"", len(body)
+    while rest > 127:
+        length, rest = length + bytes([rest % 128 + 128]), rest // 128
+    return b"\x10" + length + bytes([rest]) + body
 
 
 def _command_of(pid: int) -> str:

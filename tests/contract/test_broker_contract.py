@@ -201,7 +201,12 @@ async def test_a_publish_that_the_broker_never_takes_fails_in_time_and_ends_the_
 
 
 async def test_a_hung_broker_is_noticed_by_the_heartbeats_that_do_not_come_back(site: Site) -> None:
-    async with site.guard(keepalive_s=600, publish_timeout_s=0.3) as guard:
+    async with (
+        site.bot() as bot,
+        site.guard(keepalive_s=600, publish_timeout_s=0.3) as guard,
+    ):
+        await bot.be_born()
+        await guard.expect(BotBorn, 2)  # the second shows that the link has subscribed again, as it does once
         site.broker.suspend()
         await guard.link.publish_heartbeat(heartbeat(session=guard.link.session))
         assert "hung" in (await guard.expect_link(up=False, within_s=8)).detail
@@ -330,13 +335,14 @@ async def test_an_inbox_that_overflowed_is_said_and_filled_again_from_what_is_re
 async def test_two_sites_on_one_broker_do_not_hear_each_other(site: Site) -> None:
     away = Site(site.broker, site.protocol, name="away")
     async with site.guard() as home_guard, away.guard() as away_guard, site.bot() as bot, away.bot() as other:
-        await bot.be_born()
+        await bot.be_born(session="at-home")
         await home_guard.link.publish_posture(posture())
         await home_guard.expect(BotBorn)
         await bot.expect(Posture)
-        await other.be_born()
+        await other.be_born(session="away")
         await away_guard.expect(BotBorn)
-        assert len(home_guard.all(BotBorn)) == len(away_guard.all(BotBorn)) == 1
+        assert {event.birth.session for event in home_guard.all(BotBorn)} == {"at-home"}
+        assert {event.birth.session for event in away_guard.all(BotBorn)} == {"away"}
         assert other.got(Posture) == []
         assert home_guard.link.refused == away_guard.link.refused == {}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,6 +10,7 @@ import aiomqtt
 import pytest
 
 from tests.support.brokers import Broker, answers_connect, mosquitto, nats
+from tests.support.mqtt_ends import first_retained
 
 
 @pytest.fixture(params=["mosquitto", "nats"])
@@ -25,9 +25,8 @@ async def test_what_is_retained_survives_a_kill(broker: Broker) -> None:
     await broker.kill()
     assert await answers_connect(broker.host, broker.port) is False
     await broker.restart()
-    async with aiomqtt.Client(broker.host, broker.port) as client, asyncio.timeout(5):
-        await client.subscribe("perpguard/#", qos=1)
-        message = await anext(aiter(client.messages))
+    async with aiomqtt.Client(broker.host, broker.port) as client:
+        message = await first_retained(client, "perpguard/#")
     assert (message.payload, message.retain) == (b"still here", True)
 
 

@@ -247,6 +247,22 @@ class PlayedBot:
         return message
 
 
+async def first_retained(client: aiomqtt.Client, topic_filter: str) -> aiomqtt.Message:
+    """Subscribe and return the first message; subscribe again if nothing comes.
+
+    A nats-server that has just been started does not always have read all that it retains.
+    """
+    messages = aiter(client.messages)
+    for _ in range(5):
+        await client.subscribe(topic_filter, qos=1)
+        try:
+            async with asyncio.timeout(1.0):
+                return await anext(messages)
+        except TimeoutError:
+            continue
+    raise AssertionError(f"nothing is retained under {topic_filter}")
+
+
 def birth(bot: BotId = ALPHA) -> Birth:
     return Birth(
         bot=bot,

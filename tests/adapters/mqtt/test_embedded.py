@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import os
 import signal
@@ -24,7 +25,7 @@ from perpguard_sdk.messages import Mode
 from perpguard_sdk.topics import Topics
 from tests.support.brokers import answers_connect, find_program, free_port
 from tests.support.eventually import eventually
-from tests.support.mqtt_ends import ALPHA, KEYS, WallClock, pause, posture
+from tests.support.mqtt_ends import ALPHA, KEYS, WallClock, first_retained, pause, posture
 
 
 @pytest.fixture(autouse=True)
@@ -46,9 +47,8 @@ def client(broker: EmbeddedBroker, password: str | None = None) -> aiomqtt.Clien
 
 
 async def retained(broker: EmbeddedBroker, topic: str) -> bytes:
-    async with client(broker) as reader, asyncio.timeout(5):
-        await reader.subscribe(topic, qos=1)
-        return bytes((await anext(aiter(reader.messages))).payload)
+    async with client(broker) as reader:
+        return bytes((await first_retained(reader, topic)).payload)
 
 
 async def test_what_is_retained_port_and_password_survive_a_restart_of_the_daemon(tmp_path: Path) -> None:
@@ -205,9 +205,8 @@ def listening_addresses(pid: int) -> list[tuple[str, int]]:
     """Addresses on which a process listens, from /proc."""
     inodes = set()
     for entry in Path(f"/proc/{pid}/fd").iterdir():
-        target = str(entry.readlink())
-        if target.startswith("socket:["):
-            inodes.add(target[8:-1])
+        with contextlib.suppress(FileNotFoundError):  # files of its store come and go
+            inodes.add(str(entry.readlink()).removeprefix("socket:[").removesuffix("]"))
     found = []
     for table, width in (("tcp", 4), ("tcp6", 16)):
         for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
