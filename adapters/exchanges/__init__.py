@@ -12,7 +12,7 @@ from typing import Protocol
 from adapters.exchanges.account_feed import AccountFeed
 from adapters.exchanges.binance.account import BinanceAccount
 from adapters.exchanges.binance.market import BinanceMarket
-from adapters.exchanges.binance.session import Markets
+from adapters.exchanges.binance.session import Markets, import_ccxt
 from adapters.exchanges.market_feed import MarketFeed, Observer
 from adapters.exchanges.settings import AccountCredentials, VenueSettings
 from adapters.exchanges.venue import AccountConnection, AccountSink, MarketConnection, MarketSink
@@ -67,7 +67,8 @@ def venue_feeds(
     """
     markets = Markets()
 
-    def connect_market(sink: MarketSink) -> MarketConnection:
+    async def connect_market(sink: MarketSink) -> MarketConnection:
+        await import_ccxt()
         return BinanceMarket(settings, sink, clock, markets)
 
     feeds: list[Feed] = [MarketFeed(settings, clock=clock, connect=connect_market, observer=observer)]
@@ -87,7 +88,8 @@ def venue_feeds(
 def _account_feed(
     settings: VenueSettings, account: str, clock: Clock, markets: Markets, key: str, secret: str
 ) -> AccountFeed:
-    def connect(sink: AccountSink) -> AccountConnection:
+    async def connect(sink: AccountSink) -> AccountConnection:
+        await import_ccxt()
         return BinanceAccount(settings, sink, markets, key=key, secret=secret)
 
     return AccountFeed(settings, account, clock=clock, connect=connect)

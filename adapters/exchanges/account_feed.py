@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import structlog
 
@@ -38,7 +38,7 @@ class AccountFeed:
         account: str,
         *,
         clock: Clock,
-        connect: Callable[[AccountSink], AccountConnection],
+        connect: Callable[[AccountSink], Awaitable[AccountConnection]],
     ) -> None:
         self._settings = settings
         self._clock = clock
@@ -61,7 +61,7 @@ class AccountFeed:
         """Emit until cancelled; reconnects by itself, and tries a refused key again slowly."""
         self._emit = emit
         self._ledger = Ledger(emit, self._clock)
-        connection = self._connect(self)
+        connection = await self._connect(self)
         self._state = AccountState(self._id, symbol_of=connection.symbol_of)
         try:
             await self._load(connection)

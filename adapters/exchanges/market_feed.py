@@ -8,8 +8,10 @@ joined to its stream and the first sign that something was lost.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from enum import IntEnum
 
 import structlog
 
@@ -45,7 +47,9 @@ BATCH = 100
 """Symbols in one subscription and on one socket; Binance takes 200 streams a SUBSCRIBE."""
 SNAPSHOT_WORKERS = 4
 REFRESH_NS = 30 * NS_PER_S
-"""A live book whose price has left its snapshot gets a new one at most so often."""
+"""A live book whose price has left its snapshot gets a new one at most so often ..."""
+REFRESH_ALL_NS = 2 * NS_PER_S
+"""... and of all markets one in this time: in a cascade, 600 of the 2,400 request weight a minute."""
 QUIET_NS = 60 * NS_PER_S
 """A book without a diff for so long is compared with REST: its subscription may be lost."""
 OPEN_INTEREST_PAUSE_S = 0.25
@@ -67,6 +71,13 @@ class Counters:
     gaps: int = 0
 
 
+class _Urgency(IntEnum):
+    """A broken book goes before one that could be wider."""
+
+    BROKEN = 0
+    NARROW = 1
+
+
 @dataclass(slots=True)
 class _Market:
     id: MarketId
@@ -78,7 +89,6 @@ class _Market:
     said: BookStatus = BookStatus.UNSYNCED
     generation: int = 0
     """Counts the times that the book was given up: a snapshot of an earlier one is thrown away."""
-    queued: bool = False
     refreshed_at: Nanoseconds = 0
     mark_price: float | None = None
     funded_at: Nanoseconds = 0
@@ -92,7 +102,7 @@ class MarketFeed:
         settings: VenueSettings,
         *,
         clock: Clock,
-        connect: Callable[[MarketSink], MarketConnection],
+        connect: Callable[[MarketSink], Awaitable[MarketConnection]],
         observer: Observer | None = None,
     ) -> None:
         self._settings = settings
@@ -105,8 +115,11 @@ class MarketFeed:
         for symbol in settings.symbols:
             name = market_id(settings.id, symbol)
             self._markets[symbol] = _Market(name, symbol, MarketSampler(name, new_book(where=name)))
-        # At most one entry a market (see _Market.queued), so its bound is the number of markets.
-        self._snapshots: asyncio.Queue[_Market] = asyncio.Queue(len(self._markets))
+        # Keyed by market, so never larger than the number of markets.
+        self._wanted: dict[str, tuple[_Urgency, int]] = {}
+        self._any_wanted = asyncio.Event()
+        self._order = itertools.count()
+        self._refreshed_at: Nanoseconds = 0
 
     @property
     def name(self) -> str:
@@ -121,7 +134,7 @@ class MarketFeed:
         """Emit until cancelled; reconnects and resynchronises by itself."""
         self._emit = emit
         self._ledger = Ledger(emit, self._clock)
-        connection = self._connect(self)
+        connection = await self._connect(self)
         try:
             known = await self._load(connection)
             if not known:
@@ -279,15 +292,25 @@ class MarketFeed:
         market.sync.restart()
 
     def _want_snapshot(self, market: _Market) -> None:
-        if not market.queued:
-            market.queued = True
-            self._snapshots.put_nowait(market)
+        urgency = _Urgency.NARROW if market.sync.live else _Urgency.BROKEN
+        asked = self._wanted.get(market.symbol)
+        if asked is None or urgency < asked[0]:
+            self._wanted[market.symbol] = (urgency, next(self._order))
+            self._any_wanted.set()
+
+    async def _next_wanted(self) -> _Market:
+        """Wait for the market that needs a snapshot most, and has waited longest."""
+        while not self._wanted:
+            self._any_wanted.clear()
+            await self._any_wanted.wait()
+        symbol = min(self._wanted, key=self._wanted.__getitem__)
+        del self._wanted[symbol]
+        return self._markets[symbol]
 
     async def _fetch_snapshots(self, connection: MarketConnection) -> None:
         backoff = Backoff(self._settings.retry_s_max)
         while True:
-            market = await self._snapshots.get()
-            market.queued = False
+            market = await self._next_wanted()
             generation = market.generation
             try:
                 snapshot = await connection.fetch_depth(market.symbol)
@@ -360,11 +383,20 @@ class MarketFeed:
             for market in self._markets.values():
                 if market.changed:
                     self._say(market)
-                    drifted = market.sync.live and market.sampler.wants_snapshot
-                    if drifted and now - market.refreshed_at > REFRESH_NS and not market.queued:
-                        market.refreshed_at = now
-                        market.sync.refresh()
-                        self._want_snapshot(market)
+                    self._refresh_if_narrow(market, now)
+
+    def _refresh_if_narrow(self, market: _Market, now: Nanoseconds) -> None:
+        """Price has left what the snapshot covered: depth behind it is a guess until there is a new one."""
+        often = now - market.refreshed_at < REFRESH_NS or now - self._refreshed_at < REFRESH_ALL_NS
+        if (
+            market.sync.live
+            and not often
+            and market.symbol not in self._wanted
+            and market.sampler.wants_snapshot
+        ):
+            market.refreshed_at = self._refreshed_at = now
+            market.sync.refresh()
+            self._want_snapshot(market)
 
     # Watching over what does not come
 

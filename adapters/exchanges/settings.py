@@ -19,9 +19,13 @@ class AccountCredentials(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     api_key_file: Path | None = Field(default=None, description="file that holds the API key")
-    api_key_env: str | None = Field(default=None, min_length=1, description="environment variable that holds it")
+    api_key_env: str | None = Field(
+        default=None, min_length=1, description="environment variable that holds it"
+    )
     api_secret_file: Path | None = Field(default=None, description="file that holds the API secret")
-    api_secret_env: str | None = Field(default=None, min_length=1, description="environment variable that holds it")
+    api_secret_env: str | None = Field(
+        default=None, min_length=1, description="environment variable that holds it"
+    )
 
     @model_validator(mode="after")
     def _one_place_each(self) -> AccountCredentials:
@@ -44,31 +48,36 @@ class VenueSettings(BaseModel):
         description="replaces ccxt's URLs, in the same shape: a testnet, a proxy, loopback",
     )
     options: dict[str, Any] = Field(default_factory=dict, description="ccxt options, for those who know them")
-    sample_ms: int = Field(250, ge=20, le=10_000, description="how often a changed book is judged")
-    account_poll_s: float = Field(5.0, ge=0.2, le=300, description="how often accounts are read over REST")
+    sample_ms: int = Field(default=250, ge=20, le=10_000, description="how often a changed book is judged")
+    account_poll_s: float = Field(
+        default=5.0, ge=0.2, le=300, description="how often accounts are read over REST"
+    )
     orders_poll_s: float = Field(
-        30.0,
+        default=30.0,
         ge=0.2,
         le=600,
         description="how often all open orders are read over REST: costs 80 request weight",
     )
     open_interest_poll_s: float = Field(
-        15.0, ge=0.2, le=3_600, description="how often open interest is asked"
+        default=15.0, ge=0.2, le=3_600, description="how often open interest is asked"
     )
     funding_poll_s: float = Field(
-        60.0, ge=0.2, le=3_600, description="how often funding is asked where the stream has not told it"
+        default=60.0,
+        ge=0.2,
+        le=3_600,
+        description="how often funding is asked where the stream has not told it",
     )
     silence_s_max: float = Field(
-        15.0,
+        default=15.0,
         ge=0.5,
         le=600,
         description="a socket that delivers nothing for so long is closed and opened again",
     )
     retry_s_max: float = Field(
-        10.0, ge=0.1, le=600, description="longest pause between attempts to reconnect"
+        default=10.0, ge=0.1, le=600, description="longest pause between attempts to reconnect"
     )
     refused_retry_s: float = Field(
-        60.0, ge=0.1, le=3_600, description="pause before a key that the venue refused is tried again"
+        default=60.0, ge=0.1, le=3_600, description="pause before a key that the venue refused is tried again"
     )
     rate_limit: bool = Field(
         default=True, description="keep to the venue's request limits; off only against a venue on loopback"

@@ -1,0 +1,162 @@
+"""Connections that say what a test puts into them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+from adapters.exchanges.parsers import unknown_symbol
+from adapters.exchanges.sync import DepthDiff, RawLevels
+from adapters.exchanges.venue import (
+    AccountReading,
+    AccountSink,
+    AccountTotals,
+    DepthSnapshot,
+    MarginTier,
+    MarketSink,
+    MarkFrame,
+    PositionSeen,
+)
+from guard.errors import UnknownSymbolError, VenueError
+from guard.events import Stream
+from guard.units import Nanoseconds
+
+VENUE = "binanceusdm"
+
+
+def snapshot(last_id: int, *, mid: float = 100.0, levels: int = 200, step: float = 0.01) -> DepthSnapshot:
+    """A book of even levels, ``step`` apart."""
+    bids: RawLevels = [[f"{mid - step * (number + 1):.2f}", "1.0"] for number in range(levels)]
+    asks: RawLevels = [[f"{mid + step * (number + 1):.2f}", "1.0"] for number in range(levels)]
+    return DepthSnapshot(last_id=last_id, bids=bids, asks=asks)
+
+
+def diff(previous: int, last: int, bids: RawLevels | None = None, asks: RawLevels | None = None) -> DepthDiff:
+    return DepthDiff(
+        previous_id=previous, first_id=previous + 1, last_id=last, bids=bids or [], asks=asks or []
+    )
+
+
+class FakeMarket:
+    """Fulfils MarketConnection. ``snapshots`` are given out in turn, the last one again and again."""
+
+    def __init__(self, *listed: str) -> None:
+        self.listed = listed or ("BTC/USDT:USDT",)
+        self.sink: MarketSink | None = None
+        self.snapshots: list[DepthSnapshot | VenueError] = [snapshot(10)]
+        self.snapshots_taken = 0
+        self.interest: float | VenueError = 5.0
+        self.mark = MarkFrame(100.0, None, 0.0001, None, None)
+        self.marks_asked = 0
+        self.reopened: list[str] = []
+        self.closed = False
+        self._lost: dict[Stream, asyncio.Future[None]] = {}
+
+    async def connect(self, sink: MarketSink) -> FakeMarket:
+        self.sink = sink
+        return self
+
+    async def load(self, symbols: Sequence[str]) -> tuple[list[str], list[UnknownSymbolError]]:
+        unknown = [
+            unknown_symbol(VENUE, symbol, self.listed) for symbol in symbols if symbol not in self.listed
+        ]
+        return [symbol for symbol in symbols if symbol in self.listed], unknown
+
+    async def watch(self, stream: Stream, symbols: Sequence[str]) -> None:
+        assert self.sink is not None
+        self._lost[stream] = asyncio.get_running_loop().create_future()
+        self.sink.on_subscribed(stream, symbols)
+        await self._lost[stream]
+
+    def lose(self, stream: Stream) -> None:
+        self._lost[stream].set_exception(VenueError(VENUE, "gone"))
+
+    async def fetch_depth(self, symbol: str) -> DepthSnapshot:
+        del symbol
+        self.snapshots_taken += 1
+        answer = self.snapshots.pop(0) if len(self.snapshots) > 1 else self.snapshots[0]
+        if isinstance(answer, VenueError):
+            raise answer
+        return answer
+
+    async def fetch_open_interest(self, symbol: str) -> tuple[float, Nanoseconds | None]:
+        del symbol
+        if isinstance(self.interest, VenueError):
+            raise self.interest
+        return self.interest, None
+
+    async def fetch_mark(self, symbol: str) -> MarkFrame:
+        del symbol
+        self.marks_asked += 1
+        return self.mark
+
+    def close_silent(self, silence_ns: Nanoseconds) -> list[str]:
+        del silence_ns
+        return []
+
+    def reopen(self, stream: Stream, reason: str) -> None:
+        del stream
+        self.reopened.append(reason)
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+def reading(
+    *positions: PositionSeen, wallet: float = 1_000.0, maintenance_usd: float | None = None
+) -> AccountReading:
+    totals = AccountTotals(wallets={"USDT": wallet}, other_usd=0.0, maintenance_usd=maintenance_usd)
+    return AccountReading(totals=totals, positions=positions, orders=())
+
+
+class FakeAccount:
+    """Fulfils AccountConnection."""
+
+    def __init__(self) -> None:
+        self.sink: AccountSink | None = None
+        self.reading: AccountReading | VenueError = reading()
+        self.readings = 0
+        self.reopened: list[str] = []
+        self.renewals = 0
+        self.renewable = True
+        self.closed = False
+        self._lost: asyncio.Future[None] | None = None
+
+    async def connect(self, sink: AccountSink) -> FakeAccount:
+        self.sink = sink
+        return self
+
+    async def load(self) -> None:
+        """Nothing to load."""
+
+    async def watch(self) -> None:
+        assert self.sink is not None
+        self._lost = asyncio.get_running_loop().create_future()
+        self.sink.on_connected()
+        await self._lost
+
+    async def renew(self) -> None:
+        self.renewals += 1
+        if not self.renewable:
+            raise VenueError(VENUE, "no such listen key")
+
+    async def read(self, *, orders: bool) -> AccountReading:
+        del orders
+        self.readings += 1
+        if isinstance(self.reading, VenueError):
+            raise self.reading
+        return self.reading
+
+    async def fetch_tiers(self) -> Mapping[str, Sequence[MarginTier]]:
+        return {"BTCUSDT": (MarginTier(0.0, 0.004, 0.0), MarginTier(50_000.0, 0.005, 50.0))}
+
+    def symbol_of(self, market_code: str) -> str:
+        return {"BTCUSDT": "BTC/USDT:USDT"}.get(market_code, market_code)
+
+    def reopen(self, reason: str) -> None:
+        self.reopened.append(reason)
+        if self._lost is not None and not self._lost.done():
+            self._lost.set_exception(VenueError(VENUE, reason))
+
+    async def close(self) -> None:
+        self.closed = True

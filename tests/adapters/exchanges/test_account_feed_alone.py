@@ -1,0 +1,116 @@
+"""What the account feed does over hours, with a clock turned by hand and a connection that is told."""
+
+from __future__ import annotations
+
+from adapters.exchanges.account_feed import AccountFeed
+from adapters.exchanges.settings import VenueSettings
+from adapters.exchanges.venue import AccountUpdate, PositionSeen
+from guard.errors import VenueAuthError, VenueError
+from guard.events import AccountSnapshot, StreamFault, StreamFaultKind
+from tests.adapters.exchanges.fakes import VENUE, FakeAccount, reading
+from tests.support.exchange_feeds import Events, running
+from tests.support.hand_clock import HandClock
+
+LONG = PositionSeen("BTCUSDT", "BOTH", 0.5, entry_price=60_000.0)
+
+
+def a_feed(connection: FakeAccount, clock: HandClock) -> AccountFeed:
+    settings = VenueSettings(id=VENUE, symbols=["BTC/USDT:USDT"])
+    return AccountFeed(settings, "main", clock=clock, connect=connection.connect)
+
+
+def kinds(events: Events) -> list[StreamFaultKind]:
+    return [fault.fault for fault in events.of(StreamFault)]
+
+
+async def test_the_account_is_told_every_five_seconds_while_it_can_be_read() -> None:
+    clock, connection = HandClock(), FakeAccount()
+    feed = a_feed(connection, clock)
+    async with running([feed]) as events:
+        await clock.advance(2.0)
+        events.forget()
+        await clock.advance(25.5, step_s=0.25)
+        told = len(events.of(AccountSnapshot))
+        connection.reading = VenueError(VENUE, "busy")
+        await clock.advance(5.5, step_s=0.25)
+        events.forget()
+        await clock.advance(20.0, step_s=0.25)
+        stale = len(events.of(AccountSnapshot))
+        connection.reading = reading()
+        await clock.advance(12.0, step_s=0.25)
+
+    assert told == 5
+    assert stale == 0
+    assert events.of(AccountSnapshot)
+    assert kinds(events) == [StreamFaultKind.RECONNECTED]
+    assert connection.closed
+
+
+async def test_rest_that_was_only_faster_than_the_stream_is_no_difference() -> None:
+    clock, connection = HandClock(), FakeAccount()
+    feed = a_feed(connection, clock)
+    async with running([feed]) as events:
+        await clock.advance(1.0)
+        connection.reading = reading(LONG)
+        await clock.advance(5.0)
+        feed.on_update(AccountUpdate(positions=(LONG,)))
+        await clock.advance(8.0)
+
+    assert kinds(events) == []
+    assert connection.reopened == []
+    assert len(events.of(AccountSnapshot)[-1].positions) == 1
+
+
+async def test_a_stream_that_lost_an_update_is_opened_again() -> None:
+    clock, connection = HandClock(), FakeAccount()
+    feed = a_feed(connection, clock)
+    async with running([feed]) as events:
+        await clock.advance(1.0)
+        connection.reading = reading(LONG)
+        await clock.advance(8.0)
+
+    assert kinds(events)[0] is StreamFaultKind.RECONCILED
+    assert connection.reopened == ["it lost an update that REST knows"]
+    assert kinds(events)[-1] is StreamFaultKind.RECONNECTED
+
+
+async def test_a_private_event_has_rest_asked_soon_and_a_burst_of_them_once() -> None:
+    clock, connection = HandClock(), FakeAccount()
+    feed = a_feed(connection, clock)
+    async with running([feed]):
+        await clock.advance(2.0)
+        before = connection.readings
+        for _ in range(20):
+            feed.on_update(AccountUpdate(stale=True))
+        await clock.advance(0.5)
+
+    assert connection.readings == before + 1
+
+
+async def test_a_refused_key_is_said_once_and_tried_slowly() -> None:
+    clock, connection = HandClock(), FakeAccount()
+    connection.reading = VenueAuthError(VENUE, "refused")
+    feed = a_feed(connection, clock)
+    async with running([feed]) as events:
+        await clock.advance(200.0, step_s=0.5)
+        asked = connection.readings
+        connection.reading = reading()
+        await clock.advance(65.0, step_s=0.5)
+
+    assert kinds(events) == [StreamFaultKind.REFUSED, StreamFaultKind.RECONNECTED]
+    assert asked == 4
+    assert events.of(AccountSnapshot)
+
+
+async def test_the_listen_key_is_renewed_and_replaced_when_it_cannot_be() -> None:
+    clock, connection = HandClock(), FakeAccount()
+    feed = a_feed(connection, clock)
+    async with running([feed]) as events:
+        await clock.advance(20 * 60 + 5, step_s=1.0)
+        renewed = connection.renewals
+        connection.renewable = False
+        await clock.advance(20 * 60 + 5, step_s=1.0)
+
+    assert renewed == 1
+    assert connection.reopened == ["its listen key could not be renewed"]
+    assert kinds(events)[-1] is StreamFaultKind.RECONNECTED
