@@ -16,9 +16,12 @@ SIGMA_PER_MAD = 1.4826
 MAD_MIN = 0.05
 """Floor of the MAD in log units, so that a book that never moves does not turn a 5 % change into an alarm."""
 
-MAD_PRIOR = 0.2
-MAD_PRIOR_S = 600.0
-"""A few minutes show too little of how a market varies: the MAD is drawn to 0.2 as by ten minutes more."""
+SIGMA_PRIOR = 0.3
+SIGMA_PRIOR_S = 600.0
+"""A few minutes show too little of how a market varies: sigma is drawn to 0.3 as by ten minutes more."""
+
+SIGMA_PER_TAIL = 1.0 / 1.645
+"""Standard deviation of a normal distribution whose 5 % quantile lies 1 below its median."""
 
 
 class DecayedQuantile:
@@ -239,16 +242,19 @@ class Baseline:
     """Normal level and spread of one positive quantity (depth, spread), in log units.
 
     With y = log(quantity), season s(t) and residual r = y - s(t): level m is the exponentially weighted
-    median of r (half-life ``half_life_s``), D its MAD, normal = exp(m + s(t)),
-    ``z = (r - m) / (1.4826 * max(D', 0.05))`` with D' the mean of D, weighing what has been observed (at
-    most a half-life), and ``MAD_PRIOR``, weighing ``MAD_PRIOR_S``. Each sample weighs the time since the
-    one before it, at most a 30th of the half-life (a minute); time without data neither counts nor
-    forgets, so that one sample after a long outage cannot become the whole memory. An outage longer
-    than ``forget_s`` starts anew.
+    median of r (half-life ``half_life_s``), D its MAD, normal = exp(m + s(t)), z = (r - m) / sigma.
+    Depth has a long tail on its thin side, so sigma is taken for each side apart: below m it is
+    ``max(1.4826 * D, (m - q05) / 1.645)``, above it the same with q95. It is averaged with
+    ``SIGMA_PRIOR``, weighing what has been observed (at most a half-life) and ``SIGMA_PRIOR_S``.
 
-    Assumptions: quantity positive and roughly log-symmetric within half an hour.
+    Each sample weighs the time since the one before it, at most a 30th of the half-life (a minute); time
+    without data neither counts nor forgets, so that one sample after a long outage cannot become the
+    whole memory. An outage longer than ``forget_s`` starts anew.
+
+    Assumptions: quantity positive and stationary but for the season within half an hour.
     Failure modes: a thinning slower than the half-life is followed, not seen; what is learned in the
-    first minutes of a crash is taken for normal (``is_warm`` cannot tell); log resolution 2 %.
+    first minutes of a crash is taken for normal (``is_warm`` cannot tell); a market that was thin for
+    more than a twentieth of the last half-life finds it less remarkable; log resolution 2 %.
 
     >>> normal = Baseline(half_life_s=1800.0, warm_up_s=120.0)
     >>> for second in range(300):
@@ -258,8 +264,8 @@ class Baseline:
     """
 
     __slots__ = (
-        "_at", "_centre", "_fast", "_forget_s", "_half_life_s", "_mad", "_median", "_refreshed",
-        "_season", "_season_now", "_slots", "_warm_up_s",
+        "_at", "_centre", "_fast", "_forget_s", "_half_life_s", "_median", "_refreshed",
+        "_season", "_season_now", "_sigma_above", "_sigma_below", "_slots", "_warm_up_s",
     )  # fmt: skip
 
     def __init__(self, *, half_life_s: float, warm_up_s: float, forget_s: float = 6 * 3600.0) -> None:
@@ -273,7 +279,7 @@ class Baseline:
         self._centre: float | None = None
         self._at: Nanoseconds | None = None
         self._median = 0.0
-        self._mad = MAD_PRIOR
+        self._sigma_below = self._sigma_above = SIGMA_PRIOR
         self._refreshed = 0.0
 
     @property
@@ -333,7 +339,8 @@ class Baseline:
             return None
         if quantity <= 0.0:
             return -1e6
-        return log(quantity / normal) / (SIGMA_PER_MAD * self._mad)
+        away = log(quantity / normal)
+        return away / (self._sigma_below if away < 0.0 else self._sigma_above)
 
     def _follow_season(self, at: Nanoseconds) -> None:
         season = self._season.value(at)
@@ -347,8 +354,15 @@ class Baseline:
 
     def _refresh(self) -> None:
         self._median = self._fast.quantile(0.5)
-        observed = min(self._fast.weight, self._half_life_s)
-        own = self._fast.mad()
-        drawn = (own * observed + MAD_PRIOR * MAD_PRIOR_S) / (observed + MAD_PRIOR_S)
-        self._mad = max(drawn, MAD_MIN)
+        core = SIGMA_PER_MAD * max(self._fast.mad(), MAD_MIN)
+        self._sigma_below = self._drawn(
+            max(core, SIGMA_PER_TAIL * (self._median - self._fast.quantile(0.05)))
+        )
+        self._sigma_above = self._drawn(
+            max(core, SIGMA_PER_TAIL * (self._fast.quantile(0.95) - self._median))
+        )
         self._refreshed = self._fast.weight
+
+    def _drawn(self, sigma: float) -> float:
+        observed = min(self._fast.weight, self._half_life_s)
+        return (sigma * observed + SIGMA_PRIOR * SIGMA_PRIOR_S) / (observed + SIGMA_PRIOR_S)
