@@ -23,8 +23,8 @@ NS_PER_MS = 1_000_000
 NS_PER_S = 1_000_000_000
 FRAMES_PER_YIELD = 32
 """At full speed the loop lets requests and clients in after so many frames."""
-MARK_OF_ITS_OWN_NS = 5 * NS_PER_S
-"""How long after a source's own mark no mark is derived."""
+MARKS_PATIENCE_NS = 3 * NS_PER_S
+"""So long is waited for a source's own mark before one is derived."""
 DIFFS_BEFORE_OWN_TICKER = 20
 """So long is waited for a source's own bookTicker before one is derived."""
 FUNDING_INTERVAL_MS = 8 * 3_600_000
@@ -99,6 +99,8 @@ class Player:
     def _take(self, frame: Frame) -> None:
         market = self._markets[frame.symbol]
         market.now_ns = frame.at_ns
+        if market.mark_due_ns == 0:
+            market.mark_due_ns = frame.at_ns + MARKS_PATIENCE_NS
         try:
             self._apply(market, frame)
         except msgspec.MsgspecError as error:
@@ -131,7 +133,7 @@ class Player:
                 self._hub.publish(symbol, frame.kind, payload)
             case FrameKind.MARK_PRICE:
                 mark = wire.decode_mark_price(payload)
-                market.mark_due_ns = frame.at_ns + MARK_OF_ITS_OWN_NS
+                market.mark_due_ns = frame.at_ns + MARKS_PATIENCE_NS
                 self._publish_mark(market, mark, payload)
             case FrameKind.OPEN_INTEREST:
                 market.open_interest = Decimal(wire.decode_open_interest(payload).o)

@@ -157,7 +157,6 @@ class VenueServer:
         if kind is None:
             raise web.HTTPNotFound
         socket = web.WebSocketResponse(autoping=False, compress=False)
-        await socket.prepare(request)
         connection = Connection(socket, request.transport, combined=kind == "stream")
         tail = parts[parts.index(kind) + 1 :]
         listen_keys = [request.query.get("listenKey", ""), *tail]
@@ -168,7 +167,7 @@ class VenueServer:
         for name in (*tail, *request.query.get("streams", "").split("/")):
             if "@" in name or name.startswith("!"):
                 self._hub.subscribe(connection, name)
-        await self._hub.serve(connection)
+        await self._hub.serve(connection, request)
         return socket
 
 

@@ -69,7 +69,9 @@ class LoopbackSettings(BaseModel):
         description="market time after which a level that an account took from is whole again",
     )
     match_every_ms: int = Field(
-        default=0, ge=0, description="market time of one matching round, so that accounts compare; 0 matches at once"
+        default=0,
+        ge=0,
+        description="market time of one matching round, so that accounts compare; 0 matches at once",
     )
     mark_period_ms: int = Field(
         default=1_000,

@@ -195,10 +195,12 @@ class Hub:
         if not names:
             del self._subscribers[key][connection]
 
-    async def serve(self, connection: Connection) -> None:
+    async def serve(self, connection: Connection, request: web.Request) -> None:
         """Carry a connection until it ends."""
+        # Known before the client hears that it is connected: it misses nothing from then on.
         self.connections.add(connection)
         try:
+            await connection.socket.prepare(request)
             async with asyncio.TaskGroup() as group:
                 delivery = group.create_task(_deliver(connection), name="venue-deliver")
                 async for message in connection.socket:

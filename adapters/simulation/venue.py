@@ -21,7 +21,7 @@ from adapters.simulation.server import VenueServer
 from adapters.simulation.settings import LoopbackSettings, VenueAccountSpec
 from adapters.simulation.signing import Gate
 from adapters.simulation.source import FrameKind, MarketSource
-from adapters.simulation.streams import Hub
+from adapters.simulation.streams import Connection, Hub
 from adapters.simulation.wire import encode
 
 NS_PER_MS = 1_000_000
@@ -161,6 +161,11 @@ class LoopbackVenue:
     def ccxt_urls(self) -> dict[str, Any]:
         """The value for ``{"urls": ...}`` of ccxt's configuration; nothing else is needed."""
         return self._server.ccxt_urls()
+
+    @property
+    def connections(self) -> tuple[Connection, ...]:
+        """The WebSockets that are open now."""
+        return tuple(self._hub.connections)
 
     def symbols(self) -> tuple[str, ...]:
         """Binance's names of the markets."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 import pytest
 
@@ -21,9 +22,7 @@ async def test_orders_wait_for_the_end_of_their_round_and_meet_the_same_moment()
     rounds = MatchingRounds(500)
     rounds.advance(1_000 * MS)
     done: list[str] = []
-    orders = [
-        asyncio.create_task(rounds.run(lambda name=name: done.append(name))) for name in ("first", "second")
-    ]
+    orders = [asyncio.create_task(rounds.run(partial(done.append, name))) for name in ("first", "second")]
     await asyncio.sleep(0)
     rounds.advance(1_400 * MS)
     assert done == []
