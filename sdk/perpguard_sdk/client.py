@@ -163,13 +163,17 @@ class BotClient:
             self._group = None
             self._connected = False
 
+    def publish(self, publish: Publish) -> None:
+        """Queue what the session has to say. Override it to watch what a bot says, or to test a mute one."""
+        self._outbox.put(publish)
+
     # Actions of the session
 
     def _do(self, actions: list[Action]) -> None:
         for action in actions:
             match action:
                 case Publish():
-                    self._outbox.put(action)
+                    self.publish(action)
                 case Persist():
                     self._to_save = action
                     self._save_wanted.set()

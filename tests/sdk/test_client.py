@@ -5,39 +5,33 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import aiomqtt
 import pytest
 
 from perpguard_sdk.client import BotClient, BotClientSettings
-from perpguard_sdk.codec import decode_signed
 from perpguard_sdk.errors import SdkError, StoreError
 from perpguard_sdk.executor import BotView, CommandRejected
 from perpguard_sdk.limits import Limits
 from perpguard_sdk.messages import (
-    Ack,
     AckStatus,
-    Birth,
-    BotState,
     BotStatus,
     Command,
     CutLeverage,
     Effect,
     Mode,
     Pause,
-    Reported,
     ReportedPosition,
     Verb,
     VerbCapability,
 )
 from perpguard_sdk.records import StoredState
 from perpguard_sdk.store import FileStore
-from tests.sdk.bench import BOT, KEY, SYMBOL, TOPICS, Guard
+from tests.sdk.bench import BOT, KEY, SYMBOL, Guard
+from tests.sdk.wire_guard import GuardOnTheWire, now_ms
 from tests.support.brokers import Broker, mosquitto
 from tests.support.eventually import eventually
 
@@ -70,87 +64,6 @@ class Trader:
 
     async def limits_changed(self, limits: Limits) -> None:
         self.limits.append(limits)
-
-
-@dataclass
-class GuardOnTheWire:
-    """A guard that beats and hears what the bot says, over a real broker."""
-
-    broker: Broker
-    guard: Guard
-    bot_session: str = ""
-    beating: bool = True
-    acks: list[Ack] = field(default_factory=list)
-    reported: Reported | None = None
-    state: BotState | None = None
-    birth: Birth | None = None
-    tape: list[tuple[str, bytes]] = field(default_factory=list)
-    client: aiomqtt.Client | None = None
-
-    async def run(self) -> None:
-        while True:
-            connected = asyncio.create_task(self._connect())
-            try:
-                await asyncio.wait([connected])
-            finally:
-                connected.cancel()
-            await asyncio.sleep(0.05)
-
-    async def _connect(self) -> None:
-        with contextlib.suppress(aiomqtt.MqttError, ExceptionGroup):
-            async with aiomqtt.Client(self.broker.host, self.broker.port, timeout=2) as self.client:
-                await self.client.subscribe(f"{TOPICS.base}/bot/{BOT}/#", qos=1)
-                async with asyncio.TaskGroup() as group:
-                    group.create_task(self._listen(self.client))
-                    group.create_task(self._beat())
-
-    async def _listen(self, client: aiomqtt.Client) -> None:
-        async for message in client.messages:
-            assert isinstance(message.payload, bytes)
-            said = decode_signed(message.payload, message.topic.value, KEY)
-            match said:
-                case Ack():
-                    self.acks.append(said)
-                case Reported():
-                    self.reported = said
-                case BotState():
-                    self.state = said
-                case Birth():
-                    self.birth, self.bot_session = said, said.session
-
-    async def _beat(self) -> None:
-        while True:
-            if self.beating and self.bot_session:
-                await self.say(self.guard.heartbeat(now_ms(), self.bot_session), qos=0)
-            await asyncio.sleep(0.1)
-            stop_if_cancelled()
-
-    async def say(self, sent: tuple[str, bytes], *, qos: int = 1, retain: bool = False) -> None:
-        self.tape.append(sent)
-        assert self.client is not None
-        await self.client.publish(*sent, qos=qos, retain=retain)
-
-    async def posture(self) -> None:
-        await self.say(self.guard.posture(now_ms()), retain=True)
-
-    async def command(self, life_ms: int = 5_000) -> str:
-        sent = self.guard.command(CutLeverage, now_ms(), expires_at=now_ms() + life_ms)
-        await self.say(sent)
-        return f"{self.guard.session}-{self.guard.ids}"
-
-    def statuses_of(self, command_id: str) -> list[AckStatus]:
-        return [ack.status for ack in self.acks if ack.command_id == command_id]
-
-
-def stop_if_cancelled() -> None:
-    """Python 3.11's wait_for inside aiomqtt may swallow a cancellation."""
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
-
-
-def now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 def client_settings(
