@@ -35,23 +35,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         frames = write_recording(source, options.record)
         _say({"event": "recorded", "frames": frames, "path": str(options.record)})
         return 0
-    asyncio.run(_run(source, options))
+    try:
+        asyncio.run(_run(_venue(source, options), options))
+    except ValueError as error:
+        parser.error(str(error))
+    except OSError as error:
+        parser.error(f"cannot listen on {options.host}:{options.port}: {error.strerror or error}")
     return 0
 
 
-async def _run(source: MarketSource, options: argparse.Namespace) -> None:
+async def _run(venue: LoopbackVenue, options: argparse.Namespace) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    venue = LoopbackVenue(
-        source,
-        accounts=options.account,
-        host=options.host,
-        port=options.port,
-        speed=options.speed,
-        hold=options.hold,
-    )
     async with venue:
         if options.hold:
             # A line on standard input begins the market, so that clients can connect first.
@@ -61,6 +58,17 @@ async def _run(source: MarketSource, options: argparse.Namespace) -> None:
             announcing = group.create_task(_announce_end(venue), name="venue-announce-end")
             await stop.wait()
             announcing.cancel()
+
+
+def _venue(source: MarketSource, options: argparse.Namespace) -> LoopbackVenue:
+    return LoopbackVenue(
+        source,
+        accounts=options.account,
+        host=options.host,
+        port=options.port,
+        speed=options.speed,
+        hold=options.hold,
+    )
 
 
 def _begin(venue: LoopbackVenue) -> None:

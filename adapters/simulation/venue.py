@@ -146,8 +146,11 @@ class LoopbackVenue:
         """Wait until the source has played to its end and every frame of it was handed to its clients.
 
         Raises:
+            RuntimeError: the venue was not started.
             GuardError: the source failed.
         """
+        if not self._tasks:
+            raise RuntimeError("the venue was not started")
         market = self._tasks[0]
         await asyncio.wait({market})
         if not market.cancelled():

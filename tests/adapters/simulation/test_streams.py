@@ -154,12 +154,14 @@ async def test_a_client_that_reads_nothing_is_dropped_and_the_others_go_on() -> 
         socket_of(venue, "/ws/btcusdt@depth") as idle,
         socket_of(venue, "/ws/btcusdt@depth") as busy,
     ):
-        idle._response.connection.transport.pause_reading()  # type: ignore[union-attr]
+        transport = idle._response.connection.transport  # type: ignore[union-attr]
+        transport.pause_reading()  # type: ignore[union-attr]
         venue.begin()
         for _ in prices:
             await receive(busy)
         await venue.finished()
         await eventually(lambda: len(venue.connections) == 1)
+        transport.resume_reading()  # type: ignore[union-attr]
 
 
 async def test_the_user_stream_needs_its_listen_key() -> None:
