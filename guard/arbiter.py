@@ -6,19 +6,33 @@ asked for what is in force. No I/O, no clock.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Generic, TypeVar
 
+import msgspec
 from annotated_types import Ge, Le
+from msgspec import structs
 
+from guard.account.allocation import Allocation
 from guard.desired import Desired, Limits
-from guard.findings import Finding, Severity
+from guard.findings import Basis, Finding, Severity
 from guard.state import BotRecord, GuardState
-from guard.units import NS_PER_S, BotId, MarketId, Nanoseconds
+from guard.units import NS_PER_S, AccountId, BotId, MarketId, Nanoseconds
 from perpguard_sdk.messages import Entries, StopRule
 
 V = TypeVar("V")
+
+LOOSEN_RATIO_MIN = 0.25
+"""A limit is taken back only when what is asked for is larger by more than this share: no answer to jitter."""
+
+STOP_CHANGE_RATIO_MIN = 0.1
+"""A stop in force is moved on only when it has to stand farther from the mark price by more than this share."""
+
+BASIS_KEPT_S_MIN = 10.0
+"""A position that is cut shows for a moment as if nothing were wrong: what it was cut from is not forgotten."""
+
+_encoder = msgspec.json.Encoder()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +42,7 @@ class ArbiterSettings:
     Attributes:
         hold_down_s: seconds for which nobody may have asked for a restriction before its first step back.
         step_s: seconds between further steps back.
-        change_ratio_min: a size or leverage limit is tightened again only by more than this share.
+        change_ratio_min: a size or leverage limit in force is tightened further only by more than this share.
     """
 
     hold_down_s: Annotated[float, Ge(0.0), Le(86_400.0)] = 60.0
@@ -42,28 +56,32 @@ class Arbiter:
 
     settings: ArbiterSettings
     _latches: dict[tuple[BotId, MarketId], _Latches] = field(default_factory=dict)
+    _allocations: dict[tuple[AccountId, MarketId], Allocation] = field(default_factory=dict)
+    _bases: dict[tuple[object, ...], _KnownBasis] = field(default_factory=dict)
 
     def fold(self, findings: Sequence[Finding], state: GuardState, now: Nanoseconds) -> Desired:
         """Return what every bot may do in every market that it trades, at ``now``."""
-        return {
+        ranked = [self._rebased(finding, now) for finding in sorted(findings, key=_rank)]
+        desired = {
             bot: {
-                market: self._fold_market(findings, bot, record, market, state, now)
+                market: self._fold_market(ranked, bot, record, market, state, now)
                 for market in record.markets
             }
             for bot, record in state.bots.items()
         }
+        self._release_allocations(desired, state)
+        return desired
 
     def _fold_market(
         self,
-        findings: Sequence[Finding],
+        ranked: Sequence[Finding],
         bot: BotId,
         record: BotRecord,
         market: MarketId,
         state: GuardState,
         now: Nanoseconds,
     ) -> Limits:
-        concerning = [finding for finding in findings if _concerns(finding, bot, record, market)]
-        share = _share(state, bot, record, market)
+        concerning = [finding for finding in ranked if _concerns(finding, bot, record, market)]
         frozen = any(finding.freezes for finding in concerning)
         latches = self._latches.setdefault((bot, market), _Latches())
         hold_ns, step_ns = int(self.settings.hold_down_s * NS_PER_S), int(self.settings.step_s * NS_PER_S)
@@ -76,11 +94,65 @@ class Arbiter:
         def compare_numbers(first: float | None, second: float | None) -> int:
             return _compare_numbers(first, second, self.settings.change_ratio_min)
 
+        def compare_stops(first: StopRule | None, second: StopRule | None) -> int:
+            view = state.markets.get(market)
+            return _compare_stops(first, second, None if view is None else view.mark_price)
+
+        def part(finding: Finding, size: float) -> float | None:
+            # A finding about one bot speaks of that bot's own size, any other of the whole account's.
+            if finding.subject.bot is not None:
+                return size
+            return self._part(state, record, market, size).get(bot)
+
         move(latches.entries, _asked_entries(concerning), _compare_entries, _loosen_entries)
-        move(latches.max_size, _asked_size(concerning, share), compare_numbers, _loosen_number)
+        move(latches.max_size, _asked_size(concerning, part), compare_numbers, _loosen_number)
         move(latches.max_leverage, _asked_leverage(concerning), compare_numbers, _loosen_number)
-        move(latches.stop, _asked_stop(concerning), _compare_stops, _loosen_stop)
+        move(latches.stop, _asked_stop(concerning), compare_stops, _loosen_stop)
         return latches.limits()
+
+    def _part(
+        self, state: GuardState, record: BotRecord, market: MarketId, size: float
+    ) -> Mapping[BotId, float | None]:
+        """Share a limit on the account's whole position among those who own it."""
+        account = record.config.account
+        allocation = self._allocations.setdefault((account, market), Allocation())
+        return allocation.split(state.account(account), market, state.owners(account, market), size)
+
+    def _release_allocations(self, desired: Desired, state: GuardState) -> None:
+        """Forget the weights of positions on which no limit stands any more."""
+        for (account, market), allocation in self._allocations.items():
+            limits = [desired[bot].get(market) for bot in state.owners(account, market)]
+            if all(limit is None or limit.max_size is None for limit in limits):
+                allocation.release()
+
+    def _rebased(self, finding: Finding, now: Nanoseconds) -> Finding:
+        """Take a share of the size at which it was first asked for, not of what is left after obeying.
+
+        A new reference (the stop has moved), a larger position or a pause of the asking as long as the
+        hold-down begins anew.
+        """
+        basis, asked = finding.limit.basis, finding.limit.max_size
+        if basis is None or asked is None or basis.size == 0.0:
+            return finding
+        key = (finding.key, basis.size > 0.0)
+        known = self._bases.get(key)
+        kept_ns = int(max(self.settings.hold_down_s, BASIS_KEPT_S_MIN) * NS_PER_S)
+        if (
+            known is None
+            or now - known.asked_at > kept_ns
+            or known.basis.reference != basis.reference
+            or abs(basis.size) > abs(known.basis.size)
+        ):
+            known = self._bases[key] = _KnownBasis(basis, now)
+        known.asked_at = now
+        limit = structs.replace(finding.limit, max_size=asked * abs(known.basis.size / basis.size))
+        return structs.replace(finding, limit=limit)
+
+
+@dataclass(slots=True)
+class _KnownBasis:
+    basis: Basis
+    asked_at: Nanoseconds
 
 
 @dataclass(slots=True)
@@ -114,7 +186,7 @@ class _Latch(Generic[V]):
             self.value, self.cause, self.steps = asked.value, asked.cause, 0
             self.loosen_at = now + hold_ns
         elif order == 0 or frozen:
-            self.cause = asked.cause or self.cause
+            self.cause, self.steps = asked.cause or self.cause, 0
             self.loosen_at = now + hold_ns
         elif now >= self.loosen_at:
             self.steps += 1
@@ -152,36 +224,30 @@ def _concerns(finding: Finding, bot: BotId, record: BotRecord, market: MarketId)
     )
 
 
-def _share(state: GuardState, bot: BotId, record: BotRecord, market: MarketId) -> float:
-    account = state.accounts.get(record.config.account)
-    owners = state.owners(record.config.account, market)
-    return 1.0 if account is None else account.share(bot, market, owners)
-
-
 def _asked_entries(findings: Iterable[Finding]) -> _Asked[Entries]:
     asked = _Asked(Entries.ALLOWED)
-    for finding in sorted(findings, key=_rank):
+    for finding in findings:
         entries = finding.limit.entries
         if entries is not None and entries.tightness > asked.value.tightness:
             asked = _Asked(entries, finding)
     return asked
 
 
-def _asked_size(findings: Iterable[Finding], share: float) -> _Asked[float | None]:
+def _asked_size(
+    findings: Iterable[Finding], part: Callable[[Finding, float], float | None]
+) -> _Asked[float | None]:
     asked: _Asked[float | None] = _Asked(None)
-    for finding in sorted(findings, key=_rank):
-        if finding.limit.max_size is None:
-            continue
-        # A finding about one bot speaks of that bot's own size, any other of the whole account's.
-        size = finding.limit.max_size * (1.0 if finding.subject.bot is not None else share)
-        if asked.value is None or size < asked.value:
+    for finding in findings:
+        whole = finding.limit.max_size
+        size = None if whole is None else part(finding, whole)
+        if size is not None and (asked.value is None or size < asked.value):
             asked = _Asked(size, finding)
     return asked
 
 
 def _asked_leverage(findings: Iterable[Finding]) -> _Asked[float | None]:
     asked: _Asked[float | None] = _Asked(None)
-    for finding in sorted(findings, key=_rank):
+    for finding in findings:
         leverage = finding.limit.max_leverage
         if leverage is not None and (asked.value is None or leverage < asked.value):
             asked = _Asked(leverage, finding)
@@ -192,8 +258,8 @@ def _asked_stop(findings: Iterable[Finding]) -> _Asked[StopRule | None]:
     with_stop = [finding for finding in findings if finding.limit.stop is not None]
     if not with_stop:
         return _Asked(None)
-    # The rule that comes with the smallest size carries the least risk.
-    chosen = min(with_stop, key=lambda finding: (_size_or_infinity(finding), _rank(finding)))
+    # The rule that comes with the smallest size carries the least risk; the first of several is the worst.
+    chosen = min(with_stop, key=_size_or_infinity)
     return _Asked(chosen.limit.stop, chosen)
 
 
@@ -201,9 +267,13 @@ def _size_or_infinity(finding: Finding) -> float:
     return float("inf") if finding.limit.max_size is None else finding.limit.max_size
 
 
-def _rank(finding: Finding) -> tuple[int, str]:
+_SEVERITY_RANK = {severity: -rank for rank, severity in enumerate(Severity)}
+
+
+def _rank(finding: Finding) -> tuple[int, tuple[str, ...], bytes]:
     """Worst first, then by name, so that the order in which policies ran does not matter."""
-    return (-list(Severity).index(finding.severity), repr(finding.key))
+    names = tuple(part or "" for part in finding.key)
+    return _SEVERITY_RANK[finding.severity], names, _encoder.encode(finding)
 
 
 def _compare_entries(first: Entries, second: Entries) -> int:
@@ -216,14 +286,26 @@ def _compare_numbers(first: float | None, second: float | None, change_ratio_min
         return (first is not None) - (second is not None)
     if first < second * (1.0 - change_ratio_min):
         return 1
-    return -1 if first > second * (1.0 + change_ratio_min) else 0
+    return -1 if first > second * (1.0 + LOOSEN_RATIO_MIN) and first > second else 0
 
 
-def _compare_stops(first: StopRule | None, second: StopRule | None) -> int:
-    """A stop rule in force is followed to where it moves; only its end is a loosening."""
+def _compare_stops(first: StopRule | None, second: StopRule | None, mark: float | None) -> int:
+    """A stop rule in force gives way only to one that wants the stop farther away, or elsewhere; never nearer."""
     if first is None:
         return 0 if second is None else -1
-    return 0 if first == second else 1
+    if second is None:
+        return 1
+    if first.stop_price is None or second.stop_price is None or mark is None:
+        return int((first.stop_price, first.distance_bps_min) != (second.stop_price, second.distance_bps_min))
+    away, stands = first.stop_price - mark, second.stop_price - mark
+    other_side = away * stands < 0.0
+    farther = abs(away) > abs(stands) * (1.0 + STOP_CHANGE_RATIO_MIN)
+    avoided = _is_avoided(second.stop_price, first) and not _is_avoided(first.stop_price, first)
+    return int(other_side or farther or avoided)
+
+
+def _is_avoided(price: float, rule: StopRule) -> bool:
+    return any(low <= price <= high for low, high in rule.avoid)
 
 
 def _loosen_entries(value: Entries, _steps: int) -> Entries:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from annotated_types import Ge, Gt, Le
+from msgspec import structs
 
 from guard.commands import CommandOutcome, OutcomeKind, PublishCommand, PublishPosture
 from guard.desired import Desired, Limits
@@ -20,26 +21,28 @@ from guard.events import (
     BotAcked,
     BotBorn,
     BotReported,
-    CommandSent,
     GuardStarted,
     LinkChanged,
     LinkKind,
 )
-from guard.findings import Finding, Limit, Reason, Severity, Subject
+from guard.findings import Finding, Reason
+from guard.outstanding import BotMemory, Failure, Open, Unable
 from guard.postures import PostureBook, PostureSettings
 from guard.state import BotRecord, GuardState
 from guard.units import NS_PER_MS, NS_PER_S, BotId, MarketId, Nanoseconds, ms_of, symbol_of
-from guard.wants import Kind, Look, PauseWant, ResumeWant, Want, wants_of
-from perpguard_sdk.messages import SCHEMA_VERSION, Ack, AckStatus, Command, Entries, Evidence, Mode, Verb
+from guard.wants import Kind, Look, ResumeWant, Want, still_asked, wants_of
+from perpguard_sdk.messages import SCHEMA_VERSION, AckStatus, Command, Entries, Mode, Verb
 
-POLICY_NAME = "dispatch"
-_REFUSALS = (
-    AckStatus.REJECTED,
-    AckStatus.UNSUPPORTED,
-    AckStatus.FAILED,
-    AckStatus.EXPIRED,
-    AckStatus.SUPERSEDED,
-)
+_REFUSALS = (AckStatus.REJECTED, AckStatus.UNSUPPORTED, AckStatus.FAILED, AckStatus.EXPIRED)
+
+CHAIN_MAX = 3
+"""Commands that take each other's place get no more time together than this many of their deadlines."""
+
+ONCE_S = 1e6
+"""A wait that never ends: only another want, or a bot that asks, is a reason to say it again."""
+
+QUIET_MAX = 3
+"""So often in a row a bot may answer ``superseded`` to what still stands before that counts as a failure."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,8 +51,10 @@ class DispatchSettings:
 
     Attributes:
         command_ttl_ms: after so long an unexecuted command must not be executed any more.
-        retry_ms: waits before the same command is published again while nothing was acknowledged.
+        retry_ms: waits before the same command is published again while nothing was acknowledged, the last
+            one repeated until it expires.
         confirm_ms: how long an effect may take where the bot's birth names no deadline of its own.
+        look_ms: how much longer to wait for a look at the venue, or a report, if none came in that time.
         settle_ms: how long after its issue a pause must be seen to hold before it counts as confirmed.
         reissue_s: waits before a failed command is issued anew, the last one repeated.
         posture_ttl_s: for how long a posture holds without being refreshed.
@@ -57,10 +62,11 @@ class DispatchSettings:
     """
 
     command_ttl_ms: Annotated[int, Ge(500), Le(60_000)] = 10_000
-    retry_ms: tuple[int, ...] = (500, 1_000, 2_000)
+    retry_ms: tuple[Annotated[int, Ge(50), Le(60_000)], ...] = (500, 1_000, 2_000)
     confirm_ms: Annotated[int, Ge(100), Le(60_000)] = 3_000
+    look_ms: Annotated[int, Ge(0), Le(600_000)] = 10_000
     settle_ms: Annotated[int, Ge(0), Le(10_000)] = 1_000
-    reissue_s: tuple[float, ...] = (5.0, 10.0, 30.0)
+    reissue_s: tuple[Annotated[float, Ge(0.1), Le(3_600.0)], ...] = (5.0, 10.0, 30.0)
     posture_ttl_s: Annotated[float, Gt(0.0), Le(86_400.0)] = 60.0
     posture_refresh_s: Annotated[float, Gt(0.0), Le(3_600.0)] = 10.0
 
@@ -74,38 +80,13 @@ class Dispatched:
     outcomes: tuple[CommandOutcome, ...] = ()
 
 
-@dataclass(slots=True)
-class _Open:
-    """A command whose effect has not been read back yet."""
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    """The end of a command; a ``quiet`` one only paces the next."""
 
-    want: Want
-    command: Command
-    issued_at: Nanoseconds
-    deadline_at: Nanoseconds
-    attempt: int = 1
-    retry_at: Nanoseconds = 0
-    heard: bool = False
-    refused: Ack | None = None
-
-
-@dataclass(slots=True)
-class _Failure:
-    """A command that did not do what it was for; stands until its want is seen to hold or is gone."""
-
-    want: Want
-    command_id: str
-    outcome: OutcomeKind
-    detail: str
-    count: int
-    reissue_at: Nanoseconds
-
-
-@dataclass(slots=True)
-class _BotMemory:
-    seq: int = 0
-    open: dict[tuple[MarketId, Kind], _Open] = field(default_factory=dict)
-    failures: dict[tuple[MarketId, Kind], _Failure] = field(default_factory=dict)
-    size_caps: dict[MarketId, float] = field(default_factory=dict)
+    kind: OutcomeKind
+    detail: str = ""
+    quiet: bool = False
 
 
 @dataclass(slots=True)
@@ -114,7 +95,7 @@ class Dispatch:
 
     settings: DispatchSettings
     postures: PostureBook = field(init=False)
-    _bots: dict[BotId, _BotMemory] = field(default_factory=dict)
+    _bots: dict[BotId, BotMemory] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.postures = PostureBook(
@@ -125,14 +106,14 @@ class Dispatch:
         """Take what ``event`` says of open commands, then publish what ``desired`` needs at ``now``."""
         if state.epoch == 0:
             return Dispatched()  # until the fence is passed nothing may be said
-        self._note(event, state, now)
+        commands: list[PublishCommand] = []
+        outcomes: list[CommandOutcome] = []
+        self._note(event, state, now, outcomes)
         postures = tuple(
             publish
             for bot, limits in desired.items()
             if (publish := self.postures.publish(state.bots[bot], limits, state, now)) is not None
         )
-        commands: list[PublishCommand] = []
-        outcomes: list[CommandOutcome] = []
         for bot, limits_by_market in desired.items():
             record, memory = state.bots[bot], self._memory(bot)
             for market, limits in limits_by_market.items():
@@ -141,28 +122,34 @@ class Dispatch:
         return Dispatched(postures, tuple(commands), tuple(outcomes))
 
     def findings(self) -> Iterator[Finding]:
-        """Yield one finding for every bot and market in which a command failed and the want still stands."""
+        """Yield what is wrong with the obedience of each bot in each market, as long as the want stands."""
         for bot, memory in self._bots.items():
-            for (market, kind), failure in memory.failures.items():
-                yield _failure_finding(bot, market, kind, failure)
+            yield from memory.findings(bot)
 
     def open_commands(self) -> Mapping[BotId, Sequence[Command]]:
         """What is published and not yet ended, for status and tests."""
         return {bot: [open_.command for open_ in memory.open.values()] for bot, memory in self._bots.items()}
 
-    def _memory(self, bot: BotId) -> _BotMemory:
-        return self._bots.setdefault(bot, _BotMemory())
+    def _memory(self, bot: BotId) -> BotMemory:
+        return self._bots.setdefault(bot, BotMemory())
 
-    def _note(self, event: AnyEvent, state: GuardState, now: Nanoseconds) -> None:
+    def _note(
+        self, event: AnyEvent, state: GuardState, now: Nanoseconds, outcomes: list[CommandOutcome]
+    ) -> None:
         match event:
             case GuardStarted():
-                self._bots.clear()  # a new epoch begins with nothing open: bots drop what an older one said
+                # A new epoch begins with nothing open: bots drop what an older one said.
+                outcomes.extend(
+                    _superseded(open_, bot, "the guard began a new epoch", now)
+                    for bot, memory in self._bots.items()
+                    for open_ in memory.open.values()
+                )
+                self._bots.clear()
                 self.postures.restart(state)
             case BotAcked(ack=ack):
                 for open_ in self._memory(BotId(ack.bot)).open.values():
                     if open_.command.id == ack.command_id:
-                        open_.heard = True
-                        open_.refused = ack if ack.status in _REFUSALS else open_.refused
+                        open_.heard, open_.ack = True, ack
             case BotBorn(birth=birth):
                 self._say_again(BotId(birth.bot), now)
             case BotReported(reported=reported) if reported.resync:
@@ -170,20 +157,24 @@ class Dispatch:
             case LinkChanged(link=LinkKind.BROKER, up=True):
                 for bot in state.bots:
                     self._say_again(bot, now)
-            case CommandSent(ok=False):
-                pass  # not handed over: the retry schedule sends it again
+            case _:
+                pass  # a command that could not be handed over (CommandSent) is sent again as one unheard
 
     def _say_again(self, bot: BotId, now: Nanoseconds) -> None:
         """A bot that may have missed something gets its posture and open commands again, same ids."""
         self.postures.refresh_now(bot)
-        for open_ in self._memory(bot).open.values():
+        memory = self._memory(bot)
+        for open_ in memory.open.values():
             open_.retry_at = now
             open_.heard = False
+        for failure in memory.failures.values():
+            if failure.outcome is OutcomeKind.UNVERIFIABLE:
+                failure.reissue_at = min(failure.reissue_at, now)
 
     def _step_market(
         self,
         record: BotRecord,
-        memory: _BotMemory,
+        memory: BotMemory,
         market: MarketId,
         limits: Limits,
         state: GuardState,
@@ -195,22 +186,23 @@ class Dispatch:
         cap = memory.size_caps.get(market)
         wanted = {want.kind: want for want in wants_of(limits, state, record, market, cap)}
         for kind in Kind:
-            want, open_ = wanted.get(kind), memory.open.get((market, kind))
+            want, open_, since = wanted.get(kind), memory.open.get((market, kind)), now
             if open_ is not None:
                 outcome = self._judge(record, memory, market, open_, want, limits, state, now)
                 if outcome is None:
-                    commands.extend(self._retry(open_, now))
+                    commands.extend(self._retry(record, memory, open_, state, now))
                     continue
                 outcomes.append(outcome)
                 del memory.open[market, kind]
-            failure = memory.failures.get((market, kind))
+                if outcome.outcome is OutcomeKind.SUPERSEDED and want is not None:
+                    since = open_.since if want.verb is open_.want.verb else now
             if want is None:
-                memory.failures.pop((market, kind), None)
-            elif self._may_issue(record, want, failure, now):
-                commands.append(self._issue(record, memory, market, want, state, now))
+                memory.forget((market, kind))
+            elif self._may_issue(record, memory, (market, kind), want, now):
+                commands.append(self._issue(record, memory, market, want, state, now, since))
 
     def _follow_size(
-        self, record: BotRecord, memory: _BotMemory, market: MarketId, limits: Limits, state: GuardState
+        self, record: BotRecord, memory: BotMemory, market: MarketId, limits: Limits, state: GuardState
     ) -> None:
         """Keep the size that a paused position must not outgrow.
 
@@ -226,7 +218,7 @@ class Dispatch:
             follow = max if settling else min
             memory.size_caps[market] = follow(known, abs(size.value))
 
-    def _is_settling(self, record: BotRecord, market: MarketId, open_: _Open, now: Nanoseconds) -> bool:
+    def _is_settling(self, record: BotRecord, market: MarketId, open_: Open, now: Nanoseconds) -> bool:
         said = entries_reported(record, market, since=open_.issued_at)
         says_paused = said is not None and said is not Entries.ALLOWED
         return not says_paused and now < open_.issued_at + self.settings.settle_ms * NS_PER_MS
@@ -234,68 +226,94 @@ class Dispatch:
     def _judge(
         self,
         record: BotRecord,
-        memory: _BotMemory,
+        memory: BotMemory,
         market: MarketId,
-        open_: _Open,
+        open_: Open,
         want: Want | None,
         limits: Limits,
         state: GuardState,
         now: Nanoseconds,
     ) -> CommandOutcome | None:
         """Return the end of an open command, ``None`` while it may still take effect."""
-        settle = self.settings.settle_ms * NS_PER_MS if isinstance(open_.want, PauseWant) else 0
         look = Look(
             state,
             record,
             market,
-            since=open_.issued_at + settle,
+            since=open_.issued_at,
             size_at_most=memory.size_caps.get(market),
             posture_version=open_.command.posture_version,
+            settle_ns=self.settings.settle_ms * NS_PER_MS,
         )
         effect = open_.want.read(look)
 
-        def end(kind: OutcomeKind, detail: str = "") -> CommandOutcome:
-            return self._end(memory, record, market, open_, kind, effect, detail, now)
+        if _only_listens(record, state):
+            verdict = self._judge_dry_run(record, open_, now)
+        elif effect.reading is Reading.HOLDS:
+            verdict = _Verdict(OutcomeKind.CONFIRMED)
+        elif (outdated := self._outdated(record, open_, want, limits)) is not None:
+            verdict = _Verdict(OutcomeKind.SUPERSEDED, outdated)
+        elif (answer := _refusal(open_, memory.failures.get((market, open_.want.kind)))) is not None:
+            verdict = answer
+        else:
+            looks = record.reported is not None or size_of(state, record, market) is not None
+            verdict = self._judge_in_time(open_, effect, now, looks=looks)
+        return None if verdict is None else self._end(memory, record, market, open_, verdict, effect, now)
 
-        if effect.reading is Reading.HOLDS:
-            return end(OutcomeKind.CONFIRMED)
+    def _judge_dry_run(self, record: BotRecord, open_: Open, now: Nanoseconds) -> _Verdict | None:
+        if now < open_.deadline_at or record.birth is None:
+            return None
+        why = f"a dry run for this bot: it obeys a {record.birth.mode} guard"
+        return _Verdict(OutcomeKind.UNVERIFIABLE, why, quiet=True)
+
+    def _judge_in_time(
+        self, open_: Open, effect: Effect, now: Nanoseconds, *, looks: bool
+    ) -> _Verdict | None:
+        if now < open_.deadline_at:
+            return None
+        if effect.reading is Reading.FAILS:
+            return _Verdict(OutcomeKind.FAILED)
+        more_ns = self.settings.look_ms * NS_PER_MS if looks else 0
+        return _Verdict(OutcomeKind.UNVERIFIABLE) if now >= open_.deadline_at + more_ns else None
+
+    def _outdated(self, record: BotRecord, open_: Open, want: Want | None, limits: Limits) -> str | None:
+        """Why an open command need not come true any more, ``None`` if it must."""
         if want is not None and want.differs(open_.want):
-            return end(OutcomeKind.SUPERSEDED, f"a newer {want.verb} takes its place")
-        if want is None and not _still_asked(open_.want, limits):
-            return end(OutcomeKind.SUPERSEDED, "it is not wanted any more")
-        if open_.refused is not None:
-            refused = open_.refused
-            return end(
-                OutcomeKind.FAILED,
-                f"the bot answered {refused.status}: {refused.detail or 'no reason given'}",
-            )
-        if now >= open_.deadline_at:
-            unseen = effect.reading is Reading.UNSEEN
-            return end(OutcomeKind.UNVERIFIABLE if unseen else OutcomeKind.FAILED)
+            return f"a newer {want.verb} takes its place"
+        if want is None and not still_asked(open_.want, limits):
+            return "it is not wanted any more"
+        if isinstance(open_.want, ResumeWant):
+            if want is None and record.reported is not None and record.reported.safe_mode:
+                return "the bot is in its safe mode"
+            if self.postures.version(record.config.bot) > open_.command.posture_version:
+                return "a newer posture takes its place"
         return None
 
     def _end(
         self,
-        memory: _BotMemory,
+        memory: BotMemory,
         record: BotRecord,
         market: MarketId,
-        open_: _Open,
-        kind: OutcomeKind,
+        open_: Open,
+        verdict: _Verdict,
         effect: Effect,
-        detail: str,
         now: Nanoseconds,
     ) -> CommandOutcome:
-        key = (market, open_.want.kind)
-        detail = "; ".join(part for part in (detail, effect.detail) if part)
-        if kind in (OutcomeKind.FAILED, OutcomeKind.UNVERIFIABLE):
+        key, kind, quiet = (market, open_.want.kind), verdict.kind, verdict.quiet
+        detail = "; ".join(part for part in (verdict.detail, effect.detail) if part)
+        if kind in (OutcomeKind.FAILED, OutcomeKind.UNVERIFIABLE) or quiet:
             count = memory.failures[key].count + 1 if key in memory.failures else 1
             waits = self.settings.reissue_s
-            wait_s = waits[min(count, len(waits)) - 1] if waits else 0.0
-            memory.failures[key] = _Failure(
-                open_.want, open_.command.id, kind, detail, count, now + int(wait_s * NS_PER_S)
+            wait_s = waits[min(count, len(waits)) - 1] if waits else 1.0
+            applied = open_.ack is not None and open_.ack.status is AckStatus.APPLIED
+            if kind is OutcomeKind.UNVERIFIABLE and (applied or quiet):
+                wait_s = ONCE_S  # it was heard: saying it again would not let anyone see more
+            memory.failures[key] = Failure(
+                open_.want, open_.command.id, kind, detail, count, now + int(wait_s * NS_PER_S), quiet
             )
         elif kind is OutcomeKind.CONFIRMED:
-            memory.failures.pop(key, None)
+            memory.forget(key)
+        if kind is OutcomeKind.FAILED and open_.want.kind is Kind.ENTRIES:
+            memory.size_caps.pop(market, None)  # the next pause is held against the size of its own time
         return CommandOutcome(
             command_id=open_.command.id,
             bot=record.config.bot,
@@ -305,37 +323,57 @@ class Dispatch:
             judged_at=now,
         )
 
-    def _retry(self, open_: _Open, now: Nanoseconds) -> Iterator[PublishCommand]:
+    def _retry(
+        self, record: BotRecord, memory: BotMemory, open_: Open, state: GuardState, now: Nanoseconds
+    ) -> Iterator[PublishCommand]:
         """Publish the same id again while nothing was heard, until it expires."""
-        if open_.heard or now < open_.retry_at or ms_of(now) >= open_.command.expires_at:
-            return
         waits = self.settings.retry_ms
-        if open_.attempt > len(waits):
+        if open_.heard or not waits or now < open_.retry_at or ms_of(now) >= open_.command.expires_at:
             return
-        open_.retry_at = now + waits[open_.attempt - 1] * NS_PER_MS
+        if not record.is_online or _only_listens(record, state):
+            return
+        open_.retry_at = now + waits[min(open_.attempt, len(waits)) - 1] * NS_PER_MS
         open_.attempt += 1
+        if open_.command.seq < memory.seq:
+            # The bot may have heard a later one and would take this for a replay; the id tells it apart.
+            memory.seq += 1
+            open_.command = structs.replace(open_.command, seq=memory.seq)
         yield PublishCommand(command=open_.command, attempt=open_.attempt)
 
-    def _may_issue(self, record: BotRecord, want: Want, failure: _Failure | None, now: Nanoseconds) -> bool:
-        if not record.is_online or record.birth is None or want.verb not in record.birth.verbs:
-            return False  # the retained posture waits for it; a command would be lost or cannot be done
+    def _may_issue(
+        self,
+        record: BotRecord,
+        memory: BotMemory,
+        key: tuple[MarketId, Kind],
+        want: Want,
+        now: Nanoseconds,
+    ) -> bool:
+        if not record.is_online or record.birth is None:
+            return False  # the retained posture waits for it; a command would be lost
+        if want.verb not in record.birth.verbs:
+            unable = memory.unable.setdefault(key, Unable(want.verb, now))
+            unable.is_due = now - unable.since >= self._confirm_ms(record, want.verb) * NS_PER_MS
+            return False  # the posture carries the limit; if that does not help, a finding says so
+        memory.unable.pop(key, None)
+        failure = memory.failures.get(key)
         return failure is None or now >= failure.reissue_at or want.differs(failure.want)
 
     def _issue(
         self,
         record: BotRecord,
-        memory: _BotMemory,
+        memory: BotMemory,
         market: MarketId,
         want: Want,
         state: GuardState,
         now: Nanoseconds,
+        since: Nanoseconds,
     ) -> PublishCommand:
         memory.seq += 1
         bot = record.config.bot
         cause = want.cause
         envelope: dict[str, Any] = {
             "v": SCHEMA_VERSION,
-            "id": f"{state.session}-{bot}-{memory.seq}",
+            "id": f"{state.session}.{state.epoch}-{bot}-{memory.seq}",
             "bot": bot,
             "epoch": state.epoch,
             "seq": memory.seq,
@@ -348,11 +386,13 @@ class Dispatch:
             "dry_run": state.mode is Mode.PAPER,
         }
         command = want.command(envelope)
-        memory.open[market, want.kind] = _Open(
+        confirm_ns = self._confirm_ms(record, want.verb) * NS_PER_MS
+        memory.open[market, want.kind] = Open(
             want=want,
             command=command,
             issued_at=now,
-            deadline_at=now + self._confirm_ms(record, want.verb) * NS_PER_MS,
+            since=since,
+            deadline_at=min(now + confirm_ns, since + CHAIN_MAX * confirm_ns),
             retry_at=now + (self.settings.retry_ms[0] if self.settings.retry_ms else 0) * NS_PER_MS,
         )
         return PublishCommand(command=command, attempt=1)
@@ -365,7 +405,7 @@ class Dispatch:
 
     def _drop_foreign(
         self,
-        memory: _BotMemory,
+        memory: BotMemory,
         limits: Mapping[MarketId, Limits],
         bot: BotId,
         now: Nanoseconds,
@@ -373,49 +413,36 @@ class Dispatch:
     ) -> None:
         """End what is open in a market that the bot does not trade any more."""
         for key in [key for key in memory.open if key[0] not in limits]:
-            open_ = memory.open.pop(key)
-            outcomes.append(
-                CommandOutcome(
-                    command_id=open_.command.id,
-                    bot=bot,
-                    outcome=OutcomeKind.SUPERSEDED,
-                    source="nobody",
-                    detail="the bot does not trade this market any more",
-                    judged_at=now,
-                )
-            )
-        for key in [key for key in memory.failures if key[0] not in limits]:
-            del memory.failures[key]
+            why = "the bot does not trade this market any more"
+            outcomes.append(_superseded(memory.open.pop(key), bot, why, now))
+        for key in [key for key in (*memory.failures, *memory.unable) if key[0] not in limits]:
+            memory.forget(key)
 
 
-def _still_asked(want: Want, limits: Limits) -> bool:
-    """Whether the limits still ask for what an open command asked, even if it seems to hold already."""
-    match want:
-        case PauseWant():
-            return limits.entries.tightness >= want.entries.tightness
-        case ResumeWant():
-            return limits.entries.tightness <= want.entries.tightness
-        case _ if want.kind is Kind.SIZE:
-            return limits.max_size is not None
-        case _:
-            return limits.stop is not None
+def _refusal(open_: Open, failure: Failure | None) -> _Verdict | None:
+    """What a bot's answer alone ends; that it has applied something ends nothing."""
+    ack = open_.ack
+    if ack is None:
+        return None
+    answer = f"the bot answered {ack.status}: {ack.detail or 'no reason given'}"
+    if ack.status is AckStatus.SUPERSEDED and (failure is None or failure.count < QUIET_MAX):
+        return _Verdict(OutcomeKind.SUPERSEDED, answer, quiet=True)
+    if ack.status in (*_REFUSALS, AckStatus.SUPERSEDED):
+        return _Verdict(OutcomeKind.FAILED, answer)
+    return None
 
 
-def _failure_finding(bot: BotId, market: MarketId, kind: Kind, failure: _Failure) -> Finding:
-    unseen = failure.outcome is OutcomeKind.UNVERIFIABLE
-    return Finding(
-        policy=POLICY_NAME,
-        reason=Reason.COMMAND_FAILED,
-        severity=Severity.ACT if unseen else Severity.CRITICAL,
-        subject=Subject(market=market, bot=bot),
-        limit=Limit(entries=Entries.HALTED),
-        evidence=(
-            Evidence(name="command", value=failure.command_id, unit="id"),
-            Evidence(name="asked", value=f"{failure.want.verb} ({kind})", unit="verb"),
-            Evidence(name="outcome", value=failure.outcome, unit="outcome"),
-            Evidence(name="seen", value=failure.detail, unit="text"),
-            Evidence(name="times_failed", value=float(failure.count), unit="commands"),
-        ),
-        counterfactual="would not stand if the asked effect had been seen on the venue in time",
-        freezes=True,
+def _superseded(open_: Open, bot: BotId, why: str, now: Nanoseconds) -> CommandOutcome:
+    return CommandOutcome(
+        command_id=open_.command.id,
+        bot=bot,
+        outcome=OutcomeKind.SUPERSEDED,
+        source="nobody",
+        detail=why,
+        judged_at=now,
     )
+
+
+def _only_listens(record: BotRecord, state: GuardState) -> bool:
+    """Whether the bot obeys guards of the other mode, so that all we tell it is a dry run."""
+    return record.birth is not None and record.birth.mode is not state.mode

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from guard.account.positions import AccountView
 from guard.events import Order, PositionSource
 from guard.state import BotRecord, GuardState
 from guard.units import BPS_PER_UNIT, MarketId, Nanoseconds, symbol_of
@@ -47,21 +48,35 @@ def size_of(state: GuardState, record: BotRecord, market: MarketId) -> Size | No
     """Return the bot's own size, ``None`` when nobody can tell.
 
     On an account that several bots share, the venue shows the sum: what the others say they hold is
-    taken off it.
+    taken off it, and the bot's own word must not say more than what is left, because the others' may be
+    out of date. What belongs to no bot is taken off as well. In hedge mode the larger leg counts.
     """
     account = state.accounts.get(record.config.account)
     if account is None or account.source is None or account.source is PositionSource.SETTINGS:
         return None
-    seen_at = account.seen_at or 0
     bot = record.config.bot
     if account.source is PositionSource.BOT:
-        reported_at = record.reported_at
-        if record.reported is None or reported_at is None or not record.reported.positions_known:
-            return None
-        return Size(account.held(bot, market), PositionSource.BOT, reported_at)
+        return _reported_size(account, record, market)
+    seen_at = account.seen_at or 0
     others = [other for other in state.owners(record.config.account, market) if other != bot]
+    if not others:
+        legs = sorted((position.size for position in account.legs(market)), key=abs)
+        if len(legs) > 1 and legs[0] * legs[-1] < 0.0:
+            return Size(legs[-1], PositionSource.VENUE, seen_at)
+        return Size(account.size(market) - account.foreign(market), PositionSource.VENUE, seen_at)
+    own = _reported_size(account, record, market)
+    if own is None or any(other not in account.held_by_bot for other in others):
+        return None
     held_by_others = sum(account.held(other, market) for other in others)
-    return Size(account.size(market) - held_by_others, PositionSource.VENUE, seen_at)
+    left = account.size(market) - held_by_others - account.foreign(market)
+    return Size(max(left, own.value, key=abs), PositionSource.VENUE, min(seen_at, own.seen_at))
+
+
+def _reported_size(account: AccountView, record: BotRecord, market: MarketId) -> Size | None:
+    reported_at = record.reported_at
+    if record.reported is None or reported_at is None or not record.reported.positions_known:
+        return None
+    return Size(account.held(record.config.bot, market), PositionSource.BOT, reported_at)
 
 
 def size_effect(
@@ -80,16 +95,6 @@ def size_effect(
     return Effect(reading, str(size.source), f"position {size.value:g}, at most {max_size:g} asked")
 
 
-def leverage_of(state: GuardState, record: BotRecord, market: MarketId) -> float | None:
-    """The leverage set for the market, as the venue or else the bot tells it."""
-    account = state.accounts.get(record.config.account)
-    if account is None:
-        return None
-    set_here = [position.leverage for position in account.positions if position.market == market]
-    known = [leverage for leverage in set_here if leverage is not None]
-    return max(known, default=None)
-
-
 def entries_reported(record: BotRecord, market: MarketId, since: Nanoseconds) -> Entries | None:
     """What the bot says it allows itself in ``market``, reported later than ``since``."""
     reported = record.reported
@@ -103,12 +108,31 @@ def entries_reported(record: BotRecord, market: MarketId, since: Nanoseconds) ->
 
 
 def entry_orders(state: GuardState, record: BotRecord, market: MarketId) -> tuple[Order, ...] | None:
-    """Resting orders that could enter, as the venue shows them; ``None`` where it shows no orders."""
+    """Resting orders that could enter, as the venue shows them; ``None`` where it shows no orders.
+
+    Those that another bot of the same account reports as its own are left out.
+    """
     account = state.accounts.get(record.config.account)
     orders = None if account is None else account.orders
     if orders is None:
         return None
-    return tuple(order for order in orders if order.market == market and not order.reduce_only)
+    others = _orders_of_others(state, record)
+    return tuple(
+        order
+        for order in orders
+        if order.market == market and not order.reduce_only and order.order_id not in others
+    )
+
+
+def _orders_of_others(state: GuardState, record: BotRecord) -> set[str]:
+    return {
+        order.order_id
+        for other in state.bots.values()
+        if other is not record
+        and other.config.account == record.config.account
+        and other.reported is not None
+        for order in other.reported.orders
+    }
 
 
 def pause_effect(
@@ -119,18 +143,21 @@ def pause_effect(
     size_at_most: float | None,
     tolerance: float,
     since: Nanoseconds,
+    settle_ns: Nanoseconds = 0,
 ) -> Effect:
     """Read whether the bot has stopped entering, from looks later than ``since``.
 
-    The venue must show no order that could enter and no growth beyond ``size_at_most``; a bot that
-    says of itself that it still enters fails whatever the venue shows.
+    The venue must show, ``settle_ns`` later still, no order that could enter and no growth beyond
+    ``size_at_most``; a bot that says of itself that it still enters fails whatever the venue shows.
     """
     said = entries_reported(record, market, since)
     if said is not None and said.tightness < entries.tightness:
         return Effect(Reading.FAILS, "bot", f"the bot reports entries {said}, {entries} asked")
     size, resting = size_of(state, record, market), entry_orders(state, record, market)
-    if size is None or size.source is not PositionSource.VENUE or resting is None or size.seen_at <= since:
+    if size is None or size.source is not PositionSource.VENUE or resting is None:
         return UNSEEN if said is None else Effect(Reading.HOLDS, "bot", f"the bot reports entries {said}")
+    if size.seen_at <= since + settle_ns:
+        return Effect(Reading.UNSEEN, "venue", "the venue's account was not seen since")
     if resting:
         return Effect(
             Reading.FAILS, "venue", f"{len(resting)} order(s) that can enter rest, {resting[0].order_id}"
@@ -185,7 +212,8 @@ def protective_stops(state: GuardState, record: BotRecord, market: MarketId) -> 
     size = size_of(state, record, market)
     if account is None or account.orders is None or size is None:
         return None
-    mark = state.market(market).mark_price
+    view = state.markets.get(market)
+    mark = None if view is None else view.mark_price
     side = 1.0 if size.value > 0 else -1.0
     return tuple(
         order

@@ -7,19 +7,29 @@ The same events give the same steps, live, in paper mode, in replay and in simul
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from guard.arbiter import Arbiter, ArbiterSettings
 from guard.audit import Step
 from guard.desired import Desired
 from guard.dispatch import Dispatch, DispatchSettings
-from guard.events import AnyEvent, LiquidationSeen, MarkPriceSeen, OpenInterestSeen, StreamActivity
+from guard.events import (
+    AccountSnapshot,
+    AnyEvent,
+    LiquidationSeen,
+    MarketFeatures,
+    MarkPriceSeen,
+    OpenInterestSeen,
+    Stream,
+    StreamActivity,
+    StreamFault,
+)
 from guard.findings import Finding, Limit, Reason, Severity, Subject
 from guard.policy import Policy
 from guard.state import GuardState
-from guard.units import Nanoseconds
-from perpguard_sdk.messages import Evidence
+from guard.units import NS_PER_S, AccountId, MarketId, Nanoseconds
+from perpguard_sdk.messages import Entries, Evidence, StopRule
 
 FindingKey = tuple[str, str, str | None, str | None, str | None]
 
@@ -27,7 +37,14 @@ _ONLY_NOTED = (MarkPriceSeen, OpenInterestSeen, LiquidationSeen, StreamActivity)
 """Events that change the state but wait for the next Tick or sample to be judged: they come often."""
 
 LIMIT_CHANGE_RATIO = 0.05
-"""A standing finding is recorded again when a number in its limit moved by more than this share."""
+"""A standing finding is recorded again when a number in its limit was tightened by more than this share."""
+
+LIMIT_MILDER_RATIO = 1.0 / 3.0
+"""It is recorded as milder when the number has been half as much again, or more, for ``MILDER_FOR_NS``."""
+
+MILDER_FOR_NS = 5 * NS_PER_S
+
+_SEVERITIES = list(Severity)
 
 
 @dataclass(slots=True)
@@ -40,16 +57,20 @@ class Engine:
     dispatch: Dispatch = field(default_factory=lambda: Dispatch(DispatchSettings()))
     _wanted: Desired = field(default_factory=dict)
     _standing: dict[FindingKey, Finding] = field(default_factory=dict)
-    _recorded: dict[FindingKey, Finding] = field(default_factory=dict)
+    _record: _Recorded = field(init=False)
+    _broken: dict[Subject, Finding] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._record = _Recorded()
 
     def process(self, event: AnyEvent) -> Step:
         """Fold one event and return what to record and to send because of it. Never raises."""
-        self.state.apply(event)
+        self._apply(event)
         now = self.state.now
         if isinstance(event, _ONLY_NOTED):
             return Step(at=event.received_at, event=event)
         findings = self._decide(now)
-        opened, closed = self._compare(findings)
+        opened, closed = self._record.compare(self._standing, now)
         self._wanted = self.arbiter.fold(findings, self.state, now)
         dispatched = self.dispatch.step(event, self._wanted, self.state, now)
         return Step(
@@ -72,60 +93,120 @@ class Engine:
         """What stands since the last judgement."""
         return tuple(self._standing.values())
 
+    def _apply(self, event: AnyEvent) -> None:
+        """Fold into the state; an estimator that raises is a finding for as long as its subject makes it raise."""
+        try:
+            self.state.apply(event)
+        except Exception as error:  # noqa: BLE001 (whatever one estimator does, the others still run)
+            self._broken[_subject_of(event)] = _raised("estimators", error, _subject_of(event))
+        else:
+            self._broken.pop(_subject_of(event), None)
+
     def _decide(self, now: Nanoseconds) -> list[Finding]:
-        findings = list(self.dispatch.findings())
+        findings = [*self.dispatch.findings(), *self._broken.values()]
         for policy in self.policies:
             try:
                 findings.extend(policy.decide(self.state, now))
             except Exception as error:  # noqa: BLE001 (whatever one policy does, the others still run)
-                findings.append(_raised(policy.name, error))
+                findings.append(_raised(policy.name, error, Subject()))
+        self._standing = {}
+        for finding in findings:
+            known = self._standing.get(finding.key)
+            if known is None or _SEVERITIES.index(finding.severity) > _SEVERITIES.index(known.severity):
+                self._standing[finding.key] = finding
         return findings
 
-    def _compare(self, findings: list[Finding]) -> tuple[tuple[Finding, ...], tuple[Finding, ...]]:
-        """What is new or changed enough to record, and what no policy says any more."""
-        self._standing = {finding.key: finding for finding in findings}
-        opened = tuple(
-            finding
-            for key, finding in self._standing.items()
-            if (known := self._recorded.get(key)) is None or _has_changed(known, finding)
-        )
-        closed = tuple(finding for key, finding in self._recorded.items() if key not in self._standing)
-        for finding in closed:
-            del self._recorded[finding.key]
+
+@dataclass(slots=True)
+class _Recorded:
+    """What the audit was told last: what is worse is told at once, what is milder or gone once it has lasted.
+
+    So evidence that jitters about a threshold, while the posture holds still, does not fill the audit.
+    """
+
+    told: dict[FindingKey, Finding] = field(default_factory=dict)
+    milder_since: dict[FindingKey, Nanoseconds] = field(default_factory=dict)
+
+    def compare(
+        self, standing: Mapping[FindingKey, Finding], now: Nanoseconds
+    ) -> tuple[tuple[Finding, ...], tuple[Finding, ...]]:
+        """Return what to record as new or changed, and what as gone."""
+        opened = tuple(finding for key, finding in standing.items() if self._tells(key, finding, now))
+        gone = [key for key in self.told if key not in standing and self._has_lasted(key, now)]
+        closed = tuple(self.told.pop(key) for key in gone)
         for finding in opened:
-            self._recorded[finding.key] = finding
+            self.told[finding.key] = finding
+        for key in (*gone, *(finding.key for finding in opened)):
+            self.milder_since.pop(key, None)
         return opened, closed
 
+    def _tells(self, key: FindingKey, finding: Finding, now: Nanoseconds) -> bool:
+        known = self.told.get(key)
+        if known is None or _is_worse(finding, known, LIMIT_CHANGE_RATIO):
+            return True
+        if _is_worse(known, finding, LIMIT_MILDER_RATIO):
+            return self._has_lasted(key, now)
+        self.milder_since.pop(key, None)
+        return False
 
-def _raised(policy: str, error: Exception) -> Finding:
+    def _has_lasted(self, key: FindingKey, now: Nanoseconds) -> bool:
+        return now - self.milder_since.setdefault(key, now) >= MILDER_FOR_NS
+
+
+def _subject_of(event: AnyEvent) -> Subject:
+    match event:
+        case MarketFeatures() | MarkPriceSeen() | OpenInterestSeen() | LiquidationSeen():
+            return Subject(market=event.market)
+        case AccountSnapshot():
+            return Subject(account=event.account)
+        case StreamActivity(stream=Stream.ACCOUNT) | StreamFault(stream=Stream.ACCOUNT):
+            return Subject(account=AccountId(event.subject))
+        case StreamActivity() | StreamFault():
+            return Subject(market=MarketId(event.subject))
+        case _:
+            return Subject()
+
+
+def _raised(name: str, error: Exception, subject: Subject) -> Finding:
+    """What is not judged is not known: nothing is loosened and nothing is entered."""
     return Finding(
-        policy=policy,
+        policy=name,
         reason=Reason.POLICY_RAISED,
         severity=Severity.ACT,
-        subject=Subject(),
-        limit=Limit(),
+        subject=subject,
+        limit=Limit(entries=Entries.REDUCE_ONLY),
         evidence=(Evidence(name="error", value=f"{type(error).__name__}: {error}", unit="text"),),
-        counterfactual="would not stand if the policy had not failed; report it with the audit of this step",
+        counterfactual="would not stand if it had not failed; report it with the audit of this step",
         freezes=True,
     )
 
 
-def _has_changed(old: Finding, new: Finding) -> bool:
-    if (old.severity, old.freezes, old.limit.entries) != (new.severity, new.freezes, new.limit.entries):
-        return True
-    pairs = (
-        (old.limit.max_size, new.limit.max_size),
-        (old.limit.max_leverage, new.limit.max_leverage),
-        (_stop_price(old), _stop_price(new)),
+def _is_worse(new: Finding, old: Finding, ratio: float) -> bool:
+    """Whether anything in ``new`` is tighter than in ``old``, a number by more than ``ratio``."""
+    severities = _SEVERITIES.index(new.severity), _SEVERITIES.index(old.severity)
+    entries = (
+        (new.limit.entries or Entries.ALLOWED).tightness,
+        (old.limit.entries or Entries.ALLOWED).tightness,
     )
-    return any(_has_moved(before, after) for before, after in pairs)
+    return (
+        severities[0] > severities[1]
+        or entries[0] > entries[1]
+        or (new.freezes and not old.freezes)
+        or _is_less(new.limit.max_size, old.limit.max_size, ratio)
+        or _is_less(new.limit.max_leverage, old.limit.max_leverage, ratio)
+        or _has_moved(new.limit.stop, old.limit.stop)
+    )
 
 
-def _stop_price(finding: Finding) -> float | None:
-    return finding.limit.stop.stop_price if finding.limit.stop is not None else None
+def _is_less(new: float | None, old: float | None, ratio: float) -> bool:
+    if new is None or old is None:
+        return new is not None and old is None
+    return new < old * (1.0 - ratio)
 
 
-def _has_moved(before: float | None, after: float | None) -> bool:
-    if before is None or after is None:
-        return before is not after
-    return abs(after - before) > LIMIT_CHANGE_RATIO * max(abs(before), abs(after))
+def _has_moved(new: StopRule | None, old: StopRule | None) -> bool:
+    if new is None or old is None:
+        return new is not None and old is None
+    if new.stop_price is None or old.stop_price is None:
+        return new.stop_price is not None
+    return abs(new.stop_price - old.stop_price) > LIMIT_CHANGE_RATIO * abs(old.stop_price)

@@ -51,17 +51,30 @@ class Subject(Struct, frozen=True, kw_only=True, omit_defaults=True):
     bot: BotId | None = None
 
 
+class Basis(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a ``max_size`` is a share of, where asking again after the cut would ask for a share of that share.
+
+    ``size`` is the signed position that it was worked out from; while ``reference`` (a price: of the stop
+    as it stands) stays the same, the arbiter takes the share of the first such size.
+    """
+
+    size: float
+    reference: float | None = None
+
+
 class Limit(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a finding asks for; ``None`` asks for nothing.
 
     ``max_size`` is absolute base units over the whole account's position in the subject's market; the
-    arbiter shares it among the bots that own it. ``stop`` is for that position.
+    arbiter shares it among the bots that own it, as a share of ``basis`` where there is one. ``stop`` is
+    for that position.
     """
 
     entries: Entries | None = None
     max_leverage: float | None = None
     max_size: float | None = None
     stop: StopRule | None = None
+    basis: Basis | None = None
 
 
 class Finding(Struct, frozen=True, kw_only=True, omit_defaults=True):

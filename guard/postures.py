@@ -11,6 +11,7 @@ from guard.commands import PublishPosture
 from guard.desired import Limits
 from guard.state import BotRecord, GuardState
 from guard.units import NS_PER_S, BotId, MarketId, Nanoseconds, ms_of, symbol_of
+from perpguard_sdk.limits import of_posture, tightest
 from perpguard_sdk.messages import Entries, Posture, StopRule
 
 
@@ -70,10 +71,27 @@ class PostureBook:
         tightens = known.posture is None or is_tighter_anywhere(posture, known.posture)
         if changed:
             known.version += 1
+            if tightens and known.posture is not None:
+                # What tightens must not wait for the disk and what loosens must: the rest follows as a
+                # version of its own at the next step.
+                posture = no_looser(posture, known.posture)
             posture = structs.replace(posture, version=known.version)
         known.posture = posture
         known.refresh_at = now + int(self.settings.refresh_s * NS_PER_S)
         return PublishPosture(posture=posture, tightens=changed and tightens, changed=changed)
+
+
+def no_looser(new: Posture, old: Posture) -> Posture:
+    """Return ``new`` with all that ``old`` restricts beside it."""
+    both = tightest(of_posture(old), of_posture(new))
+    return structs.replace(
+        new,
+        entries=both.entries,
+        max_leverage=both.max_leverage,
+        max_size=both.max_size,
+        stops={**old.stops, **new.stops},
+        reasons=tuple(sorted({*old.reasons, *new.reasons})),
+    )
 
 
 def is_tighter_anywhere(new: Posture, old: Posture) -> bool:

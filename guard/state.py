@@ -34,8 +34,14 @@ from guard.events import (
 )
 from guard.market.freshness import StreamClock
 from guard.market.view import BaselineSettings, MarketView
-from guard.units import AccountId, BotId, MarketId, Nanoseconds, market_id, venue_of
+from guard.units import NS_PER_S, AccountId, BotId, MarketId, Nanoseconds, market_id, venue_of
 from perpguard_sdk.messages import ALL_SYMBOLS, Birth, BotState, BotStatus, Mode, Posture, Reported
+
+WILL_LATE_NS = 2 * NS_PER_S
+"""A report so long after a bot's Will is not one that was retained beside it: the bot lives."""
+
+REFUSALS_FORGOTTEN_NS = 600 * NS_PER_S
+"""Refused messages count together while no more time than this lies between two of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,36 +55,49 @@ class BotConfig:
 
 @dataclass(slots=True)
 class BotRecord:
-    """What is known of one bot; times are ours."""
+    """What is known of one bot; times are ours.
+
+    ``markets`` are those that it may trade: by the settings, else by its birth, and always those that it
+    reported a position in or that a former guard restricted, because a restriction must not end with
+    the position.
+    """
 
     config: BotConfig
     birth: Birth | None = None
     status: BotState | None = None
+    status_at: Nanoseconds | None = None
     reported: Reported | None = None
     reported_at: Nanoseconds | None = None
     seen_at: Nanoseconds | None = None
+    markets: tuple[MarketId, ...] = ()
 
     @property
     def is_online(self) -> bool:
-        """Whether it was born and its Will has not fired since."""
+        """Whether it was born and its Will has not fired since.
+
+        The Will of an earlier life says nothing of this one. A broker may also publish it after the same
+        life has connected again: reports that go on coming tell.
+        """
         if self.birth is None:
             return False
-        return self.status is None or self.status.state is not BotStatus.OFFLINE
+        if self.status is None or self.status.state is not BotStatus.OFFLINE:
+            return True
+        if self.status.session != self.birth.session:
+            return True
+        if self.reported is None or self.reported_at is None or self.status_at is None:
+            return False
+        is_same_life = self.reported.session == self.birth.session
+        return is_same_life and self.reported_at - self.status_at >= WILL_LATE_NS
 
     @property
     def session(self) -> str:
+        """The session of its latest birth, empty before the first."""
         return "" if self.birth is None else self.birth.session
 
     @property
-    def markets(self) -> tuple[MarketId, ...]:
-        """The markets that it may trade: settings, else birth; those it reports positions in always."""
-        named = list(self.config.markets)
-        venue = venue_of(self.config.account)
-        if not named and self.birth is not None:
-            named = [market_id(venue, symbol) for symbol in self.birth.symbols if symbol != ALL_SYMBOLS]
-        if self.reported is not None:
-            named += [market_id(venue, position.symbol) for position in self.reported.positions]
-        return tuple(dict.fromkeys(named))
+    def trades_everything(self) -> bool:
+        """Whether neither settings nor birth name its markets."""
+        return not self.config.markets and self.birth is not None and ALL_SYMBOLS in self.birth.symbols
 
 
 @dataclass(slots=True)
@@ -91,7 +110,11 @@ class Refusals:
 
 @dataclass(slots=True)
 class GuardState:
-    """The whole state. Build one with ``GuardState.of``; change it only by ``apply``."""
+    """The whole state. Build one with ``GuardState.of``; change it only by ``apply``.
+
+    ``floors`` are what a former guard published, ``warmed`` the markets whose baseline has been warm at
+    least once since: there they have done their part.
+    """
 
     baseline: BaselineSettings
     now: Nanoseconds = 0
@@ -106,6 +129,7 @@ class GuardState:
     account_faults: dict[AccountId, StreamFault] = field(default_factory=dict)
     bots: dict[BotId, BotRecord] = field(default_factory=dict)
     floors: dict[BotId, Posture] = field(default_factory=dict)
+    warmed: set[MarketId] = field(default_factory=set)
     links_down: dict[LinkKind, LinkChanged] = field(default_factory=dict)
     refusals: dict[BotId | None, Refusals] = field(default_factory=dict)
 
@@ -127,6 +151,7 @@ class GuardState:
             state.markets[market] = MarketView(market, baseline)
         for bot in bots:
             state.bots[bot.bot] = BotRecord(bot)
+            state._note_markets(state.bots[bot.bot])
             state.accounts.setdefault(bot.account, AccountView(bot.account))
         for account in keyed_accounts:
             state.accounts.setdefault(account, AccountView(account))
@@ -142,19 +167,22 @@ class GuardState:
             case GuardStarted():
                 self._start(event)
             case MarketFeatures() | MarkPriceSeen() | OpenInterestSeen() | LiquidationSeen():
-                self.market(event.market).apply(event)
+                view = self.market(event.market)
+                view.apply(event)
+                if event.market not in self.warmed and view.is_warm(self.now):
+                    self.warmed.add(event.market)
             case StreamActivity() | StreamFault():
                 self._apply_stream(event)
             case AccountSnapshot():
                 self.account(event.account).apply_snapshot(event)
                 if event.source is PositionSource.VENUE:
                     self.account_faults.pop(event.account, None)
+                    if event.account in self.account_clocks:
+                        self.account_clocks[event.account].touch(event.received_at)
             case BotBorn() | BotStatusSeen() | BotReported():
                 self._apply_bot(event)
             case MessageRefused():
-                refusals = self.refusals.setdefault(event.bot, Refusals())
-                refusals.count += 1
-                refusals.last = event
+                self._note_refusal(event)
             case LinkChanged(up=True):
                 self.links_down.pop(event.link, None)
             case LinkChanged():
@@ -162,7 +190,13 @@ class GuardState:
 
     def market(self, market: MarketId) -> MarketView:
         """The view of a market, made when first heard of."""
-        return self.markets.setdefault(market, MarketView(market, self.baseline))
+        view = self.markets.get(market)
+        if view is None:
+            view = self.markets[market] = MarketView(market, self.baseline)
+            for record in self.bots.values():
+                if record.trades_everything and venue_of(market) == venue_of(record.config.account):
+                    record.markets = tuple(dict.fromkeys((*record.markets, market)))
+        return view
 
     def account(self, account: AccountId) -> AccountView:
         """The view of an account, made when first heard of."""
@@ -194,6 +228,33 @@ class GuardState:
         self.guard, self.epoch, self.session, self.mode = event.guard, event.epoch, event.session, event.mode
         self.started_at = event.received_at
         self.floors = {BotId(floor.bot): floor for floor in event.floors if floor.bot in self.bots}
+        for bot in self.floors:
+            self._note_markets(self.bots[bot])
+
+    def _note_markets(self, record: BotRecord) -> None:
+        """Gather what a bot may trade. A market that nobody watches gets a view that says so: never heard of."""
+        venue = venue_of(record.config.account)
+        named: list[MarketId] = [*record.config.markets]
+        symbols = [position.symbol for position in record.reported.positions] if record.reported else []
+        floor = self.floors.get(record.config.bot)
+        if floor is not None:
+            symbols += [*floor.entries, *floor.max_leverage, *floor.max_size, *floor.stops]
+        if record.trades_everything:
+            named += [market for market in self.markets if venue_of(market) == venue]
+        elif not named and record.birth is not None:
+            symbols = [*record.birth.symbols, *symbols]
+        named += [market_id(venue, symbol) for symbol in symbols if symbol != ALL_SYMBOLS]
+        record.markets = tuple(dict.fromkeys((*named, *record.markets)))
+        for market in record.markets:
+            self.market(market)
+
+    def _note_refusal(self, event: MessageRefused) -> None:
+        refusals = self.refusals.setdefault(event.bot, Refusals())
+        last = refusals.last
+        if last is not None and event.received_at - last.received_at > REFUSALS_FORGOTTEN_NS:
+            refusals.count = 0
+        refusals.count += 1
+        refusals.last = event
 
     def _apply_stream(self, event: StreamActivity | StreamFault) -> None:
         if event.stream is not Stream.ACCOUNT:
@@ -223,12 +284,16 @@ class GuardState:
         record.seen_at = event.received_at
         match event:
             case BotBorn(birth=birth):
+                if birth.session != record.session:
+                    record.markets = ()  # another life may trade other markets
                 record.birth = birth
+                self._note_markets(record)
             case BotStatusSeen(state=status):
-                record.status = status
+                record.status, record.status_at = status, event.received_at
             case BotReported(reported=reported):
                 record.reported = reported
                 record.reported_at = event.received_at
+                self._note_markets(record)
                 if reported.positions_known:
                     self._apply_reported_positions(record, reported, event.received_at)
 

@@ -47,6 +47,7 @@ class Look:
     since: Nanoseconds
     size_at_most: float | None = None
     posture_version: int = 0
+    settle_ns: Nanoseconds = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,14 @@ class PauseWant:
 
     def read(self, look: Look) -> Effect:
         return pause_effect(
-            look.state, look.record, look.market, self.entries, look.size_at_most, SIZE_TOLERANCE, look.since
+            look.state,
+            look.record,
+            look.market,
+            self.entries,
+            look.size_at_most,
+            SIZE_TOLERANCE,
+            look.since,
+            look.settle_ns,
         )
 
     def command(self, envelope: dict[str, Any]) -> Command:
@@ -106,10 +114,7 @@ class CutWant:
         return CutLeverage(max_size=self.max_size, max_leverage=self.max_leverage, **envelope)
 
     def differs(self, other: Want) -> bool:
-        return (
-            not isinstance(other, CutWant)
-            or abs(other.max_size - self.max_size) > SIZE_TOLERANCE * self.max_size
-        )
+        return not isinstance(other, CutWant) or _is_other_size(self.max_size, other.max_size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +137,11 @@ class WidenWant:
         return WidenStops(max_size=self.max_size, stop=self.stop, **envelope)
 
     def differs(self, other: Want) -> bool:
-        return not isinstance(other, WidenWant) or other.stop != self.stop
+        return (
+            not isinstance(other, WidenWant)
+            or other.stop.stop_price != self.stop.stop_price
+            or _is_other_size(self.max_size, other.max_size)
+        )
 
 
 Want = PauseWant | ResumeWant | CutWant | WidenWant
@@ -146,21 +155,53 @@ def wants_of(
     entries = _entries_want(limits, look)
     if entries is not None:
         yield entries
-    if limits.max_size is not None:
+    widen = _widen_want(limits, look)
+    if limits.max_size is not None and _is_positioned(look):
         leverage = limits.max_leverage if limits.max_leverage is not None else _leverage_now(look)
         cut = CutWant(limits.max_size, leverage, limits.size_cause)
-        if _is_positioned(look) and cut.read(look).reading is not Reading.HOLDS:
-            yield cut
-            return  # a stop moves only once the size is down
-    if limits.stop is not None and limits.stop.stop_price is not None and _is_positioned(look):
-        size = size_of(state, record, market)
-        at_most = (
-            limits.max_size if limits.max_size is not None else abs(size.value) if size is not None else None
-        )
-        if at_most is not None:
-            widen = WidenWant(at_most, limits.stop, limits.stop_cause)
-            if widen.read(look).reading is Reading.FAILS:
-                yield widen
+        if cut.read(look).reading is not Reading.HOLDS:
+            # A widening cuts by itself before it moves the stop; a bot that cannot widen is asked to cut.
+            same_cause = limits.size_cause is not None and limits.size_cause.limit.stop is not None
+            if widen is None or not same_cause or not _can(record, widen.verb):
+                yield cut
+                return  # a stop moves only once the size is down
+    if widen is not None:
+        yield widen
+
+
+def still_asked(want: Want, limits: Limits) -> bool:
+    """Whether the limits still ask for what an open command asked, even if it seems to hold already."""
+    match want:
+        case PauseWant():
+            return limits.entries.tightness >= want.entries.tightness
+        case ResumeWant():
+            return limits.entries.tightness <= want.entries.tightness
+        case CutWant():
+            return limits.max_size is not None and limits.max_size <= want.max_size * (1.0 + SIZE_TOLERANCE)
+        case WidenWant():
+            return limits.stop is not None and limits.stop.stop_price == want.stop.stop_price
+
+
+def _widen_want(limits: Limits, look: Look) -> WidenWant | None:
+    rule = limits.stop
+    size = size_of(look.state, look.record, look.market)
+    if rule is None or rule.stop_price is None or size is None or size.value == 0.0:
+        return None
+    view = look.state.markets.get(look.market)
+    mark = None if view is None else view.mark_price
+    if mark is None or (rule.stop_price - mark) * size.value >= 0.0:
+        return None  # the price has come through it, or the position has turned: it would fire at once
+    at_most = limits.max_size if limits.max_size is not None else abs(size.value)
+    widen = WidenWant(at_most, rule, limits.stop_cause)
+    return widen if widen.read(look).reading is Reading.FAILS else None
+
+
+def _can(record: BotRecord, verb: Verb) -> bool:
+    return record.birth is not None and verb in record.birth.verbs
+
+
+def _is_other_size(first: float, second: float) -> bool:
+    return abs(first - second) > SIZE_TOLERANCE * max(first, second)
 
 
 def _entries_want(limits: Limits, look: Look) -> Want | None:
@@ -182,8 +223,6 @@ def _is_positioned(look: Look) -> bool:
 
 
 def _leverage_now(look: Look) -> float:
-    positions = look.state.account(look.record.config.account).positions
-    known = [
-        position.leverage for position in positions if position.market == look.market and position.leverage
-    ]
-    return max(known, default=1.0)
+    account = look.state.accounts.get(look.record.config.account)
+    legs = () if account is None else account.legs(look.market)
+    return max((leg.leverage for leg in legs if leg.leverage), default=1.0)

@@ -9,14 +9,14 @@ from typing import Annotated
 from annotated_types import Ge, Gt, Le
 
 from guard.account.positions import AccountView
-from guard.events import MarginMode, Position
-from guard.findings import Finding, Limit, Reason, Severity, Subject
+from guard.events import MarginMode, Position, PositionSource, Stream
+from guard.findings import Basis, Finding, Limit, Reason, Severity, Subject
 from guard.leverage.liquidation_price import liquidation_distance_bps, size_max
 from guard.market.book import Side
 from guard.market.freshness import StreamState
 from guard.market.view import BookTrust, MarketView
 from guard.state import GuardState
-from guard.units import BPS_PER_UNIT, AccountId, Nanoseconds
+from guard.units import BPS_PER_UNIT, NS_PER_S, AccountId, Nanoseconds
 from perpguard_sdk.messages import Entries, Evidence
 
 
@@ -38,8 +38,12 @@ class CutLeverage:
 
     Acts only on what is known: no trusted book or mark price, no finding (``distrust_stale_data``
     blocks entries then). A missing liquidation price is not safe: entries are blocked until it is known.
+    Positions that only bots tell are not known once ``reported_s`` old. Where the venue has no stream of
+    mark prices, the middle of the trusted book stands in; a mark price that has gone stale does not.
+
     In isolated mode a cut frees its share of the margin, so it shrinks the loss at liquidation more
-    than it moves the price; the evidence then says how much margin would do instead.
+    than it moves the price; the evidence then says how much margin would do instead. The cut is a share
+    of the position as it was when it was first asked for, so obeying does not lead to the next one.
 
     Attributes:
         enabled: whether it decides at all.
@@ -51,6 +55,7 @@ class CutLeverage:
         margin_ratio: how much farther than needed a cut puts the liquidation price.
         cap_multiple: up to how many times the needed distance a position is capped.
         maintenance_ratio: maintenance margin over notional where neither venue nor tiers tell it.
+        reported_s: seconds after which positions that only bots tell are not known any more.
     """
 
     __pydantic_config__ = {"extra": "forbid"}
@@ -65,28 +70,37 @@ class CutLeverage:
     margin_ratio: Annotated[float, Ge(0.0), Le(2.0)] = 0.15
     cap_multiple: Annotated[float, Ge(1.0), Le(10.0)] = 1.5
     maintenance_ratio: Annotated[float, Ge(0.0), Le(0.5)] = 0.01
+    reported_s: Annotated[float, Gt(0.0), Le(3_600.0)] = 15.0
 
     def decide(self, state: GuardState, now: Nanoseconds) -> Iterator[Finding]:
         """Yield at most one finding a position at ``now``."""
         if not self.enabled:
             return
         for account in state.accounts.values():
-            clock = state.account_clocks.get(account.account)
-            if clock is not None and clock.state(now) in (StreamState.STALE, StreamState.NEVER):
-                continue  # what it holds is not known: never cut on that
+            if not self._is_known(account, state, now):
+                continue
             for position in account.positions:
                 view = state.markets.get(position.market)
                 if view is None or view.trust(now) is not BookTrust.TRUSTED:
                     continue
-                mark = view.mark_price if view.mark_price is not None else position.mark_price
-                if mark is not None:
+                mark = _mark_price(view, now)
+                if mark is not None and mark > 0.0:
                     yield from self._position(account, position, view, mark)
+
+    def _is_known(self, account: AccountView, state: GuardState, now: Nanoseconds) -> bool:
+        """Whether what the account holds is known now: never cut on anything else."""
+        clock = state.account_clocks.get(account.account)
+        if account.source is PositionSource.VENUE and clock is not None:
+            return clock.state(now) is StreamState.FRESH and account.account not in state.account_faults
+        if account.source is PositionSource.BOT:
+            return account.seen_at is not None and now - account.seen_at <= self.reported_s * NS_PER_S
+        return True
 
     def _position(
         self, account: AccountView, position: Position, view: MarketView, mark: float
     ) -> Iterator[Finding]:
         sign = 1.0 if position.size > 0 else -1.0
-        if position.liquidation_price is None:
+        if position.liquidation_price is None or (sign < 0.0 and position.liquidation_price <= 0.0):
             finding = self._unknown(account, position, mark)
             if finding is not None:
                 yield finding
@@ -143,9 +157,11 @@ class CutLeverage:
         )
 
     def _unknown(self, account: AccountView, position: Position, mark: float) -> Finding | None:
-        """A position that cannot be liquidated by its size alone is safe without a price; no other is."""
+        """Longs that are paid for in full are safe without a liquidation price; nothing else is."""
         equity = account.equity_usd
-        if position.size > 0 and equity is not None and position.size * mark <= equity:
+        only_longs = all(held.size > 0 for held in account.positions)
+        notional_usd = sum(abs(held.size) * _price_of(held, position, mark) for held in account.positions)
+        if only_longs and equity is not None and notional_usd <= equity:
             return None
         return Finding(
             policy=self.name,
@@ -177,7 +193,9 @@ class CutLeverage:
             Evidence(name="distance to liquidation", value=distance_bps, unit="bps", limit=need.total_bps),
             Evidence(name="mark price", value=mark, unit="USD"),
             Evidence(
-                name="liquidation price (our estimate)" if position.liquidation_is_estimate else "liquidation price",
+                name="liquidation price (our estimate)"
+                if position.liquidation_is_estimate
+                else "liquidation price",
                 value=position.liquidation_price or 0.0,
                 unit="USD",
             ),
@@ -206,7 +224,11 @@ class CutLeverage:
             reason=Reason.LIQUIDATION_NEAR,
             severity=severity,
             subject=Subject(market=position.market, account=account),
-            limit=Limit(max_size=size, max_leverage=max(size * mark / equity, 1.0) if equity > 0 else 1.0),
+            limit=Limit(
+                max_size=size,
+                max_leverage=max(size * mark / equity, 1.0) if equity > 0 else 1.0,
+                basis=Basis(size=position.size) if position.margin_mode is MarginMode.ISOLATED else None,
+            ),
             evidence=tuple(evidence),
             counterfactual=(
                 f"would not stand with the liquidation price {need.total_bps:.0f} bps or more from the mark price,"
@@ -223,6 +245,23 @@ class _Need:
     reach_bps: float
     shock_usd: float
     extrapolated: bool
+
+
+def _mark_price(view: MarketView, now: Nanoseconds) -> float | None:
+    match view.stream_state(Stream.MARK_PRICE, now):
+        case StreamState.STALE:
+            return None
+        case StreamState.NEVER:
+            return view.mid_price
+        case _:
+            return view.mark_price
+
+
+def _price_of(held: Position, position: Position, mark: float) -> float:
+    """What a unit is worth; infinitely much if nobody says, so that it is not taken for paid."""
+    if held.market == position.market:
+        return mark
+    return held.mark_price or held.entry_price or float("inf")
 
 
 def _exit_usd(view: MarketView, size: float, mark: float) -> float:

@@ -23,6 +23,7 @@ class DistrustBots:
         silent_s: seconds without a report after which a bot counts as silent.
         clock_offset_ms: offset of the bot's wall clock from the guard's, either way, that is worth saying.
         refused_max: refused messages in a bot's name before they are a finding.
+        refused_s: seconds after the last of them until which it stands.
     """
 
     __pydantic_config__ = {"extra": "forbid"}
@@ -31,7 +32,8 @@ class DistrustBots:
     enabled: bool = True
     silent_s: Annotated[float, Gt(0.0), Le(3_600.0)] = 15.0
     clock_offset_ms: Annotated[float, Gt(0.0), Le(3_600_000.0)] = 500.0
-    refused_max: Annotated[int, Ge(1)] = 3
+    refused_max: Annotated[int, Ge(1), Le(1_000)] = 3
+    refused_s: Annotated[float, Gt(0.0), Le(86_400.0)] = 300.0
 
     def decide(self, state: GuardState, now: Nanoseconds) -> Iterator[Finding]:
         """Yield what is wrong with each bot at ``now``."""
@@ -41,15 +43,18 @@ class DistrustBots:
             yield from self._silence(record, state.started_at, now)
             yield from self._clock(record)
         for bot, refusals in state.refusals.items():
-            if refusals.count >= self.refused_max and refusals.last is not None:
+            last = refusals.last
+            if last is None or now - last.received_at > self.refused_s * NS_PER_S:
+                continue
+            if refusals.count >= self.refused_max:
                 yield Finding(
                     policy=self.name,
                     reason=Reason.MESSAGE_REFUSED,
                     severity=Severity.WATCH,
                     subject=Subject(bot=bot),
                     evidence=(
-                        Evidence(name="refused", value=refusals.last.detail, unit="text"),
-                        Evidence(name="topic", value=refusals.last.topic, unit="topic"),
+                        Evidence(name="refused", value=last.detail, unit="text"),
+                        Evidence(name="topic", value=last.topic, unit="topic"),
                     ),
                     counterfactual="would not stand if what is published there were signed with the bot's key",
                 )

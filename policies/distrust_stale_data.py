@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated
 
-from annotated_types import Ge, Le
+from annotated_types import Ge, Gt, Le
 
-from guard.events import Stream
+from guard.events import PositionSource, Stream
 from guard.findings import Finding, Limit, Reason, Severity, Subject
 from guard.market.freshness import StreamState
 from guard.market.view import BookTrust, MarketView
 from guard.state import GuardState
-from guard.units import AccountId, Nanoseconds
+from guard.units import NS_PER_S, AccountId, Nanoseconds
 from perpguard_sdk.messages import Entries, Evidence
 
 _SILENT = (BookTrust.STALE, BookTrust.NEVER, BookTrust.RECOVERING)
@@ -31,6 +31,7 @@ class DistrustStaleData:
     Attributes:
         enabled: whether it decides at all.
         starting_s: seconds after the guard's start within which what was never heard is only noted.
+        reported_s: seconds after which positions that only bots tell are not known any more.
     """
 
     __pydantic_config__ = {"extra": "forbid"}
@@ -38,13 +39,19 @@ class DistrustStaleData:
 
     enabled: bool = True
     starting_s: Annotated[float, Ge(0.0), Le(600.0)] = 0.0
+    reported_s: Annotated[float, Gt(0.0), Le(3_600.0)] = 15.0
 
     def decide(self, state: GuardState, now: Nanoseconds) -> Iterator[Finding]:
-        """Yield a finding for every market and keyed account that cannot be believed at ``now``."""
+        """Yield a finding for every market and account that cannot be believed at ``now``."""
         if not self.enabled:
             return
+        started_at = state.started_at
+        starting = started_at is not None and now - started_at < self.starting_s * NS_PER_S
         for view in state.markets.values():
-            yield from self._market(view, now)
+            if starting and view.trust(now) is BookTrust.NEVER:
+                yield self._awaited(view)
+            else:
+                yield from self._market(view, now)
         for account, clock in state.account_clocks.items():
             fault = state.account_faults.get(account)
             stream = clock.state(now)
@@ -52,6 +59,23 @@ class DistrustStaleData:
                 yield self._account(account, f"{fault.fault}: {fault.detail}", "fault")
             elif stream is not StreamState.FRESH:
                 yield self._account(account, str(stream), "stream state")
+        for account, known in state.accounts.items():
+            told_at = known.seen_at
+            if account in state.account_clocks or known.source is not PositionSource.BOT or told_at is None:
+                continue
+            if now - told_at > self.reported_s * NS_PER_S:
+                yield self._account(account, "a bot has stopped reporting", "text")
+
+    def _awaited(self, view: MarketView) -> Finding:
+        return Finding(
+            policy=self.name,
+            reason=Reason.STALE_DATA,
+            severity=Severity.INFO,
+            subject=Subject(market=view.market),
+            evidence=(Evidence(name="book", value="not heard of yet", unit="trust"),),
+            counterfactual="would not stand with the first book of the market",
+            freezes=True,
+        )
 
     def _market(self, view: MarketView, now: Nanoseconds) -> Iterator[Finding]:
         trust = view.trust(now)

@@ -13,7 +13,7 @@ from perpguard_sdk.messages import ALL_SYMBOLS, Entries, Evidence, Posture
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeepRestartFloor:
-    """Holds each bot's last published posture as a floor while a market's baseline is cold.
+    """Holds each bot's last published posture as a floor until a market's baseline is warm for the first time.
 
     The floor comes from the guard's own store or, where that is gone, from the retained posture topics,
     verified with the bot's key. Once the baseline is warm the other policies judge and the arbiter
@@ -28,16 +28,15 @@ class KeepRestartFloor:
 
     enabled: bool = True
 
-    def decide(self, state: GuardState, now: Nanoseconds) -> Iterator[Finding]:
-        """Yield one finding for each bot and market under a floor whose baseline is cold at ``now``."""
+    def decide(self, state: GuardState, now: Nanoseconds) -> Iterator[Finding]:  # noqa: ARG002 (part of Policy)
+        """Yield one finding for each bot and market under a floor whose baseline was not warm yet."""
         if not self.enabled:
             return
         for bot, floor in state.floors.items():
             record = state.bots[bot]
             for market in record.markets:
-                view = state.markets.get(market)
                 limit = _limit(floor, symbol_of(market))
-                if limit != Limit() and (view is None or not view.is_warm(now)):
+                if limit != Limit() and market not in state.warmed:
                     yield self._finding(bot, market, floor, limit)
 
     def _finding(self, bot: BotId, market: MarketId, floor: Posture, limit: Limit) -> Finding:
@@ -61,9 +60,10 @@ def _limit(floor: Posture, symbol: str) -> Limit:
     keys = [key for key in (symbol, ALL_SYMBOLS) if key in floor.entries]
     entries = Entries.tightest(*(floor.entries[key] for key in keys)) if keys else None
     leverages = [floor.max_leverage[key] for key in (symbol, ALL_SYMBOLS) if key in floor.max_leverage]
+    sizes = [floor.max_size[key] for key in (symbol, ALL_SYMBOLS) if key in floor.max_size]
     return Limit(
         entries=entries,
         max_leverage=min(leverages, default=None),
-        max_size=floor.max_size.get(symbol),
+        max_size=min(sizes, default=None),
         stop=floor.stops.get(symbol),
     )

@@ -24,7 +24,7 @@ class PauseEntries:
     median. Two channels: a z-score, which is sensitive (depth_z, confirmed for ``confirm_s``), and a
     hard ratio for a real collapse, which is momentary (``collapse_ratio`` for ``collapse_s``). Both
     must be thin in ratio too, so that an unusually steady book does not make a small dip an alarm.
-    A wide spread counts like a thin book. Cold baselines say nothing; stale books are
+    A wide spread counts like a thin book. Cold baselines find nothing thin, and are said to be cold; stale books are
     ``distrust_stale_data``'s. Taking back is the arbiter's, after its hold-down.
 
     Attributes:
@@ -55,22 +55,36 @@ class PauseEntries:
         if not self.enabled:
             return
         for view in state.markets.values():
-            if view.trust(now) is BookTrust.TRUSTED and view.is_warm(now):
+            if view.trust(now) is not BookTrust.TRUSTED:
+                continue
+            if view.is_warm(now):
                 yield from self._depth(view, now)
                 yield from self._spread(view)
+            else:
+                yield self._cold(view)
+
+    def _cold(self, view: MarketView) -> Finding:
+        """Say that nothing can be judged; what a former normal had found is not taken back meanwhile."""
+        relearned = view.baseline_relearned_at is not None
+        return Finding(
+            policy=self.name,
+            reason=Reason.BASELINE_COLD,
+            severity=Severity.WATCH if relearned else Severity.INFO,
+            subject=Subject(market=view.market),
+            evidence=(
+                Evidence(name="baseline", value="learned anew" if relearned else "warming up", unit="state"),
+                Evidence(name="data needed", value=view.settings.warm_up_s, unit="s"),
+            ),
+            counterfactual="would not stand with enough data to know what is normal",
+            freezes=relearned,
+        )
 
     def _depth(self, view: MarketView, now: Nanoseconds) -> Iterator[Finding]:
-        known = [(ratio, side) for side in Side if (ratio := view.depth_ratio(side)) is not None]
-        if not known:
+        thin = [found for side in Side if (found := self._thin_side(view, side, now)) is not None]
+        if not thin:
             return
-        ratio, side = min(known)
+        is_collapsed, ratio, side = max(thin, key=lambda found: (found[0], -found[1]))
         z = view.depth_z(side)
-        collapsed = view.thin_for_ns(side, self.collapse_ratio, now) >= self.collapse_s * NS_PER_S
-        thin_long = view.thin_for_ns(side, self.thin_ratio, now) >= self.confirm_s * NS_PER_S
-        is_collapsed = ratio < self.collapse_ratio and collapsed
-        is_thin = ratio < self.thin_ratio and thin_long and z is not None and z < self.depth_z
-        if not (is_collapsed or is_thin):
-            return
         limit_ratio = self.collapse_ratio if is_collapsed else self.thin_ratio
         depth, normal = view.depth_usd(side, view.settings.band_bps), view.normal_depth_usd(side)
         evidence = [
@@ -94,6 +108,17 @@ class PauseEntries:
             evidence=tuple(evidence),
             counterfactual=f"would not stand with {side} depth above {limit_ratio:.0%} of its normal{wanted}",
         )
+
+    def _thin_side(self, view: MarketView, side: Side, now: Nanoseconds) -> tuple[bool, float, Side] | None:
+        """Whether a side has collapsed, and its ratio; ``None`` if it is not thin."""
+        ratio, z = view.depth_ratio(side), view.depth_z(side)
+        if ratio is None:
+            return None
+        collapsed_long = view.thin_for_ns(side, self.collapse_ratio, now) >= self.collapse_s * NS_PER_S
+        thin_long = view.thin_for_ns(side, self.thin_ratio, now) >= self.confirm_s * NS_PER_S
+        is_collapsed = ratio < self.collapse_ratio and collapsed_long
+        is_thin = ratio < self.thin_ratio and thin_long and z is not None and z < self.depth_z
+        return (is_collapsed, ratio, side) if is_collapsed or is_thin else None
 
     def _spread(self, view: MarketView) -> Iterator[Finding]:
         spread, ratio = view.spread_bps, view.spread_ratio

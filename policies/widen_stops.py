@@ -9,8 +9,8 @@ from typing import Annotated
 from annotated_types import Ge, Gt, Le
 
 from guard.account.positions import AccountView
-from guard.events import Order, Position
-from guard.findings import Finding, Limit, Reason, Severity, Subject
+from guard.events import Order, Position, Stream
+from guard.findings import Basis, Finding, Limit, Reason, Severity, Subject
 from guard.market.book import Side
 from guard.market.freshness import StreamState
 from guard.market.view import BookTrust, MarketView
@@ -48,7 +48,7 @@ class WidenStops:
     enabled: bool = True
     thin_ratio: Annotated[float, Gt(0.0), Le(1.0)] = 0.5
     wick_multiple: Annotated[float, Gt(0.0), Le(10.0)] = 0.25
-    beyond_ratio: Annotated[float, Ge(0.0), Le(2.0)] = 0.2
+    beyond_ratio: Annotated[float, Ge(0.0), Le(2.0)] = 0.5
     distance_bps_max: Annotated[float, Gt(0.0), Le(5_000.0)] = 1_000.0
     liquidation_margin_ratio: Annotated[float, Ge(0.0), Le(0.9)] = 0.25
 
@@ -58,11 +58,15 @@ class WidenStops:
             return
         for account in state.accounts.values():
             clock = state.account_clocks.get(account.account)
-            if account.orders is None or (clock is not None and clock.state(now) is not StreamState.FRESH):
+            if account.orders is None or account.account in state.account_faults:
+                continue
+            if clock is not None and clock.state(now) is not StreamState.FRESH:
                 continue
             for position in account.positions:
                 view = state.markets.get(position.market)
                 if view is None or view.trust(now) is not BookTrust.TRUSTED or not view.is_warm(now):
+                    continue
+                if view.stream_state(Stream.MARK_PRICE, now) is StreamState.STALE:
                     continue
                 yield from self._position(account, position, view)
 
@@ -96,7 +100,12 @@ class WidenStops:
             reason=Reason.STOP_IN_THIN_ZONE,
             severity=Severity.ACT,
             subject=Subject(market=position.market, account=account.account),
-            limit=Limit(max_size=size, stop=StopRule(stop_price=price, avoid=zones)),
+            limit=Limit(
+                max_size=size,
+                stop=StopRule(stop_price=price, avoid=zones),
+                # Until the stop has moved, a smaller position is one that obeys: it is not cut again.
+                basis=Basis(size=position.size, reference=stop),
+            ),
             evidence=(
                 Evidence(name="stop distance", value=distance_bps, unit="bps", limit=max(wick_bps, edge_bps)),
                 Evidence(name="stop price", value=stop, unit="USD"),

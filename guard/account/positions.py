@@ -8,7 +8,12 @@ from msgspec import structs
 
 from guard.account.hypothetical import estimated_liquidation_price
 from guard.events import AccountSnapshot, Order, Position, PositionSource
-from guard.units import AccountId, BotId, MarketId, Nanoseconds
+from guard.units import NS_PER_S, AccountId, BotId, MarketId, Nanoseconds
+
+FOREIGN_SETTLE_NS = 3 * NS_PER_S
+"""A bot reports a fill at once and the venue shows it at once: a difference that stands longer is not one."""
+
+FOREIGN_TOLERANCE = 0.02
 
 
 @dataclass(slots=True)
@@ -17,22 +22,28 @@ class AccountView:
 
     The venue's own word replaces the bots' and the settings'; the bots' replaces the settings'. So a
     position that a bot reports and the venue also shows is counted once. What each bot says it holds
-    is kept beside, to share a limit among the owners of one position.
+    is kept beside, to share a limit among the owners of one position. What the venue shows beyond the
+    sum of the bots' reports is foreign (a human's) once it has stood for ``FOREIGN_SETTLE_NS``: before
+    that it is a fill that one of the two has told and the other not yet.
     """
 
     account: AccountId
     snapshots: dict[PositionSource, AccountSnapshot] = field(default_factory=dict)
     held_by_bot: dict[BotId, tuple[Position, ...]] = field(default_factory=dict)
-    bots_at: Nanoseconds = 0
+    told_at: dict[BotId, Nanoseconds] = field(default_factory=dict)
+    _foreign: dict[MarketId, _Foreign] = field(default_factory=dict)
 
     def apply_snapshot(self, snapshot: AccountSnapshot) -> None:
         """Replace what was known from the snapshot's source."""
-        self.snapshots[snapshot.source] = snapshot
+        positions = tuple(_with_liquidation(position, snapshot) for position in snapshot.positions)
+        self.snapshots[snapshot.source] = structs.replace(snapshot, positions=positions)
+        self._settle_foreign(snapshot.received_at)
 
     def apply_bot(self, bot: BotId, positions: tuple[Position, ...], at: Nanoseconds) -> None:
         """Replace what one bot says it holds."""
         self.held_by_bot[bot] = positions
-        self.bots_at = at
+        self.told_at[bot] = at
+        self._settle_foreign(at)
 
     @property
     def source(self) -> PositionSource | None:
@@ -47,12 +58,12 @@ class AccountView:
 
     @property
     def seen_at(self) -> Nanoseconds | None:
-        """When ``positions`` was last told; settings never age."""
+        """When ``positions`` was last told, by the bot that was silent longest; settings never age."""
         match self.source:
             case PositionSource.VENUE:
                 return self.snapshots[PositionSource.VENUE].received_at
             case PositionSource.BOT:
-                return self.bots_at
+                return min(self.told_at.values(), default=None)
             case _:
                 return None
 
@@ -88,21 +99,49 @@ class AccountView:
         """Net signed size in ``market``, base units; 0.0 when flat or unknown (ask ``source``)."""
         return sum(position.size for position in self.positions if position.market == market)
 
-    def share(self, bot: BotId, market: MarketId, owners: tuple[BotId, ...]) -> float:
-        """The part of a limit on the whole position that falls to ``bot``, 0..1.
+    def legs(self, market: MarketId) -> tuple[Position, ...]:
+        """Open positions in ``market``: two of opposite sign in hedge mode, else one or none."""
+        return tuple(position for position in self.positions if position.market == market)
 
-        By what each owner says it holds; equally while nobody says. ``owners`` are the bots that trade
-        the market on this account.
-        """
-        held = {owner: abs(self.held(owner, market)) for owner in owners}
-        total = sum(held.values())
-        if total <= 0.0:
-            return 1.0 / max(len(owners), 1)
-        return held.get(bot, 0.0) / total
+    def foreign(self, market: MarketId) -> float:
+        """Signed size in ``market`` that is settled to belong to none of the bots, base units."""
+        known = self._foreign.get(market)
+        return 0.0 if known is None else known.settled
+
+    def agrees(self, market: MarketId) -> bool:
+        """Whether what the bots report adds up to what the venue shows."""
+        known = self._foreign.get(market)
+        return known is None or known.difference == 0.0
 
     def held(self, bot: BotId, market: MarketId) -> float:
         """Signed size in ``market`` that ``bot`` says is its own."""
         return sum(position.size for position in self.held_by_bot.get(bot, ()) if position.market == market)
+
+    def _settle_foreign(self, at: Nanoseconds) -> None:
+        if PositionSource.VENUE not in self.snapshots or not self.held_by_bot:
+            return
+        held: dict[MarketId, float] = {}
+        for positions in self.held_by_bot.values():
+            for position in positions:
+                held[position.market] = held.get(position.market, 0.0) + position.size
+        for market in {**held, **{position.market: 0.0 for position in self.positions}, **self._foreign}:
+            size, reported = self.size(market), held.get(market, 0.0)
+            difference = size - reported
+            if abs(difference) <= FOREIGN_TOLERANCE * max(abs(size), abs(reported)):
+                self._foreign.pop(market, None)
+                continue
+            known = self._foreign.setdefault(market, _Foreign(difference, at))
+            if abs(difference - known.difference) > FOREIGN_TOLERANCE * abs(known.difference):
+                known.difference, known.since = difference, at
+            elif at - known.since >= FOREIGN_SETTLE_NS:
+                known.settled = difference
+
+
+@dataclass(slots=True)
+class _Foreign:
+    difference: float
+    since: Nanoseconds
+    settled: float = 0.0
 
 
 def _summed(held_by_bot: dict[BotId, tuple[Position, ...]]) -> tuple[Position, ...]:
@@ -124,9 +163,13 @@ def _sum_of(first: Position, second: Position) -> Position:
     return structs.replace(first, size=size, entry_price=entry, liquidation_price=liquidation)
 
 
-def _with_liquidation(position: Position) -> Position:
-    """A bot seldom knows where it is liquidated: solve for it from what it does know."""
-    if position.liquidation_price is not None:
+def _with_liquidation(position: Position, snapshot: AccountSnapshot | None = None) -> Position:
+    """Bots seldom know where they are liquidated, and venues' streams leave it out: solve for it then."""
+    if position.liquidation_price is not None or position.size == 0.0:
         return position
-    price = estimated_liquidation_price(position)
+    if snapshot is None:
+        price = estimated_liquidation_price(position)
+    else:
+        others = [other for other in snapshot.positions if other is not position]
+        price = estimated_liquidation_price(position, equity_usd=snapshot.equity_usd, others=others)
     return structs.replace(position, liquidation_price=price, liquidation_is_estimate=price is not None)

@@ -1,0 +1,116 @@
+"""Commands whose effect has not been read back yet and those that failed, remembered for each bot. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from guard.commands import OutcomeKind
+from guard.findings import Finding, Limit, Reason, Severity, Subject
+from guard.units import BotId, MarketId, Nanoseconds
+from guard.wants import Kind, ResumeWant, Want
+from perpguard_sdk.messages import Ack, Command, Entries, Evidence, Verb
+
+POLICY_NAME = "dispatch"
+
+
+@dataclass(slots=True)
+class Open:
+    """A published command. ``since`` is when the first of those that it took the place of was issued."""
+
+    want: Want
+    command: Command
+    issued_at: Nanoseconds
+    since: Nanoseconds
+    deadline_at: Nanoseconds
+    retry_at: Nanoseconds
+    attempt: int = 1
+    heard: bool = False
+    ack: Ack | None = None
+
+
+@dataclass(slots=True)
+class Failure:
+    """A command that did not do what it was for; stands until its want is seen to hold or is gone.
+
+    A ``quiet`` one concerns a bot that only listens to a guard in another mode: it is no finding.
+    """
+
+    want: Want
+    command_id: str
+    outcome: OutcomeKind
+    detail: str
+    count: int
+    reissue_at: Nanoseconds
+    quiet: bool = False
+
+
+@dataclass(slots=True)
+class Unable:
+    """A want for which the bot has no verb, and since when it has not come about by the posture alone."""
+
+    verb: Verb
+    since: Nanoseconds
+    is_due: bool = False
+
+
+@dataclass(slots=True)
+class BotMemory:
+    """What is outstanding with one bot; ``size_caps`` are sizes that a paused position must not outgrow."""
+
+    seq: int = 0
+    open: dict[tuple[MarketId, Kind], Open] = field(default_factory=dict)
+    failures: dict[tuple[MarketId, Kind], Failure] = field(default_factory=dict)
+    unable: dict[tuple[MarketId, Kind], Unable] = field(default_factory=dict)
+    size_caps: dict[MarketId, float] = field(default_factory=dict)
+
+    def findings(self, bot: BotId) -> Iterator[Finding]:
+        """Yield one finding for every want in which a command failed, or for which there is no verb."""
+        for (market, kind), failure in self.failures.items():
+            if not failure.quiet:
+                yield _failure_finding(bot, market, kind, failure)
+        for (market, _), unable in self.unable.items():
+            if unable.is_due:
+                yield _unable_finding(bot, market, unable)
+
+    def forget(self, key: tuple[MarketId, Kind]) -> None:
+        """What was wanted is so, or is not wanted any more."""
+        self.failures.pop(key, None)
+        self.unable.pop(key, None)
+
+
+def _failure_finding(bot: BotId, market: MarketId, kind: Kind, failure: Failure) -> Finding:
+    """A disobedience halts entries, an effect that nobody can see blocks them; a failed resume does neither."""
+    unseen = failure.outcome is OutcomeKind.UNVERIFIABLE
+    loosens = isinstance(failure.want, ResumeWant)
+    entries = None if loosens else Entries.REDUCE_ONLY if unseen else Entries.HALTED
+    return Finding(
+        policy=POLICY_NAME,
+        reason=Reason.COMMAND_FAILED,
+        severity=Severity.WATCH if loosens else Severity.ACT if unseen else Severity.CRITICAL,
+        subject=Subject(market=market, bot=bot),
+        limit=Limit(entries=entries),
+        evidence=(
+            Evidence(name="command", value=failure.command_id, unit="id"),
+            Evidence(name="asked", value=f"{failure.want.verb} ({kind})", unit="verb"),
+            Evidence(name="outcome", value=failure.outcome, unit="outcome"),
+            Evidence(name="seen", value=failure.detail, unit="text"),
+            Evidence(name="times_failed", value=float(failure.count), unit="commands"),
+        ),
+        counterfactual="would not stand if the asked effect had been seen on the venue in time",
+        freezes=not loosens,
+    )
+
+
+def _unable_finding(bot: BotId, market: MarketId, unable: Unable) -> Finding:
+    return Finding(
+        policy=POLICY_NAME,
+        reason=Reason.COMMAND_FAILED,
+        severity=Severity.ACT,
+        subject=Subject(market=market, bot=bot),
+        evidence=(
+            Evidence(name="not among the bot's verbs", value=unable.verb, unit="verb"),
+            Evidence(name="seen", value="the posture asks for it and it is not so", unit="text"),
+        ),
+        counterfactual=f"would not stand with a bot that can do {unable.verb}, or that follows its posture",
+    )
