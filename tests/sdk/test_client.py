@@ -198,6 +198,25 @@ async def test_a_killed_broker_means_safe_mode_and_no_stale_command_afterwards(
         assert trader.executed == [done, fresh]
 
 
+async def test_a_hung_broker_means_safe_mode_and_its_backlog_executes_nothing_stale(
+    mosquitto_broker: Broker, tmp_path: Path
+) -> None:
+    trader, guard = Trader(), GuardOnTheWire(mosquitto_broker, Guard())
+    client = BotClient(client_settings(mosquitto_broker, tmp_path), trader)
+    async with armed(client, guard):
+        mosquitto_broker.suspend()
+        stale = guard.guard.command(CutLeverage, now_ms(), expires_at=now_ms() + 300)
+        assert guard.client is not None
+        backlog = asyncio.create_task(guard.client.publish(*stale, qos=1))
+        await eventually(lambda: client.state.safe_mode)
+        mosquitto_broker.resume()
+        await asyncio.gather(backlog, return_exceptions=True)
+        await eventually(lambda: not client.state.safe_mode, within_s=15)
+        fresh = await guard.command()
+        await eventually(lambda: AckStatus.APPLIED in guard.statuses_of(fresh), within_s=10)
+        assert trader.executed == [fresh]
+
+
 async def test_a_restarted_bot_is_not_fooled_by_old_bytes(mosquitto_broker: Broker, tmp_path: Path) -> None:
     settings = client_settings(mosquitto_broker, tmp_path)
     first, guard = Trader(), GuardOnTheWire(mosquitto_broker, Guard())

@@ -40,6 +40,7 @@ class BotUnderAnyGuard(RuleBasedStateMachine):
         self.expiries: dict[str, int] = {}
         self.lives = 1
         self.last_valid_beat_ns: int | None = None
+        self.before = self.bot.session.limits
 
     def say(self, sent: tuple[str, bytes], *, arrives: bool = True) -> None:
         self.tape.append(sent)
@@ -152,6 +153,7 @@ class BotUnderAnyGuard(RuleBasedStateMachine):
         self.bot = self.bot.restarted(f"bot-{self.lives}")
         self.bot.auto_execute = False
         self.last_valid_beat_ns = None
+        self.before = self.bot.session.limits  # what a disk did not take is lost; safe mode holds
 
     @invariant()
     def nothing_is_executed_twice(self) -> None:
@@ -174,9 +176,27 @@ class BotUnderAnyGuard(RuleBasedStateMachine):
             assert_covers(self.bot.session.limits, self.bot.session.oversight.posture, symbol)
 
     @invariant()
+    def only_a_fresh_posture_loosens(self) -> None:
+        before, self.before = self.before, self.bot.session.limits
+        if any(is_looser(self.before, before, symbol) for symbol in SYMBOLS):
+            oversight = self.bot.session.oversight
+            posture, guard_ms = oversight.posture, oversight.clock.now_ms(self.bot.mono_ns)
+            assert posture is not None
+            assert guard_ms is not None
+            assert posture.expires_at > guard_ms
+            assert (posture.epoch, posture.session) == (oversight.pulse.epoch, oversight.pulse.session)
+
+    @invariant()
     def what_is_kept_is_bounded(self) -> None:
         assert len(self.bot.session._desk.seen) <= 512
         assert len(self.bot.session._desk.waiting) <= 4 * 3
+
+
+def is_looser(now: Limits, before: Limits, symbol: str) -> bool:
+    size_now, size_before = now.max_size(symbol), before.max_size(symbol)
+    return now.entries(symbol).tightness < before.entries(symbol).tightness or (
+        size_before is not None and (size_now is None or size_now > size_before)
+    )
 
 
 def assert_covers(limits: Limits, posture: Posture | None, symbol: str) -> None:
@@ -210,6 +230,7 @@ class LosesStores(BotUnderAnyGuard):
             auto_execute=False,
         )
         self.bot = lost
+        self.before = lost.session.limits
         self.last_valid_beat_ns = None
         # Without memory a retry within its expiry may run again; commands are absolute, so that is harmless.
         self.executions.clear()
