@@ -28,7 +28,7 @@ from guard.events import (
 from guard.findings import Finding, Limit, Reason, Severity, Subject
 from guard.policy import Policy
 from guard.state import GuardState
-from guard.units import NS_PER_S, AccountId, MarketId, Nanoseconds
+from guard.units import NS_PER_MS, NS_PER_S, AccountId, MarketId, Nanoseconds
 from perpguard_sdk.messages import Entries, Evidence, StopRule
 
 FindingKey = tuple[str, str, str | None, str | None, str | None]
@@ -59,9 +59,11 @@ class Engine:
     _standing: dict[FindingKey, Finding] = field(default_factory=dict)
     _record: _Recorded = field(init=False)
     _broken: dict[Subject, Finding] = field(default_factory=dict)
+    _confirmation: _Confirmation = field(init=False)
 
     def __post_init__(self) -> None:
         self._record = _Recorded()
+        self._confirmation = _Confirmation()
 
     def process(self, event: AnyEvent) -> Step:
         """Fold one event and return what to record and to send because of it. Never raises."""
@@ -112,9 +114,36 @@ class Engine:
         self._standing = {}
         for finding in findings:
             known = self._standing.get(finding.key)
-            if known is None or _SEVERITIES.index(finding.severity) > _SEVERITIES.index(known.severity):
+            if known is None or _rank(finding) > _rank(known):
                 self._standing[finding.key] = finding
-        return findings
+        self._confirmation.follow(self._standing, now)
+        return [finding for finding in findings if self._confirmation.is_given(finding, now)]
+
+
+@dataclass(slots=True)
+class _Confirmation:
+    """Since when each finding has stood at each severity or worse."""
+
+    since: dict[FindingKey, dict[int, Nanoseconds]] = field(default_factory=dict)
+
+    def follow(self, standing: Mapping[FindingKey, Finding], now: Nanoseconds) -> None:
+        """Begin to count what is new or worse, and forget what is milder or gone."""
+        self.since = {
+            key: {rank: self.since.get(key, {}).get(rank, now) for rank in range(_rank(finding) + 1)}
+            for key, finding in standing.items()
+            if finding.confirm_ms
+        }
+
+    def is_given(self, finding: Finding, now: Nanoseconds) -> bool:
+        """Whether something may be asked because of the finding at ``now``."""
+        if not finding.confirm_ms:
+            return True
+        since = self.since.get(finding.key, {}).get(_rank(finding))
+        return since is not None and now - since >= finding.confirm_ms * NS_PER_MS
+
+
+def _rank(finding: Finding) -> int:
+    return _SEVERITIES.index(finding.severity)
 
 
 @dataclass(slots=True)

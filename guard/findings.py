@@ -82,7 +82,8 @@ class Finding(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     It holds for as long as the policy keeps saying it. ``freezes`` forbids any loosening for its
     subject while it stands: unknown is not calm. ``counterfactual`` says, for people, what would have
-    had to be different for the finding not to stand.
+    had to be different for the finding not to stand. Nothing is asked because of it before it has stood,
+    at this severity or worse, for ``confirm_ms``: one bad sample must not cut a position.
     """
 
     policy: str
@@ -93,6 +94,7 @@ class Finding(Struct, frozen=True, kw_only=True, omit_defaults=True):
     evidence: tuple[Evidence, ...] = ()
     counterfactual: str = ""
     freezes: bool = False
+    confirm_ms: int = 0
 
     @property
     def key(self) -> tuple[str, str, MarketId | None, AccountId | None, BotId | None]:

@@ -47,6 +47,7 @@ class CutLeverage:
 
     Attributes:
         enabled: whether it decides at all.
+        confirm_s: seconds for which a finding must have stood before anything is asked because of it.
         buffer_bps: distance that is always kept.
         exit_multiple: how many times the present cost of leaving must fit into the distance.
         shock_multiple: the shock, as a multiple of the normal depth within ``baseline.band_bps``.
@@ -62,6 +63,7 @@ class CutLeverage:
     name = "cut_leverage"
 
     enabled: bool = True
+    confirm_s: Annotated[float, Ge(0.0), Le(60.0)] = 1.0
     buffer_bps: Annotated[float, Ge(0.0), Le(5_000.0)] = 50.0
     exit_multiple: Annotated[float, Ge(0.0), Le(100.0)] = 2.0
     shock_multiple: Annotated[float, Ge(0.0), Le(100.0)] = 2.0
@@ -235,6 +237,7 @@ class CutLeverage:
                 f" or with a book in which the shock reached {calm_reach_bps:.0f}"
                 " bps or less"
             ),
+            confirm_ms=int(self.confirm_s * 1000),
         )
 
 

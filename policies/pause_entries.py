@@ -31,7 +31,8 @@ class PauseEntries:
         enabled: whether it decides at all.
         depth_z: depth z-score (standard deviations, negative is thin) below which depth is thin.
         thin_ratio: depth over its normal that a thin book must also be below.
-        confirm_s: seconds for which depth must have been below ``thin_ratio``.
+        confirm_s: seconds for which depth must have been below ``thin_ratio``. On recorded 20-level books
+            2 s found 50 to 161 thin episodes a day and market, 30 s 2 to 6; a collapse needs no such wait.
         collapse_ratio: depth over its normal below which it has collapsed.
         collapse_s: seconds for which it must have been so.
         spread_ratio: spread over its normal above which it is wide.
@@ -44,7 +45,7 @@ class PauseEntries:
     enabled: bool = True
     depth_z: Annotated[float, Ge(-20.0), Le(-0.5)] = -3.0
     thin_ratio: Annotated[float, Gt(0.0), Le(1.0)] = 0.5
-    confirm_s: Annotated[float, Ge(0.0), Le(600.0)] = 2.0
+    confirm_s: Annotated[float, Ge(0.0), Le(600.0)] = 30.0
     collapse_ratio: Annotated[float, Gt(0.0), Le(1.0)] = 0.2
     collapse_s: Annotated[float, Ge(0.0), Le(600.0)] = 3.0
     spread_ratio: Annotated[float, Gt(1.0), Le(1_000.0)] = 5.0

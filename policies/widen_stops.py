@@ -34,6 +34,7 @@ class WidenStops:
 
     Attributes:
         enabled: whether it decides at all.
+        confirm_s: seconds for which a finding must have stood before anything is asked because of it.
         thin_ratio: depth over its normal below which stops are looked at.
         wick_multiple: the market order that a stop must survive, in normal depth within ``baseline.band_bps``.
         beyond_ratio: how much farther than reach or zone the new stop is put.
@@ -46,6 +47,7 @@ class WidenStops:
     name = "widen_stops"
 
     enabled: bool = True
+    confirm_s: Annotated[float, Ge(0.0), Le(60.0)] = 1.0
     thin_ratio: Annotated[float, Gt(0.0), Le(1.0)] = 0.5
     wick_multiple: Annotated[float, Gt(0.0), Le(10.0)] = 0.25
     beyond_ratio: Annotated[float, Ge(0.0), Le(2.0)] = 0.5
@@ -116,6 +118,7 @@ class WidenStops:
                 Evidence(name="position", value=position.size, unit="base units", limit=size),
                 Evidence(name="new stop price", value=price, unit="USD"),
             ),
+            confirm_ms=int(self.confirm_s * 1000),
             counterfactual=(
                 f"would not stand with {side} depth above {self.thin_ratio:.0%} of its normal,"
                 f" or with the stop {max(wick_bps, edge_bps):.0f} bps or more away"

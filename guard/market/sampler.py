@@ -20,6 +20,12 @@ HORIZON_BPS_MIN = 5.0
 """With less than this known on a side, a new snapshot is worth its cost."""
 
 
+TURN_BPS = 5.0
+TURN_LEVELS = 20
+TURN_RATIO = 0.5
+"""See ``MarketSampler.has_turned``: recorded BTC books turn about once in 2 s, ETH once in 15 s (2023-24)."""
+
+
 class MarketSampler:
     """Keeps one market's book and flow up to date and samples them when judgement is due.
 
@@ -58,6 +64,7 @@ class MarketSampler:
         self._exchange_at: Nanoseconds | None = None
         self._buy_usd = self._sell_usd = 0.0
         self._updates = self._gaps = 0
+        self._sampled: tuple[float, float, float] | None = None
         self._churned = {Side.BID: _ChurnHorizon(Side.BID), Side.ASK: _ChurnHorizon(Side.ASK)}
 
     def on_snapshot(
@@ -122,9 +129,32 @@ class MarketSampler:
         low_known = lowest is not None and lowest <= bid[0] * (1.0 - near)
         return not (low_known and highest is not None and highest >= ask[0] * (1.0 + near))
 
+    @property
+    def has_turned(self) -> bool:
+        """Whether the book differs so much from the last sample that the next one should not wait.
+
+        That is: the mid moved by ``TURN_BPS``, or the size on the best ``TURN_LEVELS`` levels of a side
+        fell below ``TURN_RATIO`` of what it was. Cheap enough to be asked after every diff.
+        """
+        touch = self._touch()
+        if touch is None or self._sampled is None:
+            return False
+        mid, bid_size, ask_size = touch
+        mid_then, bid_then, ask_then = self._sampled
+        moved = abs(mid - mid_then) >= mid_then * TURN_BPS / BPS_PER_UNIT
+        return moved or bid_size < bid_then * TURN_RATIO or ask_size < ask_then * TURN_RATIO
+
+    def _touch(self) -> tuple[float, float, float] | None:
+        bid, ask = self.book.best_bid(), self.book.best_ask()
+        if bid is None or ask is None:
+            return None
+        sizes = [float(self.book.side(side)[1][:TURN_LEVELS].sum()) for side in (Side.BID, Side.ASK)]
+        return (bid[0] + ask[0]) / 2.0, sizes[0], sizes[1]
+
     def sample(self, received_at: Nanoseconds) -> MarketFeatures:
         """Measure now and start counting flow anew. Never raises; a book not OK has no prices or sides."""
         status = self.status
+        self._sampled = self._touch()
         horizons: dict[Side, float | None] = {Side.BID: None, Side.ASK: None}
         bid, ask = self.book.best_bid(), self.book.best_ask()
         if status is BookStatus.OK and bid is not None and ask is not None:

@@ -106,3 +106,18 @@ def test_when_price_leaves_the_snapshot_a_minute_of_churn_makes_the_near_levels_
     assert early.visible_bps == 0.0
     assert early.curve_usd[5] > 0.0
     assert late.visible_bps == pytest.approx(11.0, rel=0.02)
+
+
+def test_a_book_has_turned_when_price_moved_or_half_of_the_touch_is_gone() -> None:
+    sampler = MarketSampler(MARKET, new_book())
+    sampler.on_snapshot([[99.9, 5.0], [99.8, 5.0]], [[100.1, 5.0], [100.2, 5.0]], received_at=1)
+    assert not sampler.has_turned  # nothing was said yet that it could differ from
+    sampler.sample(2)
+    assert not sampler.has_turned
+    sampler.on_deltas([[99.8, 1.0]], [], received_at=3)
+    assert not sampler.has_turned
+    sampler.on_deltas([[99.9, 1.0]], [], received_at=4)
+    assert sampler.has_turned
+    sampler.sample(5)
+    sampler.on_deltas([[100.0, 1.0]], [[100.1, 0.0]], received_at=6)
+    assert sampler.has_turned

@@ -1,0 +1,346 @@
+"""The demo: a made-up market that falls, two paper bots of one strategy, and the real daemon beside one of them.
+
+Everything is real but the market: the venue on loopback speaks Binance's API to unmodified ccxt, the
+broker is the embedded one, and the daemon is the same ``App`` that ``perpguard run`` starts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from adapters.bots.paper import PaperBot
+from adapters.bots.settings import PaperBotSettings
+from adapters.log import LogFormat, LogLevel, LogSettings, configure_logging
+from adapters.simulation.generated import generated_source
+from adapters.simulation.settings import LoopbackSettings, VenueAccountSpec
+from adapters.simulation.venue import LoopbackVenue
+from adapters.storage.reader import SqliteAuditReader
+from guard.app import App
+from guard.audit import Step
+from guard.configuration import Settings
+from guard.demo_report import BotLine, command_lines, final_table, live_table, verdict
+from guard.explain import explain
+from guard.ports import CommandSink, StoredRecord
+from guard.units import BotId, market_id
+from perpguard_sdk.messages import Command, Heartbeat, Mode, Posture, Verb
+
+FOLDER = Path("var/demo")
+VENUE = "binanceusdm"
+SYMBOL = "BTC/USDT:USDT"
+GUARDED, UNGUARDED = "guarded", "unguarded"
+WALLET_USDT = 10_000.0
+SECONDS = 70.0
+CALM_SHARE = 0.36
+FALL_RATIO = 0.10
+MATCH_EVERY_MS = 500
+"""The bots decide on the mark price of each second; their orders of that second meet in one matching."""
+
+READY_S = 60.0
+SITE = "demo"
+WIDTH = 118
+"""Of the output where there is no terminal to fit it to."""
+
+STRATEGY: dict[str, Any] = {
+    "leverage": 20,
+    "slice_usd": 20_000,
+    "slices_open": 7,
+    "slices_max": 9,
+    "dip_bps": 60,
+    "stop_bps": 800,
+    "reentry_s": 5,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class DemoOptions:
+    """What ``perpguard demo`` was asked for."""
+
+    seed: int = 1
+    scenario: str = "fall"
+    suppress: bool = False
+    folder: Path = FOLDER
+
+
+def run_demo(seed: int = 1, scenario: str = "fall", *, suppress: bool = False, folder: Path = FOLDER) -> int:
+    """Run the demo in this terminal; returns 0 if it ran to its end and its audit verifies."""
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=WIDTH)
+    options = DemoOptions(seed, scenario, suppress, folder)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    with (folder / "log.jsonl").open("w") as log_file:
+        configure_logging(LogSettings(format=LogFormat.JSON, level=LogLevel.INFO), stream=log_file)
+        return asyncio.run(_run(options, console))
+
+
+async def _run(options: DemoOptions, console: Console) -> int:
+    venue = _venue(options)
+    console.print(_opening(options))
+    await venue.start()
+    app = App(_settings(options, venue), wrap_sink=_Suppressing if options.suppress else _passing)
+    try:
+        await app.start()
+        console.print("The guard waits until it is sure to be the only one, then the bots connect ...")
+        await _until(lambda: app.runner.engine.state.epoch > 0)
+        lines = await _with_bots(options, venue, app, console)
+    finally:
+        await app.stop("the demo is over")
+        await venue.stop()
+    return await _report(options, lines, console)
+
+
+async def _with_bots(options: DemoOptions, venue: LoopbackVenue, app: App, console: Console) -> list[BotLine]:
+    """Run both bots until the market is over, and read their accounts while they still stand."""
+    bots = [PaperBot(_bot_settings(options, name, venue, app)) for name in (GUARDED, UNGUARDED)]
+    running = [asyncio.create_task(bot.run(), name=f"bot {bot.name}") for bot in bots]
+    watching = asyncio.create_task(_watch(options, venue, app, console, bots), name="watch")
+    try:
+        done, _ = await asyncio.wait([*running, watching], return_when=asyncio.FIRST_COMPLETED)
+        for task in done - {watching}:
+            task.result()  # a bot ends only by failing
+        await watching
+        return _lines(venue)
+    finally:
+        for task in (*running, watching):
+            task.cancel()
+        await asyncio.gather(*running, watching, return_exceptions=True)
+
+
+async def _watch(
+    options: DemoOptions, venue: LoopbackVenue, app: App, console: Console, bots: Sequence[PaperBot]
+) -> None:
+    """Let the market begin once both bots may trade, and show it until it is over."""
+    await _until(lambda: all(bot.is_ready for bot in bots))
+    venue.begin()
+    started = time.monotonic()
+    market = market_id(VENUE, SYMBOL)
+
+    def look() -> Table:
+        return live_table(
+            elapsed_s=time.monotonic() - started,
+            market=market,
+            engine=app.runner.engine,
+            guarded=BotId(GUARDED),
+            lines=_lines(venue),
+            suppressed=options.suppress,
+        )
+
+    over = asyncio.create_task(venue.finished(), name="market")
+    try:
+        if console.is_terminal:
+            with Live(look(), console=console, refresh_per_second=4) as live:
+                while not over.done():
+                    await asyncio.wait([over], timeout=0.25)
+                    live.update(look())
+        else:
+            while not over.done():
+                await asyncio.wait([over], timeout=5.0)
+                console.print(look())
+        over.result()
+    finally:
+        over.cancel()
+
+
+async def _report(options: DemoOptions, lines: list[BotLine], console: Console) -> int:
+    """Say what it came to and why, from the venue's accounts and from the audit."""
+    console.print()
+    console.print(final_table(lines))
+    console.print(verdict(*lines, suppressed=options.suppress), style="bold")
+    path = options.folder / "audit.sqlite3"
+    async with await SqliteAuditReader.open(path) as reader:
+        records = [stored async for stored in reader.records()]
+        checked = await reader.verify()
+        console.print("\nWhat the guard asked, and what became of it:")
+        for line in command_lines(records):
+            console.print("  " + line, highlight=False, soft_wrap=True)
+        shown = _worth_explaining(records)
+        if shown is not None:
+            concerned = [stored.record async for stored in reader.records(command_id=shown)]
+            console.print(f"\nWhy, for one of them (perpguard explain {shown} --audit {path}):\n")
+            console.print(explain(concerned, shown).text, highlight=False, soft_wrap=True)
+    state = "verifies" if checked.ok else f"does NOT verify: {checked.detail}"
+    console.print(f"\nThe audit of this run has {checked.records} records and {state}. It is kept in {path}.")
+    return 0 if checked.ok else 1
+
+
+def _venue(options: DemoOptions) -> LoopbackVenue:
+    source = generated_source(
+        options.scenario,
+        seed=options.seed,
+        duration_s=SECONDS,
+        calm_share=CALM_SHARE,
+        fall_ratio=FALL_RATIO,
+    )
+    accounts = [
+        VenueAccountSpec(name, f"demo-key-{name}", secrets.token_hex(16), wallet_usdt=WALLET_USDT)
+        for name in (GUARDED, UNGUARDED)
+    ]
+    for account in accounts:
+        _keep(options.folder / f"{account.name}.api_key", account.api_key)
+        _keep(options.folder / f"{account.name}.api_secret", account.api_secret)
+        _keep(options.folder / f"{account.name}.key", secrets.token_hex(32))
+    # Each account meets the same book, whatever the other one does: what they end with is comparable.
+    settings = LoopbackSettings(refill_ms=0, match_every_ms=MATCH_EVERY_MS)
+    return LoopbackVenue(source, accounts=accounts, hold=True, settings=settings)
+
+
+def _settings(options: DemoOptions, venue: LoopbackVenue) -> Settings:
+    """The daemon's settings: what a minute needs shorter than a month does, and otherwise the defaults."""
+    folder = options.folder
+    return Settings.model_validate(
+        {
+            "guard": {"name": "demo", "mode": "paper"},
+            "broker": {"site": SITE, "data_dir": str(folder / "broker"), "claim_quiet_s": 2.0},
+            "audit": {"path": str(folder / "audit.sqlite3")},
+            "venues": [
+                {
+                    "id": VENUE,
+                    "symbols": [SYMBOL],
+                    "urls": venue.ccxt_urls(),
+                    "rate_limit": False,
+                    "account_poll_s": 1.0,
+                    "accounts": {
+                        GUARDED: {
+                            "api_key_file": str(folder / f"{GUARDED}.api_key"),
+                            "api_secret_file": str(folder / f"{GUARDED}.api_secret"),
+                        }
+                    },
+                }
+            ],
+            "bots": [
+                {
+                    "name": GUARDED,
+                    "key_file": str(folder / f"{GUARDED}.key"),
+                    "venue": VENUE,
+                    "account": GUARDED,
+                    "symbols": [SYMBOL],
+                }
+            ],
+            "baseline": {"warm_up_s": 8.0, "half_life_s": 120.0, "recover_ms": 1000},
+            "policies": {"pause_entries": {"confirm_s": 2.0}},
+            "arbiter": {"hold_down_s": 8.0, "step_s": 3.0},
+        }
+    )
+
+
+def _bot_settings(options: DemoOptions, name: str, venue: LoopbackVenue, app: App) -> PaperBotSettings:
+    folder = options.folder
+    broker = app.broker
+    assert broker is not None, "the demo has its own broker"
+    _keep(folder / "broker.password", broker.password)
+    return PaperBotSettings.model_validate(
+        {
+            "name": name,
+            "guarded": name == GUARDED,
+            # Suppressed, the bot is one that only a live guard could arm: it hears a paper guard and runs free.
+            "mode": Mode.LIVE if options.suppress else Mode.PAPER,
+            "key_file": str(folder / f"{name}.key"),
+            "broker": {
+                "host": broker.host,
+                "port": broker.port,
+                "protocol": "3.1.1",
+                "username": broker.username,
+                "password_file": str(folder / "broker.password"),
+            },
+            "site": SITE,
+            "venue_id": VENUE,
+            "account": name,
+            "venue_urls": venue.ccxt_urls(),
+            "api_key_file": str(folder / f"{name}.api_key"),
+            "api_secret_file": str(folder / f"{name}.api_secret"),
+            "symbol": SYMBOL,
+            "strategy": STRATEGY,
+            "state_dir": str(folder / f"{name}.state"),
+        }
+    )
+
+
+def _lines(venue: LoopbackVenue) -> list[BotLine]:
+    """Both bots' accounts as the venue keeps them."""
+    lines = []
+    for name in (GUARDED, UNGUARDED):
+        account = venue.account_state(name)
+        lines.append(
+            BotLine(
+                name=name,
+                deposit=float(account.deposit_usdt),
+                equity=float(account.equity_usdt),
+                size=float(sum(position.amount for position in account.positions)),
+                notional=float(
+                    sum(abs(position.amount) * position.mark_price for position in account.positions)
+                ),
+                fees=float(account.fees_usdt),
+                fills=account.fills,
+                liquidations=len(account.liquidations),
+            )
+        )
+    return lines
+
+
+def _worth_explaining(records: Sequence[StoredRecord]) -> str | None:
+    """The first cut, else the first command."""
+    commands = [
+        publish.command
+        for stored in records
+        if isinstance(stored.record, Step)
+        for publish in stored.record.commands
+    ]
+    cuts = [command for command in commands if command.verb is Verb.CUT_LEVERAGE]
+    chosen = next(iter(cuts or commands), None)
+    return None if chosen is None else chosen.id
+
+
+@dataclass(slots=True)
+class _Suppressing:
+    """Lets heartbeats through, so that the bot knows of the guard, and nothing that it decides."""
+
+    sink: CommandSink
+
+    async def publish_command(self, command: Command) -> None:
+        del command
+
+    async def publish_posture(self, posture: Posture) -> None:
+        del posture
+
+    async def publish_heartbeat(self, heartbeat: Heartbeat) -> None:
+        await self.sink.publish_heartbeat(heartbeat)
+
+
+def _passing(sink: CommandSink) -> CommandSink:
+    return sink
+
+
+def _opening(options: DemoOptions) -> str:
+    happens = {
+        "fall": "depth thins while price still stands, then it falls",
+        "recover": "depth thins, price falls and comes all the way back: here guarding costs money",
+        "calm": "nothing happens",
+    }[options.scenario]
+    heading = f"A made-up market on loopback, {SECONDS:.0f} s, seed {options.seed}: {happens}."
+    suppressed = (
+        "\nThe guard decides but nothing is sent: both bots must end equal." if options.suppress else ""
+    )
+    return f"{heading}\nTwo paper bots of one strategy trade in it, one of them guarded.{suppressed}"
+
+
+def _keep(path: Path, secret: str) -> None:
+    path.touch(mode=0o600)
+    path.write_text(secret)
+
+
+async def _until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(READY_S):
+        while not condition():  # noqa: ASYNC110 (several adapters must be ready; none of them tells us)
+            await asyncio.sleep(0.05)

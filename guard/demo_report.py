@@ -1,0 +1,163 @@
+"""What the demo shows: the live table while the market falls, and the account of it at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from rich.table import Table
+from rich.text import Text
+
+from guard.audit import Step
+from guard.desired import Limits
+from guard.engine import Engine
+from guard.findings import Finding
+from guard.market.book import Side
+from guard.ports import StoredRecord
+from guard.state import GuardState
+from guard.units import BotId, MarketId
+from perpguard_sdk.messages import Entries
+
+
+@dataclass(frozen=True, slots=True)
+class BotLine:
+    """One bot's account as its venue shows it now; money in USDT, size signed base units."""
+
+    name: str
+    deposit: float
+    equity: float
+    size: float
+    notional: float
+    fees: float
+    fills: int
+    liquidations: int
+
+    @property
+    def result(self) -> float:
+        """What was won or lost, fees and open position included."""
+        return self.equity - self.deposit
+
+    @property
+    def leverage(self) -> float:
+        """Notional over equity."""
+        return self.notional / self.equity if self.equity > 0 else 0.0
+
+
+def live_table(
+    *,
+    elapsed_s: float,
+    market: MarketId,
+    engine: Engine,
+    guarded: BotId,
+    lines: Sequence[BotLine],
+    suppressed: bool,
+) -> Table:
+    """Lay out one look at market, guard and bots."""
+    state = engine.state
+    view = state.markets[market]
+    ratio = view.depth_ratio(Side.BID)
+    table = Table(
+        title=f"{elapsed_s:5.1f} s   {_market_text(state, market)}", title_justify="left", expand=False
+    )
+    for column in ("account", "position", "leverage", "equity", "result", "fees", "liquidated"):
+        table.add_column(column, justify="left" if column == "account" else "right")
+    for line in lines:
+        table.add_row(
+            line.name,
+            f"{line.size:.3f}",
+            f"{line.leverage:.1f}x",
+            f"{line.equity:,.0f}",
+            Text(f"{line.result:+,.0f}", style="red" if line.result < 0 else "green"),
+            f"{line.fees:,.0f}",
+            Text("yes" if line.liquidations else "no", style="bold red" if line.liquidations else ""),
+        )
+    wanted = engine.wanted.get(guarded, {}).get(market, Limits())
+    heading = "guard would ask (suppressed)" if suppressed else "guard asks"
+    thin = "" if ratio is None else f"   bid depth {ratio:.0%} of normal"
+    table.caption = f"{heading}: {posture_text(wanted)}{thin}\n{findings_text(engine.findings)}"
+    table.caption_justify = "left"
+    return table
+
+
+def posture_text(limits: Limits) -> str:
+    """One line of what a bot may do."""
+    parts = [] if limits.entries is Entries.ALLOWED else [f"entries {limits.entries}"]
+    if limits.max_size is not None:
+        parts.append(f"position <= {limits.max_size:.3f}")
+    if limits.max_leverage is not None:
+        parts.append(f"leverage <= {limits.max_leverage:.1f}x")
+    if limits.stop is not None and limits.stop.stop_price is not None:
+        parts.append(f"stop at {limits.stop.stop_price:,.1f}")
+    return ", ".join(parts) or "nothing"
+
+
+def findings_text(findings: Sequence[Finding]) -> str:
+    """The reasons that stand, worst first."""
+    return "because: " + (", ".join(sorted({str(finding.reason) for finding in findings})) or "all is calm")
+
+
+def final_table(lines: Sequence[BotLine]) -> Table:
+    """What each bot ended with, from the venue's accounts."""
+    table = Table(title="What each bot lost, from the venue's accounts (USDT)", title_justify="left")
+    for column in (
+        "account",
+        "deposit",
+        "equity at the end",
+        "result",
+        "of it fees",
+        "orders filled",
+        "liquidated",
+    ):
+        table.add_column(column, justify="left" if column == "account" else "right")
+    for line in lines:
+        table.add_row(
+            line.name,
+            f"{line.deposit:,.2f}",
+            f"{line.equity:,.2f}",
+            Text(f"{line.result:+,.2f}", style="red" if line.result < 0 else "green"),
+            f"{line.fees:,.2f}",
+            str(line.fills),
+            f"{line.liquidations} times" if line.liquidations else "no",
+        )
+    return table
+
+
+def verdict(guarded: BotLine, unguarded: BotLine, *, suppressed: bool) -> str:
+    """One sentence on what guarding was worth, also where it cost."""
+    difference = guarded.result - unguarded.result
+    if suppressed:
+        if abs(difference) < 0.005:
+            return "The guard decided and sent nothing: both bots ended equal, to the cent."
+        return f"The guard sent nothing, yet the bots differ by {difference:+,.2f} USDT: that should not be."
+    if abs(difference) < 0.005:
+        return "Guarding made no difference here."
+    if difference > 0:
+        return f"Guarding was worth {difference:,.2f} USDT here."
+    return (
+        f"Guarding cost {-difference:,.2f} USDT here: the market came back, and what had been cut missed it."
+    )
+
+
+def command_lines(records: Sequence[StoredRecord]) -> Iterator[str]:
+    """One line for each command that was decided, with what became of it."""
+    steps = [stored.record for stored in records if isinstance(stored.record, Step)]
+    outcomes = {outcome.command_id: outcome for step in steps for outcome in step.outcomes}
+    started = steps[0].at if steps else 0
+    for step in steps:
+        for publish in step.commands:
+            if publish.attempt > 1:
+                continue
+            command = publish.command
+            outcome = outcomes.get(command.id)
+            became = (
+                "still open" if outcome is None else f"{outcome.outcome} ({outcome.source}: {outcome.detail})"
+            )
+            yield f"{(step.at - started) / 1e9:6.1f} s  {command.verb:<13} because {command.reason:<18} -> {became}"
+
+
+def _market_text(state: GuardState, market: MarketId) -> str:
+    view = state.markets[market]
+    price = view.mid_price
+    spread = view.spread_bps
+    shown = "no price yet" if price is None else f"{price:,.1f}"
+    return f"{market}  {shown}" + ("" if spread is None else f"   spread {spread:.1f} bps")
