@@ -96,8 +96,8 @@ def _coalescing_key(event: AnyEvent) -> Hashable | None:  # noqa: PLR0911 (one c
             return (BotReported, reported.bot, reported.resync)
         case BotStatusSeen(state=state):
             return (BotStatusSeen, state.bot)
-        case MessageRefused(bot=bot, topic=topic):
-            return (MessageRefused, bot, topic)
+        case MessageRefused(bot=bot):
+            return (MessageRefused, bot)
         case _:
             return None
 

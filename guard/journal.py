@@ -12,6 +12,7 @@ from guard.audit import AnyRecord, AuditGap
 from guard.errors import AuditError
 from guard.events import LinkChanged, LinkKind
 from guard.ports import AuditLog, Clock, Emit
+from guard.units import Nanoseconds
 
 PENDING_MAX = 20_000
 """Records that wait for a disk that is away: about 2 KB each, 40 MB. Then the oldest is counted as lost."""
@@ -20,6 +21,12 @@ BATCH_MAX = 500
 """Records in one transaction: 500 rows take about 3 ms, so a tightening behind them still makes its 50 ms."""
 
 RETRY_S = 1.0
+
+HANG_S = 2.0
+"""A disk that has not answered for so long is as good as away, and is said to be."""
+
+CLOSE_S = 2.0
+"""How long a batch on its way is waited for when the journal is told to stop."""
 
 log = structlog.get_logger()
 
@@ -39,7 +46,8 @@ class Journal:
     emit: Emit
     _pending: deque[_Pending] = field(default_factory=deque)
     _arrived: asyncio.Event = field(default_factory=asyncio.Event)
-    _down_since: int | None = None
+    _is_down: bool = False
+    _gap_since: Nanoseconds | None = None
     _ahead: int = 0
     _lost: int = 0
 
@@ -50,6 +58,7 @@ class Journal:
         if len(self._pending) > PENDING_MAX:
             self._pending.popleft().written.cancel()
             self._lost += 1
+            self._gap_since = self._gap_since or self.clock.now()
         self._arrived.set()
         return pending.written
 
@@ -61,12 +70,10 @@ class Journal:
     def note_sent_ahead(self) -> None:
         """Something was sent whose record is not on the disk yet: an ``audit_gap`` will say so."""
         self._ahead += 1
-        if self._down_since is None:
-            self._down_since = self.clock.now()
+        self._gap_since = self._gap_since or self.clock.now()
 
     async def run(self) -> None:
         """Write until cancelled; keep everything and try again when the disk refuses."""
-        failing = False
         while True:
             await self._arrived.wait()
             self._arrived.clear()
@@ -74,15 +81,10 @@ class Journal:
                 try:
                     await self._write_batch()
                 except AuditError as error:
-                    if not failing:
-                        failing = True
-                        log.error("audit cannot be written", error=str(error), kept=len(self._pending))
-                    self._tell(up=False, detail=str(error))
+                    self._tell_down(str(error))
                     await asyncio.sleep(RETRY_S)
                 else:
-                    if failing:
-                        failing = False
-                        self._tell(up=True, detail="records are written again")
+                    self._tell_up()
 
     def unwritten(self) -> list[AnyRecord]:
         """What is still queued, in order, for a last attempt when ``run`` has been cancelled."""
@@ -90,11 +92,26 @@ class Journal:
 
     async def _write_batch(self) -> None:
         batch = [self._pending[index] for index in range(min(len(self._pending), BATCH_MAX))]
-        gap = self._gap()
+        gap, ahead, lost = self._gap(), self._ahead, self._lost
         records = [*([gap] if gap is not None else []), *(pending.record for pending in batch)]
-        await self.audit.append(records, durable=True)
-        if gap is not None:
-            self._down_since, self._ahead, self._lost = None, 0, 0
+        append = asyncio.create_task(self.audit.append(records, durable=True), name="audit append")
+        try:
+            done, _ = await asyncio.wait([append], timeout=HANG_S)
+            if not done:
+                self._tell_down(f"the disk has not answered for {HANG_S:g} s")
+            await asyncio.shield(append)
+        except asyncio.CancelledError:
+            # What is on the disk must not be written again by whoever asks for the unwritten.
+            done, _ = await asyncio.wait([append], timeout=CLOSE_S)
+            if done and append.exception() is None:
+                self._written(batch, ahead, lost)
+            append.cancel()
+            raise
+        self._written(batch, ahead, lost)
+
+    def _written(self, batch: list[_Pending], ahead: int, lost: int) -> None:
+        self._ahead, self._lost = self._ahead - ahead, self._lost - lost
+        self._gap_since = self._gap_since if self._ahead or self._lost else None
         for pending in batch:
             # Identity holds: put() only ever removes from the left what has not been written.
             if self._pending and self._pending[0] is pending:
@@ -107,9 +124,21 @@ class Journal:
             return None
         now = self.clock.now()
         why = f"{self._ahead} message(s) were sent before their record was on the disk"
-        return AuditGap(at=now, from_at=self._down_since or now, records_lost=self._lost, why=why)
+        if self._lost:
+            why += f"; {self._lost} record(s) found no room while the disk was away"
+        return AuditGap(at=now, from_at=self._gap_since or now, records_lost=self._lost, why=why)
+
+    def _tell_down(self, detail: str) -> None:
+        if self._is_down:
+            return
+        self._is_down = True
+        log.error("audit cannot be written", error=detail, kept=len(self._pending))
+        self._tell(up=False, detail=detail)
+
+    def _tell_up(self) -> None:
+        if self._is_down:
+            self._is_down = False
+            self._tell(up=True, detail="records are written again")
 
     def _tell(self, *, up: bool, detail: str) -> None:
-        if not up and self._down_since is None:
-            self._down_since = self.clock.now()
         self.emit(LinkChanged(received_at=self.clock.now(), link=LinkKind.AUDIT, up=up, detail=detail))

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Annotated
 
 import structlog
 from annotated_types import Ge, Le
+from msgspec import structs
 
 from guard.audit import Sent, Step
 from guard.commands import PublishCommand, PublishPosture
 from guard.errors import BrokerError
 from guard.events import CommandSent, MarketFeatures
-from guard.journal import Journal
+from guard.journal import RETRY_S, Journal
 from guard.ports import Clock, CommandSink, Emit
-from guard.units import BotId, Nanoseconds
-from perpguard_sdk.messages import Verb
+from guard.postures import no_looser
+from guard.units import NS_PER_S, BotId, Nanoseconds, ms_of
+from perpguard_sdk.messages import Posture, Verb
 
 STEPS_MAX = 10_000
 """Steps that wait to be sent: at 10 decisions a second a thousand seconds of a broker that hangs, 20 MB."""
@@ -39,11 +42,16 @@ class OutboxSettings:
 class _Due:
     step: Step
     decided_at: Nanoseconds
+    written: asyncio.Future[None] | None
 
 
 @dataclass(slots=True)
 class Outbox:
-    """Sends in the order of deciding; a loosening waits for its record without holding up a tightening."""
+    """Sends in the order of deciding; a loosening waits for its record without holding up a tightening.
+
+    While a loosening of a bot is held back, whatever else is published for it restricts no less than what
+    it was last sent; what it really is to be follows once the record is written.
+    """
 
     journal: Journal
     sink: CommandSink
@@ -51,17 +59,20 @@ class Outbox:
     emit: Emit
     settings: OutboxSettings = field(default_factory=OutboxSettings)
     _due: asyncio.Queue[_Due] = field(default_factory=lambda: asyncio.Queue(STEPS_MAX))
-    _held: dict[BotId, int] = field(default_factory=dict)
-    _newest_version: dict[BotId, int] = field(default_factory=dict)
+    _held: Counter[str] = field(default_factory=Counter)
+    _latest: dict[str, PublishPosture] = field(default_factory=dict)
+    _sent: dict[str, Posture] = field(default_factory=dict)
 
     def put(self, step: Step, decided_at: Nanoseconds) -> None:
-        """Queue a step that has something to record or to send."""
+        """Queue a step: its record at once and in order, its messages behind those of earlier steps."""
+        written = self.journal.put(step) if step.is_decision else None
+        if not step.postures and not step.commands:
+            return
         try:
-            self._due.put_nowait(_Due(step, decided_at))
+            self._due.put_nowait(_Due(step, decided_at, written))
         except asyncio.QueueFull:
             # The broker has hung for minutes: the engine's retries and refreshes say it all again.
             log.error("outbox is full, a step is recorded but not sent", at=step.at)
-            self.journal.put(step)
 
     async def run(self) -> None:
         """Send until cancelled."""
@@ -71,28 +82,31 @@ class Outbox:
                 await self._carry(due, group)
 
     async def _carry(self, due: _Due, group: asyncio.TaskGroup) -> None:
-        step = due.step
-        if not step.is_decision:
+        step, written = due.step, due.written
+        for publish in step.postures:
+            self._latest[publish.posture.bot] = publish
+        if written is None:
             await self._send(due, step.postures, (), durable_at=None)
             return
-        written = self.journal.put(step)
-        if not step.postures and not step.commands:
-            return
-        for publish in step.postures:
-            bot = BotId(publish.posture.bot)
-            self._newest_version[bot] = max(self._newest_version.get(bot, 0), publish.posture.version)
-        if await self.journal.wait(written, self.settings.tighten_wait_ms / 1000.0):
-            await self._send(due, step.postures, step.commands, durable_at=self.clock.now())
-            return
-        now_postures = tuple(publish for publish in step.postures if publish.tightens)
-        now_commands = tuple(publish for publish in step.commands if publish.command.verb is not Verb.RESUME)
-        if now_postures or now_commands:
-            self.journal.note_sent_ahead()
-            await self._send(due, now_postures, now_commands, durable_at=None)
-        later = tuple(publish for publish in step.postures if not publish.tightens)
+        tightening = tuple(publish for publish in step.postures if publish.tightens)
+        commands = tuple(publish for publish in step.commands if publish.command.verb is not Verb.RESUME)
+        if written.done() or tightening or commands:
+            waited_s = (self.clock.now() - due.decided_at) / NS_PER_S
+            left_s = max(self.settings.tighten_wait_ms / 1000.0 - waited_s, 0.0)
+            if await self.journal.wait(written, left_s):
+                await self._send(due, step.postures, step.commands, durable_at=self.clock.now())
+                return
+        # Counted before anything is sent: from here on no refresh may carry the loosening out.
+        loosening = tuple(publish for publish in step.postures if not publish.tightens)
         resumes = tuple(publish for publish in step.commands if publish.command.verb is Verb.RESUME)
-        if later or resumes:
-            group.create_task(self._send_once_written(due, written, later, resumes), name="held loosening")
+        self._held.update(publish.posture.bot for publish in loosening)
+        if loosening or resumes:
+            group.create_task(
+                self._send_once_written(due, written, loosening, resumes), name="held loosening"
+            )
+        if tightening or commands:
+            self.journal.note_sent_ahead()
+            await self._send(due, tightening, commands, durable_at=None)
 
     async def _send_once_written(
         self,
@@ -101,22 +115,20 @@ class Outbox:
         postures: tuple[PublishPosture, ...],
         commands: tuple[PublishCommand, ...],
     ) -> None:
-        bots = [BotId(publish.posture.bot) for publish in postures]
-        for bot in bots:
-            self._held[bot] = self._held.get(bot, 0) + 1
-        try:
+        await asyncio.wait([written])
+        while written.cancelled():  # there was no room for its record: not recorded, not done
+            await asyncio.sleep(RETRY_S)
+            written = self.journal.put(due.step)
             await asyncio.wait([written])
-        finally:
-            for bot in bots:
-                self._held[bot] -= 1
-        if written.cancelled():
-            return  # its record was lost: it must not be sent; the next refresh is decided anew
-        newest = tuple(
-            publish
-            for publish in postures
-            if publish.posture.version >= self._newest_version.get(BotId(publish.posture.bot), 0)
-        )
-        await self._send(due, newest, commands, durable_at=self.clock.now())
+        bots = [publish.posture.bot for publish in postures]
+        self._held.subtract(bots)
+        released = tuple(self._renewed(self._latest[bot]) for bot in bots if self._held[bot] <= 0)
+        await self._send(due, released, commands, durable_at=self.clock.now())
+
+    def _renewed(self, publish: PublishPosture) -> PublishPosture:
+        """The same posture with a later time, so that a bot takes it for newer than what it was sent of it."""
+        posture = structs.replace(publish.posture, ts=max(ms_of(self.clock.now()), publish.posture.ts + 1))
+        return structs.replace(publish, posture=posture)
 
     async def _send(
         self,
@@ -156,14 +168,16 @@ class Outbox:
         )
 
     async def _send_posture(self, publish: PublishPosture, hops: dict[str, float]) -> None:
-        posture = publish.posture
-        if not publish.tightens and self._held.get(BotId(posture.bot)):
-            return  # a loosening before it waits for the disk: a refresh must not carry it out early
+        posture, last = publish.posture, self._sent.get(publish.posture.bot)
+        if self._held[posture.bot] > 0 and last is not None:
+            posture = no_looser(posture, last)
         ok, detail = True, ""
         try:
             await self.sink.publish_posture(posture)
         except BrokerError as error:
             ok, detail = False, str(error)
+        else:
+            self._sent[posture.bot] = posture
         if publish.changed:
             subject = f"posture:{posture.bot}:{posture.version}"
             self.journal.put(

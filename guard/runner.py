@@ -13,7 +13,7 @@ from annotated_types import Ge, Le
 from guard import status
 from guard.audit import SessionClosed, SessionOpened
 from guard.engine import Engine
-from guard.errors import AuditError, BrokerError
+from guard.errors import AuditError, BrokerError, FatalError
 from guard.events import GuardStarted, Tick
 from guard.inbox import Inbox
 from guard.journal import Journal
@@ -23,6 +23,8 @@ from guard.units import NS_PER_MS, NS_PER_S, BotId, Nanoseconds, ms_of
 from perpguard_sdk.messages import GuardState, GuardStatus, Heartbeat, Mode, Posture
 
 STATE_REPEAT_S = 10.0
+
+FEED_RETRY_S = 5.0
 
 log = structlog.get_logger()
 
@@ -81,7 +83,8 @@ class Runner:
     _heartbeat_seq: int = 0
     _said: tuple[GuardStatus, tuple[str, ...]] | None = None
     _said_at: Nanoseconds = 0
-    _reclaim: asyncio.Event = field(default_factory=asyncio.Event)
+    _outranked: asyncio.Event = field(default_factory=asyncio.Event)
+    _status_due: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
         self.journal = Journal(self.world.audit, self.world.clock, self.inbox.put)
@@ -97,12 +100,13 @@ class Runner:
         """
         async with asyncio.TaskGroup() as group:
             for feed in self.world.feeds:
-                group.create_task(feed.run(self.inbox.put), name=f"feed {feed.name}")
+                group.create_task(self._keep_running(feed), name=f"feed {feed.name}")
             group.create_task(self.journal.run(), name="journal")
             group.create_task(self.outbox.run(), name="outbox")
             group.create_task(self._decide(), name="engine")
             group.create_task(self._claim(), name="fence")
             group.create_task(self._beat(), name="heartbeat")
+            group.create_task(self._tell(), name="status")
 
     async def say_stopping(self) -> None:
         """Say on the status topic, while the feeds still run, that the guard stops; bots go to safe mode."""
@@ -119,6 +123,19 @@ class Runner:
         except AuditError as error:
             log.error("the end of the session could not be recorded", error=str(error))
 
+    async def _keep_running(self, feed: Feed) -> None:
+        """A feed that fails leaves its streams silent, which the engine sees; the others go on."""
+        while True:
+            try:
+                await feed.run(self.inbox.put)
+            except FatalError:
+                raise
+            except Exception:
+                log.exception("a feed failed and is started again", feed=feed.name)
+                await asyncio.sleep(FEED_RETRY_S)
+            else:
+                return
+
     async def _decide(self) -> None:
         while True:
             event = await self.inbox.take()
@@ -128,10 +145,10 @@ class Runner:
             if isinstance(event, Tick):
                 self._decided_at = event.received_at
                 self._ticked.set()
+                self._status_due.set()
             if self.engine.state.is_outranked:
-                self._reclaim.set()
-            if len(self.inbox) == 0 or isinstance(event, Tick):
-                await asyncio.sleep(0)  # a full inbox must not keep the outbox and the heartbeat waiting
+                self._outranked.set()
+            await asyncio.sleep(0)  # a full inbox must not keep the outbox and the heartbeat waiting
 
     async def _claim(self) -> None:
         """Take an epoch, and a new one whenever a bot is found to obey a higher one than ours."""
@@ -163,9 +180,14 @@ class Runner:
                 )
             )
             log.info("the guard decides", epoch=claim.epoch, session=identity.session, mode=identity.mode)
-            self._reclaim.clear()
-            await self._reclaim.wait()
-            log.warning("a bot obeys a higher epoch than ours, a new one is claimed")
+            await self._outranked_by_more_than(claim.epoch)
+            log.warning("a bot obeys a higher epoch than ours, a new one is claimed", epoch=claim.epoch)
+
+    async def _outranked_by_more_than(self, epoch: int) -> None:
+        """Return once a bot reports a higher epoch than the one claimed, which the engine may not know of yet."""
+        while self.engine.state.highest_epoch_reported <= epoch:
+            self._outranked.clear()
+            await self._outranked.wait()
 
     async def _stored_epoch(self) -> int:
         try:
@@ -190,16 +212,26 @@ class Runner:
 
     async def _beat(self) -> None:
         """Prove that the engine lives: nothing is sent unless it has processed a Tick since the last time."""
-        last_at = 0
+        due_at = 0
+        period_ns = self.settings.heartbeat_ms * NS_PER_MS
         while True:
             await self._ticked.wait()
             self._ticked.clear()
-            if not self.engine.state.epoch:
-                continue
             now = self.world.clock.now()
-            if now - last_at >= self.settings.heartbeat_ms * NS_PER_MS:
-                last_at = now
+            if self.engine.state.epoch and now >= due_at:
+                # Kept to the beat whatever the ticks' rhythm, but never made up for.
+                due_at = (due_at if now - due_at < period_ns else now) + period_ns
                 await self._send_heartbeats()
+
+    async def _tell(self) -> None:
+        """Say on the status topics how it stands, apart from the heartbeat, which must not wait for them."""
+        due_at = 0
+        while True:
+            await self._status_due.wait()
+            self._status_due.clear()
+            now = self.world.clock.now()
+            if self.engine.state.epoch and now >= due_at:
+                due_at = now + self.settings.heartbeat_ms * NS_PER_MS
                 await self._say_state(now)
 
     async def _send_heartbeats(self) -> None:

@@ -1,0 +1,184 @@
+"""What coalesces, what never does, and in which order it comes out."""
+
+from __future__ import annotations
+
+import asyncio
+
+from msgspec import structs
+
+from guard.events import (
+    AnyEvent,
+    BotAcked,
+    CommandSent,
+    LiquidationSeen,
+    MarketFeatures,
+    MessageRefused,
+    Stream,
+    StreamActivity,
+    StreamFault,
+    StreamFaultKind,
+    Tick,
+)
+from guard.inbox import LIQUIDATIONS_MAX, Inbox
+from perpguard_sdk.messages import Entries, Pause
+from tests.support.builders import (
+    ALPHA,
+    BETA,
+    ETH,
+    MARKET,
+    acked,
+    at,
+    born,
+    features,
+    mark,
+    reported,
+    snapshot,
+    tick,
+)
+from tests.support.builders import order as make_order
+
+
+async def everything(inbox: Inbox) -> list[AnyEvent]:
+    return [await inbox.take() for _ in range(len(inbox))]
+
+
+def pause(number: int) -> Pause:
+    return Pause(
+        id=f"c{number}",
+        bot=ALPHA,
+        epoch=1,
+        seq=number,
+        ts=0,
+        expires_at=1,
+        posture_version=1,
+        symbol="BTC/USDT:USDT",
+        reason="depth_thin",
+        dry_run=True,
+        entries=Entries.REDUCE_ONLY,
+    )
+
+
+async def test_events_come_out_in_the_order_of_arrival() -> None:
+    inbox = Inbox()
+    events: list[AnyEvent] = [tick(0.0), mark(0.1), snapshot(0.2), born(0.3), features(0.4)]
+    for event in events:
+        inbox.put(event)
+
+    assert await everything(inbox) == events
+
+
+async def test_samples_of_a_market_coalesce_and_keep_the_sums_of_its_flow() -> None:
+    inbox = Inbox()
+    one = structs.replace(features(0.0), buy_usd=10.0, sell_usd=1.0, updates=3, gaps=1)
+    two = structs.replace(features(1.0, 101.0), buy_usd=5.0, sell_usd=2.0, updates=4)
+    inbox.put(one)
+    inbox.put(features(0.5, market=ETH))
+    inbox.put(two)
+
+    merged, other = await everything(inbox)
+
+    assert merged == structs.replace(two, buy_usd=15.0, sell_usd=3.0, updates=7, gaps=1)
+    assert isinstance(other, MarketFeatures)
+    assert other.market == ETH
+    assert inbox.coalesced == 1
+
+
+async def test_activity_of_a_stream_coalesces_to_its_sum_and_its_longest_gap() -> None:
+    inbox = Inbox()
+    for second, gap in ((1, 300), (2, 200)):
+        inbox.put(
+            StreamActivity(
+                received_at=at(second),
+                subject=MARKET,
+                stream=Stream.BOOK,
+                updates=5,
+                last_at=at(second),
+                gap_ns_max=gap,
+            )
+        )
+
+    (event,) = await everything(inbox)
+
+    assert isinstance(event, StreamActivity)
+    assert (event.updates, event.gap_ns_max, event.last_at) == (10, 300, at(2))
+
+
+async def test_only_the_latest_tick_price_account_and_report_wait() -> None:
+    inbox = Inbox()
+    for second in range(100):
+        inbox.put(tick(second))
+        inbox.put(mark(second, 100.0 + second))
+        inbox.put(snapshot(second, orders=[make_order(f"o{second}", 1.0)]))
+        inbox.put(reported(second, ALPHA, size=float(second)))
+        inbox.put(reported(second, BETA))
+
+    events = await everything(inbox)
+
+    assert [type(event).__name__ for event in events] == [
+        "Tick", "MarkPriceSeen", "AccountSnapshot", "BotReported", "BotReported",
+    ]  # fmt: skip
+    assert {event.received_at for event in events} == {at(99)}
+
+
+async def test_a_report_that_asks_for_everything_again_is_not_hidden_by_the_next() -> None:
+    inbox = Inbox()
+    inbox.put(reported(0.0, resync=True))
+    inbox.put(reported(0.1))
+
+    assert len(inbox) == 2
+
+
+async def test_acks_births_sendings_and_faults_are_never_dropped() -> None:
+    inbox = Inbox()
+    for number in range(20_000):
+        inbox.put(acked(number * 0.001, pause(number)))
+    inbox.put(born(1.0, session="b1"))
+    inbox.put(born(2.0, session="b2"))
+    for number in range(10):
+        inbox.put(CommandSent(received_at=at(number), command_id=f"c{number}", bot=ALPHA, ok=False))
+        inbox.put(
+            StreamFault(
+                received_at=at(number), subject=MARKET, stream=Stream.BOOK, fault=StreamFaultKind.DISCONNECTED
+            )
+        )
+
+    events = await everything(inbox)
+
+    assert len(events) == 20_022
+    assert sum(isinstance(event, BotAcked) for event in events) == 20_000
+    assert inbox.dropped == 0
+
+
+async def test_liquidations_are_bounded_and_the_oldest_goes() -> None:
+    inbox = Inbox()
+    inbox.put(tick(0.0))
+    for number in range(LIQUIDATIONS_MAX + 5):
+        inbox.put(
+            LiquidationSeen(received_at=at(number), market=MARKET, size=1.0, price=100.0, notional_usd=100.0)
+        )
+
+    events = await everything(inbox)
+
+    assert (len(events), inbox.dropped) == (LIQUIDATIONS_MAX + 1, 5)
+    assert isinstance(events[0], Tick)
+    assert events[1].received_at == at(5)
+
+
+async def test_strangers_cannot_fill_it_by_inventing_topics() -> None:
+    inbox = Inbox()
+    for number in range(10_000):
+        topic = f"perpguard/v1/home/bot/stranger-{number}/ack"
+        inbox.put(MessageRefused(received_at=at(number), topic=topic, detail="unknown bot"))
+
+    assert len(inbox) == 1
+
+
+async def test_take_waits_for_what_comes_later() -> None:
+    inbox = Inbox()
+    taking = asyncio.create_task(inbox.take())
+    await asyncio.sleep(0)
+    assert not taking.done()
+
+    inbox.put(tick(1.0))
+
+    assert await asyncio.wait_for(taking, 1.0) == tick(1.0)

@@ -1,0 +1,294 @@
+"""The loop: claim, decide, record, act, beat, and what happens when a part of it fails."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import pytest
+
+from guard import runner as runner_module
+from guard.audit import SessionClosed, SessionOpened
+from guard.engine import Engine
+from guard.errors import FencedError
+from guard.events import AnyEvent, Tick
+from guard.findings import Reason
+from guard.policy import Policy
+from guard.ports import Claim
+from guard.runner import Identity, Runner, World
+from perpguard_sdk.messages import Entries, GuardState, GuardStatus, Mode, Posture
+from tests.support.builders import (
+    ALPHA,
+    BETA,
+    SYMBOL,
+    SaysWhatItIsTold,
+    at,
+    born,
+    finding,
+    new_state,
+    posture,
+    reported,
+)
+from tests.support.eventually import eventually
+from tests.support.fakes import FakeAudit, FakeClock, FakeFeed, FakeFence, FakeMemory, FakeSink
+
+IDENTITY = Identity(
+    guard="guard-1", session="s1", mode=Mode.PAPER, software_version="0.1.0", settings_digest="d"
+)
+
+
+@dataclass
+class Stage:
+    policies: Sequence[Policy] = ()
+    bots: tuple[str, ...] = (ALPHA,)
+    clock: FakeClock = field(default_factory=lambda: FakeClock(at(0.0)))
+    sink: FakeSink = field(default_factory=FakeSink)
+    audit: FakeAudit = field(default_factory=FakeAudit)
+    fence: FakeFence = field(default_factory=FakeFence)
+    memory: FakeMemory = field(default_factory=FakeMemory)
+    feed: FakeFeed = field(default_factory=FakeFeed)
+    runner: Runner = field(init=False)
+    ticks: int = 0
+
+    def __post_init__(self) -> None:
+        engine = Engine(new_state(*map(type(ALPHA), self.bots)), self.policies)
+        world = World(
+            clock=self.clock,
+            feeds=(self.feed,),
+            commands=self.sink,
+            status=self.sink,
+            fence=self.fence,
+            audit=self.audit,
+            memory=self.memory,
+        )
+        self.runner = Runner(engine, IDENTITY, world)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        task = asyncio.create_task(self.runner.run())
+        try:
+            await eventually(lambda: self.runner.engine.state.epoch > 0 and self.feed.emit is not None)
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def tick(self, count: int = 1, every_ms: float = 250.0) -> None:
+        """Let time pass, and wait until the engine has taken note and the heartbeat had its turn."""
+        for _ in range(count):
+            self.clock.advance(every_ms)
+            self.feed.put(Tick(received_at=self.clock.now()))
+            await eventually(lambda: self.runner.engine.state.now >= self.clock.now())
+            for _ in range(5):
+                await asyncio.sleep(0)
+
+    async def take_in(self, *events: AnyEvent) -> None:
+        self.feed.put(*events)
+        await eventually(lambda: len(self.runner.inbox) == 0)
+
+
+async def test_it_claims_an_epoch_then_starts_then_publishes_the_first_posture_of_each_bot() -> None:
+    stage = Stage(bots=(ALPHA, BETA), memory=FakeMemory(epoch=6))
+    async with stage.running():
+        await eventually(lambda: len(stage.sink.postures) == 2)
+
+    assert stage.fence.claims == [7]
+    assert {(one.bot, one.epoch, one.version) for one in stage.sink.postures} == {(ALPHA, 7, 1), (BETA, 7, 1)}
+    opened, step, *_ = stage.audit.records
+    assert isinstance(opened, SessionOpened)
+    assert opened.epoch == 7
+    assert stage.audit.steps[0] == step
+
+
+async def test_nothing_is_said_before_the_epoch_is_claimed() -> None:
+    stage = Stage(policies=[SaysWhatItIsTold([finding(entries=Entries.HALTED)])])
+    waiting = asyncio.Event()
+
+    class SlowFence(FakeFence):
+        async def claim(self, stored_epoch: int) -> Claim:
+            await waiting.wait()
+            return await super().claim(stored_epoch)
+
+    stage.runner.world = World(
+        **{name: getattr(stage.runner.world, name) for name in World.__slots__ if name != "fence"},
+        fence=SlowFence(),
+    )
+    task = asyncio.create_task(stage.runner.run())
+    await eventually(lambda: stage.feed.emit is not None)
+    await stage.take_in(born(0.1), reported(0.2))
+    await stage.tick(8)
+    assert stage.sink.published == []
+
+    waiting.set()
+    await eventually(lambda: stage.sink.postures)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert stage.sink.postures[0].entries == {SYMBOL: Entries.HALTED}
+
+
+async def test_the_newer_of_stored_and_retained_posture_is_the_floor() -> None:
+    stored = posture(ALPHA, version=9, epoch=3)
+    retained = posture(ALPHA, version=12, epoch=3)
+    stage = Stage(memory=FakeMemory(postures={ALPHA: stored}), fence=FakeFence(floors=(retained,)))
+    async with stage.running():
+        await eventually(lambda: stage.sink.postures)
+
+    assert stage.runner.engine.state.floors == {ALPHA: retained}
+    assert stage.sink.postures[0].version == 13
+
+
+async def test_a_memory_that_cannot_be_read_does_not_stop_it() -> None:
+    stage = Stage(memory=FakeMemory(broken=True))
+    async with stage.running():
+        await eventually(lambda: stage.sink.postures)
+
+    assert stage.fence.claims == [1]
+
+
+async def test_a_heartbeat_follows_a_processed_tick_about_once_a_second() -> None:
+    stage = Stage()
+    async with stage.running():
+        await stage.tick(41)
+        beats = [beat.decided_at for beat in stage.sink.heartbeats]
+
+    gaps = {later - earlier for earlier, later in pairwise(beats)}
+    assert len(beats) == 11
+    assert gaps == {1_000}
+    assert [beat.seq for beat in stage.sink.heartbeats] == list(range(1, 12))
+
+
+async def test_a_heartbeat_names_the_bots_session_and_the_posture_that_rules() -> None:
+    stage = Stage()
+    async with stage.running():
+        await stage.take_in(born(0.0, session="life-2"))
+        await stage.tick(5)
+
+    beat = stage.sink.heartbeats[-1]
+    assert (beat.bot_session, beat.epoch, beat.session, beat.posture_version) == ("life-2", 1, "s1", 1)
+
+
+async def test_an_engine_that_is_stuck_falls_silent() -> None:
+    """Time passes, the loop's other tasks live, but no Tick is processed."""
+    stage = Stage()
+    async with stage.running():
+        await stage.tick(5)
+        before = len(stage.sink.heartbeats)
+        for _ in range(40):
+            stage.clock.advance(250.0)
+            await asyncio.sleep(0)
+
+    assert before >= 1
+    assert len(stage.sink.heartbeats) == before
+
+
+async def test_a_status_topic_that_hangs_does_not_stop_the_heartbeat() -> None:
+    stage = Stage()
+
+    class HangingStatus(FakeSink):
+        async def publish_state(self, state: GuardState) -> None:
+            await asyncio.Event().wait()
+
+    stage.runner.world = World(
+        **{name: getattr(stage.runner.world, name) for name in World.__slots__ if name != "status"},
+        status=HangingStatus(),
+    )
+    async with stage.running():
+        await stage.tick(20)
+
+    assert len(stage.sink.heartbeats) >= 4
+
+
+async def test_a_policy_that_raises_becomes_a_finding_and_the_others_run() -> None:
+    broken = SaysWhatItIsTold(name="broken", error=ZeroDivisionError("by zero"))
+    pause = SaysWhatItIsTold([finding(entries=Entries.HALTED)])
+    stage = Stage(policies=[broken, pause])
+    async with stage.running():
+        await stage.take_in(born(0.0), reported(0.1))
+        await eventually(lambda: any(one.entries for one in stage.sink.postures))
+        await stage.tick(5)
+        await eventually(lambda: stage.sink.states)
+        state = stage.sink.states[-1]
+
+    assert stage.sink.postures[-1].entries == {SYMBOL: Entries.HALTED}
+    assert state.state is GuardStatus.DEGRADED
+    assert any("policy_raised" in problem and "by zero" in problem for problem in state.problems)
+    assert Reason.POLICY_RAISED in {one.reason for one in stage.runner.engine.findings}
+
+
+async def test_a_fenced_guard_ends() -> None:
+    stage = Stage(fence=FakeFence(fenced=True))
+
+    with pytest.raises(ExceptionGroup) as raised:
+        await asyncio.wait_for(stage.runner.run(), 5.0)
+
+    assert raised.group_contains(FencedError)
+    assert stage.sink.published == []
+
+
+async def test_it_claims_once_more_when_a_bot_obeys_a_higher_epoch() -> None:
+    stage = Stage()
+    async with stage.running():
+        await stage.take_in(born(0.0), reported(0.1, epoch=41, version=90))
+        await eventually(lambda: stage.runner.engine.state.epoch == 42)
+        await eventually(lambda: any(one.epoch == 42 for one in stage.sink.postures))
+        await stage.take_in(*(reported(0.2 + n / 100, epoch=41, version=90) for n in range(50)))
+        await stage.tick(8)
+
+    assert stage.fence.claims == [1, 42]
+    assert stage.sink.postures[-1].version > 90
+
+
+async def test_a_bot_that_obeys_another_guard_fences_this_one() -> None:
+    stage = Stage()
+    task = asyncio.create_task(stage.runner.run())
+    await eventually(lambda: stage.runner.engine.state.epoch > 0 and stage.feed.emit is not None)
+    stage.fence.fenced = True
+    stage.feed.put(reported(0.1, epoch=41))
+
+    with pytest.raises(ExceptionGroup) as raised:
+        await asyncio.wait_for(task, 5.0)
+
+    assert raised.group_contains(FencedError)
+
+
+async def test_a_feed_that_fails_is_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner_module, "FEED_RETRY_S", 0.01)
+    stage = Stage(feed=FakeFeed(failures=3))
+    async with stage.running():
+        await stage.tick(5)
+
+    assert stage.feed.started == 4
+    assert stage.sink.heartbeats
+
+
+async def test_a_broker_that_comes_back_gets_the_posture_again_by_its_refresh() -> None:
+    stage = Stage()
+    stage.sink.down = True
+    async with stage.running():
+        await stage.tick(8)
+        assert stage.sink.published == []
+        stage.sink.down = False
+        await stage.tick(48)
+        await eventually(lambda: stage.sink.postures)
+
+    first: Posture = stage.sink.postures[0]
+    assert first.version == 1
+    assert first.expires_at > first.ts
+
+
+async def test_at_its_end_it_writes_what_is_left_and_that_it_ended() -> None:
+    stage = Stage()
+    async with stage.running():
+        await stage.tick(5)
+    stage.audit.records.clear()
+    stage.runner.journal.put(SessionClosed(at=1, session="left over", why="test"))
+
+    await stage.runner.close("SIGTERM")
+
+    left, closed = stage.audit.records
+    assert isinstance(left, SessionClosed)
+    assert isinstance(closed, SessionClosed)
+    assert (left.session, closed.session, closed.why) == ("left over", "s1", "SIGTERM")
