@@ -18,6 +18,7 @@ from guard.units import BPS_PER_UNIT
 REDUCTIONS_MAX = 5
 """Tries to come down to a size; a thin book may fill only a part each time."""
 STOP_MOVED_BPS = 0.5
+LEVERAGE_RETRY_S = 10.0
 
 _log = structlog.get_logger()
 
@@ -69,6 +70,7 @@ class Desk:
         self.lock = asyncio.Lock()
         self.leverage_set: int | None = None
         self._intent_path = intent_path
+        self._leverage_refused = (0, 0.0)
         self._numbers = 0
 
     async def enter(self, size: float, symbol: str, at_ms: int) -> None:
@@ -136,11 +138,16 @@ class Desk:
         """Set the venue's leverage if it is another; returns whether the venue took it."""
         if leverage == self.leverage_set:
             return True
+        refused, until = self._leverage_refused
+        now = asyncio.get_running_loop().time()
+        if leverage == refused and now < until:
+            return False
         try:
             await self.trading.set_leverage(leverage)
         except VenueError as error:
             # The venue refuses to lower it while margin is short; the position itself was cut already.
             _log.warning("leverage not set", leverage=leverage, reason=str(error))
+            self._leverage_refused = (leverage, now + LEVERAGE_RETRY_S)
             return False
         self.leverage_set = leverage
         self.journal.note("leverage", leverage=leverage)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import signal
 import sys
 from collections.abc import Sequence
@@ -20,7 +21,6 @@ from adapters.bots.desk import Desk, Journal
 from adapters.bots.settings import Fault, PaperBotSettings
 from adapters.bots.strategy import DipBuyer, ruled_price
 from adapters.bots.trading import CcxtTrading, Holding, Mark, Trading
-from adapters.log import LogFormat, LogSettings, configure_logging
 from guard.errors import SettingsError, VenueError
 from perpguard_sdk.actions import Publish
 from perpguard_sdk.client import BotClient, BotClientSettings, ClientState
@@ -332,6 +332,19 @@ def read_settings(path: Path) -> PaperBotSettings:
         raise SettingsError(str(path), problems) from error
 
 
+def _log_as_json() -> None:
+    """One line of JSON on standard output for each thing done; what the SDK says goes to standard error."""
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            structlog.processors.JSONRenderer(),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stdout),
+    )
+
+
 async def _run_until_stopped(settings: PaperBotSettings) -> None:
     running = asyncio.create_task(PaperBot(settings).run(), name=f"bot-{settings.name}")
     loop = asyncio.get_running_loop()
@@ -347,9 +360,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m adapters.bots.paper", description=main.__doc__)
     parser.add_argument("--settings", type=Path, required=True, help="a JSON file, see PaperBotSettings")
     options = parser.parse_args(arguments)
-    configure_logging(LogSettings(format=LogFormat.JSON), stream=sys.stdout)
     try:
-        asyncio.run(_run_until_stopped(read_settings(options.settings)))
+        settings = read_settings(options.settings)
+        _log_as_json()
+        asyncio.run(_run_until_stopped(settings))
     except (SettingsError, ValueError) as error:
         sys.stderr.write(f"{error}\n")
         return 2

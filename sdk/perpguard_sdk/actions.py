@@ -51,12 +51,14 @@ class LimitsChanged:
 
 @dataclass(frozen=True, slots=True)
 class SafeModeEntered:
+    """No new entries from now on; ``reason`` in plain words. ``LimitsChanged`` says the same for machines."""
+
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class SafeModeLeft:
-    pass
+    """The guard has armed the bot, or a paper guard was heard by one that none ever armed."""
 
 
 Action = Publish | Persist | Execute | Reconcile | LimitsChanged | SafeModeEntered | SafeModeLeft

@@ -22,6 +22,7 @@ class FakeTrading:
     equity: float = 10_000.0
     fill_ratio: float = 1.0
     refuses: str = ""
+    leverage_refused: str = ""
     resting: list[RestingOrder] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
     leverage: int | None = None
@@ -89,6 +90,8 @@ class FakeTrading:
 
     async def set_leverage(self, leverage: int) -> None:
         self._may()
+        if self.leverage_refused:
+            raise VenueError("fake", self.leverage_refused)
         self.leverage = leverage
 
     def round_size(self, size: float, *, up: bool) -> float:

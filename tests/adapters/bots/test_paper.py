@@ -251,6 +251,15 @@ async def test_after_a_crash_it_tells_by_the_venue_whether_the_effect_is_there(t
     assert trader.journal[-1]["what"] != "command"
 
 
+async def test_a_leverage_that_the_venue_refuses_fails_no_cut(tmp_path: Path) -> None:
+    trader = Trader(tmp_path)
+    await trader.see(60_000, 60_000)
+    trader.venue.leverage_refused = "margin is insufficient"
+    effect = await trader.bot.execute(CutLeverage(**envelope(max_leverage=3, max_size=0.1)))
+    assert effect.size_after == 0.1
+    assert trader.venue.leverage == 10
+
+
 async def test_ack_only_does_nothing_and_minds_no_limit(tmp_path: Path) -> None:
     trader = Trader(tmp_path, fault="ack_only", guarded=True)
     await trader.see(60_000, 60_000)
