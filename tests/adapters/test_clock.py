@@ -1,3 +1,5 @@
+"""The clock never runs backwards, and the tick keeps its rhythm."""
+
 from __future__ import annotations
 
 import asyncio

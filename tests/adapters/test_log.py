@@ -1,3 +1,5 @@
+"""The log's lines are JSON off a terminal, and hold no secret."""
+
 from __future__ import annotations
 
 import io

@@ -1,3 +1,5 @@
+"""The commands of the program: what they print and with which code they end."""
+
 from __future__ import annotations
 
 import asyncio

@@ -1,3 +1,5 @@
+"""The settings of the whole program: safe as they come, documented, impossible ones refused by path."""
+
 from __future__ import annotations
 
 import re

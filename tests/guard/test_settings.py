@@ -1,3 +1,5 @@
+"""Settings are read from file, environment and secrets; every problem is told with path and line."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass

@@ -1,3 +1,5 @@
+"""The SQLite audit keeps what it is given, byte for byte, for one writer and any number of readers."""
+
 from __future__ import annotations
 
 import asyncio

@@ -1,3 +1,5 @@
+"""Tampering with the audit shows, and the first bad record is named."""
+
 from __future__ import annotations
 
 import sqlite3
