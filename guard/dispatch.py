@@ -51,8 +51,8 @@ class DispatchSettings:
 
     Attributes:
         command_ttl_ms: after so long an unexecuted command must not be executed any more.
-        retry_ms: waits before the same command is published again while nothing was acknowledged, the last
-            one repeated until it expires.
+        retry_ms: when after its issue the same command is published again while nothing was acknowledged,
+            ascending; then after each further such time as the last, until it expires.
         confirm_ms: how long an effect may take where the bot's birth names no deadline of its own.
         look_ms: how much longer to wait for a look at the venue, or a report, if none came in that time.
         settle_ms: how long after its issue a pause must be seen to hold before it counts as confirmed.
@@ -250,6 +250,8 @@ class Dispatch:
             verdict = self._judge_dry_run(record, open_, now)
         elif effect.reading is Reading.HOLDS:
             verdict = _Verdict(OutcomeKind.CONFIRMED)
+        elif self._is_put_off(record, open_, want, effect, now):
+            verdict = _Verdict(OutcomeKind.FAILED, "each newer limit found the former one not kept")
         elif (outdated := self._outdated(record, open_, want, limits)) is not None:
             verdict = _Verdict(OutcomeKind.SUPERSEDED, outdated)
         elif (answer := _refusal(open_, memory.failures.get((market, open_.want.kind)))) is not None:
@@ -258,6 +260,14 @@ class Dispatch:
             looks = record.reported is not None or size_of(state, record, market) is not None
             verdict = self._judge_in_time(open_, effect, now, looks=looks)
         return None if verdict is None else self._end(memory, record, market, open_, verdict, effect, now)
+
+    def _is_put_off(
+        self, record: BotRecord, open_: Open, want: Want | None, effect: Effect, now: Nanoseconds
+    ) -> bool:
+        """Whether commands have taken each other's place for long enough without any effect."""
+        if want is None or want.verb is not open_.want.verb or effect.reading is not Reading.FAILS:
+            return False
+        return now >= open_.since + CHAIN_MAX * self._confirm_ms(record, want.verb) * NS_PER_MS
 
     def _judge_dry_run(self, record: BotRecord, open_: Open, now: Nanoseconds) -> _Verdict | None:
         if now < open_.deadline_at or record.birth is None:
@@ -332,7 +342,10 @@ class Dispatch:
             return
         if not record.is_online or _only_listens(record, state):
             return
-        open_.retry_at = now + waits[min(open_.attempt, len(waits)) - 1] * NS_PER_MS
+        wait_ms = waits[-1]
+        if open_.attempt < len(waits):
+            wait_ms = max(waits[open_.attempt] - waits[open_.attempt - 1], 0)
+        open_.retry_at = now + wait_ms * NS_PER_MS
         open_.attempt += 1
         if open_.command.seq < memory.seq:
             # The bot may have heard a later one and would take this for a replay; the id tells it apart.
@@ -392,7 +405,7 @@ class Dispatch:
             command=command,
             issued_at=now,
             since=since,
-            deadline_at=min(now + confirm_ns, since + CHAIN_MAX * confirm_ns),
+            deadline_at=now + confirm_ns,
             retry_at=now + (self.settings.retry_ms[0] if self.settings.retry_ms else 0) * NS_PER_MS,
         )
         return PublishCommand(command=command, attempt=1)

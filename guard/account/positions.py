@@ -24,7 +24,8 @@ class AccountView:
     position that a bot reports and the venue also shows is counted once. What each bot says it holds
     is kept beside, to share a limit among the owners of one position. What the venue shows beyond the
     sum of the bots' reports is foreign (a human's) once it has stood for ``FOREIGN_SETTLE_NS``: before
-    that it is a fill that one of the two has told and the other not yet.
+    that it is a fill that one of the two has told and the other not yet. A difference that a report made
+    and the venue did not follow is not foreign either, but a report that is not true.
     """
 
     account: AccountId
@@ -37,13 +38,14 @@ class AccountView:
         """Replace what was known from the snapshot's source."""
         positions = tuple(_with_liquidation(position, snapshot) for position in snapshot.positions)
         self.snapshots[snapshot.source] = structs.replace(snapshot, positions=positions)
-        self._settle_foreign(snapshot.received_at)
+        self._settle_foreign(snapshot.received_at, is_proof=True)
 
     def apply_bot(self, bot: BotId, positions: tuple[Position, ...], at: Nanoseconds) -> None:
         """Replace what one bot says it holds."""
+        is_first = bot not in self.held_by_bot
         self.held_by_bot[bot] = positions
         self.told_at[bot] = at
-        self._settle_foreign(at)
+        self._settle_foreign(at, is_proof=is_first)
 
     @property
     def source(self) -> PositionSource | None:
@@ -117,7 +119,7 @@ class AccountView:
         """Signed size in ``market`` that ``bot`` says is its own."""
         return sum(position.size for position in self.held_by_bot.get(bot, ()) if position.market == market)
 
-    def _settle_foreign(self, at: Nanoseconds) -> None:
+    def _settle_foreign(self, at: Nanoseconds, *, is_proof: bool) -> None:
         if PositionSource.VENUE not in self.snapshots or not self.held_by_bot:
             return
         held: dict[MarketId, float] = {}
@@ -130,10 +132,10 @@ class AccountView:
             if abs(difference) <= FOREIGN_TOLERANCE * max(abs(size), abs(reported)):
                 self._foreign.pop(market, None)
                 continue
-            known = self._foreign.setdefault(market, _Foreign(difference, at))
+            known = self._foreign.setdefault(market, _Foreign(difference, at, is_proof))
             if abs(difference - known.difference) > FOREIGN_TOLERANCE * abs(known.difference):
-                known.difference, known.since = difference, at
-            elif at - known.since >= FOREIGN_SETTLE_NS:
+                known.difference, known.since, known.is_proof = difference, at, is_proof
+            elif known.is_proof and at - known.since >= FOREIGN_SETTLE_NS:
                 known.settled = difference
 
 
@@ -141,6 +143,7 @@ class AccountView:
 class _Foreign:
     difference: float
     since: Nanoseconds
+    is_proof: bool
     settled: float = 0.0
 
 
