@@ -29,7 +29,7 @@ from adapters.storage.reader import SqliteAuditReader
 from guard.app import App
 from guard.audit import Step
 from guard.configuration import Settings
-from guard.demo_report import BotLine, command_lines, final_table, live_table, verdict
+from guard.demo_report import BotLine, command_lines, final_table, live_table, verdict, wrapped
 from guard.explain import explain
 from guard.ports import CommandSink, StoredRecord
 from guard.units import BotId, market_id
@@ -164,12 +164,14 @@ async def _report(options: DemoOptions, lines: list[BotLine], console: Console) 
         checked = await reader.verify()
         console.print("\nWhat the guard asked, and what became of it:")
         for line in command_lines(records):
-            console.print("  " + line, highlight=False, soft_wrap=True)
+            console.print(wrapped("  " + line, console.width), highlight=False, soft_wrap=True)
         shown = _worth_explaining(records)
         if shown is not None:
             concerned = [stored.record async for stored in reader.records(command_id=shown)]
             console.print(f"\nWhy, for one of them (perpguard explain {shown} --audit {path}):\n")
-            console.print(explain(concerned, shown).text, highlight=False, soft_wrap=True)
+            console.print(
+                wrapped(explain(concerned, shown).text, console.width), highlight=False, soft_wrap=True
+            )
     state = "verifies" if checked.ok else f"does NOT verify: {checked.detail}"
     console.print(f"\nThe audit of this run has {checked.records} records and {state}. It is kept in {path}.")
     return 0 if checked.ok else 1

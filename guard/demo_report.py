@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -153,6 +154,14 @@ def command_lines(records: Sequence[StoredRecord]) -> Iterator[str]:
                 "still open" if outcome is None else f"{outcome.outcome} ({outcome.source}: {outcome.detail})"
             )
             yield f"{(step.at - started) / 1e9:6.1f} s  {command.verb:<13} because {command.reason:<18} -> {became}"
+
+
+def wrapped(text: str, width: int) -> str:
+    """Break long lines between words, each part indented like its beginning and two more."""
+    return "\n".join(
+        textwrap.fill(line, width, subsequent_indent=" " * (len(line) - len(line.lstrip()) + 2))
+        for line in text.splitlines()
+    )
 
 
 def _market_text(state: GuardState, market: MarketId) -> str:

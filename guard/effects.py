@@ -41,7 +41,7 @@ class Size:
     seen_at: Nanoseconds
 
 
-UNSEEN = Effect(Reading.UNSEEN, "nobody", "neither the venue's account nor a report of the bot can be seen")
+UNSEEN = Effect(Reading.UNSEEN, "nobody", "neither venue nor bot has shown anything newer than the command")
 
 
 def size_of(state: GuardState, record: BotRecord, market: MarketId) -> Size | None:

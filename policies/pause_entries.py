@@ -24,7 +24,8 @@ class PauseEntries:
     median. Two channels: a z-score, which is sensitive (depth_z, confirmed for ``confirm_s``), and a
     hard ratio for a real collapse, which is momentary (``collapse_ratio`` for ``collapse_s``). Both
     must be thin in ratio too, so that an unusually steady book does not make a small dip an alarm.
-    A wide spread counts like a thin book. Cold baselines find nothing thin, and are said to be cold; stale books are
+    A wide spread counts like a thin book. While any of these stands nothing is loosened in its market: a
+    thin book is not one to grow in. Cold baselines find nothing thin, and are said to be cold; stale books are
     ``distrust_stale_data``'s. Taking back is the arbiter's, after its hold-down.
 
     Attributes:
@@ -77,6 +78,7 @@ class PauseEntries:
                 Evidence(name="data needed", value=view.settings.warm_up_s, unit="s"),
             ),
             counterfactual="would not stand with enough data to know what is normal",
+            freezes=True,
             freezes=relearned,
         )
 
@@ -108,6 +110,7 @@ class PauseEntries:
             limit=Limit(entries=Entries.REDUCE_ONLY),
             evidence=tuple(evidence),
             counterfactual=f"would not stand with {side} depth above {limit_ratio:.0%} of its normal{wanted}",
+            freezes=True,
         )
 
     def _thin_side(self, view: MarketView, side: Side, now: Nanoseconds) -> tuple[bool, float, Side] | None:
@@ -136,4 +139,5 @@ class PauseEntries:
                 Evidence(name="spread over normal", value=ratio, unit="ratio", limit=self.spread_ratio),
             ),
             counterfactual=f"would not stand with a spread below {spread * self.spread_ratio / ratio:.1f} bps",
+            freezes=True,
         )
