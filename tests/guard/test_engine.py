@@ -1,0 +1,242 @@
+"""The fold: deterministic, one finding for whatever raises, and an audit that does not grow without a reason."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+
+import pytest
+
+from guard.audit import Step, encode_record
+from guard.engine import MILDER_FOR_NS
+from guard.events import AnyEvent, BookStatus, MarketFeatures
+from guard.findings import Finding, Reason, Severity
+from guard.market.view import MarketView
+from guard.policy import Policy
+from guard.units import NS_PER_S, Nanoseconds
+from perpguard_sdk.messages import Entries
+from policies.cut_leverage import CutLeverage
+from policies.distrust_bots import DistrustBots
+from policies.distrust_links import DistrustLinks
+from policies.distrust_stale_data import DistrustStaleData
+from policies.keep_restart_floor import KeepRestartFloor
+from policies.pause_entries import PauseEntries
+from policies.widen_stops import WidenStops
+from tests.support.builders import (
+    ACCOUNT,
+    ALPHA,
+    BETA,
+    ETH,
+    MARKET,
+    Guard,
+    SaysWhatItIsTold,
+    at,
+    born,
+    features,
+    finding,
+    mark,
+    order,
+    position,
+    reported,
+    snapshot,
+    started,
+    tick,
+)
+
+EVERY_POLICY: tuple[Policy, ...] = (
+    DistrustStaleData(),
+    DistrustBots(),
+    DistrustLinks(),
+    KeepRestartFloor(),
+    PauseEntries(),
+    CutLeverage(),
+    WidenStops(),
+)
+
+
+def a_minute_and_a_half(seed: int) -> Iterable[AnyEvent]:
+    """A calm half minute, a book that empties under two bots, and its return."""
+    chance = random.Random(seed)
+    yield born(0.0, ALPHA)
+    yield born(0.0, BETA)
+    yield started(0.1)
+    mid, held = 100.0, 30.0
+    for step in range(900):
+        seconds = 0.2 + step * 0.1
+        depth = 1.0 if seconds < 45.0 or seconds > 70.0 else 0.08
+        mid *= 1.0 + chance.gauss(0.0, 1e-4) - (4e-5 if 45.0 < seconds < 70.0 else 0.0)
+        for market in (MARKET, ETH):
+            yield features(
+                seconds, mid, bid_size=100.0 * depth * chance.uniform(0.9, 1.1), ask_size=100.0, market=market
+            )
+        yield mark(seconds + 0.01, mid)
+        yield mark(seconds + 0.01, mid, ETH)
+        if step % 5 == 0:
+            stop = order("s1", -held, stop_price=mid * 0.99, reduce_only=True)
+            yield snapshot(
+                seconds + 0.02, position(held, liquidation_price=92.0, mark_price=mid), orders=[stop]
+            )
+            yield reported(seconds + 0.03, ALPHA, size=held)
+            yield reported(seconds + 0.03, BETA)
+        if step % 3 == 0:
+            yield tick(seconds + 0.04)
+
+
+def test_the_same_events_give_byte_identical_steps() -> None:
+    events = list(a_minute_and_a_half(seed=7))
+    one = Guard.of(ALPHA, BETA, policies=EVERY_POLICY, markets=(MARKET, ETH))
+    other = Guard.of(ALPHA, BETA, policies=EVERY_POLICY, markets=(MARKET, ETH))
+
+    first = [encode_record(step) for step in one.feed(*events)]
+    second = [encode_record(step) for step in other.feed(*events)]
+
+    assert first == second
+    assert one.commands, "a run in which nothing is decided proves little"
+
+
+def test_a_policy_that_raises_is_a_finding_that_blocks_and_freezes_and_the_others_run() -> None:
+    broken = SaysWhatItIsTold(name="broken", error=ZeroDivisionError("by zero"))
+    guard = Guard.of(policies=[broken, SaysWhatItIsTold([finding(max_size=2.0)])])
+    (step,) = guard.feed(tick(0.0))
+
+    raised = next(one for one in step.opened if one.reason is Reason.POLICY_RAISED)
+    assert raised.policy == "broken"
+    assert raised.freezes
+    assert raised.limit.entries is Entries.REDUCE_ONLY
+    assert raised.evidence[0].value == "ZeroDivisionError: by zero"
+    assert len(step.opened) == 2
+
+
+def test_what_a_policy_found_before_it_raised_still_counts() -> None:
+    def some(now: Nanoseconds) -> Iterable[Finding]:
+        yield finding(max_size=2.0)
+        raise ValueError(str(now))
+
+    guard = Guard.of(policies=[SaysWhatItIsTold(some)])
+    (step,) = guard.feed(tick(0.0))
+
+    assert {one.reason for one in step.opened} == {Reason.DEPTH_THIN, Reason.POLICY_RAISED}
+
+
+def test_an_estimator_that_raises_is_a_finding_of_its_market_until_it_no_longer_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    guard = Guard.of(markets=(MARKET, ETH))
+    works = MarketView.apply
+
+    def breaks(self: MarketView, event: object) -> None:
+        if isinstance(event, MarketFeatures) and event.market == MARKET:
+            raise FloatingPointError("log of nothing")
+        works(self, event)
+
+    monkeypatch.setattr(MarketView, "apply", breaks)
+    guard.feed(features(0.0), features(0.0, market=ETH))
+    (raised,) = guard.engine.findings
+    assert (raised.reason, raised.subject.market) == (Reason.POLICY_RAISED, MARKET)
+
+    monkeypatch.setattr(MarketView, "apply", works)
+    guard.feed(features(1.0))
+    assert guard.engine.findings == ()
+
+
+def test_prices_and_activity_are_noted_and_judged_with_the_next_sample_or_tick() -> None:
+    guard = Guard.of(policies=[SaysWhatItIsTold([finding(entries=Entries.HALTED)])])
+    (noted, judged) = guard.feed(mark(0.0), tick(0.1))
+
+    assert noted == Step(at=at(0.0), event=mark(0.0))
+    assert judged.opened
+
+
+# ---------------------------------------------------------------- what is recorded
+
+
+def recorded(guard: Guard, first: int = 0) -> list[Step]:
+    return [step for step in guard.steps[first:] if step.is_decision]
+
+
+def flicker(now: Nanoseconds) -> list[Finding]:
+    return [finding(entries=Entries.REDUCE_ONLY)] if now // (NS_PER_S // 4) % 3 else []
+
+
+def jitter_of_severity(now: Nanoseconds) -> list[Finding]:
+    severe = Severity.CRITICAL if now // (NS_PER_S // 4) % 2 else Severity.ACT
+    return [finding(severity=severe, entries=Entries.REDUCE_ONLY)]
+
+
+def jitter_of_limits(now: Nanoseconds) -> list[Finding]:
+    factor = 1.0 + 0.2 * random.Random(now).uniform(-1.0, 1.0)
+    return [finding(max_size=10.0 * factor, max_leverage=5.0 * factor, evidence=factor)]
+
+
+@pytest.mark.parametrize("policy", [flicker, jitter_of_severity, jitter_of_limits])
+def test_the_audit_does_not_grow_in_a_constant_world_that_jitters(policy: object) -> None:
+    guard = Guard.of(policies=[SaysWhatItIsTold(policy)])  # type: ignore[arg-type]
+    guard.feed(born(0.0), started(0.0))
+    for second in range(300):
+        said = guard.posture()
+        guard.feed(
+            reported(
+                second,
+                size=min(said.max_size.values(), default=8.0),
+                entries=next(iter(said.entries.values()), Entries.ALLOWED),
+                version=said.version,
+                epoch=1,
+            )
+        )
+        guard.ticks(second, second + 0.75)
+    settled = len(guard.steps) // 3
+
+    assert recorded(guard)
+    assert recorded(guard, settled) == []
+
+
+def test_a_finding_that_worsens_is_recorded_at_once_and_one_that_ends_when_that_has_lasted() -> None:
+    policy = SaysWhatItIsTold([finding(max_size=10.0)])
+    guard = Guard.of(policies=[policy])
+    guard.feed(tick(0.0))
+    policy.findings = [finding(max_size=8.0)]
+    (worse,) = guard.feed(tick(0.1))
+    policy.findings = []
+    steps = guard.ticks(0.2, 0.2 + MILDER_FOR_NS / NS_PER_S)
+
+    assert [one.limit.max_size for one in worse.opened] == [8.0]
+    assert [len(step.closed) for step in steps] == [0] * (len(steps) - 1) + [1]
+
+
+def test_a_finding_that_comes_back_meanwhile_was_never_gone() -> None:
+    policy = SaysWhatItIsTold([finding()])
+    guard = Guard.of(policies=[policy])
+    guard.feed(tick(0.0))
+    policy.findings = []
+    guard.feed(tick(1.0))
+    policy.findings = [finding()]
+    guard.feed(tick(2.0))
+    policy.findings = []
+    steps = guard.ticks(3.0, 7.5)
+
+    assert all(not step.closed for step in steps)
+
+
+def test_with_every_policy_and_a_calm_market_nothing_is_recorded_after_the_start() -> None:
+    guard = Guard.of(ALPHA, BETA, policies=EVERY_POLICY, markets=(MARKET, ETH))
+    guard.feed(born(0.0, ALPHA), born(0.0, BETA), started(0.0))
+    chance = random.Random(3)
+    for step in range(3_000):
+        seconds = step * 0.1
+        for market in (MARKET, ETH):
+            jitter = chance.uniform(0.8, 1.2)
+            guard.feed(features(seconds, bid_size=100.0 * jitter, ask_size=100.0 / jitter, market=market))
+            guard.feed(mark(seconds, market=market))
+        if step % 10 == 0:
+            for bot in (ALPHA, BETA):
+                said = guard.posture(bot)
+                entries = next(iter(said.entries.values()), Entries.ALLOWED)
+                guard.feed(reported(seconds, bot, entries=entries, version=said.version, epoch=1))
+            guard.feed(snapshot(seconds, account=ACCOUNT), tick(seconds))
+
+    late = [step for step in recorded(guard) if step.at > at(150.0)]
+    assert late == []
+    assert guard.posture().entries == {}
+    assert BookStatus.OK in {
+        view.features.status for view in guard.engine.state.markets.values() if view.features
+    }
