@@ -78,7 +78,6 @@ class PauseEntries:
                 Evidence(name="data needed", value=view.settings.warm_up_s, unit="s"),
             ),
             counterfactual="would not stand with enough data to know what is normal",
-            freezes=True,
             freezes=relearned,
         )
 
