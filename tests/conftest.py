@@ -18,6 +18,7 @@ LOUD = ("MISSING PROGRAM", "MISSING DATA")
 MARKERS = (
     "slow: takes seconds; left out with -m 'not slow' while working, never in make test",
     "installs: builds or installs packages, so it needs the network",
+    "acceptance: the whole program from outside, real processes; takes seconds each",
 )
 
 

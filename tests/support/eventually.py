@@ -4,10 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
-from typing import TypeVar, cast
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar, cast, overload
 
 T = TypeVar("T")
+
+
+@overload
+async def eventually(
+    condition: Callable[[], Coroutine[Any, Any, T]],
+    *,
+    within_s: float = 5.0,
+    every_s: float = 0.01,
+    what: str = "",
+) -> T: ...
+
+
+@overload
+async def eventually(
+    condition: Callable[[], T | Awaitable[T]], *, within_s: float = 5.0, every_s: float = 0.01, what: str = ""
+) -> T: ...
 
 
 async def eventually(
