@@ -227,6 +227,9 @@ class GuardState:
     def _start(self, event: GuardStarted) -> None:
         self.guard, self.epoch, self.session, self.mode = event.guard, event.epoch, event.session, event.mode
         self.started_at = event.received_at
+        # A baseline may have become warm while the epoch was waited for. The floor holds for a moment all
+        # the same, so that it is taken back in steps after the hold-down like any other restriction.
+        self.warmed.clear()
         self.floors = {BotId(floor.bot): floor for floor in event.floors if floor.bot in self.bots}
         for bot in self.floors:
             self._note_markets(self.bots[bot])
