@@ -127,6 +127,7 @@ class MqttLink:
         self._renewing = False
         self._up: bool | None = None
         self._why_down = "not connected yet"
+        self._why_ended = ""
         self._state = self._state_now(GuardStatus.STARTING)
 
     @property
@@ -169,7 +170,11 @@ class MqttLink:
         Raises:
             FencedError: another guard of this site keeps beating.
         """
-        claim = await self._fence.claim(stored_epoch, self._clock)
+        try:
+            claim = await self._fence.claim(stored_epoch, self._clock)
+        except FencedError as error:
+            self._why_ended = str(error)  # the connection is closed from outside: its last word says why
+            raise
         self._state = msgspec.structs.replace(self._state, epoch=claim.epoch)
         _log.info("epoch claimed", epoch=claim.epoch, floors=len(claim.floors))
         if self._connection is not None:
@@ -282,7 +287,7 @@ class MqttLink:
             await self._say_goodbye(connection, str(error))
             raise
         except asyncio.CancelledError:
-            await self._say_goodbye(connection, "")
+            await self._say_goodbye(connection, self._why_ended)
             raise
         finally:
             self._connection = None
