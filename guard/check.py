@@ -15,6 +15,9 @@ from guard.settings import resolve_secrets
 from perpguard_sdk.codec import check_key
 from perpguard_sdk.messages import Mode
 
+QUIET_BEATS_MIN = 3
+"""A guard is only quiet if so many of its heartbeats stayed out: they come late on a busy machine."""
+
 
 @dataclass(slots=True)
 class Check:
@@ -115,6 +118,12 @@ def _warn(check: Check, settings: Settings) -> None:
         check.warnings.append("guard.mode is live: commands go to real bots")
     if not settings.venues:
         check.warnings.append("venues is empty: no market is watched, so nothing can be found")
+    beat_s = settings.broker.heartbeat_ms / 1000
+    if settings.broker.claim_quiet_s < QUIET_BEATS_MIN * beat_s:
+        check.warnings.append(
+            f"broker.claim_quiet_s {settings.broker.claim_quiet_s:g} is less than {QUIET_BEATS_MIN} heartbeats "
+            f"({beat_s:g} s each): another guard of this site may go unheard, and both would command"
+        )
     if not settings.bots:
         check.warnings.append("bots is empty: nobody is commanded")
     if settings.bots and not any(venue.accounts for venue in settings.venues):
