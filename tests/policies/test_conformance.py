@@ -1,0 +1,278 @@
+"""What every policy keeps: pure, deterministic, documented, impossible settings refused, and it never raises."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import re
+from typing import Any, get_type_hints
+
+import numpy as np
+import pytest
+from annotated_types import Ge, Gt, Le, Lt
+from msgspec import structs
+from pydantic import TypeAdapter, ValidationError
+
+from guard.events import BookStatus, LinkChanged, LinkKind, MarginMode, MarketFeatures, MessageRefused
+from guard.findings import Severity
+from guard.policy import Policy
+from guard.state import GuardState
+from perpguard_sdk.messages import Entries, StopRule
+from policies.cut_leverage import CutLeverage
+from policies.distrust_bots import DistrustBots
+from policies.distrust_links import DistrustLinks
+from policies.distrust_stale_data import DistrustStaleData
+from policies.keep_restart_floor import KeepRestartFloor
+from policies.pause_entries import PauseEntries
+from policies.widen_stops import WidenStops
+from tests.policies.scenes import MARKET, WARM_S, hold, thin_out, warm_state
+from tests.support.builders import (
+    ALPHA,
+    SYMBOL,
+    at,
+    born,
+    features,
+    mark,
+    new_state,
+    order,
+    position,
+    posture,
+    reported,
+    snapshot,
+    started,
+)
+
+POLICIES: tuple[type[Any], ...] = (
+    CutLeverage,
+    DistrustBots,
+    DistrustLinks,
+    DistrustStaleData,
+    KeepRestartFloor,
+    PauseEntries,
+    WidenStops,
+)
+
+STOP = order("s1", -50.0, stop_price=99.5, reduce_only=True)
+
+
+def in_danger() -> GuardState:
+    """Everything at once: a thin book, a near liquidation, a stop in reach, a restart, a silent bot, a link down."""
+    state = warm_state()
+    state.apply(started(WARM_S, floors=[posture(entries={SYMBOL: Entries.HALTED})]))
+    now = thin_out(state, bid_size=5.0)
+    hold(state, now, position(50.0, liquidation_price=85.0, entry_price=100.0), orders=(STOP,))
+    state.apply(reported(now, clock_offset_ms=9_000.0))
+    state.apply(LinkChanged(received_at=at(now), link=LinkKind.BROKER, up=False, detail="away"))
+    for _ in range(5):
+        state.apply(MessageRefused(received_at=at(now), topic="t", bot=ALPHA, detail="signature"))
+    return state
+
+
+def empty() -> GuardState:
+    return new_state()
+
+
+def cold() -> GuardState:
+    state = new_state(ALPHA)
+    state.apply(started(0.0, floors=[posture(stops={SYMBOL: StopRule(stop_price=90.0)})]))
+    state.apply(features(0.0))
+    hold(state, 0.1, position(1.0, liquidation_price=90.0), orders=(STOP,))
+    return state
+
+
+def without_mark() -> GuardState:
+    state = new_state(ALPHA)
+    for number in range(200):
+        state.apply(features(number * 0.25))
+    hold(state, 50.0, position(10.0, liquidation_price=99.0), orders=(STOP,))
+    return state
+
+
+def without_book() -> GuardState:
+    state = warm_state()
+    state.apply(MarketFeatures(received_at=at(WARM_S + 1), market=MARKET, status=BookStatus.EMPTY))
+    hold(state, WARM_S + 1, position(10.0, liquidation_price=99.0), orders=(STOP,))
+    return state
+
+
+def with_tiny_depth() -> GuardState:
+    state = warm_state()
+    now = thin_out(state, bid_size=1e-9, ask_size=1e-9)
+    hold(state, now, position(-1e6, liquidation_price=100.1), position(1e6, liquidation_price=99.9))
+    return state
+
+
+def with_no_depth() -> GuardState:
+    """A side on which nothing rests, as a venue may show for a moment."""
+    state = warm_state()
+    sample = features(WARM_S + 1)
+    assert sample.bids is not None
+    nothing = structs.replace(
+        sample.bids,
+        curve_usd=tuple(0.0 for _ in sample.bids.curve_usd),
+        visible_usd=0.0,
+        visible_bps=0.0,
+        slippage_bps=tuple(None for _ in sample.bids.slippage_bps),
+        slope_usd=None,
+        slope_kappa=None,
+    )
+    for number in range(20):
+        moment = at(WARM_S + 1 + number * 0.25)
+        state.apply(structs.replace(sample, received_at=moment, book_at=moment, bids=nothing))
+    hold(state, WARM_S + 6, position(10.0, liquidation_price=99.0), orders=(STOP,))
+    return state
+
+
+def with_odd_positions() -> GuardState:
+    state = warm_state()
+    hold(
+        state,
+        WARM_S,
+        position(1.0),
+        position(-1.0, liquidation_price=0.0),
+        position(2.0, liquidation_price=0.0),
+        position(3.0, liquidation_price=120.0),
+        position(-3.0, liquidation_price=80.0, margin_mode=MarginMode.ISOLATED, maintenance_ratio=0.0),
+        equity_usd=0.0,
+    )
+    state.apply(snapshot(WARM_S, position(1.0), account=state.bots[ALPHA].config.account, orders=None))
+    return state
+
+
+STATES = (
+    in_danger,
+    empty,
+    cold,
+    without_mark,
+    without_book,
+    with_tiny_depth,
+    with_no_depth,
+    with_odd_positions,
+)
+each_policy = pytest.mark.parametrize("kind", POLICIES, ids=lambda kind: kind.name)
+each_state = pytest.mark.parametrize("state_of", STATES, ids=lambda state_of: state_of.__name__)
+MOMENTS = (0.0, 30.0, WARM_S + 4.001, WARM_S + 6.001, WARM_S + 3_600.0)
+
+
+def as_data(value: Any, seen: frozenset[int] = frozenset()) -> Any:
+    """Everything in ``value``, recursively, as something that can be compared."""
+    if id(value) in seen:
+        return "..."
+    seen |= {id(value)}
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, dict):
+        return [(as_data(key, seen), as_data(item, seen)) for key, item in value.items()]
+    if isinstance(value, list | tuple | set | frozenset):
+        return [as_data(item, seen) for item in value]
+    slots = [
+        name
+        for base in type(value).__mro__
+        for name in getattr(base, "__slots__", ())
+        if hasattr(value, name)
+    ]
+    names = [*slots, *getattr(value, "__dict__", ())]
+    return [(name, as_data(getattr(value, name), seen)) for name in names] if names else repr(value)
+
+
+@each_state
+@each_policy
+def test_a_policy_never_raises_and_leaves_the_state_as_it_was(kind: type[Any], state_of: Any) -> None:
+    state = state_of()
+    before = as_data(copy.deepcopy(state))
+    for seconds in MOMENTS:
+        for found in kind().decide(state, at(seconds)):
+            assert found.policy == kind.name
+            assert found.severity in Severity
+            assert found.counterfactual
+            size, leverage = found.limit.max_size, found.limit.max_leverage
+            assert size is None or 0.0 <= size < float("inf")
+            assert leverage is None or 1.0 <= leverage < float("inf")
+    assert as_data(state) == before
+
+
+@each_state
+@each_policy
+def test_a_policy_finds_the_same_for_the_same_state(kind: type[Policy], state_of: Any) -> None:
+    one, other = state_of(), state_of()
+    for seconds in MOMENTS:
+        first = list(kind().decide(one, at(seconds)))
+        assert first == list(kind().decide(one, at(seconds)))
+        assert first == list(kind().decide(other, at(seconds)))
+
+
+@each_policy
+def test_a_policy_that_is_switched_off_finds_nothing(kind: type[Any]) -> None:
+    state = in_danger()
+    assert [found for seconds in MOMENTS for found in kind(enabled=False).decide(state, at(seconds))] == []
+
+
+def test_every_policy_finds_something_in_a_state_that_has_everything_wrong() -> None:
+    state = in_danger()
+    moments = (WARM_S + 4.001, WARM_S + 60.0)
+    found = {one.policy for kind in POLICIES for now in moments for one in kind().decide(state, at(now))}
+
+    assert found == {kind.name for kind in POLICIES} - {"keep_restart_floor"}, "the baseline is warm"
+
+
+@each_policy
+def test_the_docstring_is_the_manual_of_every_setting(kind: type[Any]) -> None:
+    text = kind.__doc__ or ""
+    described = re.findall(r"^        (\w+): ", text.partition("Attributes:")[2], flags=re.MULTILINE)
+    assert described == [field.name for field in dataclasses.fields(kind)]
+
+
+@each_policy
+def test_a_policy_is_a_frozen_value(kind: type[Any]) -> None:
+    assert kind() == kind()
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        kind().enabled = False
+
+
+@each_policy
+def test_an_unknown_setting_is_refused(kind: type[Any]) -> None:
+    with pytest.raises(ValidationError, match="tresholds"):
+        TypeAdapter(kind).validate_python({"tresholds": 1.0})
+
+
+_IMPOSSIBLE = [
+    (kind, field.name, value)
+    for kind in POLICIES
+    for field in dataclasses.fields(kind)
+    for value in (float("nan"), float("inf"), float("-inf"), -1e12, 1e12, "many")
+    if field.name != "enabled"
+]
+
+
+@pytest.mark.parametrize(("kind", "name", "value"), _IMPOSSIBLE)
+def test_an_impossible_setting_is_refused(kind: type[Any], name: str, value: Any) -> None:
+    with pytest.raises(ValidationError, match=name):
+        TypeAdapter(kind).validate_python({name: value})
+
+
+@each_policy
+def test_the_bounds_themselves_can_be_set(kind: type[Any]) -> None:
+    adapter = TypeAdapter(kind)
+    for field in dataclasses.fields(kind):
+        metadata = _bounds(kind, field.name)
+        for bound in metadata:
+            if isinstance(bound, Ge | Le):
+                limit = bound.ge if isinstance(bound, Ge) else bound.le
+                assert getattr(adapter.validate_python({field.name: limit}), field.name) == limit
+            elif isinstance(bound, Gt | Lt):
+                beyond = bound.gt if isinstance(bound, Gt) else bound.lt
+                with pytest.raises(ValidationError):
+                    adapter.validate_python({field.name: beyond})
+
+
+def _bounds(kind: type[Any], name: str) -> tuple[Any, ...]:
+    annotation = get_type_hints(kind, include_extras=True)[name]
+    return getattr(annotation, "__metadata__", ())
+
+
+def test_mark_and_birth_alone_are_enough_for_a_state() -> None:
+    state = new_state(ALPHA)
+    state.apply(mark(0.0))
+    state.apply(born(0.0))
+    for kind in POLICIES:
+        list(kind().decide(state, at(1.0)))
