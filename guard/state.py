@@ -11,6 +11,7 @@ from guard.account.positions import AccountView
 from guard.events import (
     AccountSnapshot,
     AnyEvent,
+    BookStatus,
     BotAcked,
     BotBorn,
     BotReported,
@@ -124,6 +125,7 @@ class GuardState:
     mode: Mode = Mode.PAPER
     started_at: Nanoseconds | None = None
     markets: dict[MarketId, MarketView] = field(default_factory=dict)
+    book_faults: dict[MarketId, StreamFault] = field(default_factory=dict)
     accounts: dict[AccountId, AccountView] = field(default_factory=dict)
     account_clocks: dict[AccountId, StreamClock] = field(default_factory=dict)
     account_faults: dict[AccountId, StreamFault] = field(default_factory=dict)
@@ -169,6 +171,8 @@ class GuardState:
             case MarketFeatures() | MarkPriceSeen() | OpenInterestSeen() | LiquidationSeen():
                 view = self.market(event.market)
                 view.apply(event)
+                if isinstance(event, MarketFeatures) and event.status is BookStatus.OK:
+                    self.book_faults.pop(event.market, None)
                 if event.market not in self.warmed and view.is_warm(self.now):
                     self.warmed.add(event.market)
             case StreamActivity() | StreamFault():
@@ -261,7 +265,10 @@ class GuardState:
 
     def _apply_stream(self, event: StreamActivity | StreamFault) -> None:
         if event.stream is not Stream.ACCOUNT:
-            self.market(MarketId(event.subject)).apply(event)
+            market = MarketId(event.subject)
+            self.market(market).apply(event)
+            if isinstance(event, StreamFault) and event.stream is Stream.BOOK:
+                self.book_faults[market] = event
             return
         account = AccountId(event.subject)
         match event:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from annotated_types import Ge, Gt, Le
 
-from guard.events import PositionSource, Stream
+from guard.events import PositionSource, Stream, StreamFault, StreamFaultKind
 from guard.findings import Finding, Limit, Reason, Severity, Subject
 from guard.market.freshness import StreamState
 from guard.market.view import BookTrust, MarketView
@@ -51,7 +51,7 @@ class DistrustStaleData:
             if starting and view.trust(now) is BookTrust.NEVER:
                 yield self._awaited(view)
             else:
-                yield from self._market(view, now)
+                yield from self._market(view, state.book_faults.get(view.market), now)
         for account, clock in state.account_clocks.items():
             fault = state.account_faults.get(account)
             stream = clock.state(now)
@@ -77,7 +77,7 @@ class DistrustStaleData:
             freezes=True,
         )
 
-    def _market(self, view: MarketView, now: Nanoseconds) -> Iterator[Finding]:
+    def _market(self, view: MarketView, fault: StreamFault | None, now: Nanoseconds) -> Iterator[Finding]:
         trust = view.trust(now)
         if trust is not BookTrust.TRUSTED:
             silent = trust in _SILENT
@@ -88,6 +88,7 @@ class DistrustStaleData:
                 subject=Subject(market=view.market),
                 limit=Limit(entries=Entries.REDUCE_ONLY),
                 evidence=(
+                    *_said(fault),
                     Evidence(name="book", value=str(trust), unit="trust"),
                     *_silence(view, Stream.BOOK, now),
                 ),
@@ -118,6 +119,13 @@ class DistrustStaleData:
             counterfactual="would not stand with a fresh view of the account's positions",
             freezes=True,
         )
+
+
+def _said(fault: StreamFault | None) -> tuple[Evidence, ...]:
+    """What the feed said of the book when it broke: why, and what to do about it."""
+    if fault is None or fault.fault in (StreamFaultKind.RECONNECTED, StreamFaultKind.RECONCILED):
+        return ()
+    return (Evidence(name="book", value=f"{fault.fault}: {fault.detail}", unit="fault"),)
 
 
 def _silence(view: MarketView, stream: Stream, now: Nanoseconds) -> tuple[Evidence, ...]:

@@ -61,6 +61,10 @@ class Broker:
         assert self._process is not None, f"{self.name} is not running"
         return self._process.pid
 
+    @property
+    def runs(self) -> bool:
+        return self._process is not None and self._process.returncode is None
+
     async def start(self, *, within_s: float = 15.0) -> None:
         """Start the program and return once it answers an MQTT CONNECT."""
         assert self._process is None, f"{self.name} is running already"

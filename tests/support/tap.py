@@ -181,12 +181,15 @@ class Tap:
 
 
 @contextlib.asynccontextmanager
-async def tap(broker: Broker, topics: Topics, keys: Mapping[str, bytes]) -> AsyncIterator[Tap]:
-    """Listen to one site until the end of the block."""
+async def tap(
+    broker: Broker, topics: Topics, keys: Mapping[str, bytes], *, wait: bool = True
+) -> AsyncIterator[Tap]:
+    """Listen to one site until the end of the block; with ``wait`` the broker must be there now."""
     listener = Tap(broker, topics, keys)
     running = asyncio.create_task(listener.run(), name=f"tap {topics.base}")
     try:
-        await eventually(lambda: listener.connected or running.done(), what="the tap to connect")
+        if wait:
+            await eventually(lambda: listener.connected or running.done(), what="the tap to connect")
         yield listener
     finally:
         running.cancel()
