@@ -283,11 +283,15 @@ class BotAcked(Event, frozen=True, kw_only=True, tag="bot_acked"):
 
 
 class MessageRefused(Event, frozen=True, kw_only=True, tag="message_refused"):
-    """A message on our topics was malformed, wrongly signed, of an unknown bot, or of another guard."""
+    """A message on our topics was malformed, wrongly signed, of an unknown bot, or of another guard.
+
+    ``count`` is how many such messages it speaks for.
+    """
 
     topic: str
     bot: BotId | None = None
     detail: str
+    count: int = 1
 
 
 class CommandSent(Event, frozen=True, kw_only=True, tag="command_sent"):

@@ -112,6 +112,8 @@ def _merged(waiting: AnyEvent, event: AnyEvent) -> AnyEvent:
                 updates=waiting.updates + event.updates,
                 gaps=waiting.gaps + event.gaps,
             )
+        case MessageRefused(), MessageRefused():
+            return structs.replace(event, count=waiting.count + event.count)
         case StreamActivity(), StreamActivity():
             return structs.replace(
                 event,

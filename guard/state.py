@@ -171,10 +171,7 @@ class GuardState:
             case MarketFeatures() | MarkPriceSeen() | OpenInterestSeen() | LiquidationSeen():
                 view = self.market(event.market)
                 view.apply(event)
-                if isinstance(event, MarketFeatures) and event.status is BookStatus.OK:
-                    self.book_faults.pop(event.market, None)
-                if event.market not in self.warmed and view.is_warm(self.now):
-                    self.warmed.add(event.market)
+                self._note_book(event, view)
             case StreamActivity() | StreamFault():
                 self._apply_stream(event)
             case AccountSnapshot():
@@ -255,12 +252,18 @@ class GuardState:
         for market in record.markets:
             self.market(market)
 
+    def _note_book(self, event: AnyEvent, view: MarketView) -> None:
+        if isinstance(event, MarketFeatures) and event.status is BookStatus.OK:
+            self.book_faults.pop(event.market, None)
+        if view.market not in self.warmed and view.is_warm(self.now):
+            self.warmed.add(view.market)
+
     def _note_refusal(self, event: MessageRefused) -> None:
         refusals = self.refusals.setdefault(event.bot, Refusals())
         last = refusals.last
         if last is not None and event.received_at - last.received_at > REFUSALS_FORGOTTEN_NS:
             refusals.count = 0
-        refusals.count += 1
+        refusals.count += event.count
         refusals.last = event
 
     def _apply_stream(self, event: StreamActivity | StreamFault) -> None:

@@ -84,5 +84,9 @@ class Refusals:
             return
         seconds = (now - known.told_at) // NS_PER_S
         detail = f"{why}: {known.detail} ({known.untold} such messages in {seconds} s)"
-        emit(MessageRefused(received_at=now, topic=known.topic, bot=known.bot, detail=detail))
+        emit(
+            MessageRefused(
+                received_at=now, topic=known.topic, bot=known.bot, detail=detail, count=known.untold
+            )
+        )
         known.told_at, known.untold = now, 0

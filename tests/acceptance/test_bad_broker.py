@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from guard.audit import Step
-from guard.events import LinkChanged
 from guard.findings import Reason
 from tests.support.brokers import mosquitto
 from tests.support.eventually import eventually
@@ -45,23 +44,21 @@ async def test_without_a_broker_it_decides_on_and_connects_when_one_appears(tmp_
 async def test_a_wrong_password_is_said_and_tried_again(tmp_path: Path) -> None:
     place = tmp_path / "guarded"
     place.mkdir()
-    async with mosquitto(place, users={"tap": "tap's password", "guard": "right"}) as broker:
-        async with ground(tmp_path, broker=broker) as here:
-            site = await _site(here)
-            (site.folder / "password").write_text("wrong")
-            (site.folder / "password").chmod(0o600)
-            daemon = site.daemon(
-                broker={"claim_quiet_s": 0.5, "username": "guard", "password_file": "password"}
-            )
-            await daemon.start()
-            await _expect_logged(daemon, "broker away", "password")
-            assert daemon.runs
-            # The operator gives the broker the password that the guard has.
-            await broker.kill()
-            _change_password(place, "guard", "wrong")
-            await broker.start()
-            assert await site.decides() == 1
-            assert '"wrong"' not in daemon.tail(1_000_000)
+    users = {"tap": "tap's password", "guard": "right"}
+    async with mosquitto(place, users=users) as broker, ground(tmp_path, broker=broker) as here:
+        site = await _site(here)
+        (site.folder / "password").write_text("wrong")
+        (site.folder / "password").chmod(0o600)
+        daemon = site.daemon(broker={"claim_quiet_s": 0.5, "username": "guard", "password_file": "password"})
+        await daemon.start()
+        await _expect_logged(daemon, "broker away", "password")
+        assert daemon.runs
+        # The operator gives the broker the password that the guard has.
+        await broker.kill()
+        _change_password(place, "guard", "wrong")
+        await broker.start()
+        assert await site.decides() == 1
+        assert '"wrong"' not in daemon.tail(1_000_000)
 
 
 async def _site(here: Ground) -> Site:

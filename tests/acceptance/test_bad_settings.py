@@ -48,5 +48,9 @@ async def _run(folder: Path, settings: dict[str, Any]) -> Answer:
     answer = await ask("run", "--settings", str(path), folder=folder)
     assert str(path) in answer.err
     assert "Traceback" not in answer.err
-    assert [each.name for each in folder.iterdir()] == ["settings.toml"]
+    assert _names_in(folder) == ["settings.toml"]
     return answer
+
+
+def _names_in(folder: Path) -> list[str]:
+    return [each.name for each in folder.iterdir()]

@@ -171,6 +171,7 @@ async def test_strangers_cannot_fill_it_by_inventing_topics() -> None:
         inbox.put(MessageRefused(received_at=at(number), topic=topic, detail="unknown bot"))
 
     assert len(inbox) == 1
+    assert [event.count for event in await everything(inbox) if isinstance(event, MessageRefused)] == [10_000]
 
 
 async def test_take_waits_for_what_comes_later() -> None:

@@ -189,6 +189,42 @@ def test_refused_messages_count_together_only_while_they_come_close_together() -
     assert state.refusals[ALPHA].count == 1
 
 
+def test_a_refusal_that_speaks_for_many_messages_counts_as_many() -> None:
+    state = new_state(ALPHA)
+    state.apply(MessageRefused(received_at=at(0.0), topic="t", bot=ALPHA, detail="signature"))
+    state.apply(MessageRefused(received_at=at(10.0), topic="t", bot=ALPHA, detail="signature", count=7))
+
+    assert state.refusals[ALPHA].count == 8
+
+
+def test_a_book_fault_stands_until_the_book_is_seen_again() -> None:
+    state = new_state()
+    fault = StreamFault(
+        received_at=at(0.0),
+        subject=MARKET,
+        stream=Stream.BOOK,
+        fault=StreamFaultKind.REFUSED,
+        detail="no such",
+    )
+    state.apply(fault)
+    assert state.book_faults == {MARKET: fault}
+    state.apply(features(1.0))
+
+    assert state.book_faults == {}
+
+
+def test_a_baseline_that_was_warm_before_the_start_does_not_spare_the_floor() -> None:
+    state = new_state(ALPHA)
+    for number in range(100):
+        state.apply(features(number * 0.25))
+        state.apply(mark(number * 0.25))
+    state.apply(started(25.0))
+    assert state.warmed == set()
+    state.apply(features(25.25))
+
+    assert state.warmed == {MARKET}
+
+
 def test_a_guard_is_outranked_by_what_a_bot_obeys() -> None:
     state = new_state(ALPHA)
     state.apply(reported(0.0, epoch=9))
