@@ -12,9 +12,9 @@ import socket
 import ssl
 import struct
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import aiomqtt
 from aiomqtt.exceptions import MqttConnectError
@@ -25,6 +25,8 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from guard.errors import BrokerAuthError, BrokerError
 from perpguard_sdk.codec import PAYLOAD_BYTES_MAX
+
+T = TypeVar("T")
 
 INBOX_MESSAGES_MAX: Final = 4096
 """100 bots x (birth, state, reported, own posture, own heartbeat) = 500 at a resync, and about as many a
@@ -129,10 +131,12 @@ class Connection(aiomqtt.Client):
 
     async def close(self) -> None:
         """Say goodbye, so that the Will is not sent, and close the socket whatever the broker does."""
-        if not self._broken:
-            with contextlib.suppress(aiomqtt.MqttError):
-                await self.__aexit__(None, None, None)
-        self._drop()
+        try:
+            if not self._broken:
+                with contextlib.suppress(aiomqtt.MqttError):
+                    await self.__aexit__(None, None, None)
+        finally:
+            self._drop()
 
     async def subscribe_all(self, filters: Sequence[tuple[str, int]]) -> None:
         """Subscribe to each ``(filter, qos)``.
@@ -156,9 +160,16 @@ class Connection(aiomqtt.Client):
                 )
 
     async def send(
-        self, topic: str, payload: bytes, *, qos: int, retain: bool, properties: Properties | None = None
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        qos: int,
+        retain: bool,
+        properties: Properties | None = None,
+        within_s: float | None = None,
     ) -> None:
-        """Publish and wait until the broker has taken it.
+        """Publish and wait until the broker has taken it, ``within_s`` if that is less than our timeout.
 
         Raises:
             BrokerError: it could not be handed over in time, or (MQTT 5 only) the broker refused it.
@@ -178,19 +189,23 @@ class Connection(aiomqtt.Client):
             return
         result: asyncio.Future[ReasonCode | None] = asyncio.get_running_loop().create_future()
         self._results[info.mid] = result
+        timeout_s = min(self._endpoint.timeout_s, within_s or self._endpoint.timeout_s)
         try:
-            async with asyncio.timeout(self._endpoint.timeout_s):
-                code = await result
-        except TimeoutError as error:
+            # Not asyncio.timeout: in a task that is being cancelled, and says goodbye, it does not time out.
+            await asyncio.wait([result], timeout=timeout_s)
+        finally:
+            self._results.pop(info.mid, None)
+            if result.done():
+                result.exception()  # asked for, in case we are cancelled and nobody else does
+        if not result.done():
             # Ending the connection throws away what we still hold. What a hung broker has in its own socket
             # buffer nobody can take back: it may still arrive, once, and the bot judges it by its expiry.
             self.break_off(
-                f"{topic} was not taken within {self._endpoint.timeout_s} s, is the broker hung? What it has "
+                f"{topic} was not taken within {timeout_s} s, is the broker hung? What it has "
                 "received may still reach the bot, which drops it once it has expired"
             )
-            raise BrokerError(broker, self._broken) from error
-        finally:
-            self._results.pop(info.mid, None)
+            raise BrokerError(broker, self._broken)
+        code = result.result()
         if code is not None and code.value >= _REFUSED:
             user = self._endpoint.username or "(none)"
             raise BrokerError(
@@ -229,6 +244,21 @@ class Connection(aiomqtt.Client):
         if self._ended:
             raise BrokerError(self._endpoint.broker, self._why_ended())
         return None
+
+    async def _wait_for(self, fut: Awaitable[T], timeout: float | None) -> T:  # noqa: ASYNC109 (aiomqtt's)
+        """Wait as aiomqtt does, but never lose a cancellation that comes together with the answer.
+
+        aiomqtt waits in ``asyncio.wait_for``, which before Python 3.12 returns then as if nobody had asked the
+        task to end: it would go on for ever, and so would whoever waits for its end.
+        """
+        answer = asyncio.ensure_future(fut)
+        try:
+            done, _ = await asyncio.wait([answer], timeout=self.timeout if timeout is None else timeout)
+        finally:
+            answer.cancel()
+        if not done:
+            raise aiomqtt.MqttError("Operation timed out")
+        return answer.result()
 
     @property
     def _ended(self) -> bool:

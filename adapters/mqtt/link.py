@@ -46,6 +46,7 @@ mode 3 s after our last heartbeat."""
 STEADY_S: Final = 10.0
 """A connection that lasted so long starts the waits over; one that is thrown out at once does not."""
 FLUSH_S: Final = 1.0
+GOODBYE_S: Final = 1.0
 BATCH: Final = 64
 """Messages judged before other tasks get a turn: 64 x 20 us."""
 
@@ -405,11 +406,9 @@ class MqttLink:
         problems = (*self._state.problems, problem) if problem else self._state.problems
         now = ms_of(self._clock.now())
         state = msgspec.structs.replace(self._state, state=GuardStatus.OFFLINE, ts=now, problems=problems)
-        with contextlib.suppress(BrokerError, TimeoutError):
-            async with asyncio.timeout(1.0):
-                await connection.send(
-                    self._topics.guard_state(self._guard), encode_plain(state), qos=1, retain=True
-                )
+        topic = self._topics.guard_state(self._guard)
+        with contextlib.suppress(BrokerError):
+            await connection.send(topic, encode_plain(state), qos=1, retain=True, within_s=GOODBYE_S)
 
     def _state_now(self, status: GuardStatus) -> GuardState:
         return GuardState(

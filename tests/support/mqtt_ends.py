@@ -367,8 +367,11 @@ async def rival(
     topic = site.topics.heartbeat(ALPHA)
 
     async def beat() -> None:
+        beating = asyncio.current_task()
+        assert beating is not None
         async with site.client() as client:
-            while True:
+            # aiomqtt's publish may swallow a cancellation before Python 3.12.
+            while not beating.cancelling():
                 message = heartbeat(epoch=epoch, session=session)
                 await client.publish(topic, encode_signed(message, topic, key or KEYS[ALPHA]))
                 await asyncio.sleep(0.05)
