@@ -274,7 +274,7 @@ class MqttLink:
 
     async def _serve(self, emit: Emit) -> None:
         """Serve one connection until it ends; return only for a renewal."""
-        connection = Connection(self._endpoint, self._will())
+        connection = self._new_connection()
         await connection.open()
         try:
             await connection.subscribe_all(self._router.filters)
@@ -294,6 +294,10 @@ class MqttLink:
             self._connection = None
             self._fence.listen(None)
             await connection.close()
+
+    def _new_connection(self) -> Connection:
+        """Make the next connection; a simulation puts one without a socket here."""
+        return Connection(self._endpoint, self._will())
 
     async def _receive(self, connection: Connection, emit: Emit) -> None:
         loop = asyncio.get_running_loop()
