@@ -45,6 +45,9 @@ KEEPALIVE_S = 5
 INBOUND_MAX = 2_048
 """Messages wait here only while the event loop is busy: 10 heartbeats and commands a second fill it in
 200 s, long after the dead-man. A flood is discarded beyond it, and the gap in seq asks for a resync."""
+SUBSCRIBE_AGAIN_S = 1.0
+"""A nats-server that has just been started may not have read all that it retains: measured once in 40
+crashes. Subscribing again brings the posture that was missing; one that comes twice changes nothing."""
 _REFUSED = 128
 
 _log = logging.getLogger("perpguard_sdk")
@@ -288,6 +291,7 @@ class BotClient:
                 async with asyncio.TaskGroup() as group:
                     group.create_task(self._receive(client), name="perpguard-receive")
                     group.create_task(self._send(client), name="perpguard-send")
+                    group.create_task(self._subscribe_again(client), name="perpguard-subscribe-again")
         except* (aiomqtt.MqttError, SubscriptionRefusedError, OSError) as errors:
             self._problem = "; ".join(dict.fromkeys(str(error) for error in _leaves(errors)))
             _log.warning("bot %s: broker: %s", self._settings.bot, self._problem)
@@ -311,7 +315,7 @@ class BotClient:
             keepalive=KEEPALIVE_S,
             max_queued_incoming_messages=INBOUND_MAX,
         ) as client:
-            await self._subscribe(client)
+            await self._subscribe(client, self._wanted())
             self._connected, self._problem = True, ""
             self._outbox.drop_levels()
             self._do(session.on_connected(*self._now()))
@@ -324,14 +328,19 @@ class BotClient:
                 self._connected = False
                 self._do(session.on_disconnected(*self._now()))
 
-    async def _subscribe(self, client: aiomqtt.Client) -> None:
+    def _wanted(self) -> list[tuple[str, int]]:
         topics, bot = self._settings.topics, self._settings.bot
         channel = topics.channel(self._settings.mode)
-        wanted = [
-            (topics.heartbeat(bot), 0),
-            (topics.posture(bot, self._settings.mode), 1),
-            (f"{channel}/command/{bot}/+", 1),
-        ]
+        return [(topics.heartbeat(bot), 0), self._posture_wanted(), (f"{channel}/command/{bot}/+", 1)]
+
+    def _posture_wanted(self) -> tuple[str, int]:
+        return self._settings.topics.posture(self._settings.bot, self._settings.mode), 1
+
+    async def _subscribe_again(self, client: aiomqtt.Client) -> None:
+        await asyncio.sleep(SUBSCRIBE_AGAIN_S)
+        await self._subscribe(client, [self._posture_wanted()])
+
+    async def _subscribe(self, client: aiomqtt.Client, wanted: list[tuple[str, int]]) -> None:
         codes = await client.subscribe(wanted)
         _end_if_cancelled()
         for (topic, _), code in zip(wanted, codes, strict=True):

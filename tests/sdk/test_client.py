@@ -31,6 +31,7 @@ from perpguard_sdk.messages import (
 from perpguard_sdk.records import StoredState
 from perpguard_sdk.store import FileStore
 from tests.sdk.bench import BOT, KEY, SYMBOL, Guard
+from tests.sdk.relay import relay
 from tests.sdk.wire_guard import GuardOnTheWire, now_ms
 from tests.support.brokers import Broker, mosquitto
 from tests.support.eventually import eventually
@@ -196,6 +197,21 @@ async def test_a_killed_broker_means_safe_mode_and_no_stale_command_afterwards(
         fresh = await guard.command()
         await eventually(lambda: AckStatus.APPLIED in guard.statuses_of(fresh), within_s=10)
         assert trader.executed == [done, fresh]
+
+
+async def test_a_posture_that_the_broker_keeps_back_at_first_is_asked_for_again(
+    mosquitto_broker: Broker, tmp_path: Path
+) -> None:
+    guard = GuardOnTheWire(mosquitto_broker, Guard())
+    async with running(guard), relay(mosquitto_broker, keeps_back=1) as lossy:
+        await eventually(lambda: guard.client is not None)
+        await guard.posture()
+        settings = dataclasses.replace(client_settings(mosquitto_broker, tmp_path), port=lossy.port)
+        client = BotClient(settings, Trader())
+        async with running(client):
+            await eventually(lambda: lossy.kept_back == 1)
+            await eventually(lambda: not client.state.safe_mode, within_s=10)
+            assert client.state.posture_version == 1
 
 
 async def test_a_hung_broker_means_safe_mode_and_its_backlog_executes_nothing_stale(

@@ -190,6 +190,21 @@ def test_the_same_version_later_refreshes_the_expiry() -> None:
     assert bot.session.oversight.posture_version == 1
 
 
+def test_the_same_posture_again_changes_nothing_and_undoes_no_command_ahead_of_it() -> None:
+    bot = bench()
+    posture = bot.guard.posture(bot.guard_ms, max_leverage={SYMBOL: 5.0})
+    bot.beat()
+    bot.hear(posture)
+    bot.wait(5_000)
+    bot.command(CutLeverage)
+    limits, saved, said = bot.session.limits, bot.saved, len(bot.published)
+    bot.log.clear()
+    bot.hear(posture)
+    assert (bot.session.limits, bot.saved, bot.log) == (limits, saved, [])
+    assert len(bot.published) == said
+    assert not bot.safe
+
+
 def test_an_expired_posture_tightens_and_a_fresh_one_rearms() -> None:
     bot = bench().arm(max_size={SYMBOL: 2.0}, expires_at=bench().guard_ms + 10_000)
     bot.wait(5_200)
