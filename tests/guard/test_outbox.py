@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from adapters.clock import SystemClock
 from guard.audit import AuditGap, Sent, Step
 from guard.commands import PublishCommand, PublishPosture
 from guard.events import AnyEvent, CommandSent
@@ -18,7 +19,7 @@ from guard.outbox import Outbox
 from perpguard_sdk.messages import Command, Entries, Pause, Posture, Resume
 from tests.support.builders import ALPHA, SYMBOL, at, posture, tick
 from tests.support.eventually import eventually
-from tests.support.fakes import FakeAudit, FakeSink, SystemClock
+from tests.support.fakes import FakeAudit, FakeSink
 
 PAUSED = {SYMBOL: Entries.REDUCE_ONLY}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -33,16 +32,6 @@ class FakeClock(Clock):
     def advance(self, milliseconds: float) -> None:
         self.at += round(milliseconds * NS_PER_MS)
         self._moved.set()
-
-
-class SystemClock(Clock):
-    """The machine's own time, for what is measured in real milliseconds."""
-
-    def now(self) -> Nanoseconds:
-        return time.time_ns()
-
-    async def sleep_until(self, at: Nanoseconds) -> None:
-        await asyncio.sleep(max(at - self.now(), 0) / 1e9)
 
 
 Message = Command | Posture | Heartbeat | GuardState | Signal
