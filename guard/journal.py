@@ -46,7 +46,7 @@ class Journal:
     emit: Emit
     _pending: deque[_Pending] = field(default_factory=deque)
     _arrived: asyncio.Event = field(default_factory=asyncio.Event)
-    _is_down: bool = False
+    _down: str = ""
     _gap_since: Nanoseconds | None = None
     _ahead: int = 0
     _lost: int = 0
@@ -129,15 +129,15 @@ class Journal:
         return AuditGap(at=now, from_at=self._gap_since or now, records_lost=self._lost, why=why)
 
     def _tell_down(self, detail: str) -> None:
-        if self._is_down:
+        if detail == self._down:
             return
-        self._is_down = True
+        self._down = detail
         log.error("audit cannot be written", error=detail, kept=len(self._pending))
         self._tell(up=False, detail=detail)
 
     def _tell_up(self) -> None:
-        if self._is_down:
-            self._is_down = False
+        if self._down:
+            self._down = ""
             self._tell(up=True, detail="records are written again")
 
     def _tell(self, *, up: bool, detail: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -31,6 +32,7 @@ class AuditKeeper:
         self.path = Path(path)
         self._clock = clock
         self._audit: SqliteAudit | None = None
+        self._opening = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
         try:
@@ -60,10 +62,13 @@ class AuditKeeper:
         return await (await self._opened()).last_postures()
 
     async def _opened(self) -> SqliteAudit:
-        if self._audit is None:
-            self._audit, aside = await open_audit(self.path, self._clock)
-            if aside is not None:
-                log.error(
-                    "the audit was damaged: it is kept aside as evidence, a new one begins", kept=str(aside)
-                )
-        return self._audit
+        # One at a time: a second attempt beside the first would find our own lock and blame another guard.
+        async with self._opening:
+            if self._audit is None:
+                self._audit, aside = await open_audit(self.path, self._clock)
+                if aside is not None:
+                    log.error(
+                        "the audit was damaged: it is kept aside as evidence, a new one begins",
+                        kept=str(aside),
+                    )
+            return self._audit

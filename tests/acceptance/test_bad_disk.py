@@ -28,24 +28,23 @@ HELD_LOOKS = 8
 async def test_with_a_full_disk_it_tightens_at_once_and_loosens_only_once_it_can_record(
     tmp_path: Path,
 ) -> None:
-    async with _playing(tmp_path) as (site, daemon):
+    async with _bot_without_guard(tmp_path) as site:
         with _small_disk(tmp_path / "disk") as disk:
             path = disk / "audit.sqlite3"
-            await site.start(again := site.daemon(run="on-a-small-disk", audit={"path": str(path)}))
-            assert daemon.exit_code == 0
+            daemon = site.daemon(audit={"path": str(path)})
+            await daemon.start()
             await _armed_and_free(site)
             ballast = _fill(disk)
             await _tightens_but_does_not_loosen(site, "no space is left")
-            assert again.runs
             ballast.unlink()
             await _loosens(site)
-            await _says_gap_and_verifies(site, again, path)
+            await _says_gap_and_verifies(site, daemon, path)
 
 
 async def test_with_a_locked_database_it_tightens_and_records_when_it_is_free(tmp_path: Path) -> None:
     """Locked before it starts, freed, and locked again while it runs."""
-    async with _playing(tmp_path) as (site, daemon):
-        path = site.audit_path
+    async with _bot_without_guard(tmp_path) as site:
+        daemon, path = site.daemon(), site.audit_path
         holder = sqlite3.connect(path, isolation_level=None)
         with contextlib.closing(holder):
             holder.execute("BEGIN EXCLUSIVE")
@@ -87,17 +86,14 @@ async def test_a_corrupt_database_is_set_aside_and_a_new_one_begins_by_saying_so
 
 
 @contextlib.asynccontextmanager
-async def _playing(folder: Path) -> AsyncIterator[tuple[Site, Program]]:
-    """A site whose bot has its position, and whose daemon has just been stopped in order."""
+async def _bot_without_guard(folder: Path) -> AsyncIterator[Site]:
+    """A site where a bot waits, in safe mode, for a guard."""
     async with ground(folder, ["alpha"]) as here:
         site = await here.site(
             "home", ["alpha"], broker={"claim_quiet_s": 1.0}, policies={"cut_leverage": {"enabled": False}}
         )
-        daemon = site.daemon()
-        await site.start(daemon, site.bot("alpha", rearm_ms=1500))
-        await site.play("alpha")
-        assert await daemon.terminate() == 0
-        yield site, daemon
+        await site.start(site.bot("alpha", rearm_ms=1500))
+        yield site
 
 
 async def _armed_and_free(site: Site) -> None:
@@ -110,9 +106,7 @@ async def _armed_and_free(site: Site) -> None:
         within_s=20.0,
         what="alpha to be armed and free",
     )
-    # The baseline must have seen enough of the calm market to call the next one thin.
-    await site.tap.expect_guard(lambda state: state.state is GuardStatus.DECIDING, within_s=20.0)
-    await site.reports("alpha", 8)
+    await site.decides()
 
 
 async def _tightens_but_does_not_loosen(site: Site, why: str) -> None:

@@ -55,7 +55,9 @@ async def test_no_stale_command_is_executed_after_the_broker_was_away(tmp_path: 
             note("fresh posture after the broker is back", heard.at_s - back_s)
         for bot in ("alpha", "beta"):
             note("out of safe mode after the broker is back", await site.armed(bot, since_s=back_s) - back_s)
-        cap = (site.tap.last(Posture, bot="beta") or pytest.fail("no posture")).max_size[SYMBOL]
+        posture = site.tap.posture("beta")
+        assert posture is not None
+        cap = posture.max_size[SYMBOL]
         await eventually(
             lambda: abs(site.size("beta")) <= cap * 1.02,
             within_s=20.0,
