@@ -23,6 +23,7 @@ from perpguard_sdk.messages import (
 from tests.sdk.bench import MS, OTHER, SYMBOL, Bench, Guard, bench
 
 DELAY_MS_MAX = 50
+STEP_MS = 200
 SYMBOLS = (SYMBOL, OTHER)
 KINDS: tuple[type[Command], ...] = (Pause, Resume, CutLeverage, WidenStops)
 ENTRIES = st.dictionaries(st.sampled_from([*SYMBOLS, ALL_SYMBOLS]), st.sampled_from(list(Entries)))
@@ -108,9 +109,13 @@ class BotUnderAnyGuard(RuleBasedStateMachine):
 
     @rule(ms=st.sampled_from([200, 1_000, 3_000]), beats=st.booleans())
     def time_passes(self, ms: int, beats: bool) -> None:
-        self.bot.wait(ms, beats=beats)
-        if beats and ms >= 1_000:
-            self.last_valid_beat_ns = self.bot.mono_ns
+        for passed_ms in range(STEP_MS, ms + 1, STEP_MS):
+            self.bot.wait(STEP_MS, beats=False)
+            if beats and passed_ms % 1_000 == 0:
+                self.bot.beat()
+                self.last_valid_beat_ns = self.bot.mono_ns
+            # At each step: a posture that has loosened rightly may have expired by the end of the wait.
+            self.only_a_fresh_posture_loosens()
         self.count()
 
     @rule()
