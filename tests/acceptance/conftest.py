@@ -1,28 +1,37 @@
-"""What acceptance tests measure is said at the end of the run: name, how often, smallest, middle, largest."""
+"""Lets tests that mostly wait run side by side, and says at the end of the run what was measured."""
 
 from __future__ import annotations
 
 import statistics
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import AsyncIterator
 
 import pytest
+import pytest_asyncio
 
-Note = Callable[[str, float], None]
-"""Notes one measurement, seconds."""
+from tests.support.together import Crowd, contiguous, crowd_of
 
 _FIGURES = pytest.StashKey[dict[str, list[float]]]()
 
 
-@pytest.fixture
-def note(request: pytest.FixtureRequest) -> Note:
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def crowd(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Crowd]:
+    """The tests of this run that are marked ``together``."""
     empty: dict[str, list[float]] = defaultdict(list)
     figures = request.config.stash.setdefault(_FIGURES, empty)
 
-    def keep(name: str, seconds: float) -> None:
+    def note(name: str, seconds: float) -> None:
         figures[name].append(seconds)
 
-    return keep
+    async for crowd in crowd_of(request.session.items, tmp_path_factory.mktemp, note):
+        yield crowd
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items[:] = contiguous(items)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -13,10 +13,12 @@ from tests.support.brokers import mosquitto
 from tests.support.eventually import eventually
 from tests.support.processes import Program
 from tests.support.stage import Ground, Site, ground
+from tests.support.together import together
 
 pytestmark = pytest.mark.acceptance
 
 
+@together
 async def test_without_a_broker_it_decides_on_and_connects_when_one_appears(tmp_path: Path) -> None:
     place = tmp_path / "later"
     place.mkdir()
@@ -41,6 +43,7 @@ async def test_without_a_broker_it_decides_on_and_connects_when_one_appears(tmp_
         assert await site.decides() == 1
 
 
+@together
 async def test_a_wrong_password_is_said_and_tried_again(tmp_path: Path) -> None:
     place = tmp_path / "guarded"
     place.mkdir()

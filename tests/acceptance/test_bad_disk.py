@@ -18,6 +18,7 @@ from perpguard_sdk.messages import Entries, GuardStatus, Pause, Posture
 from tests.support.eventually import eventually
 from tests.support.processes import Program, ask
 from tests.support.stage import SYMBOL, Site, ground
+from tests.support.together import together
 
 pytestmark = pytest.mark.acceptance
 
@@ -25,6 +26,7 @@ DISK_KB = 2_000
 HELD_LOOKS = 8
 
 
+@together
 async def test_with_a_full_disk_it_tightens_at_once_and_loosens_only_once_it_can_record(
     tmp_path: Path,
 ) -> None:
@@ -41,6 +43,7 @@ async def test_with_a_full_disk_it_tightens_at_once_and_loosens_only_once_it_can
             await _says_gap_and_verifies(site, daemon, path)
 
 
+@together
 async def test_with_a_locked_database_it_tightens_and_records_when_it_is_free(tmp_path: Path) -> None:
     """Locked before it starts, freed, and locked again while it runs."""
     async with _bot_without_guard(tmp_path) as site:
@@ -66,6 +69,7 @@ async def test_with_a_locked_database_it_tightens_and_records_when_it_is_free(tm
         await _says_gap_and_verifies(site, daemon, path)
 
 
+@together
 async def test_a_corrupt_database_is_set_aside_and_a_new_one_begins_by_saying_so(tmp_path: Path) -> None:
     async with ground(tmp_path) as here:
         site = await here.site("home", [], broker={"claim_quiet_s": 0.5})

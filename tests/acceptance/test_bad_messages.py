@@ -13,10 +13,12 @@ from perpguard_sdk.codec import encode_signed
 from perpguard_sdk.messages import Ack, AckStatus, BotStatus, Entries, GuardStatus, Heartbeat, Pause
 from tests.support.eventually import eventually
 from tests.support.stage import SYMBOL, Site, ground
+from tests.support.together import together
 
 pytestmark = pytest.mark.acceptance
 
 
+@together
 async def test_malformed_and_wrongly_signed_messages_change_nothing_but_the_state_topic(
     tmp_path: Path,
 ) -> None:

@@ -12,12 +12,14 @@ from perpguard_sdk.messages import Entries, GuardStatus, Posture, Signal
 from tests.support.eventually import eventually
 from tests.support.processes import merged
 from tests.support.stage import SYMBOL, Site, ground
+from tests.support.together import together
 
 pytestmark = pytest.mark.acceptance
 
 UNKNOWN = "NOPE/USDT:USDT"
 
 
+@together
 async def test_an_unknown_symbol_is_said_and_the_others_are_watched(tmp_path: Path) -> None:
     async with ground(tmp_path) as here:
         site = await here.site("home", [], broker={"claim_quiet_s": 0.5})
@@ -39,6 +41,7 @@ async def test_an_unknown_symbol_is_said_and_the_others_are_watched(tmp_path: Pa
         assert any("does not list" in problem and "correct it" in problem for problem in unknown), unknown
 
 
+@together
 async def test_a_refused_key_blocks_entries_and_the_market_is_watched_on(tmp_path: Path) -> None:
     """``wrong`` has a wrong secret from the start; ``revoked`` loses its key while everything runs."""
     async with ground(tmp_path, ["wrong", "revoked"]) as here:

@@ -27,12 +27,14 @@ from tests.support.brokers import Broker
 from tests.support.eventually import eventually
 from tests.support.stage import SYMBOL, Site, ground
 from tests.support.tap import Heard
+from tests.support.together import together
 
 pytestmark = pytest.mark.acceptance
 
 OFFSET_MS = 60_000
 
 
+@together
 async def test_old_bytes_replayed_at_a_restarted_bot_do_nothing(tmp_path: Path) -> None:
     """``kept`` comes back with what it remembered, ``lost`` with nothing."""
     bots = ("kept", "lost")
@@ -81,6 +83,7 @@ async def test_old_bytes_replayed_at_a_restarted_bot_do_nothing(tmp_path: Path) 
         await site.assert_executed_in_time(*bots)
 
 
+@together
 async def test_a_bot_whose_clock_is_a_minute_off_obeys_and_expires_by_the_guards_time(tmp_path: Path) -> None:
     bots = ("ahead", "behind")
     async with ground(tmp_path, bots) as here:
@@ -95,9 +98,11 @@ async def test_a_bot_whose_clock_is_a_minute_off_obeys_and_expires_by_the_guards
         _, state = await site.tap.expect_guard(
             lambda state: sum("bot_clock_offset" in problem for problem in state.problems) == 2
         )
-        offsets = {problem.split(")")[0].split("(")[1]: _number(problem) for problem in state.problems}
-        assert offsets["ahead"] == pytest.approx(-OFFSET_MS, abs=1500)
-        assert offsets["behind"] == pytest.approx(OFFSET_MS, abs=1500)
+        said = {
+            bot: next(each for each in state.problems if f"bot_clock_offset ({bot})" in each) for bot in bots
+        }
+        assert _number(said["ahead"]) == pytest.approx(-OFFSET_MS, abs=1500)
+        assert _number(said["behind"]) == pytest.approx(OFFSET_MS, abs=1500)
 
         here.market.thin()
         await asyncio.gather(*(_cut_and_paused(site, bot) for bot in bots))

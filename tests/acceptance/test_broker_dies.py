@@ -9,16 +9,17 @@ import pytest
 
 from guard.audit import Sent
 from perpguard_sdk.messages import CutLeverage, Posture, Verb
-from tests.acceptance.conftest import Note
 from tests.support.eventually import eventually
 from tests.support.processes import ask
 from tests.support.stage import SYMBOL, ground
+from tests.support.together import Note, together
 
 pytestmark = pytest.mark.acceptance
 
 OUTAGE_S = 20.0
 
 
+@together
 async def test_no_stale_command_is_executed_after_the_broker_was_away(tmp_path: Path, note: Note) -> None:
     """``beta`` hangs with commands unread when the broker dies, and wakes when they have expired."""
     async with ground(tmp_path, ["alpha", "beta"]) as here:

@@ -14,12 +14,14 @@ from perpguard_sdk.messages import AckStatus, CutLeverage, Entries, Posture
 from tests.support.eventually import eventually
 from tests.support.processes import ask
 from tests.support.stage import SYMBOL, Site, ground
+from tests.support.together import together
 
 pytestmark = pytest.mark.acceptance
 
 RETRIED_AFTER_S = (0.5, 1.0, 2.0)
 
 
+@together
 async def test_an_ack_proves_nothing_and_silence_is_not_waited_for(tmp_path: Path) -> None:
     """``liar`` answers applied and does nothing, ``hung`` neither answers nor does, ``mute`` does it all unsaid."""
     bots = ("liar", "hung", "mute")

@@ -10,16 +10,17 @@ import pytest
 
 from guard.commands import OutcomeKind
 from perpguard_sdk.messages import CutLeverage, Entries, Posture, Verb
-from tests.acceptance.conftest import Note
 from tests.support.eventually import eventually
 from tests.support.processes import Program, ask
 from tests.support.stage import READY_S, SYMBOL, Site, ground
+from tests.support.together import Note, together
 
 pytestmark = pytest.mark.acceptance
 
 SAFE_WITHIN_S = 4.0
 
 
+@together
 async def test_a_killed_guard_comes_back_with_its_posture_even_without_its_database(
     tmp_path: Path, note: Note
 ) -> None:
@@ -78,6 +79,7 @@ async def _restart(site: Site, daemon: Program, old: Posture, note: Note) -> Non
     assert answer.code == 0, answer.err
 
 
+@together
 async def test_a_hung_guard_leaves_its_bots_safe_and_nothing_expired_is_executed_when_it_wakes(
     tmp_path: Path, note: Note
 ) -> None:

@@ -12,10 +12,12 @@ from perpguard_sdk.messages import GuardState, GuardStatus, Heartbeat
 from tests.support.eventually import eventually
 from tests.support.processes import ask
 from tests.support.stage import ground
+from tests.support.together import together
 
 pytestmark = pytest.mark.acceptance
 
 
+@together
 async def test_sigterm_stops_in_order(tmp_path: Path) -> None:
     async with ground(tmp_path, ["alpha"]) as here:
         site = await here.site("home", ["alpha"], broker={"claim_quiet_s": 1.0})
@@ -37,6 +39,7 @@ async def test_sigterm_stops_in_order(tmp_path: Path) -> None:
         assert answer.code == 0, answer.err
 
 
+@together
 async def test_a_second_guard_of_the_same_site_says_why_it_does_not_run(tmp_path: Path) -> None:
     async with ground(tmp_path, ["alpha"]) as here:
         site = await here.site("home", ["alpha"], broker={"claim_quiet_s": 1.0})
