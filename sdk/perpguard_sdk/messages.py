@@ -34,12 +34,15 @@ class Entries(StrEnum):
     @property
     def tightness(self) -> int:
         """Rank, 0 for the loosest."""
-        return list(Entries).index(self)
+        return _TIGHTNESS[self]
 
     @staticmethod
     def tightest(*levels: Entries) -> Entries:
         """Return the most restrictive of ``levels`` (ALLOWED if there are none)."""
-        return max(levels, key=lambda level: level.tightness, default=Entries.ALLOWED)
+        return max(levels, key=_TIGHTNESS.__getitem__, default=Entries.ALLOWED)
+
+
+_TIGHTNESS = {level: rank for rank, level in enumerate(Entries)}  # asked for at every judgement
 
 
 class Verb(StrEnum):
