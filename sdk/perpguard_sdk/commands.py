@@ -26,10 +26,19 @@ class Phase(StrEnum):
 
 @dataclass(slots=True)
 class Waiting:
-    """A command that was received and not begun; ``admitted`` once it was found unexpired."""
+    """A command that was received and not begun.
+
+    ``admitted`` once it was found unexpired, ``asked`` once a resync was asked for because it cannot be.
+    """
 
     command: Command
     admitted: bool = False
+    asked: bool = False
+
+    def asks_first(self) -> bool:
+        """Note that it asks for a resync; return whether it had not before."""
+        asked, self.asked = self.asked, True
+        return not asked
 
 
 @dataclass(slots=True)

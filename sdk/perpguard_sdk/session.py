@@ -322,7 +322,8 @@ class BotSession:
                 self._finish(command, ended, now)
                 continue
             if self.oversight.clock.now_ms(now.mono_ns, command.epoch) is None:
-                self.oversight.want_resync()
+                if waiting.asks_first():  # the guard answers at once, and its time comes with heartbeats
+                    self.oversight.want_resync()
                 continue
             if not waiting.admitted:
                 waiting.admitted = True

@@ -139,6 +139,17 @@ def test_while_guard_time_is_unknown_a_command_is_held_and_a_resync_asked_for() 
     assert bot.statuses_of(command_id) == [RECEIVED, APPLIED]
 
 
+def test_a_held_command_asks_for_a_resync_once_however_often_it_is_answered() -> None:
+    """Each answer used to lead to the next question: a storm at the speed of the network."""
+    bot = bench()
+    bot.posture()
+    bot.command(CutLeverage)
+    asked = sum(report.resync for report in bot.reports)
+    for _ in range(5):
+        bot.posture()
+    assert sum(report.resync for report in bot.reports) == asked
+
+
 def test_a_held_command_that_has_expired_meanwhile_is_never_executed() -> None:
     bot = bench()
     command_id = bot.command(CutLeverage)
