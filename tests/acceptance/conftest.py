@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from tests.support.together import Crowd, contiguous, crowd_of
+from tests.support.together import Crowd, Note, contiguous, crowd_of
 
 _FIGURES = pytest.StashKey[dict[str, list[float]]]()
 
@@ -19,14 +19,23 @@ async def crowd(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Crowd]:
     """The tests of this run that are marked ``together``."""
-    empty: dict[str, list[float]] = defaultdict(list)
-    figures = request.config.stash.setdefault(_FIGURES, empty)
-
-    def note(name: str, seconds: float) -> None:
-        figures[name].append(seconds)
-
-    async for crowd in crowd_of(request.session.items, tmp_path_factory.mktemp, note):
+    async for crowd in crowd_of(request.session.items, tmp_path_factory.mktemp, _note(request.config)):
         yield crowd
+
+
+@pytest.fixture
+def note(request: pytest.FixtureRequest) -> Note:
+    return _note(request.config)
+
+
+def _note(config: pytest.Config) -> Note:
+    empty: dict[str, list[float]] = defaultdict(list)
+    figures = config.stash.setdefault(_FIGURES, empty)
+
+    def keep(name: str, value: float) -> None:
+        figures[name].append(value)
+
+    return keep
 
 
 @pytest.hookimpl(trylast=True)
@@ -38,6 +47,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     figures = config.stash.get(_FIGURES, {})
     if figures:
         terminalreporter.section("MEASURED")
-    for name, seconds in sorted(figures.items()):
-        low, middle, high = min(seconds), statistics.median(seconds), max(seconds)
-        terminalreporter.write_line(f"{name}: n={len(seconds)} {low:.2f} / {middle:.2f} / {high:.2f} s")
+    for name, values in sorted(figures.items()):
+        low, middle, high = min(values), statistics.median(values), max(values)
+        terminalreporter.write_line(f"{name}: n={len(values)} {low:.2f} / {middle:.2f} / {high:.2f}")

@@ -48,14 +48,16 @@ async def test_no_stale_command_is_executed_after_the_broker_was_away(tmp_path: 
         await here.broker.restart()
         back_s, back_ms = time.monotonic(), _now_ms()
         heard, _ = await site.tap.expect_guard(lambda state: state.epoch == 1, since_s=back_s)
-        note("guard back after the broker is back", heard.at_s - back_s)
+        note("guard back after the broker is back, s", heard.at_s - back_s)
         for bot in ("alpha", "beta"):
             heard, _ = await site.tap.expect(
                 Posture, lambda posture: posture.ts >= killed_ms, bot=bot, since_s=back_s, within_s=15.0
             )
-            note("fresh posture after the broker is back", heard.at_s - back_s)
+            note("fresh posture after the broker is back, s", heard.at_s - back_s)
         for bot in ("alpha", "beta"):
-            note("out of safe mode after the broker is back", await site.armed(bot, since_s=back_s) - back_s)
+            note(
+                "out of safe mode after the broker is back, s", await site.armed(bot, since_s=back_s) - back_s
+            )
         posture = site.tap.posture("beta")
         assert posture is not None
         cap = posture.max_size[SYMBOL]

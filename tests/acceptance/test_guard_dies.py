@@ -40,7 +40,7 @@ async def test_a_killed_guard_comes_back_with_its_posture_even_without_its_datab
         for site in sites:
             safe_s = await site.in_safe_mode(site.name, since_s=killed_s[site.name])
             took_s = safe_s - killed_s[site.name]
-            note("safe mode after kill -9 of the guard", took_s)
+            note("safe mode after kill -9 of the guard, s", took_s)
             assert took_s <= SAFE_WITHIN_S
         here.market.fall(bps=100)
         await asyncio.gather(*(site.reports(site.name, 5) for site in sites))
@@ -61,7 +61,7 @@ async def _restart(site: Site, daemon: Program, old: Posture, note: Note) -> Non
     heard, posture = await site.tap.expect(
         Posture, lambda posture: posture.epoch > old.epoch, bot=bot, since_s=since_s, within_s=READY_S
     )
-    note("posture restored after restart of the guard", heard.at_s - since_s)
+    note("posture restored after restart of the guard, s", heard.at_s - since_s)
     assert _limits(old) == _limits(posture)
     assert posture.version >= old.version
     assert fills == site.fills(bot)
@@ -93,7 +93,7 @@ async def test_a_hung_guard_leaves_its_bots_safe_and_nothing_expired_is_executed
         await site.play("alpha", "beta")
 
         hung_s = await daemon.suspend()
-        note("safe mode after SIGSTOP of the guard", await _safe_in_time(site, "alpha", hung_s))
+        note("safe mode after SIGSTOP of the guard, s", await _safe_in_time(site, "alpha", hung_s))
         here.market.fall(bps=60)
         await site.reports("alpha", 5)
         assert site.entries("alpha") == 2
@@ -109,7 +109,7 @@ async def test_a_hung_guard_leaves_its_bots_safe_and_nothing_expired_is_executed
         here.market.thin()
         _, unread = await site.tap.expect(CutLeverage, bot="beta", since_s=thinned_s)
         hung_s = await daemon.suspend()
-        note("safe mode after SIGSTOP of the guard", await _safe_in_time(site, "alpha", hung_s))
+        note("safe mode after SIGSTOP of the guard, s", await _safe_in_time(site, "alpha", hung_s))
         unread_ids = {command.id for _, command in site.tap.commands("beta", since_s=thinned_s)}
         await eventually(lambda: _now_ms() > unread.expires_at + 500, what="the unread command to expire")
         beta.resume()

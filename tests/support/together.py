@@ -19,7 +19,7 @@ AT_ONCE = 3
 """So many at a time keep two cores half busy; more would make each slower than its deadlines."""
 
 Note = Callable[[str, float], None]
-"""Notes one measurement, seconds."""
+"""Notes one measurement; its name says in which unit."""
 Scenario = Callable[..., Awaitable[None]]
 
 
