@@ -30,7 +30,7 @@ from guard.outstanding import BotMemory, Failure, Open, Unable
 from guard.postures import PostureBook, PostureSettings
 from guard.state import BotRecord, GuardState
 from guard.units import NS_PER_MS, NS_PER_S, BotId, MarketId, Nanoseconds, ms_of, symbol_of
-from guard.wants import Kind, Look, ResumeWant, Want, still_asked, wants_of
+from guard.wants import Kind, Look, PauseWant, ResumeWant, Want, still_asked, wants_of
 from perpguard_sdk.messages import SCHEMA_VERSION, AckStatus, Command, Entries, Mode, Verb
 
 _REFUSALS = (AckStatus.REJECTED, AckStatus.UNSUPPORTED, AckStatus.FAILED, AckStatus.EXPIRED)
@@ -184,7 +184,8 @@ class Dispatch:
     ) -> None:
         self._follow_size(record, memory, market, limits, state)
         cap = memory.size_caps.get(market)
-        wanted = {want.kind: want for want in wants_of(limits, state, record, market, cap)}
+        said_since = memory.said_since(market, limits.entries)
+        wanted = {want.kind: want for want in wants_of(limits, state, record, market, cap, said_since)}
         for kind in Kind:
             want, open_, since = wanted.get(kind), memory.open.get((market, kind)), now
             if open_ is not None:
@@ -194,6 +195,8 @@ class Dispatch:
                     continue
                 outcomes.append(outcome)
                 del memory.open[market, kind]
+                if outcome.outcome is OutcomeKind.CONFIRMED and not (want and want.differs(open_.want)):
+                    continue  # whether it still holds is looked at anew with the next event
                 if outcome.outcome is OutcomeKind.SUPERSEDED and want is not None:
                     since = open_.since if want.verb is open_.want.verb else now
             if want is None:
@@ -211,6 +214,7 @@ class Dispatch:
         size = size_of(state, record, market)
         if limits.entries is Entries.ALLOWED:
             memory.size_caps.pop(market, None)
+            memory.paused.pop(market, None)
         elif size is not None:
             open_ = memory.open.get((market, Kind.ENTRIES))
             known = memory.size_caps.get(market, abs(size.value))
@@ -322,6 +326,8 @@ class Dispatch:
             )
         elif kind is OutcomeKind.CONFIRMED:
             memory.forget(key)
+            if isinstance(open_.want, PauseWant):
+                memory.paused[market] = (open_.want.entries, open_.issued_at)
         if kind is OutcomeKind.FAILED and open_.want.kind is Kind.ENTRIES:
             memory.size_caps.pop(market, None)  # the next pause is held against the size of its own time
         return CommandOutcome(
@@ -389,6 +395,7 @@ class Dispatch:
             "id": f"{state.session}.{state.epoch}-{bot}-{memory.seq}",
             "bot": bot,
             "epoch": state.epoch,
+            "session": state.session,
             "seq": memory.seq,
             "ts": ms_of(now),
             "expires_at": ms_of(now) + self.settings.command_ttl_ms,

@@ -144,13 +144,15 @@ def pause_effect(
     tolerance: float,
     since: Nanoseconds,
     settle_ns: Nanoseconds = 0,
+    said_since: Nanoseconds = 0,
 ) -> Effect:
     """Read whether the bot has stopped entering, from looks later than ``since``.
 
     The venue must show, ``settle_ns`` later still, no order that could enter and no growth beyond
-    ``size_at_most``; a bot that says of itself that it still enters fails whatever the venue shows.
+    ``size_at_most``; a bot that says of itself that it still enters fails whatever the venue shows. What
+    it said before ``said_since`` is not held against it.
     """
-    said = entries_reported(record, market, since)
+    said = entries_reported(record, market, max(since, said_since))
     if said is not None and said.tightness < entries.tightness:
         return Effect(Reading.FAILS, "bot", f"the bot reports entries {said}, {entries} asked")
     size, resting = size_of(state, record, market), entry_orders(state, record, market)

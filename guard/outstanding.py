@@ -56,13 +56,18 @@ class Unable:
 
 @dataclass(slots=True)
 class BotMemory:
-    """What is outstanding with one bot; ``size_caps`` are sizes that a paused position must not outgrow."""
+    """What is outstanding with one bot.
+
+    ``size_caps`` are sizes that a paused position must not outgrow, ``paused`` the last pause that was
+    confirmed and when it was issued.
+    """
 
     seq: int = 0
     open: dict[tuple[MarketId, Kind], Open] = field(default_factory=dict)
     failures: dict[tuple[MarketId, Kind], Failure] = field(default_factory=dict)
     unable: dict[tuple[MarketId, Kind], Unable] = field(default_factory=dict)
     size_caps: dict[MarketId, float] = field(default_factory=dict)
+    paused: dict[MarketId, tuple[Entries, Nanoseconds]] = field(default_factory=dict)
 
     def findings(self, bot: BotId) -> Iterator[Finding]:
         """Yield one finding for every want in which a command failed, or for which there is no verb."""
@@ -72,6 +77,15 @@ class BotMemory:
         for (market, _), unable in self.unable.items():
             if unable.is_due:
                 yield _unable_finding(bot, market, unable)
+
+    def said_since(self, market: MarketId, entries: Entries) -> Nanoseconds:
+        """From when on the bot's word counts against a pause that was already seen to hold.
+
+        A bot that hangs goes on saying what it said before: the venue shows that it enters no more, and
+        it would be paused anew each second.
+        """
+        paused, issued_at = self.paused.get(market, (Entries.ALLOWED, 0))
+        return issued_at if paused.tightness >= entries.tightness else 0
 
     def forget(self, key: tuple[MarketId, Kind]) -> None:
         """What was wanted is so, or is not wanted any more."""

@@ -39,7 +39,10 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """Where and from when on an effect is looked for; ``size_at_most`` is what a paused position may be."""
+    """Where and from when on an effect is looked for.
+
+    ``size_at_most`` is what a paused position may be; a bot's own word counts from ``said_since`` on.
+    """
 
     state: GuardState
     record: BotRecord
@@ -48,6 +51,7 @@ class Look:
     size_at_most: float | None = None
     posture_version: int = 0
     settle_ns: Nanoseconds = 0
+    said_since: Nanoseconds = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,7 @@ class PauseWant:
             SIZE_TOLERANCE,
             look.since,
             look.settle_ns,
+            look.said_since,
         )
 
     def command(self, envelope: dict[str, Any]) -> Command:
@@ -148,10 +153,15 @@ Want = PauseWant | ResumeWant | CutWant | WidenWant
 
 
 def wants_of(
-    limits: Limits, state: GuardState, record: BotRecord, market: MarketId, size_at_most: float | None
+    limits: Limits,
+    state: GuardState,
+    record: BotRecord,
+    market: MarketId,
+    size_at_most: float | None,
+    said_since: Nanoseconds = 0,
 ) -> Iterator[Want]:
     """Yield what is wanted and, as far as anyone can see, not so now. Restrictions come first."""
-    look = Look(state, record, market, since=0, size_at_most=size_at_most)
+    look = Look(state, record, market, since=0, size_at_most=size_at_most, said_since=said_since)
     entries = _entries_want(limits, look)
     if entries is not None:
         yield entries

@@ -11,6 +11,7 @@ from perpguard_sdk.messages import (
     AckStatus,
     Entries,
     Mode,
+    Pause,
     ReportedOrder,
     Resume,
     StopRule,
@@ -59,6 +60,31 @@ def test_a_pause_is_confirmed_when_the_venue_shows_no_entry_after_it_has_settled
     scene.guard.feed(snapshot(2.5, position(2.0)))
 
     assert [(one.outcome, one.source) for one in scene.guard.outcomes] == [(OutcomeKind.CONFIRMED, "venue")]
+
+
+def test_a_hung_bot_whose_venue_shows_no_entry_is_paused_once_and_anew_when_it_speaks(scene: Scene) -> None:
+    scene.guard.feed(snapshot(0.5, position(2.0)))
+    scene.say(PAUSE)
+    for half_second in range(2, 60):
+        scene.guard.feed(tick(half_second / 2), snapshot(half_second / 2 + 0.1, position(2.0)))
+    pauses = {publish.command.id for publish in scene.guard.commands}
+    assert len(pauses) == 1
+
+    scene.guard.feed(reported(31.0, size=2.0, entries=Entries.ALLOWED, version=1), tick(31.1))
+    assert len({publish.command.id for publish in scene.guard.commands}) == 2
+
+
+def test_a_hung_bot_is_told_when_a_pause_becomes_a_halt(scene: Scene) -> None:
+    scene.guard.feed(snapshot(0.5, position(2.0)))
+    scene.say(PAUSE)
+    scene.guard.feed(tick(1.0), snapshot(3.0, position(2.0)))
+    assert scene.kinds() == [OutcomeKind.CONFIRMED]
+    scene.say(finding(entries=Entries.HALTED))
+    scene.guard.feed(tick(4.0))
+
+    last = scene.guard.commands[-1].command
+    assert isinstance(last, Pause)
+    assert last.entries is Entries.HALTED
 
 
 def test_a_pause_of_a_bot_without_a_visible_account_is_confirmed_by_its_word(scene: Scene) -> None:
