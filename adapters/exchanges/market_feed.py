@@ -412,17 +412,15 @@ class MarketFeed:
         while True:
             await self._pause(min(NS_PER_S, silence_ns // 4))
             for closed in connection.close_silent(silence_ns):
-                log.warning("socket fell silent and is opened again", venue=self._settings.id, url=closed)
+                log.warning("socket fell silent and is opened again", venue=self._settings.id, streams=closed)
 
     async def _check_quiet(self, connection: MarketConnection, symbols: Sequence[str]) -> None:
         """Find books whose subscription was lost while their socket goes on: REST is ahead of them."""
+        silence_ns = int(self._settings.silence_s_max * NS_PER_S)
         while True:
-            await self._pause(QUIET_NS // 2)
-            for symbol in symbols:
+            await self._pause(min(QUIET_NS // 2, silence_ns))
+            for symbol in self._quiet_books(symbols, silence_ns):
                 market = self._markets[symbol]
-                said_at = self._ledger.last_at(market.id, Stream.BOOK)
-                if not market.sync.live or (said_at is not None and self._clock.now() - said_at < QUIET_NS):
-                    continue
                 held = market.sync.last_id
                 try:
                     snapshot = await connection.fetch_depth(symbol)
@@ -434,6 +432,18 @@ class MarketFeed:
                     connection.reopen(
                         Stream.BOOK, f"{market.id} moves on at the venue, but its stream is silent"
                     )
+
+    def _quiet_books(self, symbols: Sequence[str], silence_ns: Nanoseconds) -> list[str]:
+        """Live books without a diff for long; where all are silent, the first stands for all and earlier."""
+        now = self._clock.now()
+        live = [self._markets[symbol] for symbol in symbols if self._markets[symbol].sync.live]
+        silent_ns = {market.symbol: now - self._heard_at(market) for market in live}
+        if silent_ns and min(silent_ns.values()) >= silence_ns:
+            return [live[0].symbol]
+        return [symbol for symbol, silent in silent_ns.items() if silent >= QUIET_NS]
+
+    def _heard_at(self, market: _Market) -> Nanoseconds:
+        return max(self._ledger.last_at(market.id, Stream.BOOK) or 0, market.refreshed_at)
 
     async def _poll_open_interest(self, connection: MarketConnection, symbols: Sequence[str]) -> None:
         pause_s = max(OPEN_INTEREST_PAUSE_S, self._settings.open_interest_poll_s / len(symbols))

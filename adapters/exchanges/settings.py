@@ -71,7 +71,7 @@ class VenueSettings(BaseModel):
         default=15.0,
         ge=0.5,
         le=600,
-        description="a socket that delivers nothing for so long is closed and opened again",
+        description="a socket that shows no sign of life for so long is closed and opened again",
     )
     retry_s_max: float = Field(
         default=10.0, ge=0.1, le=600, description="longest pause between attempts to reconnect"

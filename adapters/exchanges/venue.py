@@ -94,7 +94,10 @@ class MarketConnection(Protocol):
     async def fetch_mark(self, symbol: str) -> MarkFrame: ...
 
     def close_silent(self, silence_ns: Nanoseconds) -> list[str]:
-        """Close the sockets that delivered nothing for so long; return what was closed, for the log."""
+        """Close the sockets that are dead, or owe something, for so long; return what they carried, for the log.
+
+        A stream on which nothing happens is not silent as long as its socket shows that it lives.
+        """
         ...
 
     def reopen(self, stream: Stream, reason: str) -> None:

@@ -117,6 +117,7 @@ class Hub:
     def __init__(self, *, frames_max: int, slow_client_s: float) -> None:
         self.connections: set[Connection] = set()
         self.silent = False
+        self.pongs = True
         self._frames_max = frames_max
         self._slow_client_s = slow_client_s
         self._subscribers: dict[Key, dict[Connection, list[str]]] = {}
@@ -206,7 +207,7 @@ class Hub:
                 async for message in connection.socket:
                     if message.type is WSMsgType.TEXT:
                         connection.push(self._answer(connection, message.data))
-                    elif message.type is WSMsgType.PING and not self.silent:
+                    elif message.type is WSMsgType.PING and self.pongs:
                         await connection.socket.pong(message.data)
                 delivery.cancel()
         except* ConnectionError:

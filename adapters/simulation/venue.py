@@ -235,9 +235,9 @@ class LoopbackVenue:
         """Refuse every key with -2015, as after a change of permissions; or accept them again."""
         self._gate.refuse_keys = refuse
 
-    def go_silent(self, silent: bool = True) -> None:
-        """Send nothing on any WebSocket, not even pongs, while connections stand and REST answers."""
-        self._hub.silent = silent
+    def go_silent(self, silent: bool = True, *, pongs: bool = False) -> None:
+        """Send nothing on any WebSocket, while connections stand and REST answers; not even ``pongs``."""
+        self._hub.silent, self._hub.pongs = silent, pongs or not silent
 
     def expire_listen_keys(self) -> None:
         """End every listen key now."""

@@ -13,7 +13,7 @@ from adapters.exchanges.binance.payloads import (
     parse_positions,
     parse_user_event,
 )
-from adapters.exchanges.binance.session import Markets, asked, make_client, network_error
+from adapters.exchanges.binance.session import Markets, asked, close_client, make_client, network_error
 from adapters.exchanges.settings import VenueSettings
 from adapters.exchanges.venue import AccountReading, AccountSink, MarginTier
 from guard.events import Stream
@@ -81,9 +81,12 @@ class BinanceAccount:
                 socket.on_error(network_error(reason))
 
     async def close(self) -> None:
-        await self._client.close()
+        await close_client(self._client)
 
     # The tap: called by the client for every frame.
+
+    def on_alive(self, url: str) -> None:
+        """Pings and REST watch over it."""
 
     def on_frame(self, url: str) -> None:
         """Silence is the normal state of a private stream; pings and REST watch over it."""

@@ -18,11 +18,18 @@ DIAL_S_MAX = 5.0
 """ccxt's own pause before it dials again grows to 30 s: too long for a guard once the venue is back."""
 
 KEEP_ALIVE_MS = 10_000
-"""How often ccxt pings. Two missed pongs close the socket: also one whose receive loop has stopped."""
+"""How often ccxt pings at least."""
+
+MISSED_PONGS_MAX = 3.0
+"""Then ccxt itself closes the socket, also one whose receive loop has stopped; the feed does so earlier."""
 
 
 class Tap(Protocol):
     """Takes raw payloads. An exception is reported as a malformed frame and ends nothing."""
+
+    def on_alive(self, url: str) -> None:
+        """A socket delivered anything, be it a pong."""
+        ...
 
     def on_frame(self, url: str) -> None:
         """A socket delivered a frame."""
@@ -112,8 +119,12 @@ def _event_of(message: Message | list[Any]) -> tuple[str, Message]:
 
 
 def _protect(client: Any, tap: Tap) -> None:
-    """Keep ccxt's receive loop going after a frame that cannot be read; without this it stops, silently."""
+    """Keep ccxt's receive loop going after a frame that cannot be read; without this it stops, silently.
+
+    Besides, tell the tap of every sign of life.
+    """
     read: Callable[[str | bytes], None] = client.handle_text_or_binary_message
+    take: Callable[[Any], None] = client.handle_message
 
     def read_or_report(frame: str | bytes) -> None:
         tap.on_frame(client.url)
@@ -122,4 +133,9 @@ def _protect(client: Any, tap: Tap) -> None:
         except Exception as error:  # noqa: BLE001 - whatever a venue's frame makes ccxt or us raise
             tap.on_malformed(client.url, frame, error)
 
+    def note_and_take(message: Any) -> None:
+        tap.on_alive(client.url)
+        take(message)
+
     client.handle_text_or_binary_message = read_or_report
+    client.handle_message = note_and_take

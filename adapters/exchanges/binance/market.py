@@ -16,7 +16,7 @@ from adapters.exchanges.binance.payloads import (
     parse_snapshot,
     parse_trade,
 )
-from adapters.exchanges.binance.session import Markets, asked, make_client, network_error
+from adapters.exchanges.binance.session import Markets, asked, close_client, make_client, network_error
 from adapters.exchanges.parsers import unknown_symbol
 from adapters.exchanges.settings import VenueSettings
 from adapters.exchanges.venue import DepthSnapshot, MarketSink, MarkFrame
@@ -51,6 +51,7 @@ class BinanceMarket:
         self._symbols: dict[str, str] = {}
         self._codes: dict[str, str] = {}
         self._subscriptions: dict[str, tuple[Stream, str]] = {}
+        self._alive_at: dict[str, Nanoseconds] = {}
         self._frame_at: dict[str, Nanoseconds] = {}
 
     async def load(self, symbols: Sequence[str]) -> tuple[list[str], list[UnknownSymbolError]]:
@@ -118,34 +119,42 @@ class BinanceMarket:
         return parse_premium_index(await self._client.fapiPublicGetPremiumIndex(request))
 
     def close_silent(self, silence_ns: Nanoseconds) -> list[str]:
-        closed = []
+        """Close the sockets that show no sign of life, and those that owe a frame every second.
+
+        Nobody may trade, be liquidated or move an order for long: a pong is enough there. Mark prices come
+        every second whatever happens. A book whose stream was lost while its socket lives is found over REST.
+        """
+        now, closed = self._clock.now(), []
         for url, socket in list((self._client.clients or {}).items()):
-            silent_ns = self._clock.now() - self._frame_at.get(url, self._clock.now())
-            # Nobody may be liquidated for hours; that socket is watched by its pongs alone.
-            quiet_by_nature = all(name.endswith("@forceOrder") for name in socket.subscriptions)
-            if socket.isConnected and not quiet_by_nature and silent_ns > silence_ns:
+            carried = self._carried(socket)
+            heard_at = self._frame_at if carried == {Stream.MARK_PRICE} else self._alive_at
+            silent_ns = now - heard_at.get(url, now)
+            if socket.isConnected and silent_ns > silence_ns:
                 socket.on_error(network_error(f"nothing came for {silent_ns / NS_PER_S:.1f} s"))
-                closed.append(url)
+                closed.append("+".join(sorted(carried)) or url)
         return closed
+
+    def _carried(self, socket: Any) -> set[Stream]:
+        return {self._subscriptions[name][0] for name in socket.subscriptions if name in self._subscriptions}
 
     def reopen(self, stream: Stream, reason: str) -> None:
         for socket in list((self._client.clients or {}).values()):
-            carried = {
-                self._subscriptions[name][0] for name in socket.subscriptions if name in self._subscriptions
-            }
-            if stream in carried:
+            if stream in self._carried(socket):
                 socket.on_error(network_error(reason))
 
     async def close(self) -> None:
-        await self._client.close()
+        await close_client(self._client)
 
     # The tap: called by the client for every frame.
+
+    def on_alive(self, url: str) -> None:
+        self._alive_at[url] = self._clock.now()
 
     def on_frame(self, url: str) -> None:
         self._frame_at[url] = self._clock.now()
 
     def on_connected(self, url: str) -> None:
-        self._frame_at[url] = self._clock.now()
+        self._alive_at[url] = self._frame_at[url] = self._clock.now()
 
     def on_acknowledged(self, subscriptions: list[str]) -> None:
         for stream in dict.fromkeys(_STREAMS.values()):

@@ -7,7 +7,7 @@ import re
 from collections.abc import Awaitable
 from typing import Any, TypeVar
 
-from adapters.exchanges.binance.client import KEEP_ALIVE_MS, Tap, client_class
+from adapters.exchanges.binance.client import KEEP_ALIVE_MS, MISSED_PONGS_MAX, Tap, client_class
 from adapters.exchanges.settings import VenueSettings
 from guard.errors import MalformedFrameError, VenueAuthError, VenueError
 
@@ -15,6 +15,8 @@ T = TypeVar("T")
 
 REFUSALS = ("-1022", "-2008", "-2014", "-2015", "-4056")
 """Codes of a refused key. ccxt turns -2015 of a key that worked before into a network error."""
+
+CLOSE_S = 1.0
 
 _SECRETS = re.compile(r"(signature|listenKey|apiKey)=[^&\s'\"]+")
 
@@ -36,7 +38,11 @@ def make_client(
         "rollingWindowSize": 60_000.0,
         "newUpdates": True,
         "urls": settings.urls,
-        "streaming": {"keepAlive": KEEP_ALIVE_MS},
+        # Twice in what counts as silence, so that a socket on which nothing happens still shows that it lives.
+        "streaming": {
+            "keepAlive": min(KEEP_ALIVE_MS, int(settings.silence_s_max * 500)),
+            "maxPingPongMisses": MISSED_PONGS_MAX,
+        },
         "options": {
             # Documented, and all that book prices need: the venue joins what one taker traded at one price.
             "watchTradesForSymbols": {"name": "aggTrade"},
@@ -54,6 +60,19 @@ def make_client(
     client = client_class()(config)
     client.tap = tap
     return client
+
+
+async def close_client(client: Any) -> None:
+    """Close a client's sockets; a venue that does not answer the farewell is not waited for."""
+    closing = asyncio.create_task(client.close(), name="close ccxt")
+    try:
+        await asyncio.wait([closing], timeout=CLOSE_S)
+    finally:
+        if not closing.done():
+            closing.cancel()
+            await asyncio.wait([closing])
+            if client.session is not None:
+                await client.session.close()
 
 
 class Markets:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
 from adapters.simulation import LoopbackVenue, generated_source
+from adapters.simulation.source import Frame, FrameKind
 from guard.events import (
     BookStatus,
     LiquidationSeen,
@@ -20,11 +21,21 @@ from guard.events import (
     StreamFaultKind,
 )
 from guard.units import MarketId
+from tests.adapters.simulation.steady import SteadySource
 from tests.support.eventually import eventually
 from tests.support.exchange_feeds import Events, feeds_for, running, settings_for, venue_best
 
 BTC = MarketId("binanceusdm:BTC/USDT:USDT")
 ETH = MarketId("binanceusdm:ETH/USDT:USDT")
+
+
+class QuietSource(SteadySource):
+    """Ten steps of a book, then only mark prices: nobody trades, nobody moves an order."""
+
+    def frames(self, start_at_ns: int) -> Iterator[Frame]:
+        for number, frame in enumerate(super().frames(start_at_ns)):
+            if frame.kind is FrameKind.MARK_PRICE or (frame.kind is FrameKind.DEPTH and number < 30):
+                yield frame
 
 
 def a_market(seed: int = 1, duration_s: float = 600.0) -> LoopbackVenue:
@@ -154,6 +165,36 @@ async def test_a_venue_that_falls_silent_is_left_and_found_again(venue: Loopback
 
     assert "nothing came for" in lost.detail
     assert unsynced.bid is None
+
+
+async def test_a_market_in_which_nothing_happens_is_not_taken_for_a_dead_socket() -> None:
+    async with LoopbackVenue(QuietSource(prices=(60_000.0,) * 600)) as venue:
+        feed, _ = feeds_for(settings_for(venue.ccxt_urls(), silence_s_max=0.8))
+        async with running([feed]) as events:
+            await events.until(MarketFeatures, is_ok)
+            heard = len(events.of(MarkPriceSeen))
+            # Three times what counts as silence, in which only marks come.
+            await eventually(lambda: len(events.of(MarkPriceSeen)) >= heard + 25, within_s=15.0)
+
+    assert events.of(StreamFault) == []
+
+
+async def test_a_venue_that_lives_but_lost_its_streams_is_found_over_rest(venue: LoopbackVenue) -> None:
+    feed, _ = feeds_for(settings_for(venue.ccxt_urls(), silence_s_max=0.8))
+    async with running([feed]) as events:
+        await events.until(MarketFeatures, is_ok)
+        await events.until(MarkPriceSeen)
+        venue.go_silent(pongs=True)
+        book = await until_fault(events, StreamFaultKind.DISCONNECTED)
+        marks = await until_fault(events, StreamFaultKind.DISCONNECTED, Stream.MARK_PRICE)
+        trades = events.faults(StreamFaultKind.DISCONNECTED)
+        venue.go_silent(silent=False)
+        await until_fault(events, StreamFaultKind.RECONNECTED)
+        await until_book_is_right(venue, events)
+
+    assert "moves on at the venue" in book.detail
+    assert "nothing came for" in marks.detail
+    assert {fault.stream for fault in trades} == {Stream.BOOK, Stream.MARK_PRICE}
 
 
 async def test_a_symbol_that_the_venue_does_not_list_is_named_and_the_others_go_on(

@@ -138,6 +138,22 @@ async def test_a_silent_book_that_rest_is_ahead_of_is_subscribed_again() -> None
     assert connection.reopened
 
 
+async def test_books_that_are_all_silent_are_looked_after_sooner_and_left_alone_if_nothing_happens() -> None:
+    clock, connection = HandClock(), FakeMarket()
+    feed = a_feed(connection, clock)
+    async with running([feed]):
+        await clock.advance(0.1)
+        feed.on_depth(SYMBOL, diff(8, 12))
+        connection.snapshots = [snapshot(12)]
+        await clock.advance(40.0, step_s=0.5)
+        quiet = list(connection.reopened)
+        connection.snapshots = [snapshot(99)]
+        await clock.advance(17.0, step_s=0.5)
+
+    assert quiet == []
+    assert connection.reopened
+
+
 async def test_open_interest_that_cannot_be_asked_is_said_once_and_so_is_its_return() -> None:
     clock, connection = HandClock(), FakeMarket()
     connection.interest = VenueError(VENUE, "busy")
