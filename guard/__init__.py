@@ -33,6 +33,7 @@ adapter that makes events or carries decisions out.
 - ``settings``      TOML, environment, secrets (and ``settings_shape``, ``_lines``, ``_document``)
 - ``configuration`` the settings of the whole program: every part's own model in one place
 - ``app``           the only place that wires adapters and policies to the engine
+- ``stopping``      how the daemon ends when it is asked to, at any moment
 - ``check``, ``demo``, ``cli``  the commands
 - ``units``, ``errors``  names for scalars, and the one tree of errors with what to do about each
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
+from typing import NoReturn
 
 import structlog
 
@@ -25,14 +25,19 @@ from guard.arbiter import Arbiter
 from guard.configuration import Settings, resolve_secrets
 from guard.dispatch import Dispatch
 from guard.engine import Engine
-from guard.errors import FatalError
+from guard.errors import FatalError, GuardError
 from guard.policy import Policy
 from guard.ports import Clock, CommandSink, Emit, Feed
 from guard.runner import Identity, Runner, RunnerSettings, World
 from guard.settings import resolve_secret
 from guard.state import BotConfig, GuardState
+from guard.stopping import asked_to_stop, leave
 from guard.units import BotId, account_id, market_id
 from perpguard_sdk.codec import check_key
+
+SAY_S = 1.0
+END_S = 2.0
+"""Stopping takes 6 s at most, with every part hanging; container runtimes kill after 10."""
 
 log = structlog.get_logger()
 
@@ -114,13 +119,12 @@ class App:
             raise
 
     async def stop(self, why: str) -> None:
-        """End in order: say so, record it, close what was opened, last first."""
+        """End in order: say so, record it, close what was opened, last first. Nothing that hangs is waited for."""
         if self._running is not None:
-            with contextlib.suppress(Exception):
-                await self.runner.say_stopping()
+            await _within(SAY_S, self.runner.say_stopping(), "saying that the guard stops")
             self._running.cancel()
-            await asyncio.gather(self._running, return_exceptions=True)
-            await self.runner.close(why)
+            await _within(END_S, asyncio.wait([self._running]), "ending the loop")
+            await _within(END_S, self.runner.close(why), "recording the end")
         await self._stack.aclose()
 
     async def _link(self, bot_keys: dict[BotId, bytes], session: str) -> MqttLink:
@@ -168,14 +172,49 @@ def build_engine(settings: Settings) -> Engine:
 
 
 async def serve(settings: Settings) -> int:
-    """Run the daemon until SIGTERM or SIGINT (0) or until nothing sensible can go on (1)."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    """Run the daemon until SIGTERM or SIGINT (0) or until nothing sensible can go on (1).
+
+    Raises:
+        GuardError: it could not be started.
+    """
+    asked = asyncio.create_task(asked_to_stop().wait(), name="stop signal")
     app = App(settings)
-    await app.start()
-    broker = app.broker
+    why, code = "asked to stop", 0
+    try:
+        await _first_of(asked, app.start())
+        if not asked.done():
+            _tell_running(app)
+            await _first_of(asked, app.wait())
+    except FatalError as error:
+        why, code = str(error), 1
+        log.error("perpguard cannot go on", error=why)
+    except GuardError:
+        raise
+    except Exception as error:
+        why, code = f"{type(error).__name__}: {error}", 1
+        log.exception("perpguard cannot go on: this is a bug, please report it with these lines")
+    finally:
+        asked.cancel()
+        await app.stop(why)
+    log.info("perpguard has stopped", why=why)
+    return code
+
+
+def run(settings: Settings, warnings: Sequence[str] = ()) -> NoReturn:
+    """Run the daemon from a command line, after logging ``warnings``; ends the process.
+
+    Raises:
+        GuardError: it could not be started; its text says what to do.
+    """
+    configure_logging(settings.log, secrets=resolve_secrets(settings, "settings").values())
+    for warning in warnings:
+        log.warning("a setting deserves a second look", detail=warning)
+    with asyncio.Runner() as runner:
+        leave(runner.run(serve(settings)))
+
+
+def _tell_running(app: App) -> None:
+    settings, broker = app.settings, app.broker
     where = f"{broker.host}:{broker.port}" if broker is not None else settings.broker.host
     log.info(
         "perpguard runs",
@@ -183,31 +222,30 @@ async def serve(settings: Settings) -> int:
         broker=where,
         venues=[venue.id for venue in settings.venues],
     )
-    stopping = asyncio.create_task(stop.wait(), name="stop signal")
-    ended = asyncio.create_task(app.wait(), name="end of the loop")
-    why, code = "asked to stop", 0
+
+
+async def _first_of(asked: asyncio.Task[bool], work: Awaitable[None]) -> None:
+    """Do ``work`` unless we are asked to stop before it is done; what it raises passes."""
+    working = asyncio.ensure_future(work)
     try:
-        await asyncio.wait([stopping, ended], return_when=asyncio.FIRST_COMPLETED)
-        if ended.done() and (error := ended.exception()) is not None:
-            why, code = str(error), 1
-            log.error("perpguard cannot go on", error=why)
+        await asyncio.wait([asked, working], return_when=asyncio.FIRST_COMPLETED)
     finally:
-        for task in (stopping, ended):
-            task.cancel()
-        await asyncio.gather(stopping, ended, return_exceptions=True)
-        await app.stop(why)
-    log.info("perpguard has stopped", why=why)
-    return code
+        if not working.done():
+            working.cancel()
+            await asyncio.wait([working], timeout=END_S)
+    if working.done() and not working.cancelled():
+        working.result()
 
 
-def run(settings: Settings) -> int:
-    """Run the daemon from a command line; returns the exit code.
-
-    Raises:
-        GuardError: it could not be started; its text says what to do.
-    """
-    configure_logging(settings.log, secrets=resolve_secrets(settings, "settings").values())
-    return asyncio.run(serve(settings))
+async def _within(limit_s: float, work: Awaitable[object], what: str) -> None:
+    """Wait for a step of stopping, but not longer than ``limit_s``: a supervisor kills what does not stop."""
+    working = asyncio.ensure_future(work)
+    done, _ = await asyncio.wait([working], timeout=limit_s)
+    if not done:
+        working.cancel()
+        log.error("stopping goes on without a step that hangs", step=what, waited_s=limit_s)
+    elif (error := working.exception()) is not None:
+        log.error("stopping goes on without a step that failed", step=what, error=str(error))
 
 
 def _policies(settings: Settings) -> Sequence[Policy]:

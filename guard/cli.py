@@ -20,6 +20,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from guard.errors import GuardError, SettingsError
+from guard.stopping import end_at_once_if_asked
 
 DEFAULT_SETTINGS = Path("settings.toml")
 WIDTH_MAX = 110
@@ -54,18 +55,16 @@ def main() -> None:
 @cli.command()
 def run(settings: SettingsOption = DEFAULT_SETTINGS) -> None:
     """Run the daemon until SIGTERM or Ctrl-C. Paper mode unless the settings ask for live."""
+    end_at_once_if_asked()
     with _errors_told():
         from guard.check import check_settings  # noqa: PLC0415 (each command loads only what it needs)
 
         checked = check_settings(settings)
         if checked.settings is None or not checked.ok:
             raise SettingsError(str(settings), checked.problems)
-        for warning in checked.warnings:
-            typer.echo(f"warning: {warning}", err=True)
         from guard import app  # noqa: PLC0415
 
-        code = app.run(checked.settings)
-    raise typer.Exit(code)
+        app.run(checked.settings, checked.warnings)
 
 
 @cli.command()

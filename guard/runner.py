@@ -100,7 +100,7 @@ class Runner:
         """
         async with asyncio.TaskGroup() as group:
             for feed in self.world.feeds:
-                group.create_task(self._keep_running(feed), name=f"feed {feed.name}")
+                group.create_task(self._keep_running(feed, group), name=f"keeper of feed {feed.name}")
             group.create_task(self.journal.run(), name="journal")
             group.create_task(self.outbox.run(), name="outbox")
             group.create_task(self._decide(), name="engine")
@@ -123,18 +123,33 @@ class Runner:
         except AuditError as error:
             log.error("the end of the session could not be recorded", error=str(error))
 
-    async def _keep_running(self, feed: Feed) -> None:
-        """A feed that fails leaves its streams silent, which the engine sees; the others go on."""
+    async def _keep_running(self, feed: Feed, group: asyncio.TaskGroup) -> None:
+        """A feed that fails leaves its streams silent, which the engine sees; the others go on.
+
+        Each attempt is a task of its own: before Python 3.13 one that lost a TaskGroup stays marked as
+        cancelled, and what asks for that mark (our adapters, asyncio.timeout before 3.11.3) is misled.
+        """
         while True:
-            try:
-                await feed.run(self.inbox.put)
-            except FatalError:
-                raise
-            except Exception:
-                log.exception("a feed failed and is started again", feed=feed.name)
-                await asyncio.sleep(FEED_RETRY_S)
-            else:
+            attempt = group.create_task(self._attempt(feed), name=f"feed {feed.name}")
+            await asyncio.wait([attempt])
+            if attempt.cancelled():
+                log.error(
+                    "a feed cancelled itself and is started again", feed=feed.name, pause_s=FEED_RETRY_S
+                )
+            elif attempt.result():
                 return
+            await asyncio.sleep(FEED_RETRY_S)
+
+    async def _attempt(self, feed: Feed) -> bool:
+        """Run a feed; return whether it came to its end, which is not when it failed."""
+        try:
+            await feed.run(self.inbox.put)
+        except FatalError:
+            raise
+        except Exception:
+            log.exception("a feed failed and is started again", feed=feed.name, pause_s=FEED_RETRY_S)
+            return False
+        return True
 
     async def _decide(self) -> None:
         while True:

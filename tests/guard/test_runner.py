@@ -17,7 +17,7 @@ from guard.errors import FencedError
 from guard.events import AnyEvent, Tick
 from guard.findings import Reason
 from guard.policy import Policy
-from guard.ports import Claim
+from guard.ports import Claim, Emit
 from guard.runner import Identity, Runner, World
 from perpguard_sdk.messages import Entries, GuardState, GuardStatus, Mode, Posture
 from tests.support.builders import (
@@ -252,6 +252,30 @@ async def test_a_bot_that_obeys_another_guard_fences_this_one() -> None:
         await asyncio.wait_for(task, 5.0)
 
     assert raised.group_contains(FencedError)
+
+
+async def test_each_attempt_of_a_feed_is_a_task_that_nobody_has_cancelled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Grouped(FakeFeed):
+        marks: tuple[int, ...] = ()
+
+        async def run(self, emit: Emit) -> None:
+            task = asyncio.current_task()
+            assert task is not None
+            self.marks += (task.cancelling(),)
+            if len(self.marks) == 1:
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(self._fail())
+            await super().run(emit)
+
+        async def _fail(self) -> None:
+            raise RuntimeError("a part of a feed with a fault")
+
+    monkeypatch.setattr(runner_module, "FEED_RETRY_S", 0.0)
+    feed = Grouped()
+    async with Stage(feed=feed).running():
+        assert feed.marks == (0, 0)
 
 
 async def test_a_feed_that_fails_is_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
