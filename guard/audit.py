@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from guard.commands import CommandOutcome, PublishCommand, PublishPosture
-from guard.events import AnyEvent, BotAcked, BotBorn, GuardStarted, LinkChanged, StreamFault
+from guard.events import AnyEvent, BotAcked, BotBorn, EpochContested, GuardStarted, LinkChanged, StreamFault
 from guard.findings import Finding
 from guard.units import Nanoseconds
 from perpguard_sdk.messages import Mode
@@ -45,7 +45,7 @@ class SessionClosed(Record, frozen=True, kw_only=True, tag="session_closed"):
     why: str
 
 
-_ALWAYS_RECORDED = (BotAcked, BotBorn, GuardStarted, LinkChanged, StreamFault)
+_ALWAYS_RECORDED = (BotAcked, BotBorn, EpochContested, GuardStarted, LinkChanged, StreamFault)
 """Events that are recorded even when nothing follows from them."""
 
 

@@ -303,6 +303,12 @@ class CommandSent(Event, frozen=True, kw_only=True, tag="command_sent"):
     detail: str = ""
 
 
+class EpochContested(Event, frozen=True, kw_only=True, tag="epoch_contested"):
+    """Another guard claimed our epoch in the same moment and gave way: its bots do not know us."""
+
+    epoch: int
+
+
 class LinkKind(StrEnum):
     """A thing the daemon depends on besides venues."""
 
@@ -334,5 +340,6 @@ AnyEvent = (
     | BotAcked
     | MessageRefused
     | CommandSent
+    | EpochContested
     | LinkChanged
 )

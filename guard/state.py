@@ -17,6 +17,7 @@ from guard.events import (
     BotReported,
     BotStatusSeen,
     CommandSent,
+    EpochContested,
     GuardStarted,
     LinkChanged,
     LinkKind,
@@ -114,7 +115,8 @@ class GuardState:
     """The whole state. Build one with ``GuardState.of``; change it only by ``apply``.
 
     ``floors`` are what a former guard published, ``warmed`` the markets whose baseline has been warm at
-    least once since: there they have done their part.
+    least once since: there they have done their part. ``contested_epoch`` is one that two guards have
+    claimed, so that it names neither.
     """
 
     baseline: BaselineSettings
@@ -134,6 +136,7 @@ class GuardState:
     warmed: set[MarketId] = field(default_factory=set)
     links_down: dict[LinkKind, LinkChanged] = field(default_factory=dict)
     refusals: dict[BotId | None, Refusals] = field(default_factory=dict)
+    contested_epoch: int = 0
 
     @classmethod
     def of(
@@ -184,6 +187,8 @@ class GuardState:
                 self._apply_bot(event)
             case MessageRefused():
                 self._note_refusal(event)
+            case EpochContested(epoch=epoch):
+                self.contested_epoch = max(self.contested_epoch, epoch)
             case LinkChanged(up=True):
                 self.links_down.pop(event.link, None)
             case LinkChanged():
@@ -209,8 +214,9 @@ class GuardState:
 
     @property
     def highest_epoch_reported(self) -> int:
-        """The highest epoch that a bot of ours says it obeys."""
-        return max((record.reported.epoch for record in self.bots.values() if record.reported), default=0)
+        """The highest epoch that a bot of ours says it obeys, or that lies just above one we share."""
+        reported = (record.reported.epoch for record in self.bots.values() if record.reported)
+        return max([self.contested_epoch + 1 if self.contested_epoch else 0, *reported])
 
     @property
     def is_outranked(self) -> bool:

@@ -33,12 +33,14 @@ class EpochFence:
         quiet_ns: so long no other guard must be heard before we take an epoch.
         wait_ns: so long another may keep beating before we give up.
         epoch: ours, 0 before the claim.
+        is_contested: another guard claimed ours as well and has to give way; some bots may know only it.
     """
 
     sessions: set[str]
     quiet_ns: Nanoseconds
     wait_ns: Nanoseconds
     epoch: int = 0
+    is_contested: bool = False
     _verified: int = 0
     _hints: set[int] = field(default_factory=set)
     _floors: dict[BotId, Posture] = field(default_factory=dict)
@@ -134,7 +136,7 @@ class EpochFence:
             if now >= quiet_at:
                 break
             await clock.sleep_until(quiet_at)
-        self.epoch = 1 + self.highest()
+        self.epoch, self.is_contested = 1 + self.highest(), False
         floors = tuple(self._floors[bot] for bot in sorted(self._floors))
         return Claim(epoch=self.epoch, floors=floors)
 
@@ -154,6 +156,7 @@ class EpochFence:
                 f"another guard took over: its {what} carries epoch {epoch} (session {session}), ours is "
                 f"{self.epoch}: stop one of the two"
             )
+        self.is_contested |= epoch == self.epoch
         return (
             f"{what} of another guard (session {session}) with epoch {epoch}, ours is {self.epoch}: stop it"
         )

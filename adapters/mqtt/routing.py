@@ -9,7 +9,7 @@ from typing import Final
 from adapters.mqtt.connection import Inbound
 from adapters.mqtt.fence import NUMBER_MAX, EpochFence
 from adapters.mqtt.refusals import Refusal, Refusals
-from guard.events import BotAcked, BotBorn, BotReported, BotStatusSeen
+from guard.events import BotAcked, BotBorn, BotReported, BotStatusSeen, EpochContested
 from guard.ports import Emit
 from guard.units import BotId, Nanoseconds
 from perpguard_sdk.codec import PAYLOAD_BYTES_MAX, decode_plain, decode_signed
@@ -114,12 +114,21 @@ class Router:
             case Ack():
                 emit(BotAcked(received_at=now, ack=body))
             case Heartbeat():
-                self._complain(self.fence.note_heartbeat(body, now))
+                complaint = self.fence.note_heartbeat(body, now)
+                self._tell_contested(now, emit)
+                self._complain(complaint)
             case Posture():
                 is_floor = parsed.shadow is (self.mode is Mode.PAPER)
                 complaint = self.fence.note_posture(body, is_floor=is_floor)
+                self._tell_contested(now, emit)
                 # A former session's posture is retained until we publish ours: found, not misplaced.
                 self._complain("" if message.retain else complaint)
+
+    def _tell_contested(self, now: Nanoseconds, emit: Emit) -> None:
+        """Ask for an epoch of our own where another guard claimed the same."""
+        if self.fence.is_contested:
+            self.fence.is_contested = False
+            emit(EpochContested(received_at=now, epoch=self.fence.epoch))
 
     def _verified(self, payload: bytes, topic: str, parsed: ParsedTopic) -> AnyMessage:
         key = self.bot_keys.get(BotId(parsed.name))

@@ -117,5 +117,10 @@ def impossible(command: Command, symbols: Collection[str]) -> str | None:
             return None
 
 
+def rejected(detail: str) -> CommandResult:
+    """How a command ends that this bot will not do."""
+    return CommandResult(status=AckStatus.REJECTED, detail=detail)
+
+
 def _same_work(one: Command, other: Command) -> bool:
     return one.verb is other.verb and one.symbol == other.symbol

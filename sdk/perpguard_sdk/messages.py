@@ -167,7 +167,10 @@ class Posture(Message, frozen=True, kw_only=True, tag="posture"):
 
 
 class CommandBase(Message, frozen=True, kw_only=True):
-    """Envelope of every command. Commands are absolute and idempotent, never retained, signed."""
+    """Envelope of every command. Commands are absolute and idempotent, never retained, signed.
+
+    ``session`` is the guard's: should two ever hold one epoch, a bot obeys only the one it heard first.
+    """
 
     id: str
     bot: str
@@ -180,6 +183,7 @@ class CommandBase(Message, frozen=True, kw_only=True):
     reason: str
     evidence: tuple[Evidence, ...] = ()
     dry_run: bool
+    session: str = ""
 
     @property
     def verb(self) -> Verb:

@@ -45,6 +45,7 @@ class Oversight:
     dead_man_ms: int
     rearm_ms: int
     epoch: int
+    guard: str
     posture: Posture | None
     floor: Restrictions
     edges: list[Edge]
@@ -81,6 +82,7 @@ class Oversight:
             dead_man_ms=dead_man_ms,
             rearm_ms=rearm_ms,
             epoch=stored.epoch,
+            guard=stored.guard,
             posture=stored.posture,
             floor=stored.floor,
             edges=list(stored.edges),
@@ -109,8 +111,8 @@ class Oversight:
                 self.paper_pulse.note(heartbeat)
                 self.paper_pulse.beat(mono_ns)
             return "other_mode"
-        if heartbeat.epoch < self.epoch:
-            return "old_epoch"
+        if heartbeat.epoch < self.epoch or self.is_rival(heartbeat.epoch, heartbeat.session):
+            return "old_epoch" if heartbeat.epoch < self.epoch else "other_guard"
         if not self.pulse.rises(heartbeat):
             return "replayed"
         self._count(heartbeat, mono_ns)
@@ -118,7 +120,7 @@ class Oversight:
         return None if self.pulse.last_ns == mono_ns else "late_heartbeat"
 
     def _count(self, heartbeat: Heartbeat, mono_ns: int) -> None:
-        self.raise_epoch(heartbeat.epoch)
+        self.raise_epoch(heartbeat.epoch, heartbeat.session)
         self.pulse.note(heartbeat)
         self.clock.hear((heartbeat.epoch, heartbeat.session), heartbeat.ts, mono_ns)
         guard_ms = self.clock.now_ms(mono_ns)
@@ -215,10 +217,14 @@ class Oversight:
             parts.append(SAFE_MODE)
         return Limits(restrictions=tightest(*parts), safe_mode=self.safe_mode)
 
-    def raise_epoch(self, epoch: int) -> None:
-        """Fence off all guards of lower epochs."""
-        self.wishes.persist |= epoch > self.epoch
-        self.epoch = max(epoch, self.epoch)
+    def raise_epoch(self, epoch: int, session: str = "") -> None:
+        """Fence off all guards of lower epochs, and in this one all but ``session``, which beats or commands."""
+        if epoch > self.epoch or (epoch == self.epoch and session and not self.guard):
+            self.epoch, self.guard, self.wishes.persist = epoch, session, True
+
+    def is_rival(self, epoch: int, session: str) -> bool:
+        """Whether another guard than ours speaks in our epoch: two may have claimed in the same moment."""
+        return epoch == self.epoch and bool(self.guard and session) and session != self.guard
 
     def want_resync(self) -> None:
         """Ask the guard to publish the posture and open commands again."""

@@ -40,6 +40,7 @@ class Edge(Struct, frozen=True, kw_only=True):
 class StoredState(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """All that a bot must remember.
 
+    ``guard`` is the session of the one guard that is obeyed in ``epoch``, empty while unknown.
     ``started`` holds commands whose execution was begun and whose end is not known; ``seq`` is the
     highest seen in ``epoch``, -1 for none; ``floor`` and ``edges`` bind beside ``posture`` until a
     fresh posture replaces them.
@@ -47,6 +48,7 @@ class StoredState(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     bot: str
     epoch: int = 0
+    guard: str = ""
     seq: int = -1
     seen: dict[str, SeenCommand] = {}
     started: dict[str, Command] = {}

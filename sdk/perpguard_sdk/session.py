@@ -23,7 +23,7 @@ from perpguard_sdk.actions import (
     SafeModeLeft,
 )
 from perpguard_sdk.codec import decode_body, encode_signed, open_signed
-from perpguard_sdk.commands import CommandDesk, Phase, Running, impossible
+from perpguard_sdk.commands import CommandDesk, Phase, Running, impossible, rejected
 from perpguard_sdk.errors import MalformedMessageError, SignatureMismatchError
 from perpguard_sdk.executor import BotView
 from perpguard_sdk.messages import (
@@ -63,6 +63,7 @@ class _Header(msgspec.Struct, frozen=True):
     ts: int
     expires_at: int
     dry_run: bool
+    session: str = ""
 
 
 class BotSession:
@@ -267,7 +268,7 @@ class BotSession:
         stranger = self._stranger(header)
         if stranger is not None:
             return stranger
-        self.oversight.raise_epoch(header.epoch)
+        self.oversight.raise_epoch(header.epoch, header.session)
         self._desk.enter(header.epoch)
         known = self._desk.result_of(header.id)
         if known is not None:
@@ -288,7 +289,9 @@ class BotSession:
             return "other_bot"
         if header.dry_run is not (self.settings.mode is Mode.PAPER):
             return "other_mode"
-        return "old_epoch" if header.epoch < self.oversight.epoch else None
+        if header.epoch < self.oversight.epoch:
+            return "old_epoch"
+        return "other_guard" if self.oversight.is_rival(header.epoch, header.session) else None
 
     def _receive(self, topic: str, verb: str, body: bytes, header: _Header, now: _Now) -> None:
         """Acknowledge a new command of this epoch, and queue it if it can be done."""
@@ -300,12 +303,12 @@ class BotSession:
         try:
             command = decode_body(body, topic)
         except MalformedMessageError as error:
-            return self._finish(header, _rejected(error.detail), now)
+            return self._finish(header, rejected(error.detail), now)
         if not isinstance(command, Command) or command.verb != verb:
-            return self._finish(header, _rejected(f"this is not a {verb}"), now)
+            return self._finish(header, rejected(f"this is not a {verb}"), now)
         reason = impossible(command, self.settings.symbols)
         if reason is not None:
-            return self._finish(header, _rejected(reason), now)
+            return self._finish(header, rejected(reason), now)
         for older in self._desk.add(command):
             self._finish(older, CommandResult(status=AckStatus.SUPERSEDED, detail=f"by {command.id}"), now)
         return None
@@ -485,6 +488,7 @@ class BotSession:
         return StoredState(
             bot=self.settings.bot,
             epoch=oversight.epoch,
+            guard=oversight.guard,
             seq=self._desk.seq,
             seen=dict(self._desk.seen),
             started=self._desk.started(),
@@ -494,7 +498,3 @@ class BotSession:
             safe_mode=oversight.safe_mode,
             ever_armed_live=oversight.ever_armed_live,
         )
-
-
-def _rejected(detail: str) -> CommandResult:
-    return CommandResult(status=AckStatus.REJECTED, detail=detail)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from guard.events import (
+    EpochContested,
     LinkChanged,
     LinkKind,
     MessageRefused,
@@ -242,3 +243,13 @@ def test_a_market_counts_as_warmed_once_its_baseline_was() -> None:
         state.apply(mark(number * 0.25))
 
     assert state.warmed == {MARKET}
+
+
+def test_a_contested_epoch_outranks_us_until_a_higher_one_is_claimed() -> None:
+    state = new_state(ALPHA)
+    state.apply(started(0.0, epoch=4))
+    assert not state.is_outranked
+    state.apply(EpochContested(received_at=at(1.0), epoch=4))
+    assert state.is_outranked
+    state.apply(started(2.0, epoch=state.highest_epoch_reported + 1))
+    assert not state.is_outranked

@@ -44,6 +44,16 @@ def test_a_posture_without_heartbeats_never_arms() -> None:
     assert bot.safe
 
 
+def test_of_two_guards_in_one_epoch_only_the_one_heard_first_is_obeyed() -> None:
+    """Both may have claimed in the same moment; the one that stays claims anew, and is followed then."""
+    bot = bench().arm()
+    bot.command(Pause)
+    other = bot.command(Pause, session="guard-9", entries=Entries.HALTED)
+    assert bot.statuses_of(other) == []
+    bot.beat(session="guard-9", seq=99)
+    assert bot.session.dropped["other_guard"] == 2
+
+
 def test_a_posture_of_another_guard_session_never_arms() -> None:
     bot = bench()
     bot.posture(session="guard-0")

@@ -125,3 +125,14 @@ async def test_after_the_claim_a_higher_epoch_ends_us_whoever_shows_it(
         fence.note_posture(posture(epoch=5, session="other"), is_floor=False)
     with pytest.raises(FencedError):
         fence.note_heartbeat(msgspec.structs.replace(beat(clock.now()), epoch=5), clock.now())
+
+
+async def test_of_two_that_claimed_one_epoch_the_one_that_stays_knows_that_it_is_contested(
+    fence: EpochFence, clock: TurnedClock
+) -> None:
+    """Bots may know only the other, so the link asks for an epoch that is ours alone."""
+    await claim(fence, clock, 6)
+    fence.note_heartbeat(heartbeat(epoch=7, session="a rival", seq=1), clock.now())
+    assert fence.is_contested == ("a rival" < "ours")
+    assert (await claim(fence, clock, 7)).epoch == 8
+    assert not fence.is_contested
