@@ -14,17 +14,19 @@ adapter that makes events or carries decisions out.
 - ``state``         everything that is known; ``apply(event)`` is the one mutation
 - ``market/``       one market from outside: book, liquidity, baseline, flow, freshness, ``view`` of all that
 - ``leverage/``     maintenance tiers and liquidation prices
-- ``account/``      positions, each counted once however many sources tell of it
+- ``account/``      positions, each counted once; positions asked about; limits shared among their owners
 - ``policy``        what a policy is; the policies themselves are in the folder ``policies``, one file each
-- ``arbiter``       findings to one desired posture per bot (``desired``): tightest wins, loosen slowly
+- ``arbiter``       findings to what each bot may do (``desired``): tightest wins, loosen slowly
 - ``wants``, ``effects``      what is asked of a bot, and whether it is so
+- ``outstanding``   commands whose effect was not seen yet, and those that failed
 - ``dispatch``, ``postures``  desired against confirmed: what to publish now, again, or give up
 
 **How it acts and remembers.**
 
 - ``commands``      what a bot is told; the wire types themselves are the SDK's (``perpguard_sdk.messages``)
 - ``audit``         what is written down, and how records are chained
-- ``inbox``, ``journal``, ``outbox``  the queues of the loop: what may be dropped, what must wait for the disk
+- ``inbox``         the queue in front of the engine: what may be dropped, what never
+- ``journal``, ``outbox``     record, then act: what waits for the disk and for how long
 - ``status``        what the guard says of itself on its topics
 - ``explain``, ``explain_words``, ``audit_lines``  records to plain words
 
@@ -34,7 +36,7 @@ adapter that makes events or carries decisions out.
 - ``configuration`` the settings of the whole program: every part's own model in one place
 - ``app``           the only place that wires adapters and policies to the engine
 - ``stopping``      how the daemon ends when it is asked to, at any moment
-- ``check``, ``demo``, ``cli``  the commands
+- ``check``, ``demo``, ``demo_report``, ``cli``  the commands
 - ``units``, ``errors``  names for scalars, and the one tree of errors with what to do about each
 
 Who may import whom is held by import-linter in ``pyproject.toml``; an import always points down this list's

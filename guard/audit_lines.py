@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from guard.audit import AnyRecord, AuditGap, Sent, SessionClosed, SessionOpened, Step
 from guard.events import AnyEvent, BotAcked, BotBorn, LinkChanged, StreamFault
+from guard.explain_words import utc_words
 from guard.findings import Finding
-from guard.units import NS_PER_MS, NS_PER_S, Nanoseconds
 
-
-def utc_words(at: Nanoseconds) -> str:
-    """A time for people, to the millisecond.
-
-    >>> utc_words(1_754_000_000_123_000_000)
-    '2025-07-31 22:13:20.123 UTC'
-    """
-    moment = datetime.fromtimestamp(at // NS_PER_S, UTC)
-    return f"{moment:%Y-%m-%d %H:%M:%S}.{at % NS_PER_S // NS_PER_MS:03d} UTC"
+__all__ = ["record_words", "utc_words"]
 
 
 def record_words(record: AnyRecord) -> str:

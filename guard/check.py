@@ -83,7 +83,8 @@ def _check_secrets(check: Check, settings: Settings, where: str) -> None:
         try:
             check_key(secrets[path], path)
         except ValueError as error:
-            check.problems.append((path, f"{error}: make one with head -c 32 /dev/urandom | base64"))
+            why = str(error).removeprefix(f"{path}: ")
+            check.problems.append((path, f"{why}: make one with head -c 32 /dev/urandom | base64"))
 
 
 def _check_files(check: Check, settings: Settings) -> None:

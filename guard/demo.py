@@ -15,9 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
-from rich.table import Table
 
 from adapters.bots.paper import PaperBot
 from adapters.bots.settings import PaperBotSettings
@@ -28,11 +27,12 @@ from adapters.simulation.venue import LoopbackVenue
 from adapters.storage.reader import SqliteAuditReader
 from guard.app import App
 from guard.audit import Step
+from guard.commands import OutcomeKind
 from guard.configuration import Settings
 from guard.demo_report import BotLine, command_lines, final_table, live_table, verdict, wrapped
 from guard.explain import explain
 from guard.ports import CommandSink, StoredRecord
-from guard.units import BotId, market_id
+from guard.units import BotId, Nanoseconds, market_id
 from perpguard_sdk.messages import Command, Heartbeat, Mode, Posture, Verb
 
 FOLDER = Path("var/demo")
@@ -94,24 +94,28 @@ async def _run(options: DemoOptions, console: Console) -> int:
         await app.start()
         console.print("The guard waits until it is sure to be the only one, then the bots connect ...")
         await _until(lambda: app.runner.engine.state.epoch > 0)
-        lines = await _with_bots(options, venue, app, console)
+        lines, began_at = await _with_bots(options, venue, app, console)
     finally:
         await app.stop("the demo is over")
         await venue.stop()
-    return await _report(options, lines, console)
+    return await _report(options, lines, began_at, console)
 
 
-async def _with_bots(options: DemoOptions, venue: LoopbackVenue, app: App, console: Console) -> list[BotLine]:
-    """Run both bots until the market is over, and read their accounts while they still stand."""
+async def _with_bots(
+    options: DemoOptions, venue: LoopbackVenue, app: App, console: Console
+) -> tuple[list[BotLine], Nanoseconds]:
+    """Run both bots until the market is over; return their accounts, and when the market began."""
     bots = [PaperBot(_bot_settings(options, name, venue, app)) for name in (GUARDED, UNGUARDED)]
+    # None of these ends by itself but by failing, and then the demo has nothing to show.
     running = [asyncio.create_task(bot.run(), name=f"bot {bot.name}") for bot in bots]
+    running.append(asyncio.create_task(app.wait(), name="guard"))
     watching = asyncio.create_task(_watch(options, venue, app, console, bots), name="watch")
     try:
         done, _ = await asyncio.wait([*running, watching], return_when=asyncio.FIRST_COMPLETED)
         for task in done - {watching}:
-            task.result()  # a bot ends only by failing
-        await watching
-        return _lines(venue)
+            task.result()
+        began_at = await watching
+        return _lines(venue), began_at
     finally:
         for task in (*running, watching):
             task.cancel()
@@ -120,14 +124,14 @@ async def _with_bots(options: DemoOptions, venue: LoopbackVenue, app: App, conso
 
 async def _watch(
     options: DemoOptions, venue: LoopbackVenue, app: App, console: Console, bots: Sequence[PaperBot]
-) -> None:
-    """Let the market begin once both bots may trade, and show it until it is over."""
+) -> Nanoseconds:
+    """Let the market begin once both bots may trade, and show it until it is over; return when it began."""
     await _until(lambda: all(bot.is_ready for bot in bots))
     venue.begin()
-    started = time.monotonic()
+    began_at, started = app.clock.now(), time.monotonic()
     market = market_id(VENUE, SYMBOL)
 
-    def look() -> Table:
+    def look() -> Group:
         return live_table(
             elapsed_s=time.monotonic() - started,
             market=market,
@@ -151,9 +155,10 @@ async def _watch(
         over.result()
     finally:
         over.cancel()
+    return began_at
 
 
-async def _report(options: DemoOptions, lines: list[BotLine], console: Console) -> int:
+async def _report(options: DemoOptions, lines: list[BotLine], began_at: Nanoseconds, console: Console) -> int:
     """Say what it came to and why, from the venue's accounts and from the audit."""
     console.print()
     console.print(final_table(lines))
@@ -163,11 +168,11 @@ async def _report(options: DemoOptions, lines: list[BotLine], console: Console) 
         records = [stored async for stored in reader.records()]
         checked = await reader.verify()
         console.print("\nWhat the guard asked, and what became of it:")
-        for line in command_lines(records):
+        for line in command_lines(records, began_at):
             console.print(wrapped("  " + line, console.width), highlight=False, soft_wrap=True)
         shown = _worth_explaining(records)
         if shown is not None:
-            concerned = [stored.record async for stored in reader.records(command_id=shown)]
+            concerned = [stored.record for stored in await reader.story(shown)]
             console.print(f"\nWhy, for one of them (perpguard explain {shown} --audit {path}):\n")
             console.print(
                 wrapped(explain(concerned, shown).text, console.width), highlight=False, soft_wrap=True
@@ -292,15 +297,18 @@ def _lines(venue: LoopbackVenue) -> list[BotLine]:
 
 
 def _worth_explaining(records: Sequence[StoredRecord]) -> str | None:
-    """The first cut, else the first command."""
-    commands = [
-        publish.command
-        for stored in records
-        if isinstance(stored.record, Step)
-        for publish in stored.record.commands
-    ]
+    """The first cut that was seen to take effect, else the first cut, else the first command."""
+    steps = [stored.record for stored in records if isinstance(stored.record, Step)]
+    commands = [publish.command for step in steps for publish in step.commands]
     cuts = [command for command in commands if command.verb is Verb.CUT_LEVERAGE]
-    chosen = next(iter(cuts or commands), None)
+    confirmed = {
+        outcome.command_id
+        for step in steps
+        for outcome in step.outcomes
+        if outcome.outcome is OutcomeKind.CONFIRMED
+    }
+    seen = [command for command in cuts if command.id in confirmed]
+    chosen = next(iter(seen or cuts or commands), None)
     return None if chosen is None else chosen.id
 
 

@@ -6,17 +6,19 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
 from guard.audit import Step
 from guard.desired import Limits
 from guard.engine import Engine
+from guard.explain_words import ENTRIES, REASON_NAMES
 from guard.findings import Finding
 from guard.market.book import Side
 from guard.ports import StoredRecord
 from guard.state import GuardState
-from guard.units import BotId, MarketId
+from guard.units import NS_PER_S, BotId, MarketId, Nanoseconds
 from perpguard_sdk.messages import Entries
 
 
@@ -52,7 +54,7 @@ def live_table(
     guarded: BotId,
     lines: Sequence[BotLine],
     suppressed: bool,
-) -> Table:
+) -> Group:
     """Lay out one look at market, guard and bots."""
     state = engine.state
     view = state.markets[market]
@@ -73,28 +75,28 @@ def live_table(
             Text("yes" if line.liquidations else "no", style="bold red" if line.liquidations else ""),
         )
     wanted = engine.wanted.get(guarded, {}).get(market, Limits())
-    heading = "guard would ask (suppressed)" if suppressed else "guard asks"
-    thin = "" if ratio is None else f"   bid depth {ratio:.0%} of normal"
-    table.caption = f"{heading}: {posture_text(wanted)}{thin}\n{findings_text(engine.findings)}"
-    table.caption_justify = "left"
-    return table
+    heading = "the guard would ask (suppressed)" if suppressed else "the guard asks"
+    asks = f"  {heading}: {posture_text(wanted)}"
+    thin = "not known yet" if ratio is None else f"{ratio:.0%} of normal"
+    return Group(table, Text(f"  bid depth {thin}; {findings_text(engine.findings)}"), Text(asks), Text(""))
 
 
 def posture_text(limits: Limits) -> str:
     """One line of what a bot may do."""
-    parts = [] if limits.entries is Entries.ALLOWED else [f"entries {limits.entries}"]
+    parts = [] if limits.entries is Entries.ALLOWED else [ENTRIES[limits.entries]]
     if limits.max_size is not None:
-        parts.append(f"position <= {limits.max_size:.3f}")
+        parts.append(f"a position of at most {limits.max_size:.3f}")
     if limits.max_leverage is not None:
-        parts.append(f"leverage <= {limits.max_leverage:.1f}x")
+        parts.append(f"at most {limits.max_leverage:.1f}x leverage")
     if limits.stop is not None and limits.stop.stop_price is not None:
-        parts.append(f"stop at {limits.stop.stop_price:,.1f}")
+        parts.append(f"the stop at {limits.stop.stop_price:,.1f}")
     return ", ".join(parts) or "nothing"
 
 
 def findings_text(findings: Sequence[Finding]) -> str:
-    """The reasons that stand, worst first."""
-    return "because: " + (", ".join(sorted({str(finding.reason) for finding in findings})) or "all is calm")
+    """What is wrong now, as far as it restricts the bots."""
+    names = {REASON_NAMES[finding.reason] for finding in findings if finding.reason in REASON_NAMES}
+    return "found: " + (", ".join(sorted(names)) or "nothing")
 
 
 def final_table(lines: Sequence[BotLine]) -> Table:
@@ -118,7 +120,7 @@ def final_table(lines: Sequence[BotLine]) -> Table:
             Text(f"{line.result:+,.2f}", style="red" if line.result < 0 else "green"),
             f"{line.fees:,.2f}",
             str(line.fills),
-            f"{line.liquidations} times" if line.liquidations else "no",
+            _times(line.liquidations),
         )
     return table
 
@@ -139,21 +141,29 @@ def verdict(guarded: BotLine, unguarded: BotLine, *, suppressed: bool) -> str:
     )
 
 
-def command_lines(records: Sequence[StoredRecord]) -> Iterator[str]:
-    """One line for each command that was decided, with what became of it."""
+def command_lines(records: Sequence[StoredRecord], market_began_at: Nanoseconds) -> Iterator[str]:
+    """One line for each command that was decided, timed like the live table, with what became of it."""
     steps = [stored.record for stored in records if isinstance(stored.record, Step)]
     outcomes = {outcome.command_id: outcome for step in steps for outcome in step.outcomes}
-    started = steps[0].at if steps else 0
     for step in steps:
         for publish in step.commands:
             if publish.attempt > 1:
                 continue
             command = publish.command
             outcome = outcomes.get(command.id)
-            became = (
-                "still open" if outcome is None else f"{outcome.outcome} ({outcome.source}: {outcome.detail})"
-            )
-            yield f"{(step.at - started) / 1e9:6.1f} s  {command.verb:<13} because {command.reason:<18} -> {became}"
+            became = "still open"
+            if outcome is not None:
+                seen = {"venue": "seen on the venue", "bot": "by the bot's report"}.get(
+                    outcome.source, "nobody saw"
+                )
+                became = f"{outcome.outcome}, {seen}: {outcome.detail}"
+            reason = command.reason.replace("_", " ")
+            at_s = (step.at - market_began_at) / NS_PER_S
+            yield f"{at_s:6.1f} s  {command.verb:<12} {reason:<17} -> {became}"
+
+
+def _times(count: int) -> str:
+    return {0: "no", 1: "once"}.get(count, f"{count} times")
 
 
 def wrapped(text: str, width: int) -> str:

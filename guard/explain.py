@@ -7,24 +7,29 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 from guard.audit import AnyRecord, Sent, SessionOpened, Step
 from guard.commands import CommandOutcome, OutcomeKind
 from guard.events import AccountSnapshot, AnyEvent, BotAcked, BotReported, PositionSource
 from guard.explain_words import (
+    REASON_NAMES,
     REASONS,
     SEVERITIES,
     VERBS,
+    ack_words,
+    duration_words,
     evidence_words,
     list_words,
-    number_words,
+    market_words,
+    near_words,
     posture_words,
-    price_words,
+    request_words,
     size_words,
+    utc_words,
+    wick_words,
 )
-from guard.findings import Finding, Reason
-from guard.units import NS_PER_S, Nanoseconds, symbol_of
+from guard.findings import Finding, Reason, Severity
+from guard.units import Nanoseconds, symbol_of
 from perpguard_sdk.messages import (
     ALL_SYMBOLS,
     Ack,
@@ -80,7 +85,7 @@ def explain(records: Sequence[AnyRecord], command_id: str) -> Explanation:
         section = Section("What is known", sentences)
         return Explanation(command_id, f"Command {command_id}", (section,), _kind(story))
     command = story.command
-    title = f"Command {command_id}: {VERBS[command.verb]}, bot {command.bot}, {_symbol(command)}"
+    title = f"Command {command_id}: {VERBS[command.verb]}, bot {command.bot}, {market_words(command)}"
     sections = (
         Section("What was asked", tuple(_asked(story, command))),
         Section("Why", tuple(_why(story, command))),
@@ -94,10 +99,11 @@ def explain(records: Sequence[AnyRecord], command_id: str) -> Explanation:
 
 @dataclass(slots=True)
 class _Standing:
-    """A finding and when it began and, if it did, ended."""
+    """A finding and when it began, since when it is bad enough to act, and, if it did, ended."""
 
     finding: Finding
     opened_at: Nanoseconds | None
+    acute_at: Nanoseconds | None = None
     closed_at: Nanoseconds | None = None
 
 
@@ -124,6 +130,8 @@ def _gather(records: Sequence[AnyRecord], command_id: str) -> _Story:
         match record:
             case SessionOpened() if story.command is None:
                 story.session = record
+                # What ended under a former guard is not what this one gives back.
+                story.findings = {key: each for key, each in story.findings.items() if each.closed_at is None}
             case Sent(subject=subject) if subject == command_id:
                 story.sent.append(record)
             case Step():
@@ -164,8 +172,14 @@ def _gather_findings(story: _Story, step: Step) -> None:
         standing.closed_at = step.at
     for finding in step.opened:
         known = story.findings.get(finding.key)
-        since = known.opened_at if known is not None and known.closed_at is None else step.at
-        story.findings[finding.key] = _Standing(finding, since)
+        if known is None or known.closed_at is not None:
+            known = _Standing(finding, step.at)
+        is_acute = finding.severity in _ACUTE
+        acute_at = (known.acute_at or step.at) if is_acute else None
+        story.findings[finding.key] = _Standing(finding, known.opened_at, acute_at)
+
+
+_ACUTE = (Severity.ACT, Severity.CRITICAL)
 
 
 def _bot_of(records: Iterable[AnyRecord], command_id: str) -> str | None:
@@ -175,13 +189,9 @@ def _bot_of(records: Iterable[AnyRecord], command_id: str) -> str | None:
 
 
 def _asked(story: _Story, command: Command) -> Iterator[str]:
-    since = _main_finding(story, command)
-    after = ""
-    if since is not None and since.opened_at is not None and not isinstance(command, Resume):
-        waited_s = (story.issued_at - since.opened_at) / NS_PER_S
-        waited = f"{waited_s:.3g} s after" if waited_s >= 0.001 else "as soon as"
-        after = f", {waited} the finding behind it opened,"
-    yield f"At {_utc(story.issued_at)}{after} the guard asked bot {command.bot} {_request(command)}."
+    main = _main_finding(story, command)
+    after = "" if main is None or isinstance(command, Resume) else _waited(story, main)
+    yield f"At {utc_words(story.issued_at)}{after} the guard asked bot {command.bot} {request_words(command)}."
     if command.dry_run:
         yield "It was given in paper mode: only paper bots act on it."
     if story.session is not None:
@@ -189,37 +199,19 @@ def _asked(story: _Story, command: Command) -> Iterator[str]:
         mode = "live" if session.mode is Mode.LIVE else "paper"
         yield (
             f"The guard was {session.guard}, version {session.software_version}, in {mode} mode since "
-            f"{_utc(session.at)} (epoch {session.epoch}); this was the bot's command number {command.seq} "
+            f"{utc_words(session.at)} (epoch {session.epoch}); this was the bot's command number {command.seq} "
             "in that epoch."
         )
 
 
-def _request(command: Command) -> str:
-    on = _symbol(command)
-    match command:
-        case CutLeverage(max_leverage=leverage, max_size=size):
-            return (
-                f"to reduce its position in {on} to at most {size_words(size, on)} and to use no more than "
-                f"{number_words(leverage)} times leverage from then on"
-            )
-        case WidenStops(max_size=size, stop=stop):
-            to = "where the posture says" if stop.stop_price is None else f"to {price_words(stop.stop_price)}"
-            return (
-                f"to reduce its position in {on} to at most {size_words(size, on)} first, and only then to move "
-                f"its protective stop {to}"
-            )
-        case Resume(entries=entries):
-            return f"to loosen again on {on}: entries {posture_entries(entries)}"
-        case _:
-            return (
-                f"to enter nothing new on {on} (entries {posture_entries(command.entries)}) and to cancel "
-                "the resting orders that could enter"
-            )
-
-
-def posture_entries(entries: str) -> str:
-    """An entries level in words."""
-    return entries.replace("_", "-")
+def _waited(story: _Story, main: _Standing) -> str:
+    since = main.acute_at or main.opened_at
+    if since is None:
+        return ""
+    waited_ns = story.issued_at - since
+    happened = "became bad enough to act" if main.acute_at not in {None, main.opened_at} else "opened"
+    when = "as soon as" if waited_ns < 1_000_000 else f"{duration_words(waited_ns)} after"
+    return f", {when} the finding behind it {happened},"
 
 
 def _why(story: _Story, command: Command) -> Iterator[str]:
@@ -227,122 +219,159 @@ def _why(story: _Story, command: Command) -> Iterator[str]:
         yield from _why_resumed(story, command)
         return
     main = _main_finding(story, command)
-    if main is None:
-        yield f"{_reason_words(command.reason)} The finding itself is not among the records."
-        yield from _evidence(command.evidence)
-        return
-    yield REASONS[main.finding.reason]
-    yield f"The policy {main.finding.policy} found this and called it {SEVERITIES[main.finding.severity]}."
     # What stood in the command is what was known when it was given; the finding may have moved since.
-    yield from _evidence(command.evidence or main.finding.evidence)
-    yield from _counterfactual(main.finding.counterfactual)
-    others = [
-        standing
-        for standing in story.findings.values()
-        if standing is not main and standing.closed_at is None and _concerns(standing.finding, command)
-    ]
-    for standing in others:
-        yield f"At the same time: {_decapitalised(REASONS[standing.finding.reason])}"
+    evidence = command.evidence or (() if main is None else main.finding.evidence)
+    yield from list(_chain(command, evidence)) or [_reason_words(command.reason)]
+    if main is None:
+        yield "The finding itself is not among the records."
+    else:
+        yield f"The policy {main.finding.policy} found this and called it {SEVERITIES[main.finding.severity]}."
+        if main.finding.evidence == command.evidence:
+            yield from _counterfactual(main.finding.counterfactual)
+    also = (_also(each.finding) for each in _others(story, main, command))
+    yield from dict.fromkeys(f"At the same time: {_decapitalised(words)}" for words in also)
+    yield from _evidence(evidence, command.symbol)
+
+
+def _chain(command: Command, evidence: Sequence[Evidence]) -> Iterator[str]:
+    match command.reason:
+        case Reason.LIQUIDATION_NEAR:
+            yield from near_words(evidence, command.symbol)
+        case Reason.STOP_IN_THIN_ZONE:
+            yield from wick_words(evidence, command.symbol)
+        case _:
+            pass
+
+
+def _others(story: _Story, main: _Standing | None, command: Command) -> Iterator[_Standing]:
+    """What else stood and concerned the bot; of other accounts only where the bot's own is not known."""
+    account = None if main is None else main.finding.subject.account
+    for standing in story.findings.values():
+        if standing is main or standing.closed_at is not None or not _concerns(standing.finding, command):
+            continue
+        if account is None or standing.finding.subject.account in {None, account}:
+            yield standing
+
+
+def _also(finding: Finding) -> str:
+    whose = "" if finding.subject.account is None else f" (account {finding.subject.account})"
+    words = REASONS[finding.reason]
+    return f"{words.removesuffix('.')}{whose}." if whose else words
 
 
 def _counterfactual(text: str) -> Iterator[str]:
     rest = text.removeprefix("would not stand")
     if rest != text:
-        yield f"The finding would not have stood{rest}."
+        yield f"It would not have come to this{rest}."
     elif text:
         yield f"What would have had to be different: {text}."
 
 
 def _why_resumed(story: _Story, command: Command) -> Iterator[str]:
-    ended = sorted(
-        (
-            standing
-            for standing in story.findings.values()
-            if standing.closed_at is not None and _concerns(standing.finding, command)
-        ),
-        key=lambda standing: standing.closed_at or 0,
-    )
-    if not ended:
-        yield "What it was restricted for had ended; the records do not hold what that was."
-    else:
+    ended = _ended(story, command)
+    before = story.posture_before
+    if ended:
         yield "What the bot had been restricted for was over, and stayed so for the hold-down:"
+    elif before is not None and before.reasons:
+        why = list_words([_reason_name(reason) for reason in before.reasons])
+        yield f"What the bot had been restricted for was over: {why}. When it ended is not in the records."
+    else:
+        yield (
+            "Nobody asked for the restriction any more. What it was for is not in the records; a guard that has "
+            "just started allows no entries until it has seen fresh data."
+        )
     for standing in ended:
         lasted = ""
         if standing.opened_at is not None and standing.closed_at is not None:
-            lasted = f" after {_duration(standing.closed_at - standing.opened_at)}"
-        ago = _duration(story.issued_at - (standing.closed_at or 0))
-        reason = standing.finding.reason.value.replace("_", " ")
-        yield f"- {reason} ended{lasted}, {ago} before this command ({_utc(standing.closed_at or 0)})."
-    standing_still = [
-        standing
-        for standing in story.findings.values()
-        if standing.closed_at is None and _concerns(standing.finding, command)
+            lasted = f" after {duration_words(standing.closed_at - standing.opened_at)}"
+        ago = duration_words(story.issued_at - (standing.closed_at or 0))
+        yield f"- {_reason_name(standing.finding.reason)}: ended{lasted}, {ago} before this command."
+    still = [
+        REASONS[each.finding.reason] for each in _others(story, None, command) if _restricts(each.finding)
     ]
-    for standing in standing_still:
-        yield f"Still standing, and asking for no more than this: {_decapitalised(REASONS[standing.finding.reason])}"
-    yield from _evidence(command.evidence)
+    for words in dict.fromkeys(still):
+        yield f"Still standing, and asking for no more than this: {_decapitalised(words)}"
+    yield from _evidence(command.evidence, command.symbol)
 
 
-def _evidence(evidence: Sequence[Evidence]) -> Iterator[str]:
+def _ended(story: _Story, command: Command) -> list[_Standing]:
+    """What had restricted the bot and was over, first ended first.
+
+    The posture before says what it was for. What ended after that began to stand prolonged it.
+    """
+    over = [
+        each
+        for each in story.findings.values()
+        if each.closed_at is not None and _restricts(each.finding) and _concerns(each.finding, command)
+    ]
+    named = () if story.posture_before is None else story.posture_before.reasons
+    since = min((each.opened_at or 0 for each in over if each.finding.reason in named), default=0)
+    return sorted((each for each in over if (each.closed_at or 0) >= since), key=_closed_at)
+
+
+def _closed_at(standing: _Standing) -> Nanoseconds:
+    return standing.closed_at or 0
+
+
+def _restricts(finding: Finding) -> bool:
+    """Whether entries were blocked, or kept blocked, because of it."""
+    return finding.limit.entries is not None or finding.freezes
+
+
+def _reason_name(reason: str) -> str:
+    return REASON_NAMES[Reason(reason)] if reason in REASON_NAMES else reason.replace("_", " ")
+
+
+def _evidence(evidence: Sequence[Evidence], symbol: str) -> Iterator[str]:
     if evidence:
-        yield f"What was measured: {'; '.join(evidence_words(each) for each in evidence)}."
+        yield "What was measured:"
+    for each in evidence:
+        yield f"- {evidence_words(each, symbol)}"
 
 
 def _postures(story: _Story, command: Command) -> Iterator[str]:
-    symbol = command.symbol
-    if story.posture_before is None:
+    symbol, before, after = command.symbol, story.posture_before, story.posture_after
+    if before is not None and (after is None or after.version == before.version):
+        yield f"Before and after (posture {before.version}): {posture_words(before, symbol)}."
+        return
+    if before is None:
         yield "Before: no earlier posture of this bot is in the records."
     else:
-        yield f"Before (posture {story.posture_before.version}): {posture_words(story.posture_before, symbol)}."
-    if story.posture_after is None:
+        yield f"Before (posture {before.version}): {posture_words(before, symbol)}."
+    if after is None:
         yield f"After: the command refers to posture {command.posture_version}; no new one was made with it."
     else:
-        yield f"After (posture {story.posture_after.version}): {posture_words(story.posture_after, symbol)}."
+        yield f"After (posture {after.version}): {posture_words(after, symbol)}."
 
 
 def _sending(story: _Story) -> Iterator[str]:
     again = [at for at, attempt in story.attempts if attempt > 1]
     if again:
-        when = list_words([_duration(at - story.issued_at) for at in again])
+        when = list_words([duration_words(at - story.issued_at) for at in again])
         yield f"It was decided to send the same command again {when} after the decision."
     for sent in story.sent:
         if sent.ok:
-            total_us = sent.hops_us.get("total")
-            took = "" if total_us is None else f", {total_us / 1000:.1f} ms after what caused it had arrived"
-            yield f"The broker took it {_after(story, sent.at)}{took}."
+            yield _taken(story, sent)
         else:
             yield f"It could not be handed to the broker {_after(story, sent.at)}: {sent.detail or 'no detail'}."
     if not story.sent:
         yield "No record says that the broker took it: the guard may have stopped before, or the disk was away."
     for at, ack in story.acks:
-        yield _ack_words(story, at, ack)
+        yield ack_words(ack, _after(story, at), "" if story.command is None else story.command.symbol)
     if not story.acks:
         yield "No ack was received from the bot."
     elif all(ack.status is AckStatus.RECEIVED for _, ack in story.acks):
         yield "The bot never said that it had applied it."
 
 
-def _ack_words(story: _Story, at: Nanoseconds, ack: Ack) -> str:
-    words = f"The bot answered {ack.status!s} {_after(story, at)}"
-    if ack.detail:
-        words += f": {ack.detail}"
-    effect = ack.effect
-    if effect is None:
-        return words + "."
-    said = []
-    if effect.size_before is not None and effect.size_after is not None:
-        moved = effect.size_before != effect.size_after
-        before, after = number_words(effect.size_before), number_words(effect.size_after)
-        said.append(
-            f"its position went from {before} to {after}" if moved else f"its position stayed {after}"
-        )
-    if effect.stop_price_after is not None:
-        said.append(f"its stop is at {price_words(effect.stop_price_after)}")
-    if effect.orders_cancelled:
-        said.append(f"it cancelled {_orders(effect.orders_cancelled)}")
-    if effect.orders_placed:
-        said.append(f"it placed {_orders(effect.orders_placed)}")
-    return f"{words} and says that {list_words(said)}." if said else words + "."
+def _taken(story: _Story, sent: Sent) -> str:
+    total_us = sent.hops_us.get("total")
+    if total_us is None or len(story.attempts) > 1:
+        return f"The broker took it {_after(story, sent.at)}."
+    names = {"decide": "deciding", "durable": "writing it down", "publish": "handing it over"}
+    hops = [f"{what} {sent.hops_us[hop] / 1000:.1f} ms" for hop, what in names.items() if hop in sent.hops_us]
+    of_it = f" ({list_words(hops)})" if hops else ""
+    return f"The broker took it {total_us / 1000:.1f} ms after what caused it had arrived{of_it}."
 
 
 def _outcome(story: _Story) -> Iterator[str]:
@@ -367,7 +396,8 @@ def _outcome(story: _Story) -> Iterator[str]:
             yield "The guard takes a failed command as a finding of its own, tightens further and asks again."
         case OutcomeKind.UNVERIFIABLE:
             yield f"Given up {when}, because whether it took effect could not be seen: {detail}."
-            yield "Not seen is not taken for done: it stands as a finding until it is seen."
+            if not outcome.detail.startswith("a dry run"):
+                yield "Not seen is not taken for done: it stands as a finding until it is seen."
         case OutcomeKind.SUPERSEDED:
             yield f"Superseded {when}, before its effect was judged: {detail}."
 
@@ -450,32 +480,10 @@ def _kind(story: _Story) -> OutcomeKind | None:
     return None if story.outcome is None else story.outcome.outcome
 
 
-def _symbol(command: Command) -> str:
-    return "every market" if command.symbol == ALL_SYMBOLS else command.symbol
-
-
-def _orders(ids: Sequence[str]) -> str:
-    return f"the order {ids[0]}" if len(ids) == 1 else f"the orders {list_words(list(ids))}"
-
-
 def _after(story: _Story, at: Nanoseconds) -> str:
     if not story.issued_at:
-        return f"at {_utc(at)}"
-    return f"{_duration(at - story.issued_at)} after the decision"
-
-
-def _duration(duration_ns: Nanoseconds) -> str:
-    seconds = duration_ns / NS_PER_S
-    if seconds < 1:
-        return f"{seconds * 1000:.0f} ms"
-    if seconds < 120:
-        return f"{seconds:.1f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
-
-
-def _utc(at: Nanoseconds) -> str:
-    moment = datetime.fromtimestamp(at // NS_PER_S, UTC)
-    return f"{moment:%Y-%m-%d %H:%M:%S}.{at % NS_PER_S // 1_000_000:03d} UTC"
+        return f"at {utc_words(at)}"
+    return f"{duration_words(at - story.issued_at)} after the decision"
 
 
 def _decapitalised(sentence: str) -> str:

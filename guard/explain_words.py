@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import TypeVar
 
 from guard.findings import Reason, Severity
-from perpguard_sdk.messages import ALL_SYMBOLS, Entries, Evidence, Posture, StopRule, Verb
+from guard.units import NS_PER_MS, NS_PER_S, Nanoseconds
+from perpguard_sdk.messages import (
+    ALL_SYMBOLS,
+    Ack,
+    Command,
+    CutLeverage,
+    Entries,
+    Evidence,
+    Posture,
+    Resume,
+    StopRule,
+    Verb,
+    WidenStops,
+)
 
 V = TypeVar("V")
 
 REASONS: Mapping[Reason, str] = MappingProxyType(
     {
-        Reason.STALE_DATA: "Market data had stopped arriving, so nobody could know what the market was doing.",
+        Reason.STALE_DATA: "Market data was missing or not fresh, so nobody could know what the market was doing.",
         Reason.BOOK_UNUSABLE: "The order book was crossed, had gaps or was empty, so it could not be believed.",
         Reason.BASELINE_COLD: "It was not known yet what is normal for this market, because too little had been seen.",
         Reason.ACCOUNT_UNKNOWN: "The state of the account could not be seen, so its risk was unknown.",
@@ -23,8 +37,8 @@ REASONS: Mapping[Reason, str] = MappingProxyType(
         "what falls through such a book falls far.",
         Reason.SPREAD_WIDE: "The distance between best bid and best ask was much wider than is normal: "
         "market makers were withdrawing.",
-        Reason.LIQUIDATION_NEAR: "The position was closer to its liquidation price than the book at that time "
-        "could have absorbed.",
+        Reason.LIQUIDATION_NEAR: "The position was so close to its liquidation price that a shock to the book, as thin "
+        "as it was, could have reached it.",
         Reason.LIQUIDATION_UNKNOWN: "The price at which the position would be liquidated was not known, "
         "and not known is never safe.",
         Reason.STOP_IN_THIN_ZONE: "The protective stop rested where the book was so thin that a short wick would have "
@@ -69,28 +83,183 @@ ENTRIES: Mapping[Entries, str] = MappingProxyType(
     }
 )
 
-UNITS = {"sd": "standard deviations", "z": "standard deviations", "ratio": "", "version": "", "USD": "USD"}
-WORDS_ONLY = {"text", "state", "stream state", "trust", "id", "verb", "outcome", "topic"}
+REASON_NAMES: Mapping[Reason, str] = MappingProxyType(
+    {
+        Reason.STALE_DATA: "market data missing or not fresh",
+        Reason.BOOK_UNUSABLE: "the order book unusable",
+        Reason.ACCOUNT_UNKNOWN: "the state of the account unknown",
+        Reason.DEPTH_THIN: "the thin book",
+        Reason.DEPTH_COLLAPSED: "the collapsed book",
+        Reason.SPREAD_WIDE: "the wide spread",
+        Reason.LIQUIDATION_NEAR: "liquidation too near",
+        Reason.LIQUIDATION_UNKNOWN: "the liquidation price unknown",
+        Reason.STOP_IN_THIN_ZONE: "the stop in a thin zone",
+        Reason.COMMAND_FAILED: "a failed command",
+        Reason.BROKER_DOWN: "the broker away",
+        Reason.AUDIT_DOWN: "the audit away",
+        Reason.POLICY_RAISED: "a policy that failed",
+        Reason.RESTART_FLOOR: "what stood before the guard's restart",
+    }
+)
+"""What restricts a bot, as a few words."""
+
+UNITS = {"ratio": "", "version": ""}
+WORDS_ONLY = {"text", "state", "stream state", "trust", "id", "verb", "outcome", "topic", "fault"}
 
 
-def evidence_words(evidence: Evidence) -> str:
-    """One measured fact: name, value, unit, and the limit it was held against.
+def evidence_words(evidence: Evidence, symbol: str = "") -> str:
+    """One measured fact: name, value, unit, and the limit it was held against; sizes in units of ``symbol``.
 
     >>> evidence_words(Evidence(name="bid depth over normal", value=0.2312, unit="ratio", limit=0.5))
-    'bid depth over normal 0.231 (limit 0.5)'
-    >>> evidence_words(Evidence(name="spread", value=12.25, unit="bps"))
-    'spread 12.2 bps'
+    'bid depth over normal: 23% (limit 50%)'
+    >>> evidence_words(Evidence(name="position", value=-2.25, unit="base units", limit=1.5), "BTC/USDT:USDT")
+    'position: 2.25 BTC short (limit 1.5 BTC)'
     >>> evidence_words(Evidence(name="book", value="crossed", unit="trust"))
     'book: crossed'
     """
     name = evidence.name.replace("_", " ")
     if isinstance(evidence.value, str) or evidence.unit in WORDS_ONLY:
         return f"{name}: {evidence.value}"
-    unit = UNITS.get(evidence.unit, evidence.unit)
-    in_words = price_words if "price" in name else number_words
-    value = f"{in_words(float(evidence.value))} {unit}".strip()
-    limit = "" if evidence.limit is None else f" (limit {f'{in_words(evidence.limit)} {unit}'.strip()})"
-    return f"{name} {value}{limit}"
+    limit = "" if evidence.limit is None else f" (limit {_quantity(evidence, evidence.limit, symbol)})"
+    return f"{name}: {_quantity(evidence, float(evidence.value), symbol)}{limit}"
+
+
+def _quantity(evidence: Evidence, value: float, symbol: str) -> str:
+    match evidence.unit:
+        case "base units":
+            return size_words(value, symbol)
+        case "ratio" if "depth" in evidence.name:
+            return share_words(value)
+        case "ratio":
+            return f"{number_words(value)} times"
+        case "sd" | "z":
+            return number_words(value)  # the name says that it is a z-score
+        case unit:
+            in_words = price_words if "price" in evidence.name else number_words
+            return f"{in_words(value)} {UNITS.get(unit, unit)}".strip()
+
+
+def near_words(evidence: Sequence[Evidence], symbol: str) -> Iterator[str]:
+    """Why liquidation was too near, as a chain: how thin, how far a shock goes, how far there is, hence.
+
+    Yields nothing where the evidence does not hold the chain.
+    """
+    known = {each.name: each for each in evidence}
+    try:
+        distance, reach, shock = known["distance to liquidation"], known["reach of the shock"], known["shock"]
+        leaving, position = known["exit cost of the position"], known["position"]
+        values = [float(each.value) for each in (distance, reach, shock, leaving, position)]
+    except (KeyError, ValueError):
+        return
+    distance_bps, reach_bps, shock_usd, exit_bps, size = values
+    side, order = ("Bid", "selling") if size > 0 else ("Ask", "buying")
+    depth = next((each for each in evidence if each.name.endswith("depth over normal")), None)
+    if depth is not None and isinstance(depth.value, float | int):
+        usual = (
+            ""
+            if depth.value < _THIN_SHARE
+            else ", about as usual: it is the size of the position that counts"
+        )
+        yield f"{side} depth was {share_words(depth.value)} of what is normal for this market{usual}."
+    estimated = " (an estimate, beyond what the venue shows of its book)" if "book" in known else ""
+    yield (
+        f"In that book a shock, {order} {money_words(shock_usd)} at once, would have moved the price "
+        f"{number_words(reach_bps)} bps{estimated}."
+    )
+    needed = "" if distance.limit is None else f": {number_words(distance.limit)} bps were needed"
+    price = next((each for each in evidence if each.name.startswith("liquidation price")), None)
+    at = "" if price is None or isinstance(price.value, str) else f", at {price_words(price.value)}"
+    ours = " by our estimate" if price is not None and "estimate" in price.name else ""
+    yield (
+        f"Liquidation was only {number_words(distance_bps)} bps away{at}{ours}. That way must hold the shock, "
+        f"the cost of leaving ({number_words(exit_bps)} bps for the whole position) and a reserve{needed}."
+    )
+    if position.limit is not None and position.limit < abs(size):
+        yield (
+            f"Hence the cut from {size_words(abs(size), symbol)} to {size_words(position.limit, symbol)}: "
+            "a position of that size has its liquidation price far enough away."
+        )
+
+
+def wick_words(evidence: Sequence[Evidence], symbol: str) -> Iterator[str]:
+    """Why a stop had to move, as a chain; nothing where the evidence does not hold it."""
+    known = {each.name: each for each in evidence}
+    try:
+        position, names = (
+            known["position"],
+            ("stop distance", "reach of a wick", "wick", "new stop price", "position"),
+        )
+        distance_bps, wick_bps, wick_usd, new_price, size = (float(known[name].value) for name in names)
+    except (KeyError, ValueError):
+        return
+    order = "selling" if size > 0 else "buying"
+    depth = next((each for each in evidence if each.name.endswith("depth over normal")), None)
+    thin = (
+        ""
+        if depth is None or isinstance(depth.value, str)
+        else f", {share_words(depth.value)} as deep as is normal"
+    )
+    gap = "" if distance_bps < wick_bps else ", and rested in a gap of it"
+    yield (
+        f"In the book as it was{thin}, {order} {money_words(wick_usd)} at once would have moved the price "
+        f"{number_words(wick_bps)} bps; the protective stop was {number_words(distance_bps)} bps from the mark "
+        f"price{gap}. A short wick would have fired it far from its price."
+    )
+    smaller = (
+        ""
+        if position.limit is None
+        else f" from {size_words(abs(size), symbol)} to {size_words(position.limit, symbol)}"
+    )
+    yield (
+        f"Hence the stop's move to {price_words(new_price)}, and the cut{smaller} before it: "
+        "the money at risk stays the same."
+    )
+
+
+_THIN_SHARE = 0.8
+"""Depth above this share of normal is called usual."""
+
+
+def share_words(ratio: float) -> str:
+    """A share as percent.
+
+    >>> share_words(0.2312), share_words(0.0312), share_words(1.04)
+    ('23%', '3.1%', '104%')
+    """
+    return f"{ratio:.1%}" if abs(ratio) < 0.1 else f"{ratio:.0%}"
+
+
+def money_words(usd: float) -> str:
+    """An amount of money.
+
+    >>> money_words(55_781_461.2), money_words(41_234.5)
+    ('55.8 million USD', '41,234 USD')
+    """
+    return f"{usd / 1e6:,.1f} million USD" if abs(usd) >= 1e6 else f"{usd:,.0f} USD"
+
+
+def duration_words(duration_ns: Nanoseconds) -> str:
+    """A duration.
+
+    >>> duration_words(4_200_000), duration_words(61_000_000_000), duration_words(600_000_000_000)
+    ('4 ms', '61.0 s', '10.0 min')
+    """
+    seconds = duration_ns / NS_PER_S
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def utc_words(at: Nanoseconds) -> str:
+    """A time for people, to the millisecond.
+
+    >>> utc_words(1_754_000_000_123_000_000)
+    '2025-07-31 22:13:20.123 UTC'
+    """
+    moment = datetime.fromtimestamp(at // NS_PER_S, UTC)
+    return f"{moment:%Y-%m-%d %H:%M:%S}.{at % NS_PER_S // NS_PER_MS:03d} UTC"
 
 
 def number_words(value: float) -> str:
@@ -160,3 +329,58 @@ def list_words(words: Sequence[str]) -> str:
 
 def _both(by_symbol: Mapping[str, V], symbol: str) -> list[V]:
     return [by_symbol[key] for key in (symbol, ALL_SYMBOLS) if key in by_symbol]
+
+
+def market_words(command: Command) -> str:
+    """What market a command is about."""
+    return "every market" if command.symbol == ALL_SYMBOLS else command.symbol
+
+
+def request_words(command: Command) -> str:
+    """What a command asks of a bot, after "the guard asked bot X"."""
+    on = market_words(command)
+    match command:
+        case CutLeverage(max_leverage=leverage, max_size=size):
+            return (
+                f"to reduce its position in {on} to at most {size_words(size, on)} and to use no more than "
+                f"{number_words(leverage)} times leverage from then on"
+            )
+        case WidenStops(max_size=size, stop=stop):
+            to = "where the posture says" if stop.stop_price is None else f"to {price_words(stop.stop_price)}"
+            return (
+                f"to reduce its position in {on} to at most {size_words(size, on)} first, and only then to move "
+                f"its protective stop {to}"
+            )
+        case Resume(entries=entries):
+            return f"to loosen again on {on}: {ENTRIES[entries]}"
+        case _:
+            halted = f" ({ENTRIES[command.entries]})" if command.entries is not Entries.REDUCE_ONLY else ""
+            return f"to enter nothing new on {on}{halted} and to cancel the resting orders that could enter"
+
+
+def ack_words(ack: Ack, when: str, symbol: str) -> str:
+    """What a bot answered, and what it says that it changed; sizes in units of ``symbol``."""
+    words = f"The bot answered {ack.status!s} {when}"
+    if ack.detail:
+        words += f": {ack.detail}"
+    effect = ack.effect
+    if effect is None:
+        return words + "."
+    said = []
+    if effect.size_before is not None and effect.size_after is not None:
+        moved = effect.size_before != effect.size_after
+        before, after = size_words(effect.size_before, symbol), size_words(effect.size_after, symbol)
+        said.append(
+            f"its position went from {before} to {after}" if moved else f"its position stayed {after}"
+        )
+    if effect.stop_price_after is not None:
+        said.append(f"its stop is at {price_words(effect.stop_price_after)}")
+    if effect.orders_cancelled:
+        said.append(f"it cancelled {_orders(effect.orders_cancelled)}")
+    if effect.orders_placed:
+        said.append(f"it placed {_orders(effect.orders_placed)}")
+    return f"{words} and says that {list_words(said)}." if said else words + "."
+
+
+def _orders(ids: Sequence[str]) -> str:
+    return f"the order {ids[0]}" if len(ids) == 1 else f"the orders {list_words(list(ids))}"

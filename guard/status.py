@@ -74,9 +74,13 @@ def signals(state: GuardState, now: Nanoseconds) -> Iterator[Signal]:
 
 def _problem(finding: Finding) -> str:
     """One line for the state topic: the reason, its subject and its first piece of evidence."""
-    about = _named(finding.subject)
-    shown = finding.evidence[0] if finding.evidence else None
-    return f"{finding.reason}{about}" + (f": {shown.name} {shown.value} {shown.unit}" if shown else "")
+    about = f"{finding.reason}{_named(finding.subject)}"
+    if not finding.evidence:
+        return about
+    shown = finding.evidence[0]
+    if isinstance(shown.value, str):
+        return f"{about}: {shown.name}: {shown.value}"
+    return f"{about}: {shown.name} {shown.value} {shown.unit}"
 
 
 def _named(subject: Subject) -> str:

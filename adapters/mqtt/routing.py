@@ -160,8 +160,8 @@ class Router:
         if 0 < self.fence.epoch < reported.epoch:
             raise _RefusedError(
                 Refusal.EPOCH_AHEAD,
-                f"bot {reported.bot} has obeyed epoch {reported.epoch}, ours is {self.fence.epoch}: it will "
-                "not obey us; restart perpguard, which then starts above it",
+                f"bot {reported.bot} has obeyed epoch {reported.epoch}, ours is {self.fence.epoch}: it "
+                "will not obey us until we have claimed a higher one",
             )
 
     def _take_guard_state(self, payload: bytes, topic: str) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -16,7 +18,7 @@ from adapters.storage.schema import SCHEMA_VERSION, decode_posture
 from adapters.storage.verify import verify_chain
 from guard.audit import Step, decode_record
 from guard.errors import AuditError, CommandNotFoundError
-from guard.findings import Finding, Reason
+from guard.findings import Finding, Reason, Severity
 from guard.ports import StoredRecord, Verdict
 from guard.units import BotId, symbol_of
 from perpguard_sdk.messages import ALL_SYMBOLS, Command, Posture
@@ -133,8 +135,8 @@ class SqliteAuditReader:
     async def story(self, command_id: str) -> list[StoredRecord]:
         """What explains one command: the records that concern it and those that led to it, in order.
 
-        The latter are the opening of its session, the posture of its bot before it, and of each reason the
-        last opening and the last closing of a finding that touches it.
+        The latter are the opening of its session, the posture of its bot before it, and of each reason how a
+        finding that touches it last ended, how that one had begun, and how it stood since.
 
         Raises:
             CommandNotFoundError: no command, or more than one, begins so.
@@ -160,34 +162,31 @@ class SqliteAuditReader:
         return await self._read(sorted(numbers))
 
     async def _last_changes(self, reason: Reason, until: int, command: Command) -> set[int]:
-        """Where a finding of ``reason`` that touches ``command`` was last closed, and opened since and lastly."""
+        """Where a finding of ``reason`` that touches ``command`` last ended and how it began; how it stood since."""
+        changes = await self._changes(reason, until, command)
+        last = next((at for at in range(len(changes) - 1, -1, -1) if changes[at].closes), None)
+        if last is None:
+            return _telling(changes)
+        former = await self._changes(reason, changes[last].number - 1, command)
+        begun = next((at + 1 for at in range(len(former) - 1, -1, -1) if former[at].closes), 0)
+        return {changes[last].number, *_telling(former[begun:]), *_telling(changes[last + 1 :])}
+
+    async def _changes(self, reason: Reason, until: int, command: Command) -> list[_Change]:
+        """The latest records, at most ``STORY_RECORDS_MAX``, that tell of such findings, oldest first."""
         rows = await self._query(
             "SELECT number FROM record_finding WHERE reason = ? AND number <= ? ORDER BY number DESC LIMIT ?",
             (reason.value, until, STORY_RECORDS_MAX),
         )
-        opened: list[int] = []
-        for stored in reversed(await self._read([int(row[0]) for row in reversed(rows)])):
+        changes = []
+        for stored in await self._read([int(row[0]) for row in reversed(rows)]):
             if not isinstance(stored.record, Step):
                 continue
-            if any(touches(each, reason, command) for each in stored.record.opened):
-                opened.append(stored.number)
-            if any(touches(each, reason, command) for each in stored.record.closed):
-                before = await self._opened_before(stored.number, reason, command)
-                return {stored.number, *before, *opened[:1], *opened[-1:]}
-        return {*opened[:1], *opened[-1:]}
-
-    async def _opened_before(self, number: int, reason: Reason, command: Command) -> set[int]:
-        """Where the finding that record ``number`` closes was last opened or changed."""
-        rows = await self._query(
-            "SELECT number FROM record_finding WHERE reason = ? AND number < ? ORDER BY number DESC LIMIT ?",
-            (reason.value, number, STORY_RECORDS_MAX),
-        )
-        for stored in reversed(await self._read([int(row[0]) for row in reversed(rows)])):
-            if isinstance(stored.record, Step) and any(
-                touches(each, reason, command) for each in stored.record.opened
-            ):
-                return {stored.number}
-        return set()
+            opened = [each for each in stored.record.opened if touches(each, reason, command)]
+            closes = any(touches(each, reason, command) for each in stored.record.closed)
+            if opened or closes:
+                acute = any(each.severity in {Severity.ACT, Severity.CRITICAL} for each in opened)
+                changes.append(_Change(stored.number, bool(opened), acute, closes))
+        return changes
 
     async def verify(self) -> Verdict:
         """Recompute the whole chain and everything that follows from it, as of one moment."""
@@ -272,6 +271,23 @@ def _issued(direct: list[StoredRecord], command_id: str) -> tuple[StoredRecord, 
                 if published.command.id == command_id:
                     return stored, published.command
     return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """One record's word on findings of one reason: whether it opens any, bad enough to act, or ends one."""
+
+    number: int
+    opens: bool
+    acute: bool
+    closes: bool
+
+
+def _telling(changes: Sequence[_Change]) -> set[int]:
+    """The first and the last opening, and those at which it became, or ceased to be, bad enough to act."""
+    openings = [each for each in changes if each.opens]
+    turns = {later.number for earlier, later in pairwise(openings) if earlier.acute is not later.acute}
+    return turns | {each.number for each in (*openings[:1], *openings[-1:])}
 
 
 def touches(finding: Finding, reason: Reason, command: Command) -> bool:

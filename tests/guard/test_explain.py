@@ -76,6 +76,9 @@ def near_finding(distance_bps: float) -> Finding:
             Evidence(name="liquidation price", value=56_004.0, unit="USD"),
             Evidence(name="position", value=1.5, unit="base units", limit=0.62),
             Evidence(name="exit cost of the position", value=14.2, unit="bps"),
+            Evidence(name="reach of the shock", value=533.6, unit="bps"),
+            Evidence(name="shock", value=41_234_567.0, unit="USD"),
+            Evidence(name="bid depth over normal", value=0.231, unit="ratio"),
             Evidence(name="book", value="extrapolated beyond its visible levels", unit="text"),
         ),
         counterfactual="would not stand with a liquidation price 233 bps farther away",
@@ -191,12 +194,66 @@ def resume_story() -> list[AnyRecord]:
     ]
 
 
+def first_resume_story() -> list[AnyRecord]:
+    """The guard had just started, saw account and market, and took back what it had begun with.
+
+    Of the depth that was thin under a former guard nothing is said, nor of the position of another account.
+    """
+    issued = seconds(130)
+    resume = Resume(
+        entries=Entries.ALLOWED,
+        **envelope("5f3a-alpha-1", issued, Reason.RECOVERED, ()),  # type: ignore[arg-type]
+    )
+    unknown = Finding(
+        policy="distrust_stale_data",
+        reason=Reason.ACCOUNT_UNKNOWN,
+        severity=Severity.WATCH,
+        subject=Subject(account=account_id("binanceusdm", "main")),
+        limit=Limit(entries=Entries.REDUCE_ONLY),
+        evidence=(Evidence(name="account", value="recovering", unit="stream state"),),
+        freezes=True,
+    )
+    began = msgspec.structs.replace(
+        posture(1, Entries.REDUCE_ONLY, at=seconds(60)), reasons=(Reason.ACCOUNT_UNKNOWN,)
+    )
+    return [
+        pause_step(at=seconds(10)),
+        Step(at=seconds(20), event=Tick(received_at=seconds(20)), closed=(depth_finding(),)),
+        Step(at=seconds(55), event=Tick(received_at=seconds(55)), opened=(unknown,)),
+        session(epoch=2, at=seconds(60)),
+        Step(
+            at=seconds(60),
+            event=Tick(received_at=seconds(60)),
+            postures=(PublishPosture(posture=began, tightens=True, changed=True),),
+        ),
+        Step(
+            at=seconds(70),
+            event=Tick(received_at=seconds(70)),
+            opened=(near_finding(441.0),),
+            closed=(unknown,),
+        ),
+        Step(
+            at=issued,
+            event=Tick(received_at=issued),
+            postures=(
+                PublishPosture(posture=posture(2, Entries.ALLOWED, at=issued), tightens=False, changed=True),
+            ),
+            commands=(PublishCommand(command=resume, attempt=1),),
+        ),
+    ]
+
+
 def widen_story() -> list[AnyRecord]:
     """A stop that was rejected by the bot."""
     issued = seconds(20)
     evidence = (
         Evidence(name="stop distance", value=44.0, unit="bps", limit=132.0),
+        Evidence(name="stop price", value=58_456.0, unit="USD"),
+        Evidence(name="reach of a wick", value=132.0, unit="bps"),
+        Evidence(name="wick", value=250_210.0, unit="USD"),
+        Evidence(name="ask depth over normal", value=0.18, unit="ratio", limit=0.5),
         Evidence(name="position", value=-0.5, unit="base units", limit=0.2),
+        Evidence(name="new stop price", value=59_812.0, unit="USD"),
     )
     widen = WidenStops(
         max_size=0.2,
@@ -232,6 +289,7 @@ STORIES: dict[str, tuple[Callable[[], list[AnyRecord]], str]] = {
     "pause_acknowledged_and_not_done": (liar_story, PAUSE_ID),
     "pause_never_answered": (deaf_story, PAUSE_ID),
     "resume_confirmed": (resume_story, "5f3a-alpha-9"),
+    "resume_after_the_start": (first_resume_story, "5f3a-alpha-1"),
     "widen_superseded": (widen_story, "5f3a-alpha-5"),
     "decision_lost": (lost_story, PAUSE_ID),
 }
