@@ -209,7 +209,10 @@ def stop_effect(
 
 
 def protective_stops(state: GuardState, record: BotRecord, market: MarketId) -> tuple[Order, ...] | None:
-    """Resting reduce-only orders with a trigger on the losing side; ``None`` where orders are not visible."""
+    """Resting reduce-only orders with a trigger on the losing side; ``None`` where orders are not visible.
+
+    Those that another bot of the same account reports as its own are left out.
+    """
     account = state.accounts.get(record.config.account)
     size = size_of(state, record, market)
     if account is None or account.orders is None or size is None:
@@ -217,12 +220,14 @@ def protective_stops(state: GuardState, record: BotRecord, market: MarketId) -> 
     view = state.markets.get(market)
     mark = None if view is None else view.mark_price
     side = 1.0 if size.value > 0 else -1.0
+    others = _orders_of_others(state, record)
     return tuple(
         order
         for order in account.orders
         if order.market == market
         and order.stop_price is not None
         and order.reduce_only
+        and order.order_id not in others
         and order.size * side <= 0.0
         and (mark is None or (order.stop_price - mark) * side < 0.0)
     )

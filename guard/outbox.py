@@ -61,6 +61,7 @@ class Outbox:
     _due: asyncio.Queue[_Due] = field(default_factory=lambda: asyncio.Queue(STEPS_MAX))
     _held: Counter[str] = field(default_factory=Counter)
     _latest: dict[str, PublishPosture] = field(default_factory=dict)
+    _writing: dict[str, asyncio.Future[None]] = field(default_factory=dict)
     _sent: dict[str, Posture] = field(default_factory=dict)
 
     def put(self, step: Step, decided_at: Nanoseconds) -> None:
@@ -85,21 +86,25 @@ class Outbox:
         step, written = due.step, due.written
         for publish in step.postures:
             self._latest[publish.posture.bot] = publish
+            if written is not None:
+                self._writing[publish.posture.bot] = written
         if written is None:
             await self._send(due, step.postures, (), durable_at=None)
             return
         tightening = tuple(publish for publish in step.postures if publish.tightens)
         commands = tuple(publish for publish in step.commands if publish.command.verb is not Verb.RESUME)
+        loosening = tuple(publish for publish in step.postures if not publish.tightens)
+        # Counted before anything is waited for: from here on neither a refresh nor an older loosening whose
+        # record is written may carry this one out.
+        self._held.update(publish.posture.bot for publish in loosening)
         if written.done() or tightening or commands:
             waited_s = (self.clock.now() - due.decided_at) / NS_PER_S
             left_s = max(self.settings.tighten_wait_ms / 1000.0 - waited_s, 0.0)
             if await self.journal.wait(written, left_s):
+                self._held.subtract(publish.posture.bot for publish in loosening)
                 await self._send(due, step.postures, step.commands, durable_at=self.clock.now())
                 return
-        # Counted before anything is sent: from here on no refresh may carry the loosening out.
-        loosening = tuple(publish for publish in step.postures if not publish.tightens)
         resumes = tuple(publish for publish in step.commands if publish.command.verb is Verb.RESUME)
-        self._held.update(publish.posture.bot for publish in loosening)
         if loosening or resumes:
             group.create_task(
                 self._send_once_written(due, written, loosening, resumes), name="held loosening"
@@ -123,6 +128,8 @@ class Outbox:
         bots = [publish.posture.bot for publish in postures]
         self._held.subtract(bots)
         released = tuple(self._renewed(self._latest[bot]) for bot in bots if self._held[bot] <= 0)
+        if any(not self._writing[publish.posture.bot].done() for publish in released):
+            self.journal.note_sent_ahead()  # a tightening came since, which need not wait any longer
         await self._send(due, released, commands, durable_at=self.clock.now())
 
     def _renewed(self, publish: PublishPosture) -> PublishPosture:

@@ -7,11 +7,12 @@ import pytest
 from guard.effects import Effect, Reading, pause_effect, resume_effect, size_effect, size_of, stop_effect
 from guard.state import GuardState
 from guard.units import NS_PER_S, BotId
-from perpguard_sdk.messages import Entries, StopRule
+from perpguard_sdk.messages import Entries, ReportedOrder, StopRule
 from tests.support.builders import (
     ALPHA,
     BETA,
     MARKET,
+    SYMBOL,
     at,
     born,
     mark,
@@ -233,6 +234,22 @@ def test_a_protective_stop_must_rest_where_it_was_asked(
     state.apply(snapshot(1.0, position(2.0), orders=resting))  # type: ignore[arg-type]
 
     assert stop_at(state).reading is reading
+
+
+def test_the_stop_of_another_bot_on_the_same_account_is_not_ours() -> None:
+    """Two bots with rules of their own on one account once failed for ever, each by the other's stop."""
+    own = order("s", -2.0, stop_price=95.0, reduce_only=True)
+    theirs = order("b", -1.0, stop_price=90.0, reduce_only=True)
+    resting = ReportedOrder(order_id="b", symbol=SYMBOL, size=-1.0, stop_price=90.0, reduce_only=True)
+    state = new_state(ALPHA, BETA)
+    state.apply(born(0.0, ALPHA))
+    state.apply(born(0.0, BETA))
+    state.apply(mark(0.5, 100.0))
+    state.apply(reported(0.8, ALPHA, size=2.0))
+    state.apply(reported(0.8, BETA, size=1.0, orders=(resting,)))
+    state.apply(snapshot(1.0, position(3.0), orders=(own, theirs)))
+
+    assert stop_at(state).reading is Reading.HOLDS
 
 
 def test_a_closed_position_needs_no_stop() -> None:

@@ -21,6 +21,7 @@ from tests.support.builders import ALPHA, SYMBOL, at, posture, tick
 from tests.support.eventually import eventually
 from tests.support.fakes import FakeAudit, FakeSink
 
+HALTED = {SYMBOL: Entries.HALTED}
 PAUSED = {SYMBOL: Entries.REDUCE_ONLY}
 
 
@@ -188,6 +189,24 @@ async def test_a_tightening_of_something_else_does_not_leak_it_either(bench: Ben
 
     assert (ahead.entries, ahead.max_size) == (PAUSED, other)
     assert (bench.sink.postures[-1].entries, bench.sink.postures[-1].max_size) == ({}, other)
+
+
+async def test_a_loosening_is_not_carried_out_by_an_older_one_that_is_written(bench: Bench) -> None:
+    """While the later one waits its 50 ms with a command, the earlier one's record comes onto the disk."""
+    async with bench.running():
+        bench.put(tightened(8))
+        await eventually(lambda: bench.sent_versions == [8])
+        bench.audit.hang()
+        bench.put(PublishPosture(posture=posture(version=9, entries=HALTED), tightens=False, changed=True))
+        await asyncio.sleep(0)  # the journal takes the batch that holds this one alone
+        await asyncio.sleep(0)
+        bench.put(loosened(10), commands=[command(Pause)])
+        await asyncio.sleep(0)
+        bench.audit.answer_once()
+        await eventually(lambda: len(bench.sink.commands) == 1)
+        assert all(each.entries for each in bench.sink.postures)
+        bench.audit.answer()
+        await eventually(lambda: bench.sink.postures[-1].entries == {})
 
 
 async def test_a_refresh_alone_is_neither_recorded_nor_delayed(bench: Bench) -> None:

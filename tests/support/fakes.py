@@ -111,6 +111,11 @@ class FakeAudit(AuditLog):
     def answer(self) -> None:
         self.answers.set()
 
+    def answer_once(self) -> None:
+        """Let who waits now pass, and nobody after."""
+        self.answers.set()
+        self.answers.clear()
+
     @property
     def steps(self) -> list[Step]:
         return [record for record in self.records if isinstance(record, Step)]
