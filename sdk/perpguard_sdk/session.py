@@ -178,8 +178,8 @@ class BotSession:
         for running in [item for item in self._desk.running.values() if item.token <= token]:
             if running.phase is Phase.RESULT:
                 self._answer(running, now)
-            elif running.phase is Phase.INTENT and self._expired(running.command, now, unknown=True):
-                self._finish(running.command, CommandResult(status=AckStatus.EXPIRED), now)
+            elif running.phase is Phase.INTENT and (ended := self._outdated(running.command, now, True)):
+                self._finish(running.command, ended, now)
             elif running.phase is Phase.INTENT:
                 running.phase = Phase.EXECUTING
                 self._out.append(Execute(running.command))
@@ -342,10 +342,10 @@ class BotSession:
                 self._desk.running[command.id] = Running(command, Phase.INTENT, self._token + 1)
                 self._wishes.persist = True
 
-    def _outdated(self, command: Command, now: _Now) -> CommandResult | None:
+    def _outdated(self, command: Command, now: _Now, unknown: bool = False) -> CommandResult | None:
         if command.epoch < self.oversight.epoch:
             return CommandResult(status=AckStatus.SUPERSEDED, detail="a newer guard is in charge")
-        if self._expired(command, now, unknown=False):
+        if self._expired(command, now, unknown=unknown):
             return CommandResult(status=AckStatus.EXPIRED)
         newest = self.oversight.newest_version
         if isinstance(command, Resume) and command.posture_version < newest:

@@ -267,6 +267,17 @@ def test_the_intent_is_saved_before_and_the_result_before_the_answer() -> None:
     assert bot.statuses_of(command_id) == [RECEIVED, APPLIED]
 
 
+def test_a_command_whose_guard_is_replaced_while_its_intent_is_saved_is_not_executed() -> None:
+    """The new guard is known by its posture alone: no heartbeat has told its time yet."""
+    bot = bench().arm()
+    bot.auto_save = False
+    command_id = bot.command(Pause)
+    bot.posture(epoch=bot.guard.epoch + 1, session="guard-2")
+    bot.save()
+    assert bot.executed == []
+    assert bot.statuses_of(command_id) == [RECEIVED, SUPERSEDED]
+
+
 def test_a_command_that_expires_while_its_intent_is_saved_is_not_executed() -> None:
     bot = bench().arm()
     bot.auto_save = False
