@@ -13,7 +13,7 @@ from rich.text import Text
 from guard.audit import Step
 from guard.desired import Limits
 from guard.engine import Engine
-from guard.explain_words import ENTRIES, REASON_NAMES
+from guard.explain_words import DRY_RUN, ENTRIES, REASON_NAMES
 from guard.findings import Finding
 from guard.market.book import Side
 from guard.ports import StoredRecord
@@ -152,13 +152,15 @@ def command_lines(records: Sequence[StoredRecord], market_began_at: Nanoseconds)
             command = publish.command
             outcome = outcomes.get(command.id)
             became = "still open"
-            if outcome is not None:
+            if outcome is not None and outcome.detail.startswith(DRY_RUN):
+                became = "a dry run: the bot heard nothing of it"
+            elif outcome is not None:
                 seen = {"venue": "seen on the venue", "bot": "by the bot's report"}.get(
                     outcome.source, "nobody saw"
                 )
                 became = f"{outcome.outcome}, {seen}: {outcome.detail}"
             reason = command.reason.replace("_", " ")
-            at_s = (step.at - market_began_at) / NS_PER_S
+            at_s = round((step.at - market_began_at) / NS_PER_S, 1) + 0.0  # no -0.0
             yield f"{at_s:6.1f} s  {command.verb:<12} {reason:<17} -> {became}"
 
 

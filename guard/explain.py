@@ -12,6 +12,7 @@ from guard.audit import AnyRecord, Sent, SessionOpened, Step
 from guard.commands import CommandOutcome, OutcomeKind
 from guard.events import AccountSnapshot, AnyEvent, BotAcked, BotReported, PositionSource
 from guard.explain_words import (
+    DRY_RUN,
     REASON_NAMES,
     REASONS,
     SEVERITIES,
@@ -394,10 +395,15 @@ def _outcome(story: _Story) -> Iterator[str]:
             if any(ack.status is AckStatus.APPLIED for _, ack in story.acks):
                 yield "The bot's answer that it had applied it is not believed: an ack proves nothing by itself."
             yield "The guard takes a failed command as a finding of its own, tightens further and asks again."
+        case OutcomeKind.UNVERIFIABLE if outcome.detail.startswith(DRY_RUN):
+            seen = detail.partition("; ")[2]
+            yield (
+                "It was a dry run: the bot obeys only a guard in the other mode, so nothing was expected of it"
+                + (f". What was seen {when}: {seen}." if seen else ".")
+            )
         case OutcomeKind.UNVERIFIABLE:
             yield f"Given up {when}, because whether it took effect could not be seen: {detail}."
-            if not outcome.detail.startswith("a dry run"):
-                yield "Not seen is not taken for done: it stands as a finding until it is seen."
+            yield "Not seen is not taken for done: it stands as a finding until it is seen."
         case OutcomeKind.SUPERSEDED:
             yield f"Superseded {when}, before its effect was judged: {detail}."
 

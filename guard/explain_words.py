@@ -103,6 +103,9 @@ REASON_NAMES: Mapping[Reason, str] = MappingProxyType(
 )
 """What restricts a bot, as a few words."""
 
+DRY_RUN = "a dry run"
+"""How the detail of an outcome begins where the bot obeys only guards of the other mode."""
+
 UNITS = {"ratio": "", "version": ""}
 WORDS_ONLY = {"text", "state", "stream state", "trust", "id", "verb", "outcome", "topic", "fault"}
 

@@ -164,6 +164,20 @@ def deaf_story() -> list[AnyRecord]:
     ]
 
 
+def dry_story() -> list[AnyRecord]:
+    """A paper guard beside a bot that obeys live guards."""
+    return [
+        pause_step(at=seconds(10)),
+        sent(at=seconds(10.003)),
+        outcome_step(
+            OutcomeKind.UNVERIFIABLE,
+            at=seconds(13),
+            source="venue",
+            detail="a dry run for this bot: it obeys a live guard; 1 order(s) that can enter rest, 8812",
+        ),
+    ]
+
+
 def resume_story() -> list[AnyRecord]:
     """The depth came back, stayed for the hold-down, and the bot loosens."""
     issued = seconds(160)
@@ -287,6 +301,7 @@ STORIES: dict[str, tuple[Callable[[], list[AnyRecord]], str]] = {
     "pause_confirmed": (whole_story, PAUSE_ID),
     "cut_confirmed_at_the_second_attempt": (cut_story, CUT_ID),
     "pause_acknowledged_and_not_done": (liar_story, PAUSE_ID),
+    "pause_of_a_bot_that_only_listens": (dry_story, PAUSE_ID),
     "pause_never_answered": (deaf_story, PAUSE_ID),
     "resume_confirmed": (resume_story, "5f3a-alpha-9"),
     "resume_after_the_start": (first_resume_story, "5f3a-alpha-1"),
