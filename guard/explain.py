@@ -272,7 +272,10 @@ def _why_resumed(story: _Story, command: Command) -> Iterator[str]:
     ended = _ended(story, command)
     before = story.posture_before
     if ended:
-        yield "What the bot had been restricted for was over, and stayed so for the hold-down:"
+        yield (
+            "What the bot had been restricted for was over, and stayed so for the hold-down "
+            "(an end is recorded once it has lasted for 5 s):"
+        )
     elif before is not None and before.reasons:
         why = list_words([_reason_name(reason) for reason in before.reasons])
         yield f"What the bot had been restricted for was over: {why}. When it ended is not in the records."
