@@ -213,8 +213,10 @@ class ForgedHeartbeat(Plant):
 
 class _TrustingSession(BotSession):
     def _on_heartbeat(self, topic: str, payload: bytes, now: object) -> str | None:
-        body = bytes(msgspec.json.decode(payload, type=_Envelope).body)
-        heartbeat = decode_body(body, topic)
+        try:
+            heartbeat = decode_body(bytes(msgspec.json.decode(payload, type=_Envelope).body), topic)
+        except (msgspec.DecodeError, UnicodeError):
+            return "malformed"
         if not isinstance(heartbeat, Heartbeat):
             return "malformed"
         return self.oversight.hear(heartbeat, now.mono_ns)  # type: ignore[attr-defined]

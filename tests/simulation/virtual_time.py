@@ -69,7 +69,7 @@ class ProcessLoop(asyncio.AbstractEventLoop):
     async def pause(self, seconds: float) -> None:
         """Let a task of this process wait in virtual time."""
         woken = self.create_future()
-        self.call_later(seconds, woken.set_result, None)
+        self.call_later(seconds, lambda: woken.done() or woken.set_result(None))
         await woken
 
     # What tasks, futures and timeouts need of a loop
