@@ -87,8 +87,9 @@ class Journal:
                     self._tell_up()
 
     def unwritten(self) -> list[AnyRecord]:
-        """What is still queued, in order, for a last attempt when ``run`` has been cancelled."""
-        return [pending.record for pending in self._pending]
+        """What is still queued, in order, for a last attempt when ``run`` has been cancelled; a gap comes first."""
+        gap = self._gap()
+        return [*([gap] if gap is not None else []), *(pending.record for pending in self._pending)]
 
     async def _write_batch(self) -> None:
         batch = [self._pending[index] for index in range(min(len(self._pending), BATCH_MAX))]

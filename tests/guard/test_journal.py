@@ -163,3 +163,13 @@ async def test_a_batch_on_its_way_is_not_among_the_unwritten_when_it_arrives(ben
 
     assert bench.audit.records == [record(0)]
     assert bench.journal.unwritten() == []
+
+
+async def test_a_gap_that_was_not_written_is_among_the_unwritten(bench: Bench) -> None:
+    """Stopped in order after something went out ahead of its record: the last attempt names that too."""
+    bench.journal.put(record(1))
+    bench.journal.note_sent_ahead()
+
+    gap, kept = bench.journal.unwritten()
+    assert isinstance(gap, AuditGap)
+    assert kept == record(1)
