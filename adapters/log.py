@@ -1,11 +1,13 @@
-"""Logging: readable on a terminal, JSON otherwise, and never a secret in it."""
+"""Logging: readable on a terminal, JSON otherwise, never a secret in it, and never a flood of one thing."""
 
 from __future__ import annotations
 
 import logging
 import re
 import sys
-from collections.abc import Iterable, Mapping, MutableMapping
+import time
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TextIO
 
@@ -21,6 +23,12 @@ SECRET_NAMES = re.compile(
 """Names whose values are never logged; ``key_file`` and ``password_env`` are not among them."""
 SECRET_LENGTH_MIN = 4
 """A shorter secret would redact half of every line; it is refused elsewhere as too weak."""
+
+
+REPEAT_S = 10.0
+REPEAT_S_MAX = 600.0
+CAUSES_MAX = 1_000
+"""A cause is some hundred bytes; a thousand of them at once are told apart, the oldest are forgotten."""
 
 
 class LogFormat(StrEnum):
@@ -97,6 +105,63 @@ class Redactor:
         return text if self._pattern is None else self._pattern.sub(REDACTED, text)
 
 
+@dataclass(slots=True)
+class _Told:
+    at: float
+    pause_s: float
+    withheld: int = 0
+
+
+class Damper(logging.Filter):
+    """Lets a line through once in 10 s, then ever more seldom while its cause goes on, and says how often it was.
+
+    Two lines are of one cause if they differ in numbers only. Messages of level INFO must be equal: each
+    decision has its own number, and none may be missing. At DEBUG everything passes.
+    """
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._monotonic = monotonic
+        self._told: dict[tuple[object, ...], _Told] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the line is written; one that stands for others says for how many."""
+        if record.levelno <= logging.DEBUG:
+            return True
+        cause, now = _cause_of(record), self._monotonic()
+        told = self._told.pop(cause, None)
+        if told is not None and now < told.at + told.pause_s:
+            told.withheld += 1
+            self._told[cause] = told
+            return False
+        pause_s = REPEAT_S
+        if told is not None:
+            _say_withheld(record, told.withheld)
+            goes_on = now < told.at + 2 * told.pause_s
+            pause_s = min(2 * told.pause_s, REPEAT_S_MAX) if goes_on else REPEAT_S
+        self._told[cause] = _Told(now, pause_s)
+        if len(self._told) > CAUSES_MAX:
+            del self._told[next(iter(self._told))]
+        return True
+
+
+def _cause_of(record: logging.LogRecord) -> tuple[object, ...]:
+    facts = record.msg if isinstance(record.msg, dict) else {"event": record.getMessage()}
+    text = repr([(name, value) for name, value in facts.items() if name != "timestamp"])
+    if record.levelno > logging.INFO:
+        text = re.sub(r"\d+", "#", text)
+    return record.name, record.levelno, text
+
+
+def _say_withheld(record: logging.LogRecord, lines: int) -> None:
+    if not lines:
+        return
+    if isinstance(record.msg, dict):
+        record.msg = {**record.msg, "equal_lines_withheld": lines}
+    else:
+        record.msg, record.args = f"{record.getMessage()} ({lines} equal lines withheld)", ()
+
+
 def configure_logging(
     settings: LogSettings, *, secrets: Iterable[str | bytes] = (), stream: TextIO | None = None
 ) -> Redactor:
@@ -130,6 +195,7 @@ def configure_logging(
         cache_logger_on_first_use=False,
     )
     handler = logging.StreamHandler(stream)
+    handler.addFilter(Damper())
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
@@ -144,6 +210,7 @@ def configure_logging(
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(settings.level.upper())
+    logging.captureWarnings(capture=True)
     # These tell every statement, frame and header at DEBUG; nobody can read the rest then.
     for noisy in ("aiosqlite", "asyncio", "ccxt", "aiohttp", "mqtt", "websockets"):
         logging.getLogger(noisy).setLevel(max(logging.INFO, root.level))

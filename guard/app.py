@@ -215,11 +215,11 @@ def run(settings: Settings, warnings: Sequence[str] = ()) -> NoReturn:
 
 def _tell_running(app: App) -> None:
     settings, broker = app.settings, app.broker
-    where = f"{broker.host}:{broker.port}" if broker is not None else settings.broker.host
+    host, port = (broker.host, broker.port) if broker else (settings.broker.host, settings.broker.port_used)
     log.info(
         "perpguard runs",
         mode=settings.guard.mode,
-        broker=where,
+        broker=f"{host}:{port}",
         venues=[venue.id for venue in settings.venues],
     )
 

@@ -12,6 +12,7 @@ from annotated_types import Ge, Le
 
 from guard import status
 from guard.audit import SessionClosed, SessionOpened
+from guard.audit_lines import record_words
 from guard.engine import Engine
 from guard.errors import AuditError, BrokerError, FatalError
 from guard.events import GuardStarted, Tick
@@ -83,6 +84,7 @@ class Runner:
     _heartbeat_seq: int = 0
     _said: tuple[GuardStatus, tuple[str, ...]] | None = None
     _said_at: Nanoseconds = 0
+    _unsaid: str = ""
     _outranked: asyncio.Event = field(default_factory=asyncio.Event)
     _status_due: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -157,6 +159,8 @@ class Runner:
             step = self.engine.process(event)
             if step.is_decision or step.postures:
                 self.outbox.put(step, self.world.clock.now())
+            if step.opened or step.closed or step.commands or step.outcomes:
+                log.info("decision", what=record_words(step))
             if isinstance(event, Tick):
                 self._decided_at = event.received_at
                 self._ticked.set()
@@ -286,6 +290,9 @@ class Runner:
         try:
             await self.world.status.publish_state(status.with_status(message, state))
         except BrokerError as error:
-            log.warning("the state topic cannot be written", error=str(error))
+            if self._unsaid != str(error):
+                self._unsaid = str(error)
+                log.warning("the state topic cannot be written, trying again", error=self._unsaid)
             return False
+        self._unsaid = ""
         return True

@@ -48,6 +48,9 @@ are then left out, because deciding on a price of a quarter of a minute ago help
 RETRY_S = 1.0
 UNGUARDED = Limits()
 
+NO_MARKS = "mark prices are lost, trying again"
+NO_DECISION = "nothing is decided on this mark"
+
 _log = structlog.get_logger()
 
 
@@ -70,6 +73,7 @@ class PaperBot:
         self._client = _client(settings, self) if settings.guarded else None
         self._marks: asyncio.Queue[Mark] = asyncio.Queue(MARKS_MAX)
         self._started = False
+        self._trouble: dict[str, str] = {}
 
     @property
     def limits(self) -> Limits:
@@ -112,7 +116,7 @@ class PaperBot:
                 await self._trading.start()
                 await self._desk.set_leverage(self.settings.strategy.leverage)
             except VenueError as error:
-                _log.warning("venue", bot=self.name, reason=str(error))
+                self._tell("the venue cannot be used, trying again", error)
                 await asyncio.sleep(RETRY_S)
             else:
                 self._started = True
@@ -127,8 +131,9 @@ class PaperBot:
                     if self._marks.full():
                         self._marks.get_nowait()
                     self._marks.put_nowait(mark)
+                    self._trouble.pop(NO_MARKS, None)
             except VenueError as error:
-                _log.warning("mark prices", bot=self.name, reason=str(error))
+                self._tell(NO_MARKS, error)
             await asyncio.sleep(RETRY_S)
 
     async def _trade(self) -> None:
@@ -137,8 +142,15 @@ class PaperBot:
             try:
                 async with self._desk.lock:
                     await self._decide(mark)
+                self._trouble.pop(NO_DECISION, None)
             except VenueError as error:
-                _log.warning("no decision on this mark", bot=self.name, reason=str(error))
+                self._tell(NO_DECISION, error)
+
+    def _tell(self, what: str, error: VenueError) -> None:
+        """Say what does not work, once for each reason until it works again."""
+        if self._trouble.get(what) != str(error):
+            self._trouble[what] = str(error)
+            _log.warning(what, bot=self.name, reason=str(error))
 
     async def _decide(self, mark: Mark) -> None:
         holding, equity_usd = await asyncio.gather(self._trading.holding(), self._trading.equity_usd())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
@@ -11,6 +12,8 @@ from typing import Any, Protocol, TypeVar
 from guard.errors import VenueAuthError, VenueError
 
 _T = TypeVar("_T")
+_QUERY = re.compile(r"(https?://[^\s?'\"]+)\?[^\s'\"]*")
+"""What follows the path of an address: it holds signatures."""
 FILL_POLL_S = 0.05
 FILL_S_MAX = 3.0
 """A market order is filled at once; a venue that matches in batches may take a second."""
@@ -229,7 +232,7 @@ class CcxtTrading:
         except Exception as error:
             from ccxt.base.errors import AuthenticationError  # noqa: PLC0415 (loaded by now)
 
-            detail = f"{type(error).__name__}: {error}"[:300]
+            detail = _QUERY.sub(r"\1", f"{type(error).__name__}: {error}")[:300]
             kind = VenueAuthError if isinstance(error, AuthenticationError) else VenueError
             raise kind("binanceusdm", detail) from error
 

@@ -108,6 +108,7 @@ class AccountFeed:
                 await connection.load()
             except VenueError as error:
                 await self._failed("rest", error, backoff)
+                self._ledger.flush()
             else:
                 return
 
@@ -192,7 +193,9 @@ class AccountFeed:
             try:
                 await connection.renew()
             except VenueError as error:
-                log.warning("listen key not renewed", account=self._id, detail=error.detail)
+                log.warning(
+                    "listen key not renewed, opening the stream again", account=self._id, detail=error.detail
+                )
                 connection.reopen("its listen key could not be renewed")
 
     async def _read_tiers(self, connection: AccountConnection) -> None:
@@ -201,7 +204,7 @@ class AccountFeed:
             try:
                 self._state.tiers = await connection.fetch_tiers()
             except VenueError as error:
-                log.warning("no maintenance tiers", account=self._id, detail=error.detail)
+                log.warning("no maintenance tiers, trying again", account=self._id, detail=error.detail)
                 await self._pause(max(5 * NS_PER_S, backoff.pause_ns(self._clock.now())))
             else:
                 self._soon.set()
@@ -209,7 +212,6 @@ class AccountFeed:
 
     async def _failed(self, way: str, error: VenueError, backoff: Backoff) -> None:
         """Say that the account cannot be seen this way, and wait before the next attempt."""
-        log.warning("account cannot be read", account=self._id, way=way, detail=error.detail)
         self._down.add(way)
         if isinstance(error, VenueAuthError):
             self._ledger.lost(self._id, Stream.ACCOUNT, StreamFaultKind.REFUSED, error.detail)

@@ -1,10 +1,11 @@
-"""Keeps account of the streams: what each delivered, which are down, and says so in events."""
+"""Keeps account of the streams: what each delivered, which are down, and says so in events and in the log."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from adapters.exchanges.outages import Outages
 from guard.events import Stream, StreamActivity, StreamFault, StreamFaultKind
 from guard.ports import Clock, Emit
 from guard.units import NS_PER_S, AccountId, MarketId, Nanoseconds
@@ -32,6 +33,10 @@ class Ledger:
     emit: Emit
     clock: Clock
     _lines: dict[tuple[Subject, Stream], _Counted] = field(default_factory=dict)
+    _outages: Outages = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._outages = Outages(self.clock)
 
     def delivered(self, subject: Subject, stream: Stream, now: Nanoseconds) -> None:
         """Count one message."""
@@ -44,6 +49,7 @@ class Ledger:
     def lost(self, subject: Subject, stream: Stream, kind: StreamFaultKind, detail: str) -> None:
         """Say that a stream is away, unless that was said of the same ``kind``."""
         line = self._line(subject, stream)
+        self._outages.lost((subject, stream), kind, detail)
         if line.down is not kind:
             line.down = kind
             self.fault(subject, stream, kind, detail)
@@ -51,6 +57,7 @@ class Ledger:
     def back(self, subject: Subject, stream: Stream, detail: str = "") -> None:
         """Say that a stream is back, if it was away."""
         line = self._line(subject, stream)
+        self._outages.back((subject, stream))
         if line.down is not None:
             line.down = None
             self.fault(subject, stream, StreamFaultKind.RECONNECTED, detail)
@@ -70,7 +77,8 @@ class Ledger:
         self.emit(StreamFault(received_at=now, subject=subject, stream=stream, fault=kind, detail=detail))
 
     def flush(self) -> None:
-        """Emit StreamActivity for every stream that delivered since the last call."""
+        """Emit StreamActivity for every stream that delivered since the last call; log what is away or back."""
+        self._outages.flush()
         for event in self._activity(self.clock.now()):
             self.emit(event)
 

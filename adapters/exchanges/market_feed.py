@@ -175,6 +175,7 @@ class MarketFeed:
                 known, errors = await connection.load(self._settings.symbols)
             except VenueError as error:
                 self._lost(Stream.BOOK, self._settings.symbols, error)
+                self._ledger.flush()
                 await self._pause(backoff.pause_ns(self._clock.now()))
                 continue
             for unknown in errors:
@@ -196,7 +197,6 @@ class MarketFeed:
             await self._pause(backoff.pause_ns(self._clock.now()))
 
     def _lost(self, stream: Stream, symbols: Sequence[str], error: VenueError) -> None:
-        log.warning("stream lost", venue=self._settings.id, stream=stream, detail=error.detail)
         for symbol in symbols:
             market = self._markets[symbol]
             self._ledger.lost(
@@ -283,7 +283,6 @@ class MarketFeed:
 
     def _gap(self, market: _Market, detail: str, *, keep: bool) -> None:
         """Stop believing a book; with ``keep`` the diffs that wait for a snapshot are kept."""
-        log.warning("book lost", market=market.id, detail=detail)
         market.counters.gaps += 1
         market.sampler.mark_gapped()
         market.generation += 1
@@ -322,7 +321,7 @@ class MarketFeed:
                 snapshot = await connection.fetch_depth(market.symbol)
                 joined = generation == market.generation and self._join(market, snapshot)
             except (VenueError, MalformedFrameError) as error:
-                log.warning("no snapshot", market=market.id, detail=str(error))
+                log.warning("no snapshot, trying again", market=market.id, detail=str(error))
                 joined = False
             if not joined:
                 self._want_snapshot(market)
@@ -412,7 +411,7 @@ class MarketFeed:
         while True:
             await self._pause(min(NS_PER_S, silence_ns // 4))
             for closed in connection.close_silent(silence_ns):
-                log.warning("socket fell silent and is opened again", venue=self._settings.id, streams=closed)
+                log.info("socket fell silent and is opened again", venue=self._settings.id, streams=closed)
 
     async def _check_quiet(self, connection: MarketConnection, symbols: Sequence[str]) -> None:
         """Find books whose subscription was lost while their socket goes on: REST is ahead of them."""
@@ -485,7 +484,9 @@ class MarketFeed:
                 try:
                     mark = await connection.fetch_mark(symbol)
                 except VenueError as error:
-                    log.warning("no funding", market=market.id, detail=error.detail)
+                    log.warning(
+                        "funding cannot be asked, trying again", market=market.id, detail=error.detail
+                    )
                 else:
                     self._say_mark(market, mark, self._clock.now())
 

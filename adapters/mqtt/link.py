@@ -372,7 +372,7 @@ class MqttLink:
         self._renewing = False
         if self._up is not False or self._why_down != error.detail:
             _log.warning(
-                "broker away",
+                "broker away, trying again; bots go to safe mode",
                 broker=self.broker,
                 why=error.detail,
                 refused=isinstance(error, BrokerAuthError),

@@ -112,6 +112,7 @@ class BotClient:
         self._view_wanted = asyncio.Event()
         self._connected = False
         self._problem = ""
+        self._blind = ""
 
     @property
     def limits(self) -> Limits:
@@ -259,14 +260,24 @@ class BotClient:
             try:
                 async with asyncio.timeout(VIEW_TIMEOUT_S):
                     view = await self._executor.view()
-            except Exception:  # noqa: BLE001 (unknown is reported as unknown, whatever the reason)
-                _log.warning("bot %s: positions are unknown", self._settings.bot, exc_info=True)
+            except Exception as error:  # noqa: BLE001 (unknown is reported as unknown, whatever the reason)
+                self._tell_unknown(error)
                 view = BotView(positions_known=False)
+            else:
+                self._blind = ""
             self._do(self._running.on_reported_view(view, *self._now()))
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._settings.report_ms / 1000):
                     await self._view_wanted.wait()
             self._view_wanted.clear()
+
+    def _tell_unknown(self, error: Exception) -> None:
+        """Say why, once and not at every look; the traceback is for those who look for a bug of their bot."""
+        _log.debug("bot %s: positions are unknown", self._settings.bot, exc_info=error)
+        cause = type(error).__name__
+        if cause != self._blind:
+            self._blind = cause
+            _log.warning("bot %s: positions are unknown: %s: %s", self._settings.bot, cause, error)
 
     # Connection
 
@@ -293,8 +304,10 @@ class BotClient:
                     group.create_task(self._send(client), name="perpguard-send")
                     group.create_task(self._subscribe_again(client), name="perpguard-subscribe-again")
         except* (aiomqtt.MqttError, SubscriptionRefusedError, OSError) as errors:
-            self._problem = "; ".join(dict.fromkeys(str(error) for error in _leaves(errors)))
-            _log.warning("bot %s: broker: %s", self._settings.bot, self._problem)
+            problem = "; ".join(dict.fromkeys(str(error) for error in _leaves(errors)))
+            if problem != self._problem:
+                _log.warning("bot %s: broker away, trying again: %s", self._settings.bot, problem)
+            self._problem = problem
         return connected
 
     @contextlib.asynccontextmanager
@@ -317,6 +330,7 @@ class BotClient:
         ) as client:
             await self._subscribe(client, self._wanted())
             self._connected, self._problem = True, ""
+            _log.info("bot %s: connected to %s:%d", settings.bot, settings.host, settings.port)
             self._outbox.drop_levels()
             self._do(session.on_connected(*self._now()))
             try:

@@ -5,13 +5,24 @@ from __future__ import annotations
 import io
 import json
 import logging
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from typing import Any
 
 import pytest
 import structlog
 
-from adapters.log import LogFormat, LogLevel, LogSettings, Redactor, configure_logging
+from adapters.log import (
+    CAUSES_MAX,
+    REPEAT_S_MAX,
+    Damper,
+    LogFormat,
+    LogLevel,
+    LogSettings,
+    Redactor,
+    configure_logging,
+)
 
 SECRET = 's3cr3t-"quoted"-value'
 
@@ -22,6 +33,7 @@ def stream() -> Iterator[io.StringIO]:
     handlers, level = root.handlers, root.level
     yield io.StringIO()
     root.handlers, root.level = handlers, level
+    logging.captureWarnings(capture=False)
     structlog.reset_defaults()
 
 
@@ -88,3 +100,79 @@ def test_fields_with_secret_names_are_blanked_whatever_they_hold() -> None:
     shown = {name for name, value in event.items() if value != "[redacted]"}
     assert shown == {"headers", "key_file", "password_env", "keys", "market", "password_set"}
     assert set(event["headers"].values()) == {"[redacted]"}
+
+
+class HandTime:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def a_record(message: object, level: int = logging.WARNING) -> logging.LogRecord:
+    return logging.LogRecord("adapters.x", level, __file__, 1, message, (), None)
+
+
+def passed(damper: Damper, time: HandTime, moments: Iterable[int], message: str = "away") -> list[int]:
+    """At which of these seconds a line gets through."""
+    through = []
+    for time.now in moments:
+        if damper.filter(a_record({"event": message, "timestamp": time.now, "attempt": time.now})):
+            through.append(int(time.now))
+    return through
+
+
+def test_a_cause_that_goes_on_is_told_ever_more_seldom() -> None:
+    time = HandTime()
+    damper = Damper(time)
+    assert passed(damper, time, range(200)) == [0, 10, 30, 70, 150]
+    later = passed(damper, time, range(200, 10_000))
+    assert max(after - before for before, after in pairwise(later)) == REPEAT_S_MAX
+
+
+def test_a_cause_that_comes_again_after_a_rest_is_told_at_once_with_what_was_withheld() -> None:
+    time = HandTime()
+    damper = Damper(time)
+    assert passed(damper, time, [0, 1, 2, 3]) == [0]
+    time.now = 500.0
+    record = a_record({"event": "away", "attempt": 9})
+    assert damper.filter(record)
+    assert record.msg == {"event": "away", "attempt": 9, "equal_lines_withheld": 3}
+    time.now = 501.0
+    foreign = a_record("they failed")
+    assert damper.filter(foreign)
+    assert not damper.filter(a_record("they failed"))
+    time.now = 512.0
+    again = a_record("they failed")
+    assert damper.filter(again)
+    assert again.getMessage() == "they failed (1 equal lines withheld)"
+
+
+def test_only_numbers_make_no_difference_and_decisions_keep_theirs() -> None:
+    damper = Damper(HandTime())
+    assert damper.filter(a_record({"event": "book lost", "market": "BTC", "detail": "update 17 is missing"}))
+    assert not damper.filter(
+        a_record({"event": "book lost", "market": "BTC", "detail": "update 99 is missing"})
+    )
+    assert damper.filter(a_record({"event": "book lost", "market": "ETH", "detail": "update 17 is missing"}))
+    assert damper.filter(a_record({"event": "pause alpha (c-1)"}, logging.INFO))
+    assert damper.filter(a_record({"event": "pause alpha (c-2)"}, logging.INFO))
+    assert not damper.filter(a_record({"event": "pause alpha (c-2)"}, logging.INFO))
+    assert all(damper.filter(a_record("frame", logging.DEBUG)) for _ in range(3))
+
+
+def test_a_flood_of_different_causes_is_bounded_in_memory() -> None:
+    damper = Damper(HandTime())
+    for number in range(3 * CAUSES_MAX):
+        damper.filter(a_record({"event": "x" * (number % 7), "market": str(number)}, logging.INFO))
+    assert len(damper._told) == CAUSES_MAX
+
+
+def test_what_python_warns_of_becomes_a_line_too(stream: io.StringIO) -> None:
+    configure_logging(LogSettings(), stream=stream)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        logging.captureWarnings(capture=False)
+        logging.captureWarnings(capture=True)
+        warnings.warn("old ways", DeprecationWarning, stacklevel=1)
+    assert "old ways" in lines(stream)[0]["event"]

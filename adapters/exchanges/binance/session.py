@@ -19,6 +19,7 @@ REFUSALS = ("-1022", "-2008", "-2014", "-2015", "-4056")
 CLOSE_S = 1.0
 
 _SECRETS = re.compile(r"(signature|listenKey|apiKey)=[^&\s'\"]+")
+_QUERY = re.compile(r"(https?://[^\s?'\"]+)\?[^\s'\"]*")
 
 
 async def import_ccxt() -> None:
@@ -109,10 +110,12 @@ async def asked(venue: str, answer: Awaitable[T]) -> T:
 
 
 def as_venue_error(venue: str, error: Exception) -> VenueError:
-    """Convert what ccxt raised; signatures and listen keys are taken out of its text."""
+    """Convert what ccxt raised; queries, signatures and listen keys are taken out of its text."""
     from ccxt.base.errors import AuthenticationError  # noqa: PLC0415 - loaded with the first client
 
-    detail = _SECRETS.sub(r"\1=...", f"{type(error).__name__}: {error}")[:300]
+    why = f" ({error.__cause__})" if isinstance(error.__cause__, OSError) else ""
+    shown = _QUERY.sub(r"\1", f"{type(error).__name__}: {error}{why}")
+    detail = _SECRETS.sub(r"\1=...", shown)[:300]
     if isinstance(error, AuthenticationError) or any(f'"code":{code},' in detail for code in REFUSALS):
         return VenueAuthError(
             venue,
