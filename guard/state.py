@@ -114,6 +114,7 @@ class Refusals:
 class GuardState:
     """The whole state. Build one with ``GuardState.of``; change it only by ``apply``.
 
+    ``watched`` are the markets that the settings name,
     ``floors`` are what a former guard published, ``warmed`` the markets whose baseline has been warm at
     least once since: there they have done their part. ``contested_epoch`` is one that two guards have
     claimed, so that it names neither.
@@ -132,6 +133,7 @@ class GuardState:
     account_clocks: dict[AccountId, StreamClock] = field(default_factory=dict)
     account_faults: dict[AccountId, StreamFault] = field(default_factory=dict)
     bots: dict[BotId, BotRecord] = field(default_factory=dict)
+    watched: frozenset[MarketId] = frozenset()
     floors: dict[BotId, Posture] = field(default_factory=dict)
     warmed: set[MarketId] = field(default_factory=set)
     links_down: dict[LinkKind, LinkChanged] = field(default_factory=dict)
@@ -151,7 +153,7 @@ class GuardState:
 
         Naming them is what lets their silence be noticed before the first word of them.
         """
-        state = cls(baseline=baseline)
+        state = cls(baseline=baseline, watched=frozenset(markets))
         for market in markets:
             state.markets[market] = MarketView(market, baseline)
         for bot in bots:
@@ -248,7 +250,9 @@ class GuardState:
         symbols = [position.symbol for position in record.reported.positions] if record.reported else []
         floor = self.floors.get(record.config.bot)
         if floor is not None:
-            symbols += [*floor.entries, *floor.max_leverage, *floor.max_size, *floor.stops]
+            restricted = [*floor.entries, *floor.max_leverage, *floor.max_size, *floor.stops]
+            # One that the settings name no more is never warm again: its floor would stand for ever.
+            symbols += [symbol for symbol in restricted if market_id(venue, symbol) in self.watched]
         if record.trades_everything:
             named += [market for market in self.markets if venue_of(market) == venue]
         elif not named and record.birth is not None:

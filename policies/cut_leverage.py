@@ -33,8 +33,9 @@ class CutLeverage:
     is measured in the *normal* depth of the market. So a book that has lost nine tenths of its depth
     asks for several times the distance before the price has moved at all: the cut comes early, while
     it is cheap. When the distance is too short, the largest position whose liquidation price would lie
-    ``margin_ratio`` farther out than needed is asked for, the cost of getting there deducted. While the
-    distance is less than ``cap_multiple`` times what is needed, the position is capped at that size.
+    ``margin_ratio`` farther out than needed is asked for, the cost of getting there deducted, and no
+    entries until then. While the distance is less than ``cap_multiple`` times what is needed, the position
+    is capped at that size.
 
     Acts only on what is known: no trusted book or mark price, no finding (``distrust_stale_data``
     blocks entries then). A missing liquidation price is not safe: entries are blocked until it is known.
@@ -220,13 +221,17 @@ class CutLeverage:
         severity = Severity.WATCH
         if is_short:
             severity = Severity.CRITICAL if distance_bps < need.total_bps / 2 else Severity.ACT
-        calm_reach_bps = max(need.reach_bps - need.total_bps + distance_bps, 0.0)
+        short_bps = (
+            (need.total_bps - distance_bps) / self.reach_multiple if self.reach_multiple else need.reach_bps
+        )
+        calm_reach_bps = max(need.reach_bps - short_bps, 0.0)
         return Finding(
             policy=self.name,
             reason=Reason.LIQUIDATION_NEAR,
             severity=severity,
             subject=Subject(market=position.market, account=account),
             limit=Limit(
+                entries=Entries.REDUCE_ONLY if is_short else None,
                 max_size=size,
                 max_leverage=max(size * mark / equity, 1.0) if equity > 0 else 1.0,
                 basis=Basis(size=position.size) if position.margin_mode is MarginMode.ISOLATED else None,

@@ -57,10 +57,18 @@ def test_a_start_takes_the_floors_of_known_bots_only() -> None:
 
 def test_a_floor_names_markets_before_the_bot_is_born() -> None:
     """The first posture after a restart must not forget what the former guard restricted."""
-    state = new_state(ALPHA, markets=())
+    state = new_state(ALPHA)
     state.apply(started(1.0, floors=[posture(entries={SYMBOL: Entries.HALTED})]))
 
     assert state.bots[ALPHA].markets == (MARKET,)
+
+
+def test_a_floor_on_a_market_that_the_settings_name_no_more_is_let_go() -> None:
+    """Nobody watches it, so its baseline would never be warm and the floor would stand for ever."""
+    state = new_state(ALPHA, markets=())
+    state.apply(started(1.0, floors=[posture(entries={SYMBOL: Entries.HALTED})]))
+
+    assert state.bots[ALPHA].markets == ()
 
 
 def test_a_bot_trades_what_the_settings_name_else_what_its_birth_names() -> None:
