@@ -217,8 +217,13 @@ class GuardState:
     @property
     def highest_epoch_reported(self) -> int:
         """The highest epoch that a bot of ours says it obeys, or that lies just above one we share."""
-        reported = (record.reported.epoch for record in self.bots.values() if record.reported)
+        reported = (self._epoch_of(record.reported) for record in self.bots.values() if record.reported)
         return max([self.contested_epoch + 1 if self.contested_epoch else 0, *reported])
+
+    def _epoch_of(self, reported: Reported) -> int:
+        """A bot that obeys another guard in our epoch is as lost to us as one that obeys a higher epoch."""
+        is_shared = reported.epoch == self.epoch and reported.guard not in ("", self.session)
+        return reported.epoch + is_shared
 
     @property
     def is_outranked(self) -> bool:

@@ -265,8 +265,7 @@ class BotSession:
             header = msgspec.json.decode(body, type=_Header)
         except (msgspec.DecodeError, UnicodeError) as error:
             raise MalformedMessageError(topic, str(error)) from error
-        stranger = self._stranger(header)
-        if stranger is not None:
+        if (stranger := self._stranger(header)) is not None:
             return stranger
         self.oversight.raise_epoch(header.epoch, header.session)
         self._desk.enter(header.epoch)
@@ -481,6 +480,7 @@ class BotSession:
             positions_known=self._view.positions_known,
             clock_offset_ms=self.clock_offset_ms(now.mono_ns, now.wall_ms),
             resync=self._wishes.resync,
+            guard=oversight.guard,
         )
 
     def _stored(self) -> StoredState:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec import structs
+
 from guard.events import (
     EpochContested,
     LinkChanged,
@@ -261,3 +263,15 @@ def test_a_contested_epoch_outranks_us_until_a_higher_one_is_claimed() -> None:
     assert state.is_outranked
     state.apply(started(2.0, epoch=state.highest_epoch_reported + 1))
     assert not state.is_outranked
+
+
+def test_a_bot_that_obeys_another_guard_in_our_epoch_outranks_us() -> None:
+    """As where store and retained messages were lost, and a dead guard's epoch was claimed again."""
+    state = new_state(ALPHA)
+    state.apply(started(0.0, epoch=4))
+    ours = reported(1.0, epoch=4)
+    state.apply(ours)
+    assert not state.is_outranked
+    theirs = structs.replace(ours.reported, guard="another session")
+    state.apply(structs.replace(ours, reported=theirs))
+    assert state.is_outranked
