@@ -252,7 +252,7 @@ class Referee:
                     if standing.best is None or _rank(message) > _rank(standing.best):
                         standing.best = message
             case _:
-                pass
+                standing.epoch = max(standing.epoch, message.epoch)
         standing.epoch_ever = max(standing.epoch_ever, standing.epoch)
 
     def executed(self, bot: BotProcess, command: Command) -> None:

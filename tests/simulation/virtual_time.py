@@ -69,7 +69,7 @@ class ProcessLoop(asyncio.AbstractEventLoop):
     async def pause(self, seconds: float) -> None:
         """Let a task of this process wait in virtual time."""
         woken = self.create_future()
-        self.call_later(seconds, lambda: woken.done() or woken.set_result(None))
+        self.call_later(seconds, _wake_up, woken)
         await woken
 
     # What tasks, futures and timeouts need of a loop
@@ -148,3 +148,8 @@ class ProcessLoop(asyncio.AbstractEventLoop):
         finally:
             events._set_running_loop(None)
         raise RuntimeError("a task of the simulation never waits")
+
+
+def _wake_up(woken: asyncio.Future[None]) -> None:
+    if not woken.done():
+        woken.set_result(None)
