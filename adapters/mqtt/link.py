@@ -372,9 +372,10 @@ class MqttLink:
         self._renewing = False
         if self._up is not False or self._why_down != error.detail:
             _log.warning(
-                "broker away, trying again; bots go to safe mode",
+                "broker away",
                 broker=self.broker,
                 why=error.detail,
+                meanwhile="bots go to safe mode; trying again",
                 refused=isinstance(error, BrokerAuthError),
             )
             now = self._clock.now()
