@@ -104,7 +104,7 @@ class DipBuyer:
         return (
             limits.may_enter(self.symbol)
             and cost_after <= settings.slice_usd * (settings.slices_max + 0.5)
-            and notional_after <= equity_usd * settings.leverage * MARGIN_USED_MAX
+            and notional_after <= equity_usd * self.leverage(limits) * MARGIN_USED_MAX
             and (size_max is None or size_after <= size_max)
             and (leverage_max is None or notional_after <= equity_usd * leverage_max)
         )
