@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import functools
+
 from guard.events import Order, Position
 from guard.findings import Finding
 from guard.market.view import BaselineSettings
@@ -16,6 +19,11 @@ BASELINE = BaselineSettings(warm_up_s=20.0, recover_ms=1_000)
 
 def warm_state(*, keyed: bool = False, mid: float = 100.0) -> GuardState:
     """A calm, full book for a minute; the last sample is at ``WARM_S``."""
+    return copy.deepcopy(_warmed(keyed=keyed, mid=mid))
+
+
+@functools.cache
+def _warmed(*, keyed: bool, mid: float) -> GuardState:
     state = new_state(ALPHA, keyed=keyed, baseline=BASELINE)
     state.apply(born(0.0))
     step = 0.25
