@@ -14,7 +14,7 @@ demo: .venv/.ready-run ## a minute of falling market, two bots, one of them guar
 	@.venv/bin/perpguard demo $(ARGS)
 
 test: .venv/.ready-dev tools ## all tests; ARGS="tests/guard -x" for some of them
-	@.venv/bin/python -m pytest $(ARGS)
+	@.venv/bin/python scripts/test.py $(ARGS)
 
 check: .venv/.ready-dev ## lint, format, types, import contracts, lock
 	@.venv/bin/ruff check $(SOURCES)

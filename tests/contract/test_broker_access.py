@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from adapters.mqtt import echoes
 from adapters.mqtt.refusals import Refusal
 from guard.errors import BrokerAuthError, BrokerError
 from guard.events import BotBorn, BotReported
@@ -52,9 +53,10 @@ async def test_an_acl_that_forbids_publishing_is_noticed_with_mqtt_5(tmp_path: P
 
 
 async def test_a_publish_that_a_broker_drops_in_silence_is_noticed_because_it_does_not_come_back(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """MQTT 3.1.1 has no refusal for a publish, and QoS 0 has none in any version."""
+    monkeypatch.setattr(echoes, "OVERDUE_S", 0.5)
     acl = "user guard\ntopic readwrite perpguard/v1/home/#\ntopic deny perpguard/v1/home/heartbeat/alpha\n"
     async with mosquitto(tmp_path, users={"guard": "right"}, acl=acl) as broker:
         site = Site(broker, "3.1.1", settings={"username": "guard"})

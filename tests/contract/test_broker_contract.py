@@ -10,7 +10,7 @@ import aiomqtt
 import msgspec
 import pytest
 
-from adapters.mqtt import connection
+from adapters.mqtt import connection, echoes
 from adapters.mqtt.link import MqttLink
 from adapters.mqtt.refusals import Refusal
 from guard.errors import BrokerError
@@ -34,6 +34,10 @@ from tests.support.mqtt_ends import (
     posture,
     reported,
 )
+
+SOON_S = 0.5
+"""After so long an echo is overdue in these tests, instead of three seconds."""
+
 
 # --- what goes out ---------------------------------------------------------------------------------
 
@@ -200,7 +204,10 @@ async def test_a_publish_that_the_broker_never_takes_fails_in_time_and_ends_the_
         await guard.link.publish_posture(posture(version=2))
 
 
-async def test_a_hung_broker_is_noticed_by_the_heartbeats_that_do_not_come_back(site: Site) -> None:
+async def test_a_hung_broker_is_noticed_by_the_heartbeats_that_do_not_come_back(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(echoes, "OVERDUE_S", SOON_S)
     async with (
         site.bot() as bot,
         site.guard(keepalive_s=600, publish_timeout_s=0.3) as guard,

@@ -18,6 +18,7 @@ REFUSALS = ("-1022", "-2008", "-2014", "-2015", "-4056")
 
 CLOSE_S = 1.0
 
+_TLS = re.compile(r"(https|wss)://")
 _SECRETS = re.compile(r"(signature|listenKey|apiKey)=[^&\s'\"]+")
 _QUERY = re.compile(r"(https?://[^\s?'\"]+)\?[^\s'\"]*")
 
@@ -60,6 +61,10 @@ def make_client(
         config |= {"apiKey": key, "secret": secret}
     client = client_class()(config)
     client.tap = tap
+    if settings.urls and not _TLS.search(str(settings.urls)):
+        client.timeout_on_exit = (
+            0  # ccxt waits 250 ms at its end for TLS connections; on loopback there are none
+        )
     return client
 
 

@@ -49,6 +49,7 @@ async def trader(venue: LoopbackVenue) -> AsyncIterator[Any]:
         }
     )
     await client.load_markets()
+    client.timeout_on_exit = 0
     yield client
     await client.close()
 
