@@ -174,6 +174,19 @@ class StreamActivity(Event, frozen=True, kw_only=True, tag="stream_activity"):
     gap_ns_max: Nanoseconds
 
 
+class MarketsWatched(Event, frozen=True, kw_only=True, tag="markets_watched"):
+    """Which markets of a venue are watched from now on; replaces what was said of this venue before.
+
+    ``periods_ms`` says how often a polled or slow stream speaks when all is well: silence is judged by
+    that as well. ``absent`` are streams that this venue cannot give: they are never expected.
+    """
+
+    venue: str
+    markets: tuple[MarketId, ...]
+    periods_ms: dict[Stream, int] = {}
+    absent: tuple[Stream, ...] = ()
+
+
 class StreamFaultKind(StrEnum):
     """What went wrong with a stream."""
 
@@ -333,6 +346,7 @@ AnyEvent = (
     | LiquidationSeen
     | StreamActivity
     | StreamFault
+    | MarketsWatched
     | AccountSnapshot
     | BotBorn
     | BotStatusSeen

@@ -7,7 +7,8 @@ feeds, the judgement of gaps, the reconnecting and the merging of accounts stay 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Protocol
 
 from adapters.exchanges.sync import DepthDiff, RawLevels
@@ -55,6 +56,66 @@ class LiquidationFrame:
     exchange_at: Nanoseconds | None
 
 
+class Way(StrEnum):
+    """How a venue gives a stream."""
+
+    STREAMED = "streamed"
+    POLLED = "polled"
+    """Asked over REST, within the venue's limits, by ``MarketConnection.watch``."""
+    ABSENT = "absent"
+    """This venue cannot give it: it is never expected, and never guessed."""
+
+
+class DepthSource(StrEnum):
+    """Where a whole book comes from."""
+
+    REST = "rest"
+    """``fetch_depth``, joined to numbered diffs by their ids (Binance)."""
+    STREAM = "stream"
+    """The stream begins with a whole book; numbered diffs follow. After a gap, ``renew_depth`` (Bybit, OKX)."""
+    WHOLE = "whole"
+    """Every frame is a whole book; there is nothing to miss (Hyperliquid, and what is polled)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What a venue gives, and how. ``notes`` are for the operator: what is missing, throttled or coarse."""
+
+    ways: Mapping[Stream, Way]
+    """For each public stream; one that is not named is absent."""
+    depth_source: DepthSource
+    periods_ms: Mapping[Stream, int] = field(default_factory=dict)
+    """How often a polled (or slow) stream speaks when all is well."""
+    depth_levels: int | None = None
+    """Levels a side that the book holds at most, ``None`` for all of them."""
+    liquidations_are_complete: bool = False
+    """Whether the venue tells each liquidation; else they are a lower bound."""
+    notes: tuple[str, ...] = ()
+
+    def way(self, stream: Stream) -> Way:
+        return self.ways.get(stream, Way.ABSENT)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPermissions:
+    """What an API key may do; ``None`` where the venue does not tell."""
+
+    can_trade: bool | None
+    can_withdraw: bool | None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ListedMarket:
+    """A perpetual that the venue lists; ``volume_usd`` is its turnover of 24 h, ``None`` if not told."""
+
+    symbol: str
+    quote: str
+    settle: str
+    active: bool
+    volume_usd: float | None = None
+
+
 class MarketSink(Protocol):
     """Takes what a market connection delivers, synchronously, one frame a call.
 
@@ -66,6 +127,14 @@ class MarketSink(Protocol):
         ...
 
     def on_depth(self, symbol: str, diff: DepthDiff) -> None: ...
+
+    def on_book(self, symbol: str, snapshot: DepthSnapshot) -> None:
+        """Take a whole book from the stream (or a poll); for ``DepthSource.STREAM`` diffs follow it by id."""
+        ...
+
+    def on_open_interest(self, symbol: str, size: float, exchange_at: Nanoseconds | None) -> None:
+        """Take open interest in base units, where the venue streams it."""
+        ...
 
     def on_trade(self, symbol: str, trade: TradeFrame) -> None: ...
 
@@ -79,6 +148,15 @@ class MarketSink(Protocol):
 class MarketConnection(Protocol):
     """Public data of one venue. Every method raises VenueError."""
 
+    @property
+    def capabilities(self) -> Capabilities:
+        """Known before anything connects."""
+        ...
+
+    async def list_perpetuals(self) -> Sequence[ListedMarket]:
+        """Read what is listed now, anew, with its turnover: for choosing the top N, and to see delistings."""
+        ...
+
     async def load(self, symbols: Sequence[str]) -> tuple[list[str], list[UnknownSymbolError]]:
         """Read the venue's markets; return which of ``symbols`` it lists, and an error for each other."""
         ...
@@ -88,6 +166,10 @@ class MarketConnection(Protocol):
         ...
 
     async def fetch_depth(self, symbol: str) -> DepthSnapshot: ...
+
+    async def renew_depth(self, symbol: str) -> None:
+        """Make the stream send the whole book of this one symbol again (``DepthSource.STREAM`` only)."""
+        ...
 
     async def fetch_open_interest(self, symbol: str) -> tuple[float, Nanoseconds | None]: ...
 
@@ -233,6 +315,10 @@ class AccountConnection(Protocol):
 
     async def load(self) -> None:
         """Read the venue's markets and its clock."""
+        ...
+
+    async def permissions(self) -> KeyPermissions:
+        """What the key may do."""
         ...
 
     async def watch(self) -> None:

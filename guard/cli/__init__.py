@@ -1,0 +1,30 @@
+"""The commands of the program. Exit codes: 0 done, 1 failed, 2 settings that cannot be used.
+
+One module for each family of commands; ``shared`` holds what they have in common.
+"""
+
+from __future__ import annotations
+
+import typer
+
+from guard.cli import audit, explain, running
+
+__all__ = ["cli", "main"]
+
+cli = typer.Typer(
+    help="Watches depth and positions of perpetual futures and tells bots, over MQTT, to take less risk in time.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+cli.command("run")(running.run)
+cli.command("demo")(running.demo)
+cli.command("check")(running.check)
+cli.command("explain")(explain.explain)
+cli.command("version")(running.version)
+cli.add_typer(audit.commands, name="audit")
+
+
+def main() -> None:
+    """Run the command line."""
+    cli()
