@@ -1,6 +1,7 @@
-"""A made-up market and a venue on loopback that speaks Binance USD-M, for tests, the demo and practice."""
+"""A made-up market and a venue on loopback that speaks a real venue's API, for tests, the demo and practice."""
 
 from adapters.simulation.account import VenueAccountState, VenueOrder, VenuePosition
+from adapters.simulation.dialects import DialectName
 from adapters.simulation.generated import GeneratedSource, generated_source
 from adapters.simulation.recorded import RecordedSource, recorded_source, write_recording
 from adapters.simulation.settings import LoopbackSettings, VenueAccountSpec
@@ -8,6 +9,7 @@ from adapters.simulation.source import Frame, FrameKind, MarketSource, OpeningBo
 from adapters.simulation.venue import LoopbackVenue
 
 __all__ = [
+    "DialectName",
     "Frame",
     "FrameKind",
     "GeneratedSource",

@@ -19,6 +19,7 @@ from adapters.simulation import (
     recorded_source,
     write_recording,
 )
+from adapters.simulation.dialects import DialectName
 from adapters.simulation.scenarios import Scenario
 from guard.errors import MalformedFrameError
 
@@ -53,7 +54,15 @@ async def _run(venue: LoopbackVenue, options: argparse.Namespace) -> None:
         if options.hold:
             # A line on standard input begins the market, so that clients can connect first.
             loop.add_reader(sys.stdin.fileno(), lambda: _begin(venue))
-        _say({"event": "ready", "port": venue.port, "symbols": venue.symbols(), "urls": venue.ccxt_urls()})
+        _say(
+            {
+                "event": "ready",
+                "dialect": venue.dialect_name,
+                "port": venue.port,
+                "symbols": venue.symbols(),
+                "urls": venue.ccxt_urls(),
+            }
+        )
         async with asyncio.TaskGroup() as group:
             announcing = group.create_task(_announce_end(venue), name="venue-announce-end")
             await stop.wait()
@@ -68,6 +77,7 @@ def _venue(source: MarketSource, options: argparse.Namespace) -> LoopbackVenue:
         port=options.port,
         speed=options.speed,
         hold=options.hold,
+        dialect=options.dialect,
     )
 
 
@@ -102,6 +112,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--fall", type=float, default=0.10, metavar="RATIO", help="size of the fall")
     parser.add_argument("--replay", type=Path, metavar="FILE", help="play a recording instead")
     parser.add_argument("--record", type=Path, metavar="FILE", help="write the market to a file and end")
+    parser.add_argument(
+        "--dialect",
+        choices=[name.value for name in DialectName],
+        default=DialectName.BINANCE.value,
+        help="whose API to speak",
+    )
     parser.add_argument("--host", default="127.0.0.1", help="where to listen")
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
     parser.add_argument("--speed", type=float, default=1.0, help="market seconds a second; 0: no pacing")

@@ -88,6 +88,8 @@ class VenueBook:
         self.asks.load(opening.asks)
         self.update_id = opening.last_update_id
         self.at_ms = opening.at_ms
+        self.diffs = 0
+        """Diffs that were applied: for dialects whose updates are numbered one by one."""
 
     def apply(self, update: DepthUpdate) -> bool:
         """Apply a diff; one from before the opening snapshot changes nothing and answers False."""
@@ -96,6 +98,7 @@ class VenueBook:
         self.bids.apply(update.b)
         self.asks.apply(update.a)
         self.update_id = update.u
+        self.diffs += 1
         self.at_ms = update.E
         return True
 

@@ -12,6 +12,7 @@ import msgspec
 import structlog
 
 from adapters.simulation import wire
+from adapters.simulation.dialects import Dialect
 from adapters.simulation.engine import Engine
 from adapters.simulation.markets import Market
 from adapters.simulation.rounds import MatchingRounds
@@ -49,6 +50,7 @@ class Player:
         markets: dict[str, Market],
         engine: Engine,
         hub: Hub,
+        dialect: Dialect,
         faults: Faults,
         rounds: MatchingRounds,
         *,
@@ -59,6 +61,7 @@ class Player:
         self._markets = markets
         self._engine = engine
         self._hub = hub
+        self._dialect = dialect
         self._faults = faults
         self._rounds = rounds
         self._paced = speed > 0.0 and math.isfinite(speed)
@@ -94,7 +97,7 @@ class Player:
         if kind is FrameKind.TRADE:
             self._publish_trade(self._markets[symbol], wire.decode_trade(payload), payload)
         else:
-            self._hub.publish(symbol, kind, payload)
+            self._dialect.publish(symbol, kind, payload)
 
     def _take(self, frame: Frame) -> None:
         market = self._markets[frame.symbol]
@@ -107,7 +110,7 @@ class Player:
             # A recording may hold a frame that nobody can read: the clients get it as it was.
             self.frames_bad += 1
             _log.warning("frame cannot be read", symbol=frame.symbol, kind=frame.kind, reason=str(error))
-            self._hub.publish(frame.symbol, frame.kind, frame.payload)
+            self._dialect.publish(frame.symbol, frame.kind, frame.payload)
         if frame.at_ns >= market.mark_due_ns:
             self._derive_mark(market)
 
@@ -116,9 +119,9 @@ class Player:
         match frame.kind:
             case FrameKind.BOOK_TICKER:
                 self._diffs_without_ticker[symbol] = -1
-                self._hub.publish(symbol, frame.kind, payload)
+                self._dialect.publish(symbol, frame.kind, payload)
             case FrameKind.FORCED_ORDER:
-                self._hub.publish(symbol, frame.kind, payload)
+                self._dialect.publish(symbol, frame.kind, payload)
             case FrameKind.DEPTH:
                 market.book.apply(wire.decode_depth(payload))
                 self._publish_depth(symbol, payload)
@@ -130,7 +133,7 @@ class Player:
                 self._engine.on_trade(symbol, Decimal(event.p), Decimal(event.q))
             case FrameKind.AGGREGATE_TRADE:
                 self._has_aggregates.add(symbol)
-                self._hub.publish(symbol, frame.kind, payload)
+                self._dialect.publish(symbol, frame.kind, payload)
             case FrameKind.MARK_PRICE:
                 mark = wire.decode_mark_price(payload)
                 market.mark_due_ns = frame.at_ns + MARKS_PATIENCE_NS
@@ -143,30 +146,30 @@ class Player:
         if faults.skip[symbol] > 0:
             faults.skip[symbol] -= 1
             return
-        if faults.corrupt[symbol] > 0:
+        corrupt = faults.corrupt[symbol] > 0
+        if corrupt:
             faults.corrupt[symbol] -= 1
-            payload = payload[: len(payload) // 2]
-        self._hub.publish(symbol, FrameKind.DEPTH, payload)
+        self._dialect.publish(symbol, FrameKind.DEPTH, payload, corrupt=corrupt)
 
     def _publish_trade(self, market: Market, event: wire.TradeEvent, payload: bytes) -> None:
         symbol = market.spec.symbol
         market.see_trade(event)
-        self._hub.publish(symbol, FrameKind.TRADE, payload)
-        if symbol not in self._has_aggregates and self._hub.has_subscribers(
+        self._dialect.publish(symbol, FrameKind.TRADE, payload)
+        if symbol not in self._has_aggregates and self._dialect.has_subscribers(
             symbol, FrameKind.AGGREGATE_TRADE
         ):
-            self._hub.publish(symbol, FrameKind.AGGREGATE_TRADE, wire.aggregate_trade(event))
+            self._dialect.publish(symbol, FrameKind.AGGREGATE_TRADE, wire.aggregate_trade(event))
 
     def _publish_mark(self, market: Market, mark: wire.MarkPriceEvent, payload: bytes) -> None:
         funding = market.see_mark(mark)
-        self._hub.publish(market.spec.symbol, FrameKind.MARK_PRICE, payload)
+        self._dialect.publish(market.spec.symbol, FrameKind.MARK_PRICE, payload)
         self._engine.on_mark(market.spec.symbol, funding)
 
     def _derive_ticker(self, market: Market) -> None:
         """Make a bookTicker from the book, for a source that brings none."""
         symbol, book = market.spec.symbol, market.book
         seen = self._diffs_without_ticker[symbol]
-        if seen < 0 or not self._hub.has_subscribers(symbol, FrameKind.BOOK_TICKER):
+        if seen < 0 or not self._dialect.has_subscribers(symbol, FrameKind.BOOK_TICKER):
             return
         if seen < DIFFS_BEFORE_OWN_TICKER:
             self._diffs_without_ticker[symbol] += 1
@@ -174,7 +177,7 @@ class Player:
         bid, ask = book.bids.best(), book.asks.best()
         if bid is not None and ask is not None:
             payload = wire.book_ticker(symbol, book.at_ms, book.update_id, bid, ask)
-            self._hub.publish(symbol, FrameKind.BOOK_TICKER, payload)
+            self._dialect.publish(symbol, FrameKind.BOOK_TICKER, payload)
 
     def _derive_mark(self, market: Market) -> None:
         """Make a mark from mid, for a source that brings none."""

@@ -4,69 +4,28 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable, Hashable
 
-import msgspec
 import structlog
 from aiohttp import WSMsgType, web
 
-from adapters.simulation.source import FrameKind
-from adapters.simulation.wire import encode
-
-EVERY_SYMBOL = "!"
-
 _log = structlog.get_logger()
 
-Key = tuple[str, FrameKind]
-
-_KINDS = {
-    kind.lower(): kind
-    for kind in FrameKind
-    if kind is not FrameKind.OPEN_INTEREST  # a feed of the venue's own, not a stream
-}
-
-
-class ClientRequest(msgspec.Struct):
-    """SUBSCRIBE and its kin."""
-
-    method: str = ""
-    params: list[msgspec.Raw] = msgspec.field(default_factory=list)
-    id: int | str | None = None
-
-
-_decode_request = msgspec.json.Decoder(ClientRequest).decode
-
-
-def parse_stream(name: str) -> Key | None:
-    """What a stream name stands for; None if this venue has no such stream.
-
-    Any rate of depth diffs is the same stream here, for the source has only one.
-
-    >>> parse_stream("btcusdt@depth@0ms")
-    ('BTCUSDT', <FrameKind.DEPTH: 'depth'>)
-    >>> parse_stream("!forceOrder@arr")
-    ('!', <FrameKind.FORCED_ORDER: 'forceOrder'>)
-    """
-    if name.startswith(EVERY_SYMBOL):
-        symbol, channel = EVERY_SYMBOL, name[1:].partition("@")[0]
-    else:
-        symbol, _, rest = name.partition("@")
-        channel = rest.partition("@")[0]
-    kind = _KINDS.get(channel.lower())
-    return None if kind is None else (symbol.upper(), kind)
+Key = Hashable
+"""What a dialect files a subscription under."""
 
 
 class Connection:
     """One client: what it subscribed to and what waits for it."""
 
-    def __init__(
-        self, socket: web.WebSocketResponse, transport: asyncio.BaseTransport | None, *, combined: bool
-    ) -> None:
+    def __init__(self, socket: web.WebSocketResponse, transport: asyncio.BaseTransport | None) -> None:
         self.socket = socket
         self._transport = transport
         self._finishing = False
         self.progress_s = _now_s()
         """When a frame last went out, or first had to wait; seconds of the event loop."""
-        self.combined = combined
+        self.combined = False
+        """Whether frames go out in Binance's envelope that names their stream."""
         self.names: dict[str, Key | None] = {}
         self.account: str | None = None
         # Bounded by the market loop, which waits when client_frames_max (4,000) are here: at 500 bytes a
@@ -122,29 +81,20 @@ class Hub:
         self._slow_client_s = slow_client_s
         self._subscribers: dict[Key, dict[Connection, list[str]]] = {}
 
-    def has_subscribers(self, symbol: str, kind: FrameKind) -> bool:
-        return bool(self._subscribers.get((symbol, kind)) or self._subscribers.get((EVERY_SYMBOL, kind)))
+    def listeners(self, key: Key) -> dict[Connection, list[str]]:
+        """Who subscribed to this, and under which names."""
+        return self._subscribers.get(key, {})
 
-    def publish(self, symbol: str, kind: FrameKind, payload: bytes) -> None:
-        """Queue a frame for everyone who subscribed to it."""
-        if self.silent:
-            return
-        for key in ((symbol, kind), (EVERY_SYMBOL, kind)):
-            for connection, names in self._subscribers.get(key, {}).items():
-                for name in names:
-                    # Of the all-market streams only the marks come as an array.
-                    body = b"[%s]" % payload if "markPrice@arr" in name else payload
-                    if connection.combined:
-                        body = b'{"stream":"%s","data":%s}' % (name.encode(), body)
-                    connection.push(body)
+    def send(self, connection: Connection, frame: bytes) -> None:
+        """Queue a frame of the market or of an account for one client: the way of everything but answers."""
+        if not self.silent:
+            connection.push(frame)
 
     def tell(self, account: str, event: bytes) -> None:
         """Queue a user-data event for the owner of an account."""
-        if self.silent:
-            return
         for connection in self.connections:
             if connection.account == account:
-                connection.push(event)
+                self.send(connection, event)
 
     async def room(self) -> None:
         """Wait until no client has too much waiting; drop one that reads nothing for too long."""
@@ -179,10 +129,10 @@ class Hub:
     def is_crowded(self) -> bool:
         return any(len(connection) >= self._frames_max for connection in self.connections)
 
-    def subscribe(self, connection: Connection, name: str) -> None:
+    def subscribe(self, connection: Connection, name: str, key: Key | None) -> None:
+        """File a subscription; one with no key is taken note of, and nothing ever comes of it."""
         if name in connection.names:
             return
-        key = parse_stream(name)
         connection.names[name] = key
         if key is not None:
             self._subscribers.setdefault(key, {}).setdefault(connection, []).append(name)
@@ -196,8 +146,10 @@ class Hub:
         if not names:
             del self._subscribers[key][connection]
 
-    async def serve(self, connection: Connection, request: web.Request) -> None:
-        """Carry a connection until it ends."""
+    async def serve(
+        self, connection: Connection, request: web.Request, hear: Callable[[Connection, str], None]
+    ) -> None:
+        """Carry a connection until it ends; ``hear`` takes what the client says."""
         # Known before the client hears that it is connected: it misses nothing from then on.
         self.connections.add(connection)
         try:
@@ -206,7 +158,7 @@ class Hub:
                 delivery = group.create_task(_deliver(connection), name="venue-deliver")
                 async for message in connection.socket:
                     if message.type is WSMsgType.TEXT:
-                        connection.push(self._answer(connection, message.data))
+                        hear(connection, message.data)
                     elif message.type is WSMsgType.PING and self.pongs:
                         await connection.socket.pong(message.data)
                 delivery.cancel()
@@ -217,29 +169,6 @@ class Hub:
             for name in list(connection.names):
                 self.unsubscribe(connection, name)
             connection.drained.set()
-
-    def _answer(self, connection: Connection, text: str) -> bytes:
-        try:
-            request = _decode_request(text)
-            names = [msgspec.json.decode(parameter) for parameter in request.params]
-        except msgspec.MsgspecError as error:
-            return encode({"error": {"code": 2, "msg": f"Invalid request: {error}"}, "id": None})
-        match request.method:
-            case "SUBSCRIBE" | "UNSUBSCRIBE" if all(isinstance(name, str) for name in names):
-                change = self.subscribe if request.method == "SUBSCRIBE" else self.unsubscribe
-                for name in names:
-                    change(connection, name)
-                result: object = None
-            case "LIST_SUBSCRIPTIONS":
-                result = list(connection.names)
-            case "SET_PROPERTY" if len(names) == 2 and names[0] == "combined":
-                connection.combined, result = bool(names[1]), None
-            case "GET_PROPERTY":
-                result = connection.combined
-            case _:
-                problem = f"Invalid request: unknown method or parameters {request.method!r}"
-                return encode({"error": {"code": 2, "msg": problem}, "id": request.id})
-        return encode({"result": result, "id": request.id})
 
 
 async def _deliver(connection: Connection) -> None:

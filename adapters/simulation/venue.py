@@ -1,4 +1,4 @@
-"""The loopback venue: a server on this machine that speaks Binance USD-M over REST and WebSocket."""
+"""The loopback venue: a server on this machine that speaks a real venue's REST and WebSocket."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ from types import TracebackType
 from typing import Any, Self
 
 from adapters.simulation.account import VenueAccount, VenueAccountState, VenuePosition
+from adapters.simulation.dialects import DialectName, VenueParts, make_dialect
 from adapters.simulation.engine import Engine
 from adapters.simulation.ledger import Ledger
 from adapters.simulation.markets import Market
 from adapters.simulation.player import Faults, Player
-from adapters.simulation.rest_private import PrivateApi
-from adapters.simulation.rest_public import PublicApi
 from adapters.simulation.rounds import MatchingRounds
 from adapters.simulation.server import VenueServer
 from adapters.simulation.settings import LoopbackSettings, VenueAccountSpec
@@ -29,7 +28,7 @@ LISTEN_KEY_CHECK_S = 1.0
 
 
 class LoopbackVenue:
-    """A venue that ccxt.pro's ``binanceusdm`` uses with nothing but its URLs overridden.
+    """A venue that ccxt.pro's ``binanceusdm`` (or ``bybit`` ...) uses with nothing but its URLs overridden.
 
     Use it as an async context manager, or call ``start`` and ``stop``::
 
@@ -48,6 +47,7 @@ class LoopbackVenue:
         clock: Callable[[], int] = time.time_ns,
         hold: bool = False,
         settings: LoopbackSettings | None = None,
+        dialect: DialectName | str = DialectName.BINANCE,
     ) -> None:
         """Set the venue up; nothing listens before ``start``.
 
@@ -60,9 +60,10 @@ class LoopbackVenue:
             clock: Unix time in ns, for everything but the times inside recorded frames.
             hold: wait for ``begin`` before the market moves, so that clients can connect first.
             settings: fees, tiers, limits.
+            dialect: which venue's API it speaks.
 
         Raises:
-            ValueError: two accounts share a name or a key.
+            ValueError: two accounts share a name or a key, or there is no such dialect.
         """
         self._source = source
         self._clock = clock
@@ -85,24 +86,28 @@ class LoopbackVenue:
             listen_key_ms=int(self.settings.listen_key_s * 1000),
             recv_window_ms_max=self.settings.recv_window_ms_max,
         )
+        rounds = MatchingRounds(self.settings.match_every_ms)
+        self.dialect_name = DialectName(dialect)
+        self._dialect = make_dialect(
+            dialect,
+            VenueParts(
+                self._markets, self._engine, self.settings, self._now_ms, self._gate, self._hub, rounds
+            ),
+        )
         for spec in accounts:
             self._open_account(spec)
-        rounds = MatchingRounds(self.settings.match_every_ms)
         self._player = Player(
             source,
             self._markets,
             self._engine,
             self._hub,
+            self._dialect,
             self._faults,
             rounds,
             speed=speed,
             settings=self.settings,
         )
-        public = PublicApi(self._markets, self.settings, self._now_ms)
-        private = PrivateApi(self._engine, self.settings, self._now_ms)
-        self._server = VenueServer(
-            public.routes(), private.routes(), self._gate, self._hub, rounds, host, port
-        )
+        self._server = VenueServer(self._dialect, self._hub, host, port)
         self._tasks: list[asyncio.Task[None]] = []
         self._begun = asyncio.Event()
 
@@ -253,9 +258,8 @@ class LoopbackVenue:
         if spec.name in self._engine.accounts or any(spec.api_key == other.spec.api_key for other in others):
             raise ValueError(f"account {spec.name!r}: its name or key is another account's")
         ledger = Ledger(Decimal(str(spec.wallet_usdt)), spec.leverage)
-        name = spec.name
-        account = VenueAccount(spec, ledger, tell=lambda event: self._hub.tell(name, encode(event)))
-        self._engine.accounts[name] = account
+        account = VenueAccount(spec, ledger, tell=lambda event: self._dialect.tell(account, event))
+        self._engine.accounts[spec.name] = account
         self._gate.admit(account)
 
     def _publish_own(self, symbol: str, kind: FrameKind, payload: bytes) -> None:

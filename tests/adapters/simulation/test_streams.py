@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 
 from adapters.simulation import FrameKind, LoopbackSettings, LoopbackVenue
-from adapters.simulation.streams import parse_stream
+from adapters.simulation.binance import parse_stream
 from tests.adapters.simulation.clients import ALICE
 from tests.adapters.simulation.steady import SteadySource
 from tests.support.eventually import eventually
