@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -14,8 +14,9 @@ from guard import status
 from guard.audit import SessionClosed, SessionOpened
 from guard.audit_lines import record_words
 from guard.engine import Engine
-from guard.errors import AuditError, BrokerError, FatalError
+from guard.errors import AuditError, BrokerError
 from guard.events import GuardStarted, Tick
+from guard.feeding import Feeding
 from guard.inbox import Inbox
 from guard.journal import Journal
 from guard.outbox import Outbox, OutboxSettings
@@ -24,8 +25,6 @@ from guard.units import NS_PER_MS, NS_PER_S, BotId, Nanoseconds, ms_of
 from perpguard_sdk.messages import GuardState, GuardStatus, Heartbeat, Mode, Posture
 
 STATE_REPEAT_S = 10.0
-
-FEED_RETRY_S = 5.0
 
 log = structlog.get_logger()
 
@@ -70,7 +69,7 @@ class World:
 
 @dataclass(slots=True)
 class Runner:
-    """Runs one engine in one world; see the module."""
+    """Runs one engine in one world; see the module. ``on_tick`` is told of each Tick that was judged."""
 
     engine: Engine
     identity: Identity
@@ -79,6 +78,8 @@ class Runner:
     inbox: Inbox = field(default_factory=Inbox)
     journal: Journal = field(init=False)
     outbox: Outbox = field(init=False)
+    feeding: Feeding = field(init=False)
+    on_tick: Callable[[Nanoseconds], None] = lambda at: None  # noqa: ARG005 (told, and does nothing with it)
     _ticked: asyncio.Event = field(default_factory=asyncio.Event)
     _decided_at: Nanoseconds = 0
     _heartbeat_seq: int = 0
@@ -89,6 +90,7 @@ class Runner:
     _status_due: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
+        self.feeding = Feeding(self.inbox.put)
         self.journal = Journal(self.world.audit, self.world.clock, self.inbox.put)
         self.outbox = Outbox(
             self.journal, self.world.commands, self.world.clock, self.inbox.put, self.settings.outbox
@@ -101,8 +103,7 @@ class Runner:
             FatalError: (in an ExceptionGroup) another guard is in charge, or nothing sensible can go on.
         """
         async with asyncio.TaskGroup() as group:
-            for feed in self.world.feeds:
-                group.create_task(self._keep_running(feed, group), name=f"keeper of feed {feed.name}")
+            self.feeding.begin(group, self.world.feeds)
             group.create_task(self.journal.run(), name="journal")
             group.create_task(self.outbox.run(), name="outbox")
             group.create_task(self._decide(), name="engine")
@@ -125,34 +126,6 @@ class Runner:
         except AuditError as error:
             log.error("the end of the session could not be recorded", error=str(error))
 
-    async def _keep_running(self, feed: Feed, group: asyncio.TaskGroup) -> None:
-        """A feed that fails leaves its streams silent, which the engine sees; the others go on.
-
-        Each attempt is a task of its own: before Python 3.13 one that lost a TaskGroup stays marked as
-        cancelled, and what asks for that mark (our adapters, asyncio.timeout before 3.11.3) is misled.
-        """
-        while True:
-            attempt = group.create_task(self._attempt(feed), name=f"feed {feed.name}")
-            await asyncio.wait([attempt])
-            if attempt.cancelled():
-                log.error(
-                    "a feed cancelled itself and is started again", feed=feed.name, pause_s=FEED_RETRY_S
-                )
-            elif attempt.result():
-                return
-            await asyncio.sleep(FEED_RETRY_S)
-
-    async def _attempt(self, feed: Feed) -> bool:
-        """Run a feed; return whether it came to its end, which is not when it failed."""
-        try:
-            await feed.run(self.inbox.put)
-        except FatalError:
-            raise
-        except Exception:
-            log.exception("a feed failed and is started again", feed=feed.name, pause_s=FEED_RETRY_S)
-            return False
-        return True
-
     async def _decide(self) -> None:
         while True:
             event = await self.inbox.take()
@@ -163,6 +136,7 @@ class Runner:
                 log.info("decision", what=record_words(step))
             if isinstance(event, Tick):
                 self._decided_at = event.received_at
+                self.on_tick(event.received_at)
                 self._ticked.set()
                 self._status_due.set()
             if self.engine.state.is_outranked:

@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import pytest
 
-from guard import runner as runner_module
+from guard import feeding
 from guard.audit import SessionClosed, SessionOpened
 from guard.engine import Engine
 from guard.errors import FencedError
@@ -272,14 +272,14 @@ async def test_each_attempt_of_a_feed_is_a_task_that_nobody_has_cancelled(
         async def _fail(self) -> None:
             raise RuntimeError("a part of a feed with a fault")
 
-    monkeypatch.setattr(runner_module, "FEED_RETRY_S", 0.0)
+    monkeypatch.setattr(feeding, "FEED_RETRY_S", 0.0)
     feed = Grouped()
     async with Stage(feed=feed).running():
         assert feed.marks == (0, 0)
 
 
 async def test_a_feed_that_fails_is_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner_module, "FEED_RETRY_S", 0.01)
+    monkeypatch.setattr(feeding, "FEED_RETRY_S", 0.01)
     stage = Stage(feed=FakeFeed(failures=3))
     async with stage.running():
         await stage.tick(5)
