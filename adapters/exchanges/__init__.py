@@ -6,14 +6,14 @@ Start with ``venue_feeds``. ``market_feed`` and ``account_feed`` hold what is co
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from pathlib import Path
 from typing import Protocol
 
 from adapters.exchanges.account_feed import AccountFeed
-from adapters.exchanges.binance.account import BinanceAccount
-from adapters.exchanges.binance.market import BinanceMarket
-from adapters.exchanges.binance.session import Markets, import_ccxt
+from adapters.exchanges.ccxt_session import Credentials, Markets
 from adapters.exchanges.market_feed import MarketFeed, Observer
+from adapters.exchanges.modules import module_of
 from adapters.exchanges.settings import AccountCredentials, VenueSettings
 from adapters.exchanges.venue import AccountConnection, AccountSink, MarketConnection, MarketSink
 from guard.ports import Clock, Feed
@@ -65,11 +65,10 @@ def venue_feeds(
     Raises:
         SettingsError: a secret is missing (from ``resolve_secret``).
     """
-    markets = Markets()
+    markets, module = Markets(), module_of(settings.id)
 
     async def connect_market(sink: MarketSink) -> MarketConnection:
-        await import_ccxt()
-        return BinanceMarket(settings, sink, clock, markets)
+        return await module.connect_market(settings, sink, clock, markets)
 
     feeds: list[Feed] = [MarketFeed(settings, clock=clock, connect=connect_market, observer=observer)]
     for account, credentials in settings.accounts.items():
@@ -81,15 +80,13 @@ def venue_feeds(
                 ("api_secret", credentials.api_secret_file, credentials.api_secret_env),
             )
         )
-        feeds.append(_account_feed(settings, account, clock, markets, key, secret))
+
+        def connect(
+            sink: AccountSink,
+            account: str = account,
+            credentials: Credentials = Credentials(key, secret),  # noqa: B008 - one for each account
+        ) -> Awaitable[AccountConnection]:
+            return module.connect_account(settings, account, credentials, sink, clock, markets)
+
+        feeds.append(AccountFeed(settings, account, clock=clock, connect=connect))
     return feeds
-
-
-def _account_feed(
-    settings: VenueSettings, account: str, clock: Clock, markets: Markets, key: str, secret: str
-) -> AccountFeed:
-    async def connect(sink: AccountSink) -> AccountConnection:
-        await import_ccxt()
-        return BinanceAccount(settings, sink, markets, key=key, secret=secret)
-
-    return AccountFeed(settings, account, clock=clock, connect=connect)

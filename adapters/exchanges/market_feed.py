@@ -26,6 +26,7 @@ from adapters.exchanges.venue import (
     MarketSink,
     MarkFrame,
     TradeFrame,
+    Way,
 )
 from guard.errors import MalformedFrameError, VenueError
 from guard.events import (
@@ -146,6 +147,8 @@ class MarketFeed:
                 await asyncio.Event().wait()
             async with asyncio.TaskGroup() as tasks:
                 for stream in STREAMS:
+                    if connection.capabilities.way(stream) is Way.ABSENT:
+                        continue
                     for first in range(0, len(known), BATCH):
                         batch = known[first : first + BATCH]
                         tasks.create_task(
@@ -235,6 +238,12 @@ class MarketFeed:
                 self._gap(
                     market, f"an update before {diff.first_id} was lost; taking a new snapshot", keep=True
                 )
+
+    def on_book(self, symbol: str, snapshot: DepthSnapshot) -> None:
+        raise NotImplementedError  # replaced below by the next commit
+
+    def on_open_interest(self, symbol: str, size: float, exchange_at: Nanoseconds | None) -> None:
+        self._say_open_interest(self._markets[symbol], size, exchange_at)
 
     def on_trade(self, symbol: str, trade: TradeFrame) -> None:
         market = self._markets[symbol]

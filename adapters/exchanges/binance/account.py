@@ -2,45 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import Any, TypeVar
 
-from adapters.exchanges.binance.client import Message
+from adapters.exchanges.binance.client import DEFAULTS, REFUSALS, BinanceQuirks, event_of
 from adapters.exchanges.binance.payloads import (
     parse_account,
     parse_brackets,
     parse_open_algo_orders,
     parse_open_orders,
+    parse_permissions,
     parse_positions,
     parse_user_event,
 )
-from adapters.exchanges.binance.session import Markets, asked, close_client, make_client, network_error
+from adapters.exchanges.ccxt_session import (
+    Credentials,
+    Markets,
+    asked,
+    close_client,
+    make_client,
+    network_error,
+)
 from adapters.exchanges.settings import VenueSettings
-from adapters.exchanges.venue import AccountReading, AccountSink, MarginTier
+from adapters.exchanges.venue import AccountReading, AccountSink, KeyPermissions, MarginTier
 from guard.events import Stream
+
+T = TypeVar("T")
 
 
 class BinanceAccount:
     """An AccountConnection (see ``venue``): one ccxt client with one user-data stream."""
 
     def __init__(
-        self, settings: VenueSettings, sink: AccountSink, markets: Markets, *, key: str, secret: str
+        self, settings: VenueSettings, sink: AccountSink, markets: Markets, credentials: Credentials
     ) -> None:
         self._venue = settings.id
         self._sink = sink
         self._markets = markets
-        self._client = make_client(settings, self, key=key, secret=secret)
+        self._client = make_client(
+            settings, self, credentials=credentials, defaults=DEFAULTS, quirks=BinanceQuirks
+        )
+        # The key's own permissions are asked at another address, which must be replaced along with the others.
+        self._can_ask_permissions = not settings.urls or "sapi" in settings.urls.get("api", {})
+
+    async def _asked(self, answer: Awaitable[T]) -> T:
+        return await asked(self._venue, answer, REFUSALS)
 
     async def load(self) -> None:
-        await asked(self._venue, self._markets.load(self._client))
+        await self._asked(self._markets.load(self._client))
         # Signed requests carry our time and are refused 1 s ahead of the venue's or 5 s behind it.
-        await asked(self._venue, self._client.load_time_difference())
+        await self._asked(self._client.load_time_difference())
+
+    async def permissions(self) -> KeyPermissions:
+        if not self._can_ask_permissions:
+            return KeyPermissions(None, None, "urls names no address of sapi, where Binance would tell")
+        return parse_permissions(await self._asked(self._client.sapiGetAccountApiRestrictions()))
 
     async def watch(self) -> None:
         # A key from before the connection was lost may have expired, and then the stream stays silent.
         self._client.options["linear"] = {}
         try:
             while True:
-                await asked(self._venue, self._client.watch_orders())
+                await self._asked(self._client.watch_orders())
         finally:
             self._forget()
 
@@ -49,10 +72,10 @@ class BinanceAccount:
             socket.subscriptions.clear()
 
     async def renew(self) -> None:
-        await asked(self._venue, self._client.fapiPrivatePutListenKey())
+        await self._asked(self._client.fapiPrivatePutListenKey())
 
     async def read(self, *, orders: bool) -> AccountReading:
-        return await asked(self._venue, self._read(orders=orders))
+        return await self._asked(self._read(orders=orders))
 
     async def _read(self, *, orders: bool) -> AccountReading:
         found = None
@@ -64,7 +87,7 @@ class BinanceAccount:
         return AccountReading(totals=totals, positions=positions, orders=found)
 
     async def fetch_tiers(self) -> Mapping[str, Sequence[MarginTier]]:
-        return await asked(self._venue, self._tiers())
+        return await self._asked(self._tiers())
 
     async def _tiers(self) -> Mapping[str, Sequence[MarginTier]]:
         return parse_brackets(await self._client.fapiPrivateGetLeverageBracket())
@@ -98,13 +121,16 @@ class BinanceAccount:
     def on_acknowledged(self, subscriptions: list[str]) -> None:
         """The user-data stream is asked for by its address; there is nothing to acknowledge."""
 
-    def on_message(self, event: str, message: Message) -> None:
+    def take(self, url: str, message: Any) -> bool:
+        del url
+        event, body = event_of(message)
         if event == "listenKeyExpired":
             self.reopen("the venue let the listen key expire")
-            return
-        update = parse_user_event(message)
-        if update is not None:
-            self._sink.on_update(update)
+        elif event:
+            update = parse_user_event(body)
+            if update is not None:
+                self._sink.on_update(update)
+        return bool(event)
 
     def on_malformed(self, url: str, frame: str | bytes, error: Exception) -> None:
         # The frame holds the account's numbers and the address its listen key: neither is passed on.

@@ -6,7 +6,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from adapters.exchanges.binance.client import Message
+from adapters.exchanges.binance.capabilities import CAPABILITIES
+from adapters.exchanges.binance.client import DEFAULTS, BinanceQuirks, Message, event_of
 from adapters.exchanges.binance.payloads import (
     parse_depth,
     parse_liquidation,
@@ -15,11 +16,19 @@ from adapters.exchanges.binance.payloads import (
     parse_premium_index,
     parse_snapshot,
     parse_trade,
+    parse_turnovers,
 )
-from adapters.exchanges.binance.session import Markets, asked, close_client, make_client, network_error
-from adapters.exchanges.parsers import unknown_symbol
+from adapters.exchanges.ccxt_session import (
+    Markets,
+    asked,
+    close_client,
+    find_symbols,
+    make_client,
+    network_error,
+    perpetuals_of,
+)
 from adapters.exchanges.settings import VenueSettings
-from adapters.exchanges.venue import DepthSnapshot, MarketSink, MarkFrame
+from adapters.exchanges.venue import Capabilities, DepthSnapshot, ListedMarket, MarketSink, MarkFrame
 from guard.errors import UnknownSymbolError
 from guard.events import Stream
 from guard.ports import Clock
@@ -47,28 +56,35 @@ class BinanceMarket:
         self._sink = sink
         self._clock = clock
         self._markets = markets
-        self._client = make_client(settings, self)
+        self._client = make_client(settings, self, defaults=DEFAULTS, quirks=BinanceQuirks)
         self._symbols: dict[str, str] = {}
         self._codes: dict[str, str] = {}
         self._subscriptions: dict[str, tuple[Stream, str]] = {}
         self._alive_at: dict[str, Nanoseconds] = {}
         self._frame_at: dict[str, Nanoseconds] = {}
 
+    @property
+    def capabilities(self) -> Capabilities:
+        return CAPABILITIES
+
+    async def list_perpetuals(self) -> Sequence[ListedMarket]:
+        return await asked(self._venue, self._list())
+
+    async def _list(self) -> Sequence[ListedMarket]:
+        await self._markets.reload(self._client)
+        turnovers = parse_turnovers(await self._client.fapiPublicGetTicker24hr())
+        return perpetuals_of(self._client, turnovers)
+
     async def load(self, symbols: Sequence[str]) -> tuple[list[str], list[UnknownSymbolError]]:
         await asked(self._venue, self._markets.load(self._client))
-        listed = self._client.markets
-        errors = []
-        for symbol in symbols:
-            market = listed.get(symbol)
-            if market is None or not market.get("swap"):
-                perpetuals = [name for name, found in listed.items() if found.get("swap")]
-                errors.append(unknown_symbol(self._venue, symbol, perpetuals))
-            else:
-                self._symbols[market["id"]] = symbol
-                self._codes[symbol] = market["id"]
-                for stream in _STREAMS.values():
-                    self._subscriptions[_name_at_ccxt(stream, symbol, market["id"])] = (stream, symbol)
-        return [symbol for symbol in symbols if symbol in self._codes], errors
+        known, errors = find_symbols(self._venue, self._client, symbols)
+        for symbol in known:
+            code = self._client.markets[symbol]["id"]
+            self._symbols[code] = symbol
+            self._codes[symbol] = code
+            for stream in _STREAMS.values():
+                self._subscriptions[_name_at_ccxt(stream, symbol, code)] = (stream, symbol)
+        return known, errors
 
     async def watch(self, stream: Stream, symbols: Sequence[str]) -> None:
         try:
@@ -103,6 +119,9 @@ class BinanceMarket:
     async def _depth(self, symbol: str) -> DepthSnapshot:
         request = {"symbol": self._codes[symbol], "limit": SNAPSHOT_LEVELS}
         return parse_snapshot(await self._client.fapiPublicGetDepth(request))
+
+    async def renew_depth(self, symbol: str) -> None:
+        raise NotImplementedError(f"the book of {symbol} comes over REST at this venue")
 
     async def fetch_open_interest(self, symbol: str) -> tuple[float, Nanoseconds | None]:
         return await asked(self._venue, self._open_interest(symbol))
@@ -163,7 +182,14 @@ class BinanceMarket:
             if symbols:
                 self._sink.on_subscribed(stream, symbols)
 
-    def on_message(self, event: str, message: Message) -> None:
+    def take(self, url: str, message: Any) -> bool:
+        del url
+        event, body = event_of(message)
+        if event in _STREAMS:
+            self._deliver(event, body)
+        return bool(event)
+
+    def _deliver(self, event: str, message: Message) -> None:
         code: Any = message["o"]["s"] if event == "forceOrder" else message["s"]
         symbol = self._symbols.get(code)
         if symbol is None:

@@ -29,6 +29,7 @@ from adapters.exchanges.venue import (
     AlgoKey,
     BalanceSeen,
     DepthSnapshot,
+    KeyPermissions,
     LiquidationFrame,
     MarginTier,
     MarkFrame,
@@ -141,6 +142,27 @@ def parse_open_interest(response: Any) -> tuple[float, Nanoseconds | None]:
     if amount < 0.0:
         raise MalformedFrameError(where, f"open interest is negative: {amount}")
     return amount, at_of(response, "time")
+
+
+def parse_turnovers(response: Any) -> dict[str, float]:
+    """Read GET /fapi/v1/ticker/24hr: the venue's code of a market -> its turnover of 24 h in quote currency."""
+    where = "GET /fapi/v1/ticker/24hr"
+    return {text(row, "symbol", where): number(row, "quoteVolume", where) for row in rows(response, where)}
+
+
+def parse_permissions(response: Any) -> KeyPermissions:
+    """Read GET /sapi/v1/account/apiRestrictions: what the key itself may do."""
+    where = "GET /sapi/v1/account/apiRestrictions"
+    if not isinstance(response, dict):
+        raise MalformedFrameError(where, f"not an object: {response!r:.40}")
+    trades = ("enableFutures", "enableSpotAndMarginTrading", "enableMargin", "enableVanillaOptions")
+    moves = ("enableWithdrawals", "enableInternalTransfer", "permitsUniversalTransfer")
+    granted = [name for name in (*trades, *moves, "enablePortfolioMarginTrading") if flag(response, name)]
+    return KeyPermissions(
+        can_trade=any(name in granted for name in (*trades, "enablePortfolioMarginTrading")),
+        can_withdraw=any(name in granted for name in moves),
+        detail=", ".join(granted),
+    )
 
 
 def parse_positions(response: Any) -> list[PositionSeen]:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 
+from adapters.exchanges.binance.capabilities import CAPABILITIES
 from adapters.exchanges.parsers import unknown_symbol
 from adapters.exchanges.sync import DepthDiff, RawLevels
 from adapters.exchanges.venue import (
     AccountReading,
     AccountSink,
     AccountTotals,
+    Capabilities,
     DepthSnapshot,
+    KeyPermissions,
+    ListedMarket,
     MarginTier,
     MarketSink,
     MarkFrame,
@@ -49,12 +53,29 @@ class FakeMarket:
         self.mark = MarkFrame(100.0, None, 0.0001, None, None)
         self.marks_asked = 0
         self.reopened: list[str] = []
+        self.renewed: list[str] = []
+        self.gives = CAPABILITIES
+        self.perpetuals: Sequence[ListedMarket] | VenueError = [
+            ListedMarket(symbol, "USDT", "USDT", active=True, volume_usd=1.0) for symbol in self.listed
+        ]
         self.closed = False
         self._lost: dict[Stream, asyncio.Future[None]] = {}
 
     async def connect(self, sink: MarketSink) -> FakeMarket:
         self.sink = sink
         return self
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self.gives
+
+    async def list_perpetuals(self) -> Sequence[ListedMarket]:
+        if isinstance(self.perpetuals, VenueError):
+            raise self.perpetuals
+        return self.perpetuals
+
+    async def renew_depth(self, symbol: str) -> None:
+        self.renewed.append(symbol)
 
     async def load(self, symbols: Sequence[str]) -> tuple[list[str], list[UnknownSymbolError]]:
         unknown = [
@@ -119,6 +140,7 @@ class FakeAccount:
         self.reopened: list[str] = []
         self.renewals = 0
         self.renewable = True
+        self.may = KeyPermissions(can_trade=False, can_withdraw=False)
         self.closed = False
         self._lost: asyncio.Future[None] | None = None
 
@@ -128,6 +150,9 @@ class FakeAccount:
 
     async def load(self) -> None:
         """Nothing to load."""
+
+    async def permissions(self) -> KeyPermissions:
+        return self.may
 
     async def watch(self) -> None:
         assert self.sink is not None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from adapters.exchanges.binance import session
+from adapters.exchanges import ccxt_session as session
 
 
 class Session:

@@ -1,0 +1,115 @@
+"""A ccxt.pro client of any venue whose frames can be taken before ccxt's own handlers see them.
+
+ccxt keeps connection, subscription, requests, signatures, rate limits and errors. A tap that takes a frame
+leaves out what ccxt would do with it: books of Python lists, parsed structures, caches, waking a task for every
+frame. Futures of ``watch_*`` whose frames are all taken are therefore never resolved; they fail when the socket
+does, which is what the feeds wait for.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, Protocol
+
+DIAL_S_MAX = 5.0
+"""ccxt's own pause before it dials again grows to 30 s: too long for a guard once the venue is back."""
+
+KEEP_ALIVE_MS = 10_000
+"""How often ccxt pings at least."""
+
+MISSED_PONGS_MAX = 3.0
+"""Then ccxt itself closes the socket, also one whose receive loop has stopped; the feed does so earlier."""
+
+
+class Tap(Protocol):
+    """Takes raw payloads. An exception is reported as a malformed frame and ends nothing."""
+
+    def on_alive(self, url: str) -> None:
+        """A socket delivered anything, be it a pong."""
+        ...
+
+    def on_frame(self, url: str) -> None:
+        """A socket delivered a frame."""
+        ...
+
+    def on_connected(self, url: str) -> None: ...
+
+    def take(self, url: str, message: Any) -> bool:
+        """Take a decoded frame: an object, a list, or bare text. False hands it to ccxt's own handler."""
+        ...
+
+    def on_malformed(self, url: str, frame: str | bytes, error: Exception) -> None: ...
+
+
+@functools.cache
+def tapped_class(venue_id: str, quirks: type | None = None) -> type[Any]:
+    """Return ccxt's class of a venue with taps; importing ccxt.pro takes a second and 110 MB, so it waits until now.
+
+    Args:
+        venue_id: ccxt's id. Of a venue without streams the class is that of its REST side.
+        quirks: a class whose methods replace those of ccxt's class (and may call them by ``super()``), for what
+            is special at a venue. ``self.tap`` is there.
+    """
+    import ccxt.async_support  # noqa: PLC0415 - see above
+    import ccxt.pro  # noqa: PLC0415
+
+    stock = getattr(ccxt.pro, venue_id, None) or getattr(ccxt.async_support, venue_id)
+    bases = (quirks, _taps(), stock) if quirks is not None else (_taps(), stock)
+    # With a name of its own in tracebacks.
+    return type(f"Tapped_{venue_id}", bases, {})
+
+
+@functools.cache
+def _taps() -> type[Any]:
+    class Taps:
+        tap: Tap
+        clients: dict[str, Any] | None
+
+        def client(self, url: str) -> Any:
+            known = url in (self.clients or {})
+            client = super().client(url)  # type: ignore[misc]  # ccxt is untyped
+            if not known:
+                _protect(client, self.tap)
+            return client
+
+        def on_connected(self, client: Any, message: Any = None) -> None:
+            super().on_connected(client, message)  # type: ignore[misc]
+            self.tap.on_connected(client.url)
+
+        def ws_dial_delay(self, url: str) -> float:
+            delay = float(super().ws_dial_delay(url))  # type: ignore[misc]
+            # Above 30 s it is the venue's Retry-After, which is obeyed.
+            return delay if delay > 30.0 else min(delay, DIAL_S_MAX)
+
+        def handle_message(self, client: Any, message: Any) -> None:
+            if not self.tap.take(client.url, message):
+                super().handle_message(client, message)  # type: ignore[misc]
+
+    return Taps
+
+
+def _protect(client: Any, tap: Tap) -> None:
+    """Keep ccxt's receive loop going after a frame that cannot be read; without this it stops, silently.
+
+    Besides, tell the tap of every sign of life.
+    """
+    read: Callable[[str | bytes], None] = client.handle_text_or_binary_message
+    take: Callable[[Any], None] = client.handle_message
+
+    def read_or_report(frame: str | bytes) -> None:
+        tap.on_frame(client.url)
+        try:
+            read(frame)
+        except Exception as error:  # noqa: BLE001 - whatever a venue's frame makes ccxt or us raise
+            tap.on_malformed(client.url, frame, error)
+
+    def note_and_take(message: Any) -> None:
+        tap.on_alive(client.url)
+        try:
+            take(message)
+        except Exception as error:  # noqa: BLE001 - a frame that cannot even be unpacked
+            tap.on_malformed(client.url, "", error)
+
+    client.handle_text_or_binary_message = read_or_report
+    client.handle_message = note_and_take

@@ -1,0 +1,51 @@
+"""Which package speaks to which venue. A package is what ``VenueModule`` says; the rest is found by its id."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Protocol, cast
+
+from adapters.exchanges.ccxt_session import Credentials, Markets
+from adapters.exchanges.settings import VenueSettings
+from adapters.exchanges.venue import (
+    AccountConnection,
+    AccountSink,
+    Capabilities,
+    MarketConnection,
+    MarketSink,
+)
+from guard.ports import Clock
+
+IN_DEPTH = {
+    "binanceusdm": "adapters.exchanges.binance",
+}
+"""The package of each venue whose payloads are read by parsers of our own, by ccxt's id."""
+
+
+class VenueModule(Protocol):
+    """What a venue's package exports. Nothing connects, nor imports ccxt, before a ``connect_`` is awaited."""
+
+    CAPABILITIES: Capabilities
+
+    async def connect_market(
+        self, settings: VenueSettings, sink: MarketSink, clock: Clock, markets: Markets
+    ) -> MarketConnection:
+        """Make the connection for public data."""
+        ...
+
+    async def connect_account(
+        self,
+        settings: VenueSettings,
+        account: str,
+        credentials: Credentials,
+        sink: AccountSink,
+        clock: Clock,
+        markets: Markets,
+    ) -> AccountConnection:
+        """Make the connection for one account."""
+        ...
+
+
+def module_of(venue_id: str) -> VenueModule:
+    """Return the package that speaks to a venue."""
+    return cast("VenueModule", importlib.import_module(IN_DEPTH[venue_id]))
