@@ -91,9 +91,33 @@ def rows(raw: Any, where: str) -> list[Payload]:
 
 
 def at_of(payload: Payload, key: str) -> Nanoseconds | None:
-    """Return the venue's time ``payload[key]``, which is in milliseconds, or ``None``."""
+    """Return the venue's time ``payload[key]``, which is in milliseconds (some write text), or ``None``."""
     raw = payload.get(key)
+    if isinstance(raw, str) and raw.isdecimal():
+        raw = int(raw)
     return ns_of(raw) if isinstance(raw, int) and not isinstance(raw, bool) and raw > 0 else None
+
+
+def rows_of(payload: Payload, key: str, where: str) -> list[Payload]:
+    """Return the list of objects ``payload[key]``; MalformedFrameError if it is not one."""
+    if key not in payload:
+        raise MalformedFrameError(where, f"field {key!r} is missing")
+    return rows(payload[key], where)
+
+
+def as_mapping(raw: Any, where: str) -> Payload:
+    """Return a whole answer that must be an object; MalformedFrameError otherwise."""
+    if not isinstance(raw, Mapping):
+        raise MalformedFrameError(where, f"not an object: {raw!r:.40}")
+    return raw
+
+
+def levels(payload: Payload, key: str, where: str) -> list[Any]:
+    """Return the list ``payload[key]`` of book levels, which the book itself reads and refuses as a whole."""
+    raw = payload.get(key)
+    if not isinstance(raw, list):
+        raise MalformedFrameError(where, f"field {key!r} is not a list of levels: {raw!r:.40}")
+    return raw
 
 
 def unknown_symbol(venue: str, symbol: str, listed: Iterable[str]) -> UnknownSymbolError:
