@@ -16,6 +16,7 @@ import structlog
 from adapters.clock import SystemClock, TickFeed
 from adapters.exchanges import venue_feeds
 from adapters.log import configure_logging
+from adapters.metrics import MetricsServer
 from adapters.mqtt.embedded import EmbeddedBroker
 from adapters.mqtt.link import MqttLink
 from adapters.mqtt.settings import BrokerKind
@@ -26,6 +27,8 @@ from guard.configuration import Settings, resolve_secrets
 from guard.dispatch import Dispatch
 from guard.engine import Engine
 from guard.errors import FatalError, GuardError
+from guard.inbox import Inbox
+from guard.measuring import measure, what_is_wrong
 from guard.policy import Policy
 from guard.ports import Clock, CommandSink, Emit, Feed
 from guard.runner import Identity, Runner, RunnerSettings, World
@@ -95,9 +98,13 @@ class App:
                     memory=audit,
                 ),
                 settings=RunnerSettings(
-                    heartbeat_ms=settings.broker.heartbeat_ms, signals=settings.guard.signals
+                    heartbeat_ms=settings.broker.heartbeat_ms,
+                    signals=settings.guard.signals,
+                    tick_ms=settings.guard.tick_ms,
                 ),
+                inbox=Inbox(settings.overload),
             )
+            await self._serve_metrics()
         except BaseException:
             await self._stack.aclose()
             raise
@@ -127,11 +134,22 @@ class App:
             await _within(END_S, self.runner.close(why), "recording the end")
         await self._stack.aclose()
 
+    async def _serve_metrics(self) -> None:
+        if self.settings.metrics.enabled:
+            server = MetricsServer(
+                self.settings.metrics,
+                measure=lambda: measure(self.runner),
+                healthy=lambda: what_is_wrong(self.runner),
+            )
+            await self._stack.enter_async_context(server)
+
     async def _link(self, bot_keys: dict[BotId, bytes], session: str) -> MqttLink:
         settings = self.settings
         place: dict[str, object] = {}
         if settings.broker.kind is BrokerKind.EMBEDDED:
-            self.broker = await self._stack.enter_async_context(EmbeddedBroker(settings.broker))
+            self.broker = await self._stack.enter_async_context(
+                EmbeddedBroker(settings.broker, [bot.access for bot in settings.bots])
+            )
             broker = self.broker
             place = {
                 "host": broker.host,

@@ -12,10 +12,14 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from adapters.exchanges.settings import VenueSettings
 from adapters.log import LogSettings
-from adapters.mqtt.settings import BrokerSettings
+from adapters.metrics import MetricsSettings
+from adapters.mqtt.access import NAME, BotAccess
+from adapters.mqtt.embedded import USERNAME
+from adapters.mqtt.settings import BrokerKind, BrokerSettings
 from adapters.storage.settings import AuditSettings
 from guard.arbiter import ArbiterSettings
 from guard.dispatch import DispatchSettings
+from guard.inbox import OverloadSettings
 from guard.market.view import BaselineSettings
 from guard.settings import load_settings, resolve_secrets
 from perpguard_sdk.codec import KEY_BYTES_MIN
@@ -77,6 +81,18 @@ class BotSettings(_Table):
     symbols: tuple[str, ...] = Field(
         default=(), description="what it trades; left out, what its birth message says is believed"
     )
+    user: str | None = Field(
+        default=None, min_length=1, description="as which it logs in to the broker; left out, its name"
+    )
+
+    @property
+    def access(self) -> BotAccess:
+        """The bot as the broker knows it.
+
+        Raises:
+            SettingsError: name or user cannot be a user of a broker.
+        """
+        return BotAccess(self.name, self.user or self.name)
 
     @field_validator("name")
     @classmethod
@@ -140,6 +156,12 @@ class Settings(_Table):
     positions: tuple[PositionSettings, ...] = Field(default=(), description="what if I held this")
     audit: AuditSettings = Field(default_factory=AuditSettings, description="where decisions are kept")
     log: LogSettings = Field(default_factory=LogSettings, description="what is said while it runs")
+    metrics: MetricsSettings = Field(
+        default_factory=MetricsSettings, description="what it measures of itself"
+    )
+    overload: OverloadSettings = Field(
+        default=OverloadSettings(), description="what waits when there is too much to judge"
+    )
     baseline: BaselineSettings = Field(default=BaselineSettings(), description="what a market's normal is")
     policies: PolicySettings = Field(
         default_factory=PolicySettings, description="what is found wrong, and when"
@@ -198,7 +220,23 @@ def _bot_problems(settings: Settings) -> Iterator[Problem]:
     for index, bot in enumerate(settings.bots):
         if bot.name in names[:index]:
             yield ("bots", index, "name"), f"{bot.name} is there twice: each bot needs a name of its own"
+        yield from _user_problems(settings, index)
         yield from _market_problems(settings, ("bots", index), bot.venue, bot.symbols)
+
+
+def _user_problems(settings: Settings, index: int) -> Iterator[Problem]:
+    bot, broker = settings.bots[index], settings.broker
+    user, key = bot.user or bot.name, "user" if bot.user else "name"
+    if user in [each.user or each.name for each in settings.bots[:index] if each.name != bot.name]:
+        yield (
+            ("bots", index, key),
+            f"another bot logs in to the broker as {user}: give each a user of its own",
+        )
+    if user == (broker.username or (USERNAME if broker.kind is BrokerKind.EMBEDDED else None)):
+        yield ("bots", index, key), f"{user} is the guard's own user at the broker: give the bot another"
+    if broker.kind is BrokerKind.EMBEDDED and not (NAME.fullmatch(user) and NAME.fullmatch(bot.name)):
+        message = "to be a user of the embedded broker it must be of letters, digits, - and _, 64 at most"
+        yield ("bots", index, key), message
 
 
 def _position_problems(settings: Settings) -> Iterator[Problem]:

@@ -327,6 +327,8 @@ class LinkKind(StrEnum):
 
     BROKER = "broker"
     AUDIT = "audit"
+    ENGINE = "engine"
+    """Down: it does not keep up, and judges markets in which nobody holds anything less often."""
 
 
 class LinkChanged(Event, frozen=True, kw_only=True, tag="link_changed"):

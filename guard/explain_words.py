@@ -49,6 +49,7 @@ REASONS: Mapping[Reason, str] = MappingProxyType(
         Reason.MESSAGE_REFUSED: "Messages in this bot's name were wrongly signed or malformed.",
         Reason.BROKER_DOWN: "The connection to the MQTT broker was lost.",
         Reason.AUDIT_DOWN: "Decisions could not be written down.",
+        Reason.OVERLOADED: "The guard did not keep up with all that came in.",
         Reason.POLICY_RAISED: "A policy of the guard failed, so what it watches was not being judged.",
         Reason.RESTART_FLOOR: "The guard had just restarted: what it had restricted before stays until it knows again "
         "what is normal.",
@@ -97,6 +98,7 @@ REASON_NAMES: Mapping[Reason, str] = MappingProxyType(
         Reason.COMMAND_FAILED: "a failed command",
         Reason.BROKER_DOWN: "the broker away",
         Reason.AUDIT_DOWN: "the audit away",
+        Reason.OVERLOADED: "too much to judge",
         Reason.POLICY_RAISED: "a policy that failed",
         Reason.RESTART_FLOOR: "what stood before the guard's restart",
     }

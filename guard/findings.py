@@ -38,6 +38,7 @@ class Reason(StrEnum):
     MESSAGE_REFUSED = "message_refused"
     BROKER_DOWN = "broker_down"
     AUDIT_DOWN = "audit_down"
+    OVERLOADED = "overloaded"
     POLICY_RAISED = "policy_raised"
     RESTART_FLOOR = "restart_floor"
     RECOVERED = "recovered"

@@ -1,16 +1,28 @@
-"""The queue in front of the engine: bounded by coalescing, and it never drops what must not be lost."""
+"""The queue in front of the engine: bounded by coalescing, and it never drops what must not be lost.
+
+While the engine keeps up, events come out in the order in which they came in. When it falls behind, what
+matters least waits: the markets in which nobody holds anything, then those that a bot may only enter. They
+are judged less often (their samples coalesce meanwhile) and are never left out for longer than
+``far_wait_ms_max``. Accounts, bots, links, Ticks and the markets of open positions never wait for them.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Hashable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Annotated
 
+from annotated_types import Ge, Gt, Le
 from msgspec import structs
 
 from guard.events import (
     AccountSnapshot,
     AnyEvent,
+    BotAcked,
     BotReported,
     BotStatusSeen,
     LiquidationSeen,
@@ -18,68 +30,262 @@ from guard.events import (
     MarkPriceSeen,
     MessageRefused,
     OpenInterestSeen,
+    Stream,
     StreamActivity,
+    StreamFault,
     Tick,
 )
+from guard.units import NS_PER_MS, BotId, MarketId, Nanoseconds
 
 LIQUIDATIONS_MAX = 10_000
 """Forced-order prints waiting at once: 200 markets at one a second for 50 s, 2 MB. Then the oldest goes."""
 
+FAULTS_MAX = 10_000
+"""Faults of streams waiting at once: 200 markets x 5 streams that break ten times, 3 MB. Then the oldest goes."""
+
+ACKS_MAX = 1_000
+"""Acks of one bot waiting at once. The engine asks for a few a second: so many are a flood, not answers."""
+
+
+OVERDUE_EVERY = 4
+"""Of so many events that are taken while shedding, one may be what is overdue, before what is vital."""
+
+
+class Importance(IntEnum):
+    """Whose events wait when not all can be judged in time; an earlier member goes first."""
+
+    VITAL = 0
+    """Accounts, bots, links, the time, and the markets of open positions: never shed."""
+    TRADED = 1
+    """Markets that a bot may enter."""
+    FAR = 2
+    """Markets that are only watched."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OverloadSettings:
+    """When the engine counts as fallen behind, and what may wait then.
+
+    Attributes:
+        shed_ms: milliseconds that an event may have waited before shedding begins.
+        recover_ms: milliseconds without such a wait before shedding ends.
+        far_wait_ms_max: milliseconds after which what is shed is judged whatever else waits.
+    """
+
+    shed_ms: Annotated[int, Ge(10), Le(10_000)] = 250
+    recover_ms: Annotated[int, Ge(0), Le(600_000)] = 5_000
+    far_wait_ms_max: Annotated[int, Gt(0), Le(60_000)] = 2_000
+
+
+@dataclass(slots=True)
+class InboxCounts:
+    """What became of the events so far, by their kind (and importance where they were overtaken)."""
+
+    taken: Counter[str] = field(default_factory=Counter)
+    coalesced: Counter[str] = field(default_factory=Counter)
+    """A newer one took the place of one that waited: the rate at which the world is sampled."""
+    dropped: Counter[str] = field(default_factory=Counter)
+    """Gone for good, because a bound was reached."""
+    overtaken: Counter[str] = field(default_factory=Counter)
+    """Had to wait for something more important that came later, by importance."""
+    sheddings: int = 0
+    """How often shedding began."""
+
+
+@dataclass(slots=True)
+class _Waiting:
+    event: AnyEvent
+    serial: int
+    since: Nanoseconds
+
+
+_Lane = dict[Hashable, _Waiting]
+
 
 @dataclass(slots=True)
 class Inbox:
-    """Takes events from every feed, gives them to the one loop in order of arrival.
+    """Takes events from every feed, gives them to the one loop; see the module for the order.
 
     States of the world coalesce, latest wins, in the place of the one that waits (flow is summed): at
     most one Tick, one sample and price a market, one snapshot an account and source, one report a bot
-    wait at once. So 200 markets and 50 bots bound it by about 1,200 entries, whatever the rate. Acks,
-    births, faults and sendings are as many as there were commands and are never dropped.
+    wait at once. So 200 markets and 50 bots bound it by about 1,200 entries, whatever the rate. Births,
+    links and sendings are as many as there were connections and commands and are never dropped; acks only
+    of a bot that floods us.
+
+    Time is that of the latest event, so that it needs no clock: a Tick comes four times a second.
     """
 
-    coalesced: int = 0
-    dropped: int = 0
-    _waiting: dict[Hashable, AnyEvent] = field(default_factory=dict)
+    settings: OverloadSettings = field(default_factory=OverloadSettings)
+    counts: InboxCounts = field(default_factory=InboxCounts)
+    shedding: bool = False
+    lag_ns: Nanoseconds = 0
+    """How long the event that was taken last had waited."""
+    _held: AbstractSet[MarketId] = frozenset()
+    _traded: AbstractSet[MarketId] = frozenset()
+    _lanes: tuple[_Lane, ...] = field(default_factory=lambda: tuple({} for _ in Importance))
+    _lane_of: dict[Hashable, Importance] = field(default_factory=dict)
     _serial: int = 0
-    _liquidations: int = 0
+    _now: Nanoseconds = 0
+    _late_at: Nanoseconds = 0
+    _patience: int = 0
+    _waiting: Counter[Hashable] = field(default_factory=Counter)
+    """How many of a bounded kind wait."""
     _arrived: asyncio.Event = field(default_factory=asyncio.Event)
 
     def put(self, event: AnyEvent) -> None:
         """Queue an event; never blocks, never raises."""
+        self._now = max(self._now, event.received_at)
         key = _coalescing_key(event)
         if key is None:
-            self._serial += 1
-            self._waiting[self._serial] = event
-            self._bound_liquidations(event)
+            self._append(event)
         else:
-            waiting = self._waiting.get(key)
-            self.coalesced += waiting is not None
-            self._waiting[key] = event if waiting is None else _merged(waiting, event)
+            self._coalesce(key, event)
         self._arrived.set()
 
     async def take(self) -> AnyEvent:
-        """Return the event that has waited longest."""
-        while not self._waiting:
+        """Return the event that has waited longest, or while shedding the most important one."""
+        while not len(self):
             self._arrived.clear()
             await self._arrived.wait()
-        key = next(iter(self._waiting))
-        event = self._waiting.pop(key)
-        self._liquidations -= isinstance(event, LiquidationSeen)
-        return event
+        lane = self._choose()
+        key = next(iter(lane))
+        waiting = lane.pop(key)
+        self._lane_of.pop(key, None)
+        bounded = _bound_of(waiting.event)
+        if bounded is not None:
+            self._waiting[bounded[0]] -= 1
+        self.lag_ns = self._now - waiting.since
+        self.counts.taken[_kind(waiting.event)] += 1
+        return waiting.event
+
+    def prefer(self, held: AbstractSet[MarketId], traded: AbstractSet[MarketId]) -> None:
+        """Say in which markets there are positions, and which ones bots may enter."""
+        self._held, self._traded = held, traded
+
+    def stride(self, market: MarketId) -> int:
+        """Of how many samples of a market one should be taken now: more than 1 only where nobody holds anything."""
+        return 4 if self.shedding and self._importance_of(market) is Importance.FAR else 1
+
+    @property
+    def oldest_ns(self) -> Nanoseconds:
+        """How long the event has waited that waits longest, at the time of the latest event."""
+        heads = [next(iter(lane.values())).since for lane in self._lanes if lane]
+        return self._now - min(heads) if heads else 0
+
+    def waiting(self) -> dict[str, int]:
+        """How many events wait, by importance."""
+        return {each.name.lower(): len(self._lanes[each]) for each in Importance}
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return sum(map(len, self._lanes))
 
-    def _bound_liquidations(self, event: AnyEvent) -> None:
-        if not isinstance(event, LiquidationSeen):
-            return
-        self._liquidations += 1
-        if self._liquidations > LIQUIDATIONS_MAX:
-            oldest = next(
-                key for key, waiting in self._waiting.items() if isinstance(waiting, LiquidationSeen)
+    def _append(self, event: AnyEvent) -> None:
+        bounded = _bound_of(event)
+        if bounded is not None:
+            kind, bound = bounded
+            if self._waiting[kind] >= bound and not self._make_room(event):
+                return
+            self._waiting[kind] += 1
+        self._serial += 1
+        self._lanes[self._importance(event)][self._serial] = _Waiting(event, self._serial, event.received_at)
+
+    def _make_room(self, event: AnyEvent) -> bool:
+        """Drop the oldest of the event's kind, or the event itself if it is an answer that nobody asked for."""
+        self.counts.dropped[_kind(event)] += 1
+        if isinstance(event, BotAcked):
+            detail = f"more than {ACKS_MAX} acks wait: the bot floods the guard, find out why and restart it"
+            refused = MessageRefused(
+                received_at=event.received_at, topic="ack", bot=BotId(event.ack.bot), detail=detail
             )
-            del self._waiting[oldest]
-            self._liquidations -= 1
-            self.dropped += 1
+            self._coalesce(_coalescing_key(refused), refused)
+            return False
+        for lane in reversed(self._lanes):
+            for key, waiting in lane.items():
+                if type(waiting.event) is type(event):
+                    del lane[key]
+                    self._waiting[type(event)] -= 1
+                    return True
+        return True
+
+    def _coalesce(self, key: Hashable, event: AnyEvent) -> None:
+        importance = self._importance(event)
+        before = self._lane_of.get(key)
+        if before is None:
+            self._serial += 1
+            self._lanes[importance][key] = _Waiting(event, self._serial, event.received_at)
+            self._lane_of[key] = importance
+            return
+        # It keeps its lane, so that it keeps its place; the next one goes to where it belongs by then.
+        waiting = self._lanes[before][key]
+        waiting.event = _merged(waiting.event, event)
+        self.counts.coalesced[_kind(event)] += 1
+
+    def _choose(self) -> _Lane:
+        """The lane to take from."""
+        filled = [
+            (importance, lane) for importance, lane in zip(Importance, self._lanes, strict=True) if lane
+        ]
+        heads = {importance: next(iter(lane.values())) for importance, lane in filled}
+        self._judge_load(self._now - min(head.since for head in heads.values()))
+        first = min(heads, key=lambda each: heads[each].serial)
+        if not self.shedding:
+            return self._lanes[first]
+        chosen = min(heads)
+        if chosen is first:
+            return self._lanes[first]
+        is_overdue = self._now - heads[first].since >= self.settings.far_wait_ms_max * NS_PER_MS
+        self._patience -= is_overdue
+        if self._patience < 0:
+            self._patience = OVERDUE_EVERY - 1
+            return self._lanes[first]
+        self.counts.overtaken[first.name.lower()] += 1
+        return self._lanes[chosen]
+
+    def _judge_load(self, oldest_ns: Nanoseconds) -> None:
+        if oldest_ns > self.settings.shed_ms * NS_PER_MS:
+            self._late_at = self._now
+            if not self.shedding:
+                self.shedding = True
+                self.counts.sheddings += 1
+        elif self.shedding and self._now - self._late_at >= self.settings.recover_ms * NS_PER_MS:
+            self.shedding = False
+
+    def _importance(self, event: AnyEvent) -> Importance:
+        market = _market_of(event)
+        return Importance.VITAL if market is None else self._importance_of(market)
+
+    def _importance_of(self, market: MarketId) -> Importance:
+        if market in self._held:
+            return Importance.VITAL
+        return Importance.TRADED if market in self._traded else Importance.FAR
+
+
+def _kind(event: AnyEvent) -> str:
+    return str(event.__struct_config__.tag)
+
+
+def _market_of(event: AnyEvent) -> MarketId | None:
+    """The market that an event is about, ``None`` for everything that never waits for others."""
+    match event:
+        case MarketFeatures() | MarkPriceSeen() | OpenInterestSeen() | LiquidationSeen():
+            return event.market
+        case StreamActivity() | StreamFault() if event.stream is not Stream.ACCOUNT:
+            return MarketId(event.subject)
+        case _:
+            return None
+
+
+def _bound_of(event: AnyEvent) -> tuple[Hashable, int] | None:
+    """What an event that does not coalesce counts under, and how many of that may wait."""
+    match event:
+        case LiquidationSeen():
+            return LiquidationSeen, LIQUIDATIONS_MAX
+        case StreamFault():
+            return StreamFault, FAULTS_MAX
+        case BotAcked(ack=ack):
+            return (BotAcked, ack.bot), ACKS_MAX
+        case _:
+            return None
 
 
 def _coalescing_key(event: AnyEvent) -> Hashable | None:  # noqa: PLR0911 (one case a line is the table)

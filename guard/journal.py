@@ -48,6 +48,8 @@ class Journal:
     _arrived: asyncio.Event = field(default_factory=asyncio.Event)
     _down: str = ""
     _gap_since: Nanoseconds | None = None
+    lost: int = 0
+    """Records that found no room, since the start."""
     _ahead: int = 0
     _lost: int = 0
 
@@ -58,9 +60,15 @@ class Journal:
         if len(self._pending) > PENDING_MAX:
             self._pending.popleft().written.cancel()
             self._lost += 1
+            self.lost += 1
             self._gap_since = self._gap_since or self.clock.now()
         self._arrived.set()
         return pending.written
+
+    @property
+    def waiting(self) -> int:
+        """How many records wait for the disk."""
+        return len(self._pending)
 
     async def wait(self, written: asyncio.Future[None], timeout_s: float) -> bool:
         """Return whether the record is on the disk within ``timeout_s``."""

@@ -16,6 +16,7 @@ from guard.commands import PublishCommand, PublishPosture
 from guard.errors import BrokerError
 from guard.events import CommandSent, MarketFeatures
 from guard.journal import RETRY_S, Journal
+from guard.meters import Latency
 from guard.ports import Clock, CommandSink, Emit
 from guard.postures import no_looser
 from guard.units import NS_PER_S, BotId, Nanoseconds, ms_of
@@ -58,6 +59,10 @@ class Outbox:
     clock: Clock
     emit: Emit
     settings: OutboxSettings = field(default_factory=OutboxSettings)
+    unsent: int = 0
+    """Steps that were recorded but not sent, because too many waited."""
+    latency: Latency = field(default_factory=Latency)
+    """From the causing event to the broker's taking the command."""
     _due: asyncio.Queue[_Due] = field(default_factory=lambda: asyncio.Queue(STEPS_MAX))
     _held: Counter[str] = field(default_factory=Counter)
     _latest: dict[str, PublishPosture] = field(default_factory=dict)
@@ -72,8 +77,14 @@ class Outbox:
         try:
             self._due.put_nowait(_Due(step, decided_at, written))
         except asyncio.QueueFull:
+            self.unsent += 1
             # The broker has hung for minutes: the engine's retries and refreshes say it all again.
             log.error("outbox is full, a step is recorded but not sent", at=step.at)
+
+    @property
+    def waiting(self) -> int:
+        """How many steps wait to be sent."""
+        return self._due.qsize()
 
     async def run(self) -> None:
         """Send until cancelled."""
@@ -164,6 +175,8 @@ class Outbox:
         except BrokerError as error:
             ok, detail = False, str(error)
         sent_at = self.clock.now()
+        if ok:
+            self.latency.observe(sent_at - due.step.at)
         taken = {**hops, "publish": (sent_at - started) / 1000.0, "total": (sent_at - due.step.at) / 1000.0}
         self.journal.put(
             Sent(at=sent_at, subject=command.id, bot=command.bot, ok=ok, detail=detail, hops_us=taken)

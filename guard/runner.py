@@ -19,9 +19,10 @@ from guard.events import GuardStarted, Tick
 from guard.feeding import Feeding
 from guard.inbox import Inbox
 from guard.journal import Journal
+from guard.load import Load
 from guard.outbox import Outbox, OutboxSettings
 from guard.ports import AuditLog, Clock, CommandSink, Feed, Fence, Memory, StatusSink
-from guard.units import NS_PER_MS, NS_PER_S, BotId, Nanoseconds, ms_of
+from guard.units import NS_PER_MS, NS_PER_S, BotId, Nanoseconds, market_id, ms_of
 from perpguard_sdk.messages import GuardState, GuardStatus, Heartbeat, Mode, Posture
 
 STATE_REPEAT_S = 10.0
@@ -36,10 +37,12 @@ class RunnerSettings:
     Attributes:
         heartbeat_ms: how often each bot is told that the engine lives.
         signals: whether market signals are published for anyone to read.
+        tick_ms: how often a Tick is due, to know how late one comes.
     """
 
     heartbeat_ms: Annotated[int, Ge(100), Le(10_000)] = 1_000
     signals: bool = True
+    tick_ms: Annotated[int, Ge(1)] = 250
     outbox: OutboxSettings = field(default_factory=OutboxSettings)
 
 
@@ -80,8 +83,10 @@ class Runner:
     outbox: Outbox = field(init=False)
     feeding: Feeding = field(init=False)
     on_tick: Callable[[Nanoseconds], None] = lambda at: None  # noqa: ARG005 (told, and does nothing with it)
+    load: Load = field(init=False)
     _ticked: asyncio.Event = field(default_factory=asyncio.Event)
-    _decided_at: Nanoseconds = 0
+    decided_at: Nanoseconds = 0
+    """When the last Tick that the engine has processed was received."""
     _heartbeat_seq: int = 0
     _said: tuple[GuardStatus, tuple[str, ...]] | None = None
     _said_at: Nanoseconds = 0
@@ -91,6 +96,7 @@ class Runner:
 
     def __post_init__(self) -> None:
         self.feeding = Feeding(self.inbox.put)
+        self.load = Load(self.inbox, self.inbox.put, self.settings.tick_ms * NS_PER_MS)
         self.journal = Journal(self.world.audit, self.world.clock, self.inbox.put)
         self.outbox = Outbox(
             self.journal, self.world.commands, self.world.clock, self.inbox.put, self.settings.outbox
@@ -129,13 +135,16 @@ class Runner:
     async def _decide(self) -> None:
         while True:
             event = await self.inbox.take()
+            began_at = self.world.clock.now()
             step = self.engine.process(event)
+            decided_at = self.world.clock.now()
+            self.load.after(step, self.engine.state, decided_at - began_at)
             if step.is_decision or step.postures:
-                self.outbox.put(step, self.world.clock.now())
+                self.outbox.put(step, decided_at)
             if step.opened or step.closed or step.commands or step.outcomes:
                 log.info("decision", what=record_words(step))
             if isinstance(event, Tick):
-                self._decided_at = event.received_at
+                self.decided_at = event.received_at
                 self.on_tick(event.received_at)
                 self._ticked.set()
                 self._status_due.set()
@@ -238,7 +247,7 @@ class Runner:
                 session=state.session,
                 seq=self._heartbeat_seq,
                 ts=ms_of(self.world.clock.now()),
-                decided_at=ms_of(self._decided_at),
+                decided_at=ms_of(self.decided_at),
                 posture_version=self.engine.dispatch.postures.version(bot),
                 mode=state.mode,
             )
@@ -255,6 +264,8 @@ class Runner:
             self._said, self._said_at = said, now
         if self.settings.signals:
             for signal in status.signals(self.engine.state, now):
+                if self.inbox.stride(market_id(signal.venue, signal.symbol)) > 1:
+                    continue  # nobody acts on it, and there is more urgent work
                 try:
                     await self.world.status.publish_signal(signal)
                 except BrokerError:

@@ -30,6 +30,7 @@ PROBLEM_REASONS = frozenset(
         Reason.MESSAGE_REFUSED,
         Reason.BROKER_DOWN,
         Reason.AUDIT_DOWN,
+        Reason.OVERLOADED,
         Reason.POLICY_RAISED,
     }
 )

@@ -11,7 +11,11 @@ from guard.state import GuardState
 from guard.units import Nanoseconds
 from perpguard_sdk.messages import Evidence
 
-_REASONS = {LinkKind.BROKER: Reason.BROKER_DOWN, LinkKind.AUDIT: Reason.AUDIT_DOWN}
+_REASONS = {
+    LinkKind.BROKER: Reason.BROKER_DOWN,
+    LinkKind.AUDIT: Reason.AUDIT_DOWN,
+    LinkKind.ENGINE: Reason.OVERLOADED,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

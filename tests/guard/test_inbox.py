@@ -19,7 +19,8 @@ from guard.events import (
     StreamFaultKind,
     Tick,
 )
-from guard.inbox import LIQUIDATIONS_MAX, Inbox
+from guard.inbox import ACKS_MAX, FAULTS_MAX, LIQUIDATIONS_MAX, Inbox, OverloadSettings
+from guard.units import MarketId
 from perpguard_sdk.messages import Entries, Pause
 from tests.support.builders import (
     ALPHA,
@@ -60,7 +61,7 @@ def pause(number: int) -> Pause:
 
 async def test_events_come_out_in_the_order_of_arrival() -> None:
     inbox = Inbox()
-    events: list[AnyEvent] = [tick(0.0), mark(0.1), snapshot(0.2), born(0.3), features(0.4)]
+    events: list[AnyEvent] = [tick(0.0), mark(0.01), snapshot(0.02), born(0.03), features(0.04)]
     for event in events:
         inbox.put(event)
 
@@ -80,7 +81,7 @@ async def test_samples_of_a_market_coalesce_and_keep_the_sums_of_its_flow() -> N
     assert merged == structs.replace(two, buy_usd=15.0, sell_usd=3.0, updates=7, gaps=1)
     assert isinstance(other, MarketFeatures)
     assert other.market == ETH
-    assert inbox.coalesced == 1
+    assert inbox.counts.coalesced == {"market_features": 1}
 
 
 async def test_activity_of_a_stream_coalesces_to_its_sum_and_its_longest_gap() -> None:
@@ -128,9 +129,9 @@ async def test_a_report_that_asks_for_everything_again_is_not_hidden_by_the_next
     assert len(inbox) == 2
 
 
-async def test_acks_births_sendings_and_faults_are_never_dropped() -> None:
+async def test_acks_births_sendings_and_faults_are_not_dropped() -> None:
     inbox = Inbox()
-    for number in range(20_000):
+    for number in range(ACKS_MAX):
         inbox.put(acked(number * 0.001, pause(number)))
     inbox.put(born(1.0, session="b1"))
     inbox.put(born(2.0, session="b2"))
@@ -144,9 +145,27 @@ async def test_acks_births_sendings_and_faults_are_never_dropped() -> None:
 
     events = await everything(inbox)
 
-    assert len(events) == 20_022
-    assert sum(isinstance(event, BotAcked) for event in events) == 20_000
-    assert inbox.dropped == 0
+    assert len(events) == ACKS_MAX + 22
+    assert sum(isinstance(event, BotAcked) for event in events) == ACKS_MAX
+    assert inbox.counts.dropped == {}
+
+
+async def test_a_bot_that_floods_us_with_acks_loses_them_is_named_and_harms_no_other() -> None:
+    inbox = Inbox()
+    for number in range(3 * ACKS_MAX):
+        inbox.put(acked(number * 0.001, pause(number)))
+    inbox.put(acked(4.0, structs.replace(pause(1), bot=BETA)))
+
+    events = await everything(inbox)
+
+    acks = [event for event in events if isinstance(event, BotAcked)]
+    assert [ack.ack.bot for ack in acks] == [ALPHA] * ACKS_MAX + [BETA]
+    assert [(event.bot, event.count) for event in events if isinstance(event, MessageRefused)] == [
+        (ALPHA, 2 * ACKS_MAX)
+    ]
+    assert inbox.counts.dropped == {"bot_acked": 2 * ACKS_MAX}
+    inbox.put(acked(5.0, pause(7)))
+    assert isinstance(await inbox.take(), BotAcked), "once it was read there is room again"
 
 
 async def test_liquidations_are_bounded_and_the_oldest_goes() -> None:
@@ -159,9 +178,26 @@ async def test_liquidations_are_bounded_and_the_oldest_goes() -> None:
 
     events = await everything(inbox)
 
-    assert (len(events), inbox.dropped) == (LIQUIDATIONS_MAX + 1, 5)
+    assert len(events) == LIQUIDATIONS_MAX + 1
+    assert inbox.counts.dropped == {"liquidation": 5}
     assert isinstance(events[0], Tick)
     assert events[1].received_at == at(5)
+
+
+async def test_faults_of_a_flapping_stream_are_bounded() -> None:
+    inbox = Inbox()
+    for number in range(FAULTS_MAX + 3):
+        inbox.put(
+            StreamFault(
+                received_at=at(number * 0.001),
+                subject=MARKET,
+                stream=Stream.BOOK,
+                fault=StreamFaultKind.DISCONNECTED,
+            )
+        )
+
+    assert len(inbox) == FAULTS_MAX
+    assert inbox.counts.dropped == {"stream_fault": 3}
 
 
 async def test_strangers_cannot_fill_it_by_inventing_topics() -> None:
@@ -183,3 +219,93 @@ async def test_take_waits_for_what_comes_later() -> None:
     inbox.put(tick(1.0))
 
     assert await asyncio.wait_for(taking, 1.0) == tick(1.0)
+
+
+HELD, TRADED = MARKET, ETH
+FAR = [MarketId(f"loopback:FAR{number}/USDT:USDT") for number in range(200)]
+
+
+def busy_inbox(**settings: int) -> Inbox:
+    inbox = Inbox(OverloadSettings(**settings))
+    inbox.prefer({HELD}, {HELD, TRADED})
+    return inbox
+
+
+async def test_what_matters_goes_first_once_the_engine_does_not_keep_up() -> None:
+    inbox = busy_inbox()
+    for market in FAR:
+        inbox.put(features(0.0, market=market))
+    inbox.put(features(0.0, market=TRADED))
+    inbox.put(features(0.0, market=HELD))
+    inbox.put(snapshot(0.1))
+    inbox.put(tick(0.3))
+
+    taken = [await inbox.take() for _ in range(4)]
+
+    assert [getattr(event, "market", type(event).__name__) for event in taken] == [
+        HELD, "AccountSnapshot", "Tick", TRADED,
+    ]  # fmt: skip
+    assert inbox.shedding
+    assert inbox.counts.overtaken == {"far": 4}
+    assert inbox.waiting() == {"vital": 0, "traded": 0, "far": 200}
+    assert (inbox.stride(FAR[0]), inbox.stride(TRADED), inbox.stride(HELD)) == (4, 1, 1)
+
+
+async def test_nothing_is_overtaken_while_it_keeps_up() -> None:
+    inbox = busy_inbox()
+    for number, market in enumerate(FAR):
+        inbox.put(features(number * 0.001, market=market))
+    inbox.put(tick(0.2))
+
+    assert [type(event).__name__ for event in await everything(inbox)][-1] == "Tick"
+    assert (inbox.shedding, inbox.counts.sheddings, inbox.counts.overtaken) == (False, 0, {})
+
+
+async def test_far_markets_are_judged_less_often_but_never_left_out_for_long() -> None:
+    """Four times as much comes as can be judged, for a minute; times in seconds."""
+    inbox = busy_inbox(far_wait_ms_max=1_000)
+    waits: dict[str, float] = {"held": 0.0, "far": 0.0}
+    for step in range(240):
+        second = step * 0.25
+        for market in (HELD, *FAR[:100]):
+            inbox.put(features(second, market=market))
+        inbox.put(tick(second))
+        for _ in range(26):  # of 102
+            event = await inbox.take()
+            kind = "far" if getattr(event, "market", HELD) in FAR else "held"
+            waits[kind] = max(waits[kind], inbox.lag_ns / 1e9)
+
+    assert inbox.shedding
+    assert waits["held"] <= 0.5, "it waits until shedding begins, and no more then"
+    assert 0.5 < waits["far"] <= 1.5
+    assert inbox.counts.dropped == {}
+
+
+async def test_shedding_ends_once_it_has_kept_up_for_a_while() -> None:
+    inbox = busy_inbox(recover_ms=5_000)
+    inbox.put(features(0.0, market=FAR[0]))
+    inbox.put(tick(1.0))
+    await everything(inbox)
+    assert inbox.shedding
+
+    for second in range(2, 6):
+        inbox.put(tick(second))
+        await inbox.take()
+    assert inbox.shedding, "it has kept up for less than 5 s"
+
+    inbox.put(tick(6.1))
+    await inbox.take()
+    assert not inbox.shedding
+    assert inbox.counts.sheddings == 1
+
+
+async def test_the_order_of_one_market_stays_when_it_becomes_more_important() -> None:
+    inbox = busy_inbox()
+    inbox.put(features(0.0, 100.0, market=FAR[0]))
+    inbox.prefer({FAR[0]}, set())
+    inbox.put(features(0.1, 101.0, market=FAR[0]))
+
+    assert len(inbox) == 1
+    (event,) = await everything(inbox)
+    assert isinstance(event, MarketFeatures)
+    assert event.received_at == at(0.1)

@@ -1,0 +1,94 @@
+"""Follows whether the loop keeps up: whose events matter most, what to say when it does not, what it took."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import structlog
+
+from guard.audit import Step
+from guard.events import (
+    AccountSnapshot,
+    AnyEvent,
+    BotBorn,
+    BotReported,
+    GuardStarted,
+    LinkChanged,
+    LinkKind,
+    MarketsWatched,
+    Tick,
+)
+from guard.inbox import Inbox
+from guard.meters import Latency
+from guard.state import GuardState
+from guard.units import NS_PER_S, Nanoseconds
+
+_WHO_MATTERS = (AccountSnapshot, BotBorn, BotReported, GuardStarted, MarketsWatched)
+"""Events after which other markets may hold a position, or be open to a bot."""
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Load:
+    """What the loop went through so far; the inbox decides what waits, this says so.
+
+    Attributes:
+        waited: from an event's arrival to its turn.
+        processed: what the engine took for one event.
+        tick_late: how late Ticks came: for so long nothing else in the process ran either.
+        steps: decisions recorded, commands by verb, outcomes by what they were.
+    """
+
+    inbox: Inbox
+    emit: Callable[[AnyEvent], None]
+    tick_ns: Nanoseconds
+    waited: Latency = field(default_factory=Latency)
+    processed: Latency = field(default_factory=Latency)
+    tick_late: Latency = field(default_factory=Latency)
+    steps: Counter[tuple[str, str]] = field(default_factory=Counter)
+    _ticked_at: Nanoseconds | None = None
+    _said: bool = False
+
+    def after(self, step: Step, state: GuardState, took_ns: Nanoseconds) -> None:
+        """Note one processed event, and say so when shedding has begun or ended."""
+        event = step.event
+        self.waited.observe(self.inbox.lag_ns)
+        self.processed.observe(took_ns)
+        if isinstance(event, Tick):
+            if self._ticked_at is not None:
+                self.tick_late.observe(event.received_at - self._ticked_at - self.tick_ns)
+            self._ticked_at = event.received_at
+        elif isinstance(event, _WHO_MATTERS):
+            self._prefer(state)
+        if step.is_decision:
+            self._count(step)
+        if self.inbox.shedding is not self._said:
+            self._say(event.received_at)
+
+    def _prefer(self, state: GuardState) -> None:
+        held = {position.market for account in state.accounts.values() for position in account.positions}
+        traded = {market for record in state.bots.values() for market in record.markets}
+        self.inbox.prefer(held, traded)
+
+    def _count(self, step: Step) -> None:
+        self.steps["decisions", ""] += 1
+        for publish in step.commands:
+            self.steps["commands", publish.command.verb] += 1
+        for outcome in step.outcomes:
+            self.steps["outcomes", outcome.outcome] += 1
+
+    def _say(self, now: Nanoseconds) -> None:
+        self._said = self.inbox.shedding
+        if self._said:
+            detail = (
+                f"events wait {self.inbox.oldest_ns / NS_PER_S:.2f} s: markets in which nobody holds anything are "
+                "judged less often; watch fewer of them, or give the guard a faster core"
+            )
+            log.warning("the engine does not keep up", detail=detail, waiting=self.inbox.waiting())
+        else:
+            detail = "the engine keeps up again"
+            log.info(detail)
+        self.emit(LinkChanged(received_at=now, link=LinkKind.ENGINE, up=not self._said, detail=detail))
