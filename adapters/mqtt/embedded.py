@@ -8,20 +8,24 @@ import fcntl
 import importlib.metadata
 import json
 import os
-import secrets
 import shutil
 import signal
 import socket
 import struct
 from asyncio.subprocess import DEVNULL, Process
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
 import structlog
 
+from adapters.mqtt.access import BotAccess
+from adapters.mqtt.private_files import new_password, write_private
 from adapters.mqtt.settings import BrokerSettings, read_password
+from adapters.mqtt.users import UserStore, nats_authorization
 from guard.errors import BrokerError
+from perpguard_sdk.topics import Topics
 
 _log = structlog.get_logger(__name__)
 
@@ -32,6 +36,8 @@ USERNAME: Final = "perpguard"
 START_S: Final = 15.0
 """A start takes 0.1 s; with a large store on a slow disk some seconds."""
 STOP_S: Final = 2.0
+RELOAD_S: Final = 5.0
+"""Reading its configuration again takes a broker some milliseconds."""
 RESTART_S: Final = (0.1, 0.5, 2.0, 5.0)
 """Waits before the child is started again; the last one repeats."""
 
@@ -42,11 +48,12 @@ _ACCEPTED: Final = b"\x20\x02\x00\x00"
 class EmbeddedBroker:
     """Runs the broker while entered, and again if it dies.
 
-    Everything lies in ``data_dir``: configuration and password (mode 0600), the retained messages, the
+    Everything lies in ``data_dir``: configuration and passwords (mode 0600), the retained messages, the
     port chosen, the log. A broker that a killed perpguard left behind is stopped first.
+    Each bot has a user of its own, which can do what that bot needs and nothing else.
     """
 
-    def __init__(self, settings: BrokerSettings) -> None:
+    def __init__(self, settings: BrokerSettings, bots: Sequence[BotAccess] = ()) -> None:
         self.host = HOST
         self.port = settings.port
         self.username = settings.username or USERNAME
@@ -55,6 +62,9 @@ class EmbeddedBroker:
         """How often the child died and was started again."""
         self._settings = settings
         self._folder = settings.data_dir.absolute()
+        self._store = UserStore.of(settings)
+        self._bots = tuple(bots)
+        self._passwords: dict[str, str] = {}
         self._process: Process | None = None
         self._lock: int | None = None
         self._keeper: asyncio.Task[None] | None = None
@@ -91,6 +101,54 @@ class EmbeddedBroker:
         await self._stop()
         self._unlock()
 
+    def bot_password(self, user: str) -> str:
+        """The password of a bot's user; its file is in ``data_dir``.
+
+        Raises:
+            KeyError: no bot has such a user.
+        """
+        return self._passwords[user]
+
+    async def refresh_users(self, bots: Sequence[BotAccess]) -> None:
+        """Let in exactly these bots from now on, with the passwords that their files hold now.
+
+        Those whose user and password stay keep their connections; who is gone, or has a new password, is
+        thrown out. Returns once the broker has done so; nothing happens if nothing has changed.
+
+        Raises:
+            BrokerError: the broker does not take it; it is tried again at the broker's next start.
+            SettingsError: a password file cannot be read; all stays as it was.
+        """
+        passwords = self._store.passwords(each.user for each in bots)
+        if (tuple(bots), passwords) == (self._bots, self._passwords):
+            return
+        gone = {user: self._passwords[user] for user in self._passwords if user not in passwords}
+        self._bots, self._passwords = tuple(bots), passwords
+        if self._process is None:
+            return  # it is being started again, with these
+        write_private(self._folder / "nats-server.conf", self._configuration())
+        with contextlib.suppress(ProcessLookupError):
+            self._process.send_signal(signal.SIGHUP)
+        try:
+            async with asyncio.timeout(RELOAD_S):
+                while not await self._has_reloaded(passwords, gone):  # noqa: ASYNC110 (the broker does not tell)
+                    await asyncio.sleep(0.02)
+        except TimeoutError as error:
+            raise BrokerError(
+                f"{HOST}:{self.port}",
+                f"the embedded broker does not take its new users: look into {self._folder}/nats-server.log",
+            ) from error
+        _log.info("the broker has its new users", bots=[each.bot for each in bots])
+
+    async def _has_reloaded(self, present: Mapping[str, str], gone: Mapping[str, str]) -> bool:
+        for user, password in present.items():
+            if not await self._lets_in(user, password):
+                return False
+        for user, password in gone.items():
+            if await self._lets_in(user, password):
+                return False
+        return True
+
     async def _begin(self, program: str) -> None:
         try:
             self._prepare()
@@ -113,6 +171,7 @@ class EmbeddedBroker:
                 "embedded", f"another perpguard uses {self._folder}: stop it or set another broker.data_dir"
             ) from error
         self.password = self._settings.password() or self._password_kept()
+        self._passwords = self._store.passwords(each.user for each in self._bots)
 
     def _unlock(self) -> None:
         if self._lock is not None:
@@ -123,7 +182,7 @@ class EmbeddedBroker:
         """The password of this site, made once."""
         path = self._folder / f"password-{self._settings.site}"
         if not path.exists():
-            _write_private(path, secrets.token_urlsafe(32) + "\n")
+            write_private(path, new_password() + "\n")
         return read_password(path)
 
     def _port_kept(self) -> int:
@@ -140,7 +199,7 @@ class EmbeddedBroker:
                 f"{HOST}:{self.port}", "the port is taken: stop who listens there or set another broker.port"
             )
         config = self._folder / "nats-server.conf"
-        _write_private(config, self._configuration())
+        write_private(config, self._configuration())
         output = self._folder / "nats-server.out"
         with output.open("wb") as out:
             # A group of its own: Ctrl-C in a terminal must not stop the broker before we say goodbye on it.
@@ -172,15 +231,16 @@ class EmbeddedBroker:
         folder = self._folder
         lines = {
             "server_name": f"perpguard-{self._settings.site}",
-            "listen": f"{HOST}:-1",  # NATS' own protocol cannot be switched off; the password guards it too
+            "listen": f"{HOST}:-1",  # NATS' own protocol cannot be switched off; no user may speak it
             "pid_file": str(folder / "pid"),
             "log_file": str(folder / "nats-server.log"),
         }
         text = "".join(f"{name}: {json.dumps(value)}\n" for name, value in lines.items())
-        user, password = json.dumps(self.username), json.dumps(self.password, ensure_ascii=False)
+        topics = Topics(site=self._settings.site, root=self._settings.root)
+        users = nats_authorization(topics, (self.username, self.password), self._bots, self._passwords)
         return (
             f"{text}logfile_size_limit: 10MB\nlogfile_max_num: 3\nmax_payload: 1MB\n"
-            f"authorization {{ user: {user}, password: {password} }}\n"
+            f"{users}"
             f"jetstream {{ store_dir: {json.dumps(str(folder))}, max_mem: 64MB, max_file: 256MB }}\n"
             f"mqtt {{ listen: {json.dumps(f'{HOST}:{self.port}')} }}\n"
         )
@@ -244,11 +304,14 @@ class EmbeddedBroker:
 
     async def _answers(self) -> bool:
         """Whether it lets us in. The first client makes it read what it retains, so let that be us."""
+        return await self._lets_in(self.username, self.password)
+
+    async def _lets_in(self, username: str, password: str) -> bool:
         writer = None
         try:
             async with asyncio.timeout(1.0):
                 reader, writer = await asyncio.open_connection(HOST, self.port)
-                writer.write(_connect_packet(self.username, self.password))
+                writer.write(_connect_packet(username, password))
                 return (await reader.readexactly(4)) == _ACCEPTED
         except (OSError, TimeoutError, asyncio.IncompleteReadError):
             return False
@@ -302,17 +365,6 @@ def _command_of(pid: int) -> str:
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
     except OSError:
         return ""
-
-
-def _write_private(path: Path, text: str) -> None:
-    """Write a file that only we can read, whole or not at all."""
-    draft = path.with_name(path.name + ".new")
-    draft.unlink(missing_ok=True)
-    with os.fdopen(
-        os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8"
-    ) as file:
-        file.write(text)
-    draft.replace(path)
 
 
 def _is_free(port: int) -> bool:
