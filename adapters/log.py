@@ -1,8 +1,10 @@
-"""Logging: readable on a terminal, JSON otherwise, never a secret in it, and never a flood of one thing."""
+"""Logging: readable on a terminal and in the journal, JSON otherwise; never a secret, never a flood of one thing."""
 
 from __future__ import annotations
 
+import json
 import logging
+import os
 import re
 import sys
 import time
@@ -37,6 +39,7 @@ class LogFormat(StrEnum):
     AUTO = "auto"
     JSON = "json"
     CONSOLE = "console"
+    JOURNAL = "journal"
 
 
 class LogLevel(StrEnum):
@@ -54,7 +57,8 @@ class LogSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     format: LogFormat = Field(
-        default=LogFormat.AUTO, description="auto: console on a terminal, json otherwise"
+        default=LogFormat.AUTO,
+        description="auto: console on a terminal, journal where systemd's journal reads, json otherwise",
     )
     level: LogLevel = Field(default=LogLevel.INFO, description="lines below this level are left out")
 
@@ -209,11 +213,8 @@ def configure_logging(
     )
     root = logging.getLogger()
     root.handlers = [handler]
-    root.setLevel(settings.level.upper())
+    set_level(settings.level)
     logging.captureWarnings(capture=True)
-    # These tell every statement, frame and header at DEBUG; nobody can read the rest then.
-    for noisy in ("aiosqlite", "asyncio", "ccxt", "aiohttp", "mqtt", "websockets"):
-        logging.getLogger(noisy).setLevel(max(logging.INFO, root.level))
     return redactor
 
 
@@ -224,10 +225,59 @@ def _in_reading_order(
     return first | {name: value for name, value in event.items() if name not in first}
 
 
+def set_level(level: LogLevel) -> None:
+    """Leave out lines below ``level`` from now on."""
+    root = logging.getLogger()
+    root.setLevel(level.upper())
+    # These tell every statement, frame and header at DEBUG; nobody can read the rest then.
+    for noisy in ("aiosqlite", "asyncio", "ccxt", "aiohttp", "mqtt", "websockets"):
+        logging.getLogger(noisy).setLevel(max(logging.INFO, root.level))
+
+
+def is_journal(stream: TextIO, environment: Mapping[str, str] | None = None) -> bool:
+    """Whether systemd's journal reads what is written to ``stream``: it names the socket's device and inode."""
+    named = (os.environ if environment is None else environment).get("JOURNAL_STREAM", "")
+    try:
+        found = os.fstat(stream.fileno())
+    except (OSError, ValueError):
+        return False
+    return named == f"{found.st_dev}:{found.st_ino}"
+
+
+_PRIORITIES = {"critical": 2, "error": 3, "exception": 3, "warning": 4, "info": 6, "debug": 7}
+"""Of syslog(3); the journal takes a line's from the number in front of it."""
+
+
+def render_for_journal(_logger: object, _method: str, event: MutableMapping[str, Any]) -> str:
+    """What happened, then its facts as logfmt, each line with its priority; the journal itself knows the time.
+
+    >>> render_for_journal(None, "", {"timestamp": "x", "level": "error", "event": "no disk", "free": 0})
+    '<3>no disk free=0'
+    """
+    priority = f"<{_PRIORITIES.get(str(event.get('level')), 6)}>"
+    left_out = ("timestamp", "level", "event", "logger", "exception")
+    facts = "".join(f" {name}={_fact(value)}" for name, value in event.items() if name not in left_out)
+    text = f"{event.get('event', '')}{facts}"
+    if event.get("exception"):
+        text += f"\n{event['exception']}"
+    return "\n".join(priority + line for line in text.splitlines())
+
+
+def _fact(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, default=str)
+    return text if re.fullmatch(r"[^\s\"=]+", text) else json.dumps(text)
+
+
 def _renderer(kind: LogFormat, stream: TextIO) -> structlog.typing.Processor:
-    console = stream.isatty() if kind is LogFormat.AUTO else kind is LogFormat.CONSOLE
-    if console:
-        return structlog.dev.ConsoleRenderer(
-            colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback
-        )
-    return structlog.processors.JSONRenderer(sort_keys=False)
+    if kind is LogFormat.AUTO:
+        journal = LogFormat.JOURNAL if is_journal(stream) else LogFormat.JSON
+        kind = LogFormat.CONSOLE if stream.isatty() else journal
+    match kind:
+        case LogFormat.CONSOLE:
+            return structlog.dev.ConsoleRenderer(
+                colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback
+            )
+        case LogFormat.JOURNAL:
+            return render_for_journal
+        case _:
+            return structlog.processors.JSONRenderer(sort_keys=False)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
 import warnings
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,6 +24,8 @@ from adapters.log import (
     LogSettings,
     Redactor,
     configure_logging,
+    is_journal,
+    set_level,
 )
 
 SECRET = 's3cr3t-"quoted"-value'
@@ -176,3 +180,40 @@ def test_what_python_warns_of_becomes_a_line_too(stream: io.StringIO) -> None:
         logging.captureWarnings(capture=True)
         warnings.warn("old ways", DeprecationWarning, stacklevel=1)
     assert "old ways" in lines(stream)[0]["event"]
+
+
+def fail_in_two_lines() -> None:
+    raise ValueError("first line\nsecond line")
+
+
+def test_the_journal_gets_priorities_and_no_times(stream: io.StringIO) -> None:
+    configure_logging(LogSettings(format=LogFormat.JOURNAL), stream=stream)
+    log = structlog.get_logger()
+    log.info("broker connected", broker="127.0.0.1:1883", mqtt="5")
+    try:
+        fail_in_two_lines()
+    except ValueError:
+        log.exception("a bug", where="here there")
+    written = stream.getvalue().splitlines()
+    assert written[0] == "<6>broker connected broker=127.0.0.1:1883 mqtt=5"
+    assert written[1] == '<3>a bug where="here there"'
+    assert all(line.startswith("<3>") for line in written[1:])
+    assert written[-1] == "<3>second line"
+
+
+def test_the_journal_is_known_by_the_socket_that_it_names(tmp_path: Path) -> None:
+    with (tmp_path / "stderr").open("w") as stream:
+        found = os.fstat(stream.fileno())
+        assert is_journal(stream, {"JOURNAL_STREAM": f"{found.st_dev}:{found.st_ino}"})
+        assert not is_journal(stream, {"JOURNAL_STREAM": f"{found.st_dev}:{found.st_ino + 1}"})
+        assert not is_journal(stream, {})
+    assert not is_journal(io.StringIO(), {"JOURNAL_STREAM": "1:1"})
+
+
+def test_the_level_can_change_while_it_runs(stream: io.StringIO) -> None:
+    configure_logging(LogSettings(), stream=stream)
+    set_level(LogLevel.ERROR)
+    structlog.get_logger().warning("left out")
+    set_level(LogLevel.INFO)
+    structlog.get_logger().info("written")
+    assert [json.loads(line)["event"] for line in stream.getvalue().splitlines()] == ["written"]
