@@ -108,14 +108,16 @@ class AccountState:
         if not seen.size:
             self._positions.pop(key, None)
             return
-        # The stream tells neither mark nor leverage; the liquidation price moved and is not known now.
+        # Binance's stream tells neither mark nor leverage; what it moved has another liquidation price by now.
         same = before is not None and before.size == seen.size and before.margin_usd == seen.margin_usd
-        self._positions[key] = replace(
-            seen,
-            mark_price=before.mark_price if before else None,
-            leverage=before.leverage if before else None,
-            liquidation_price=before.liquidation_price if before and same else None,
-        )
+        if before is not None:
+            seen = replace(
+                seen,
+                mark_price=seen.mark_price or before.mark_price,
+                leverage=seen.leverage or before.leverage,
+                liquidation_price=seen.liquidation_price or (before.liquidation_price if same else None),
+            )
+        self._positions[key] = seen
 
     def _merge_wallets(self, reading: AccountReading) -> None:
         totals = reading.totals

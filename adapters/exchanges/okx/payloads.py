@@ -153,7 +153,7 @@ def parse_open_interest(row: Payload, contract_size: float) -> tuple[float, Nano
 
 
 def parse_turnovers(response: Any) -> dict[str, float]:
-    """Read the 24 h turnover of each swap in its quote currency from GET /api/v5/market/tickers.
+    """Read GET /api/v5/market/tickers: the turnover of 24 h of each swap, by its code, in its quote.
 
     ``volCcy24h`` is base currency for linear swaps.
     """
@@ -193,7 +193,7 @@ def parse_liquidations(message: Payload, contract_size: ContractSize) -> list[tu
 def _was_long(detail: Payload, where: str) -> bool:
     position = detail.get("posSide")
     if position in ("long", "short"):
-        return position == "long"
+        return bool(position == "long")
     return _sign(detail, where) < 0.0
 
 
@@ -295,7 +295,7 @@ def parse_account(response: Any) -> AccountTotals:
         elif row.get("collateralEnabled") is not False:
             # Discounted as the venue counts it towards margin, where it tells that.
             discounted = optional_number(row, "disEq", where)
-            other += max(0.0, discounted if discounted else optional_number(row, "eqUsd", where) or 0.0)
+            other += max(0.0, discounted or optional_number(row, "eqUsd", where) or 0.0)
     if maintenance is None and any(by_currency):
         maintenance = sum(by_currency)
     return AccountTotals(wallets=wallets, other_usd=other, maintenance_usd=maintenance)
@@ -382,8 +382,8 @@ def parse_private(message: Payload, contract_size: ContractSize) -> list[Account
             if not positions:
                 return []
             at = max((at_of(row, "pTime") or at_of(row, "uTime") or 0 for row in rows), default=0)
-            # Pushed every few seconds with new marks, and at once where the size changes.
-            return [AccountUpdate(exchange_at=at or None, positions=positions, stale=True)]
+            # Pushed every few seconds, whole, and at once where the size changes: REST need not be asked for it.
+            return [AccountUpdate(exchange_at=at or None, positions=positions)]
         case "account":
             if not rows:
                 return []
