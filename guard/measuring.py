@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from importlib.metadata import version
@@ -31,6 +32,7 @@ def measure(runner: Runner) -> Iterator[Measured]:
     """Yield everything that is measured; changes nothing. Names have no prefix yet."""
     now = runner.world.clock.now()
     yield _identity(runner)
+    yield _gauge("tasks", "Tasks of the process", {"": float(len(asyncio.all_tasks()))})
     yield from _load(runner, now)
     yield from _state(runner.engine, now)
     yield from _sending(runner)

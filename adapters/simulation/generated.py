@@ -208,7 +208,7 @@ def generated_source(
     Depth diffs come every 100 ms, marks and open interest every second. About 640 levels reach 260 bps.
 
     Args:
-        scenario: ``calm``, ``fall`` or ``recover``.
+        scenario: ``calm``, ``fall``, ``recover`` or ``waves``.
         seed: equal seeds (and starts) give equal frames, bit for bit.
         symbols: Binance's names; all take the same course, each with its own noise.
         duration_s: market time.

@@ -9,11 +9,18 @@ from enum import StrEnum
 
 
 class Scenario(StrEnum):
-    """``calm``: nothing; ``fall``: makers withdraw, then price falls; ``recover``: and comes all the way back."""
+    """``calm``: nothing; ``fall``: makers withdraw, then price falls; ``recover``: and comes all the way back.
+
+    ``waves``: recovers again and again, one fall every four minutes, for as long as it plays.
+    """
 
     CALM = "calm"
     FALL = "fall"
     RECOVER = "recover"
+    WAVES = "waves"
+
+
+WAVE_S = 240.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +42,18 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """Points in time, seconds from the start, joined by straight lines in the logarithm of price."""
+    """Points in time, seconds from the start, joined by straight lines in the logarithm of price.
+
+    With ``period_s`` it begins anew each time that this has passed.
+    """
 
     knots: tuple[tuple[float, Point], ...]
+    period_s: float | None = None
 
     def at(self, t_s: float) -> Point:
         """The course at ``t_s``; before the first and after the last knot it stays as it is there."""
+        if self.period_s is not None:
+            t_s %= self.period_s
         before_s, before = self.knots[0]
         for knot_s, point in self.knots:
             if t_s <= knot_s:
@@ -71,6 +84,16 @@ def course_of(
     """
     if scenario is Scenario.CALM:
         return Course(((0.0, Point()), (duration_s, Point())))
+    if scenario is Scenario.WAVES:
+        wave = course_of(
+            Scenario.RECOVER,
+            WAVE_S,
+            fall_ratio=fall_ratio,
+            calm_share=calm_share,
+            thinning_s=thinning_s,
+            depth_left_ratio=depth_left_ratio,
+        )
+        return Course(wave.knots, WAVE_S)
     thin_at = duration_s * calm_share
     fall_at = min(thin_at + thinning_s, duration_s * 0.8)
     left_s = duration_s - fall_at

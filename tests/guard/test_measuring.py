@@ -54,7 +54,7 @@ async def test_health_says_that_there_is_no_epoch_or_that_the_engine_is_stuck() 
         assert "no Tick for 4.0 s" in what_is_wrong(stage.runner)
 
 
-def test_every_measure_has_a_name_and_a_help_of_its_own() -> None:
+async def test_every_measure_has_a_name_and_a_help_of_its_own() -> None:
     measured = list(measure(Stage().runner))
     names = [each.name for each in measured]
 

@@ -12,6 +12,7 @@ import pytest
 
 from adapters.simulation import FrameKind, generated_source
 from adapters.simulation.book import VenueBook
+from adapters.simulation.scenarios import Scenario, course_of
 from adapters.simulation.source import Frame
 from adapters.simulation.wire import decode_depth
 
@@ -155,3 +156,14 @@ def test_numbers_that_make_no_market_are_refused(settings: dict[str, Any]) -> No
 def test_an_unknown_scenario_is_refused() -> None:
     with pytest.raises(ValueError, match="crash"):
         generated_source("crash", seed=1)
+
+
+def test_waves_fall_and_come_back_every_four_minutes() -> None:
+    course = course_of(
+        Scenario.WAVES, 3_600.0, fall_ratio=0.1, calm_share=0.4, thinning_s=8.0, depth_left_ratio=0.15
+    )
+    prices = [course.at(float(second)).price_ratio for second in range(960)]
+
+    assert prices[:240] * 4 == prices
+    assert min(prices) < 0.95
+    assert prices[239] > 0.99
