@@ -13,7 +13,16 @@ import msgspec
 from msgspec import Struct
 
 from guard.commands import CommandOutcome, PublishCommand, PublishPosture
-from guard.events import AnyEvent, BotAcked, BotBorn, EpochContested, GuardStarted, LinkChanged, StreamFault
+from guard.events import (
+    AnyEvent,
+    BotAcked,
+    BotBorn,
+    EpochContested,
+    GuardStarted,
+    LinkChanged,
+    SettingsChanged,
+    StreamFault,
+)
 from guard.findings import Finding
 from guard.units import Nanoseconds
 from perpguard_sdk.messages import Mode
@@ -45,7 +54,33 @@ class SessionClosed(Record, frozen=True, kw_only=True, tag="session_closed"):
     why: str
 
 
-_ALWAYS_RECORDED = (BotAcked, BotBorn, EpochContested, GuardStarted, LinkChanged, StreamFault)
+class SettingChange(Struct, frozen=True, kw_only=True):
+    """One setting that differs; lists are told by name, as in ``bots.alpha.symbols``. Never holds a secret.
+
+    ``effect`` says in words what it does to protection: ``loosens: ...``, ``tightens`` or ``neutral``.
+    """
+
+    path: str
+    old: str
+    new: str
+    effect: str
+
+
+class SettingsReloaded(Record, frozen=True, kw_only=True, tag="settings_reloaded"):
+    """The settings were read again while the guard ran: all of ``changes`` hold from here on, or none.
+
+    ``problems`` says why none, where that is so.
+    """
+
+    cause: str
+    applied: bool
+    former_digest: str
+    settings_digest: str
+    changes: tuple[SettingChange, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+_ALWAYS_RECORDED = (BotAcked, BotBorn, EpochContested, GuardStarted, LinkChanged, StreamFault, SettingsChanged)
 """Events that are recorded even when nothing follows from them."""
 
 
@@ -100,7 +135,7 @@ class AuditGap(Record, frozen=True, kw_only=True, tag="audit_gap"):
     why: str
 
 
-AnyRecord = SessionOpened | SessionClosed | Step | Sent | AuditGap
+AnyRecord = SessionOpened | SessionClosed | SettingsReloaded | Step | Sent | AuditGap
 
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[AnyRecord] = msgspec.json.Decoder(AnyRecord)

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
-from guard.audit import AnyRecord, AuditGap, Sent, SessionClosed, SessionOpened, Step
-from guard.events import AnyEvent, BotAcked, BotBorn, LinkChanged, StreamFault
+from guard.audit import (
+    AnyRecord,
+    AuditGap,
+    Sent,
+    SessionClosed,
+    SessionOpened,
+    SettingsReloaded,
+    Step,
+)
+from guard.events import AnyEvent, BotAcked, BotBorn, LinkChanged, SettingsChanged, StreamFault
 from guard.explain_words import utc_words
 from guard.findings import Finding
 
@@ -17,12 +25,26 @@ def record_words(record: AnyRecord) -> str:
             return f"{record.guard} began to decide, {record.mode} mode, epoch {record.epoch}"
         case SessionClosed(why=why):
             return f"the guard stopped: {why}"
+        case SettingsReloaded():
+            return reload_words(record)
         case Sent(subject=subject, bot=bot, ok=ok, detail=detail):
             return f"{subject} to {bot}: {'taken by the broker' if ok else f'not sent, {detail}'}"
         case AuditGap(records_lost=lost, why=why):
             return f"gap: {why}" + (f", {lost} record(s) lost" if lost else "")
         case Step():
             return _step_words(record)
+
+
+def reload_words(record: SettingsReloaded) -> str:
+    """What a reload changed, or why it changed nothing."""
+    changes = [
+        f"{each.path} {each.old} -> {each.new}" + (f" ({each.effect})" if each.effect != "neutral" else "")
+        for each in record.changes
+    ]
+    if not record.applied:
+        why = "; ".join(record.problems)
+        return f"settings refused, the former ones go on ({record.cause}): {why}"
+    return f"settings changed ({record.cause}): {'; '.join(changes) or 'nothing'}"
 
 
 def _step_words(step: Step) -> str:
@@ -54,6 +76,8 @@ def _event_words(event: AnyEvent) -> str:
             return f"{birth.bot} was born ({birth.software} {birth.software_version}, {birth.mode})"
         case LinkChanged(link=link, up=up, detail=detail):
             return f"{link} {'is there' if up else 'is away'} ({detail})"
+        case SettingsChanged(settings_digest=digest):
+            return f"the settings are now {digest}"
         case StreamFault(subject=subject, stream=stream, fault=fault, detail=detail):
             return f"{stream} of {subject} {fault}" + (f" ({detail})" if detail else "")
         case _:

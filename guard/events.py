@@ -329,6 +329,16 @@ class LinkKind(StrEnum):
     AUDIT = "audit"
     ENGINE = "engine"
     """Down: it does not keep up, and judges markets in which nobody holds anything less often."""
+    SETTINGS = "settings"
+    """Down: the settings file was changed to what cannot be used, or needs a restart; the former ones go on."""
+    CLOCK = "clock"
+    """Down: our clock and a venue's are further apart than they may be."""
+
+
+class SettingsChanged(Event, frozen=True, kw_only=True, tag="settings_changed"):
+    """Other settings hold from here on; the record before it names every difference."""
+
+    settings_digest: str
 
 
 class LinkChanged(Event, frozen=True, kw_only=True, tag="link_changed"):
@@ -357,5 +367,6 @@ AnyEvent = (
     | MessageRefused
     | CommandSent
     | EpochContested
+    | SettingsChanged
     | LinkChanged
 )

@@ -39,6 +39,8 @@ class Reason(StrEnum):
     BROKER_DOWN = "broker_down"
     AUDIT_DOWN = "audit_down"
     OVERLOADED = "overloaded"
+    SETTINGS_REFUSED = "settings_refused"
+    CLOCK_OFFSET = "clock_offset"
     POLICY_RAISED = "policy_raised"
     RESTART_FLOOR = "restart_floor"
     RECOVERED = "recovered"

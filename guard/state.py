@@ -28,6 +28,7 @@ from guard.events import (
     OpenInterestSeen,
     Position,
     PositionSource,
+    SettingsChanged,
     Stream,
     StreamActivity,
     StreamFault,
@@ -169,8 +170,8 @@ class GuardState:
         """Fold one event in. Unknown subjects make a place for themselves; nothing raises."""
         self.now = max(self.now, event.received_at)
         match event:
-            case Tick() | BotAcked() | CommandSent():
-                pass  # time is in `now`; acks and sendings concern dispatch alone
+            case Tick() | BotAcked() | CommandSent() | SettingsChanged():
+                pass  # time is in `now`; acks and sendings concern dispatch alone, settings came before
             case GuardStarted():
                 self._start(event)
             case MarketFeatures() | MarkPriceSeen() | OpenInterestSeen() | LiquidationSeen():

@@ -31,6 +31,8 @@ PROBLEM_REASONS = frozenset(
         Reason.BROKER_DOWN,
         Reason.AUDIT_DOWN,
         Reason.OVERLOADED,
+        Reason.SETTINGS_REFUSED,
+        Reason.CLOCK_OFFSET,
         Reason.POLICY_RAISED,
     }
 )

@@ -23,6 +23,12 @@ STARTING_S = 60.0
 
 EXTEND_S = 5.0
 
+_TROUBLES = {
+    LinkKind.ENGINE: "overloaded",
+    LinkKind.SETTINGS: "settings refused",
+    LinkKind.CLOCK: "clock off",
+}
+
 _SEVERITIES = list(Severity)
 
 
@@ -105,7 +111,8 @@ class Supervised:
 
     def _link_words(self) -> str:
         down = self.engine.state.links_down
-        return ", ".join(f"{link} {'away' if link in down else 'up'}" for link in LinkKind)
+        words = [f"{link} {'away' if link in down else 'up'}" for link in (LinkKind.BROKER, LinkKind.AUDIT)]
+        return ", ".join([*words, *(said for link, said in _TROUBLES.items() if link in down)])
 
 
 def findings_words(findings: tuple[Finding, ...]) -> str:

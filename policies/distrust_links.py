@@ -15,12 +15,19 @@ _REASONS = {
     LinkKind.BROKER: Reason.BROKER_DOWN,
     LinkKind.AUDIT: Reason.AUDIT_DOWN,
     LinkKind.ENGINE: Reason.OVERLOADED,
+    LinkKind.SETTINGS: Reason.SETTINGS_REFUSED,
+    LinkKind.CLOCK: Reason.CLOCK_OFFSET,
 }
+
+_ONLY_SAID = (LinkKind.SETTINGS, LinkKind.CLOCK)
+"""What someone should look at, while the guard knows all that it needs to loosen."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DistrustLinks:
     """Freezes every restriction while something that the daemon depends on is down. Nothing to set but on or off.
+
+    Settings that were refused and a clock that is off are said, and freeze nothing.
 
     Attributes:
         enabled: whether it decides at all.
@@ -39,9 +46,9 @@ class DistrustLinks:
             yield Finding(
                 policy=self.name,
                 reason=_REASONS[link],
-                severity=Severity.ACT,
+                severity=Severity.WATCH if link in _ONLY_SAID else Severity.ACT,
                 subject=Subject(),
                 evidence=(Evidence(name=str(link), value=event.detail, unit="text"),),
                 counterfactual=f"would not stand with the {link} back",
-                freezes=True,
+                freezes=link not in _ONLY_SAID,
             )
