@@ -58,9 +58,13 @@ class Arbiter:
     _latches: dict[tuple[BotId, MarketId], _Latches] = field(default_factory=dict)
     _allocations: dict[tuple[AccountId, MarketId], Allocation] = field(default_factory=dict)
     _bases: dict[tuple[object, ...], _KnownBasis] = field(default_factory=dict)
+    _former_hold_ns: Nanoseconds = 0
+    _former_until: Nanoseconds = 0
 
     def fold(self, findings: Sequence[Finding], state: GuardState, now: Nanoseconds) -> Desired:
         """Return what every bot may do in every market that it trades, at ``now``."""
+        if now >= self._former_until:
+            self._former_hold_ns = 0
         ranked = [self._rebased(finding, now) for finding in sorted(findings, key=_rank)]
         desired = {
             bot: {
@@ -71,6 +75,24 @@ class Arbiter:
         }
         self._release_allocations(desired, state)
         return desired
+
+    def reconfigure(self, settings: ArbiterSettings, now: Nanoseconds) -> None:
+        """Fold by other settings from now on. Whatever is in force holds for a whole hold-down first.
+
+        That is the longer of the former and the new one: no change of settings makes anything looser sooner
+        than it would have been had every finding ended now.
+        """
+        former_ns = max(int(self.settings.hold_down_s * NS_PER_S), self._former_hold_ns)
+        self.settings = settings
+        self._former_hold_ns, self._former_until = former_ns, max(now + former_ns, self._former_until)
+        for latches in self._latches.values():
+            for latch in (latches.entries, latches.max_size, latches.max_leverage, latches.stop):
+                latch.loosen_at = max(latch.loosen_at, now + self._hold_ns)
+
+    @property
+    def _hold_ns(self) -> Nanoseconds:
+        """A change of settings shortens no hold-down that would have run when it came."""
+        return max(int(self.settings.hold_down_s * NS_PER_S), self._former_hold_ns)
 
     def _fold_market(
         self,
@@ -84,7 +106,7 @@ class Arbiter:
         concerning = [finding for finding in ranked if _concerns(finding, bot, record, market)]
         frozen = any(finding.freezes for finding in concerning)
         latches = self._latches.setdefault((bot, market), _Latches())
-        hold_ns, step_ns = int(self.settings.hold_down_s * NS_PER_S), int(self.settings.step_s * NS_PER_S)
+        hold_ns, step_ns = self._hold_ns, int(self.settings.step_s * NS_PER_S)
 
         def move(
             latch: _Latch[V], asked: _Asked[V], compare: Callable[[V, V], int], step: Callable[[V, int], V]

@@ -24,6 +24,7 @@ from guard.events import (
     GuardStarted,
     LinkChanged,
     LinkKind,
+    SettingsChanged,
 )
 from guard.findings import Finding, Reason
 from guard.outstanding import BotMemory, Failure, Open, Unable
@@ -31,7 +32,7 @@ from guard.postures import PostureBook, PostureSettings
 from guard.state import BotRecord, GuardState
 from guard.units import NS_PER_MS, NS_PER_S, BotId, MarketId, Nanoseconds, ms_of, symbol_of
 from guard.wants import Kind, Look, PauseWant, ResumeWant, Want, still_asked, wants_of
-from perpguard_sdk.messages import SCHEMA_VERSION, AckStatus, Command, Entries, Mode, Verb
+from perpguard_sdk.messages import SCHEMA_VERSION, AckStatus, Command, Entries, Mode, Posture, Verb
 
 _REFUSALS = (AckStatus.REJECTED, AckStatus.UNSUPPORTED, AckStatus.FAILED, AckStatus.EXPIRED)
 
@@ -98,9 +99,17 @@ class Dispatch:
     _bots: dict[BotId, BotMemory] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.postures = PostureBook(
-            PostureSettings(ttl_s=self.settings.posture_ttl_s, refresh_s=self.settings.posture_refresh_s)
-        )
+        self.postures = PostureBook(_posture_settings(self.settings))
+
+    def reconfigure(self, settings: DispatchSettings, floors: Mapping[BotId, Posture]) -> None:
+        """Publish by other settings from now on, above what new bots were told by a former guard.
+
+        What is open keeps its deadlines; what concerns a bot that is gone ends with the next event.
+        """
+        self.settings = settings
+        self.postures.settings = _posture_settings(settings)
+        for bot, floor in floors.items():
+            self.postures.raise_to(bot, floor.version)
 
     def step(self, event: AnyEvent, desired: Desired, state: GuardState, now: Nanoseconds) -> Dispatched:
         """Take what ``event`` says of open commands, then publish what ``desired`` needs at ``now``."""
@@ -154,6 +163,8 @@ class Dispatch:
                 self._say_again(BotId(birth.bot), now)
             case BotReported(reported=reported) if reported.resync:
                 self._say_again(BotId(reported.bot), now)
+            case SettingsChanged():
+                self._drop_removed(state, now, outcomes)
             case LinkChanged(link=LinkKind.BROKER, up=True):
                 for bot in state.bots:
                     self._say_again(bot, now)
@@ -423,6 +434,17 @@ class Dispatch:
             self.settings.confirm_ms if declared is None else declared.deadline_ms
         )
 
+    def _drop_removed(self, state: GuardState, now: Nanoseconds, outcomes: list[CommandOutcome]) -> None:
+        """End what is open with bots that the settings name no more; they go to their safe mode by themselves.
+
+        Numbers go on where they were, should one come back in this epoch.
+        """
+        why = "the settings name the bot no more"
+        for bot in self._bots.keys() - state.bots.keys():
+            memory = self._bots[bot]
+            outcomes.extend(_superseded(open_, bot, why, now) for open_ in memory.open.values())
+            self._bots[bot] = BotMemory(seq=memory.seq)
+
     def _drop_foreign(
         self,
         memory: BotMemory,
@@ -437,6 +459,10 @@ class Dispatch:
             outcomes.append(_superseded(memory.open.pop(key), bot, why, now))
         for key in [key for key in (*memory.failures, *memory.unable) if key[0] not in limits]:
             memory.forget(key)
+
+
+def _posture_settings(settings: DispatchSettings) -> PostureSettings:
+    return PostureSettings(ttl_s=settings.posture_ttl_s, refresh_s=settings.posture_refresh_s)
 
 
 def _refusal(open_: Open, failure: Failure | None) -> _Verdict | None:

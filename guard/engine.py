@@ -28,8 +28,8 @@ from guard.events import (
 from guard.findings import Finding, Limit, Reason, Severity, Subject
 from guard.policy import Policy
 from guard.state import GuardState
-from guard.units import NS_PER_MS, NS_PER_S, AccountId, MarketId, Nanoseconds
-from perpguard_sdk.messages import Entries, Evidence, StopRule
+from guard.units import NS_PER_MS, NS_PER_S, AccountId, BotId, MarketId, Nanoseconds
+from perpguard_sdk.messages import Entries, Evidence, Posture, StopRule
 
 FindingKey = tuple[str, str, str | None, str | None, str | None]
 
@@ -74,6 +74,8 @@ class Engine:
         findings = self._decide(now)
         opened, closed = self._record.compare(self._standing, now)
         self._wanted = self.arbiter.fold(findings, self.state, now)
+        if self.state.leaving:
+            self._let_go()
         dispatched = self.dispatch.step(event, self._wanted, self.state, now)
         return Step(
             at=event.received_at,
@@ -85,6 +87,26 @@ class Engine:
             outcomes=dispatched.outcomes,
         )
 
+    def reconfigure(
+        self,
+        *,
+        policies: Sequence[Policy],
+        arbiter: ArbiterSettings,
+        dispatch: DispatchSettings,
+        floors: Mapping[BotId, Posture],
+    ) -> None:
+        """Judge by other settings from the next event on; ``state.reconfigure`` came before.
+
+        Args:
+            policies: those that decide now.
+            arbiter: how slowly restrictions go.
+            dispatch: how commands are repeated.
+            floors: what new bots were last told.
+        """
+        self.policies = policies
+        self.arbiter.reconfigure(arbiter, self.state.now)
+        self.dispatch.reconfigure(dispatch, floors)
+
     @property
     def wanted(self) -> Desired:
         """What every bot may do since the last judgement, whether or not it was said to it yet."""
@@ -94,6 +116,13 @@ class Engine:
     def findings(self) -> tuple[Finding, ...]:
         """What stands since the last judgement."""
         return tuple(self._standing.values())
+
+    def _let_go(self) -> None:
+        """A market that a bot does not trade any more goes when no restriction is left on it."""
+        for bot, market in tuple(self.state.leaving):
+            limits = self._wanted.get(bot, {}).get(market)
+            if limits is None or not limits.restricts:
+                self.state.let_go(bot, market)
 
     def _apply(self, event: AnyEvent) -> None:
         """Fold into the state; an estimator that raises is a finding for as long as its subject makes it raise."""

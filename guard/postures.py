@@ -45,6 +45,11 @@ class PostureBook:
             version = max(known.version if known else 0, floor.version if floor else 0)
             self._published[bot] = _Published(version)
 
+    def raise_to(self, bot: BotId, version: int) -> None:
+        """Publish above a version that the bot may have seen from a former guard."""
+        known = self._published.setdefault(bot, _Published(version))
+        known.version = max(known.version, version)
+
     def refresh_now(self, bot: BotId) -> None:
         """Publish again at the next step, changed or not."""
         if bot in self._published:

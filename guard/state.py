@@ -1,10 +1,12 @@
 """Everything the guard knows: GuardState.apply(event) is the one mutation. No I/O, no clock.
 
-The engine owns the state; policies read it and never change it.
+The engine owns the state; policies read it and never change it. Settings that are changed while the guard
+runs come by ``reconfigure``, between two events.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from guard.account.positions import AccountView
@@ -118,7 +120,8 @@ class GuardState:
     ``watched`` are the markets that the settings name,
     ``floors`` are what a former guard published, ``warmed`` the markets whose baseline has been warm at
     least once since: there they have done their part. ``contested_epoch`` is one that two guards have
-    claimed, so that it names neither.
+    claimed, so that it names neither. ``leaving`` are markets that the settings took from a bot while it
+    was restricted there: they go once the arbiter has let go of them.
     """
 
     baseline: BaselineSettings
@@ -140,6 +143,7 @@ class GuardState:
     links_down: dict[LinkKind, LinkChanged] = field(default_factory=dict)
     refusals: dict[BotId | None, Refusals] = field(default_factory=dict)
     contested_epoch: int = 0
+    leaving: set[tuple[BotId, MarketId]] = field(default_factory=set)
 
     @classmethod
     def of(
@@ -165,6 +169,46 @@ class GuardState:
             state.accounts.setdefault(account, AccountView(account))
             state.account_clocks[account] = state.new_clock()
         return state
+
+    def reconfigure(
+        self,
+        *,
+        baseline: BaselineSettings,
+        markets: tuple[MarketId, ...],
+        without: frozenset[MarketId],
+        bots: tuple[BotConfig, ...],
+        keyed_accounts: tuple[AccountId, ...],
+        floors: Mapping[BotId, Posture],
+    ) -> None:
+        """Take other settings; what is known of everything that stays is kept.
+
+        Args:
+            baseline: as in ``of``, like all that is not named here.
+            markets: those that the settings name now.
+            without: those that only the former settings named.
+            bots: those that may be commanded now.
+            keyed_accounts: those whose venue is asked.
+            floors: what new bots were last told, to hold as after a start.
+        """
+        self.baseline = baseline
+        for view in self.markets.values():
+            view.reconfigure(baseline)
+        for clock in self.account_clocks.values():
+            clock.reconfigure(limit_ms_min=baseline.stale_ms_min, recover_ms=baseline.recover_ms)
+        self.watched = (self.watched - without) | frozenset(markets)
+        self._name_bots(bots, floors)
+        self._name_accounts(keyed_accounts)
+        for market in without:
+            self._unwatch(market)
+        for market in markets:
+            self.market(market)
+
+    def let_go(self, bot: BotId, market: MarketId) -> None:
+        """A bot is restricted no more in a market that it does not trade any more."""
+        self.leaving.discard((bot, market))
+        record = self.bots.get(bot)
+        if record is not None:
+            record.markets = tuple(each for each in record.markets if each != market)
 
     def apply(self, event: AnyEvent) -> None:  # noqa: C901 (one case an event is the table of the fold)
         """Fold one event in. Unknown subjects make a place for themselves; nothing raises."""
@@ -249,8 +293,72 @@ class GuardState:
         for bot in self.floors:
             self._note_markets(self.bots[bot])
 
+    def _name_bots(self, bots: tuple[BotConfig, ...], floors: Mapping[BotId, Posture]) -> None:
+        former, self.bots = self.bots, {}
+        # A floor that has done its part must not come back with the floor of a new bot.
+        done = {bot for bot in self.floors if self.warmed.issuperset(former[bot].markets)}
+        self.floors = {bot: floor for bot, floor in self.floors.items() if bot not in done}
+        for config in bots:
+            record = self.bots[config.bot] = former.get(config.bot) or BotRecord(config)
+            record.config = config
+            if config.bot in former:
+                named = self._named_markets(record)
+                self.leaving |= {(config.bot, market) for market in record.markets if market not in named}
+                self.leaving -= {(config.bot, market) for market in named}
+            elif config.bot in floors:
+                self.floors[config.bot] = floors[config.bot]
+            self._note_markets(record)
+            if config.bot not in former and config.bot in floors:
+                # As after a start: the floor holds for a moment, to be taken back in steps.
+                self.warmed -= set(record.markets)
+        for bot in former.keys() - self.bots.keys():
+            self.floors.pop(bot, None)
+            self.refusals.pop(bot, None)
+            self.leaving = {each for each in self.leaving if each[0] != bot}
+            account = former[bot].config.account
+            self.accounts[account] = _without(self.account(account), bot=bot)
+
+    def _name_accounts(self, keyed: tuple[AccountId, ...]) -> None:
+        for account in self.account_clocks.keys() - set(keyed):
+            # Nobody asks its venue any more: what it said last must not be believed for ever.
+            del self.account_clocks[account]
+            self.account_faults.pop(account, None)
+            self.accounts[account] = _without(self.account(account), source=PositionSource.VENUE)
+        for account in keyed:
+            if account not in self.account_clocks:
+                self.account(account)
+                self.account_clocks[account] = self.new_clock()
+        for account, view in self.accounts.items():
+            if PositionSource.SETTINGS in view.snapshots:
+                # What is asked about is told anew.
+                self.accounts[account] = _without(view, source=PositionSource.SETTINGS)
+        for record in self.bots.values():
+            self.account(record.config.account)
+        needed = {*keyed, *(record.config.account for record in self.bots.values())}
+        self.accounts = {
+            account: view for account, view in self.accounts.items() if account in needed or view.snapshots
+        }
+
+    def _unwatch(self, market: MarketId) -> None:
+        """Forget a market, unless somebody trades it or holds something there: that is unknown, not gone."""
+        held = any(view.size(market) != 0.0 for view in self.accounts.values())
+        traded = any(
+            market in record.markets and (bot, market) not in self.leaving
+            for bot, record in self.bots.items()
+        )
+        if not held and not traded:
+            self.markets.pop(market, None)
+            self.book_faults.pop(market, None)
+            self.warmed.discard(market)
+
     def _note_markets(self, record: BotRecord) -> None:
         """Gather what a bot may trade. A market that nobody watches gets a view that says so: never heard of."""
+        record.markets = tuple(dict.fromkeys((*self._named_markets(record), *record.markets)))
+        for market in record.markets:
+            if (record.config.bot, market) not in self.leaving:
+                self.market(market)
+
+    def _named_markets(self, record: BotRecord) -> list[MarketId]:
         venue = venue_of(record.config.account)
         named: list[MarketId] = [*record.config.markets]
         symbols = [position.symbol for position in record.reported.positions] if record.reported else []
@@ -263,10 +371,7 @@ class GuardState:
             named += [market for market in self.markets if venue_of(market) == venue]
         elif not named and record.birth is not None:
             symbols = [*record.birth.symbols, *symbols]
-        named += [market_id(venue, symbol) for symbol in symbols if symbol != ALL_SYMBOLS]
-        record.markets = tuple(dict.fromkeys((*named, *record.markets)))
-        for market in record.markets:
-            self.market(market)
+        return [*named, *(market_id(venue, symbol) for symbol in symbols if symbol != ALL_SYMBOLS)]
 
     def _note_book(self, event: AnyEvent, view: MarketView) -> None:
         if isinstance(event, MarketFeatures) and event.status is BookStatus.OK:
@@ -341,3 +446,17 @@ class GuardState:
             for position in reported.positions
         )
         self.account(account).apply_bot(record.config.bot, positions, at)
+
+
+def _without(
+    view: AccountView, *, source: PositionSource | None = None, bot: BotId | None = None
+) -> AccountView:
+    """The same account as if one of those who speak of it had never spoken."""
+    fresh = AccountView(view.account)
+    for each, snapshot in view.snapshots.items():
+        if each is not source:
+            fresh.apply_snapshot(snapshot)
+    for each_bot, positions in view.held_by_bot.items():
+        if each_bot != bot:
+            fresh.apply_bot(each_bot, positions, view.told_at[each_bot])
+    return fresh

@@ -126,6 +126,7 @@ class MqttLink:
         self._connection: Connection | None = None
         self._connected = asyncio.Event()
         self._renewing = False
+        self._ask_again = False
         self._up: bool | None = None
         self._why_down = "not connected yet"
         self._why_ended = ""
@@ -140,6 +141,12 @@ class MqttLink:
     def refused(self) -> Mapping[Refusal, int]:
         """How many messages were refused, by reason."""
         return self._refusals.counts
+
+    def know_bots(self, bot_keys: Mapping[BotId, bytes]) -> None:
+        """Speak with these bots, by these keys, from now on; what is retained of them is asked for again."""
+        self._bot_keys.clear()
+        self._bot_keys.update(bot_keys)
+        self._ask_again = True
 
     async def run(self, emit: Emit) -> None:
         """Stay connected and emit what bots say, until cancelled.
@@ -301,7 +308,7 @@ class MqttLink:
 
     async def _receive(self, connection: Connection, emit: Emit) -> None:
         loop = asyncio.get_running_loop()
-        flush_at, taken, subscribe_again = loop.time() + FLUSH_S, 0, True
+        flush_at, taken, self._ask_again = loop.time() + FLUSH_S, 0, True
         while not self._renewing:
             message = await connection.receive(within_s=FLUSH_S)
             if message is not None:
@@ -315,10 +322,10 @@ class MqttLink:
             if loop.time() >= flush_at:
                 flush_at = loop.time() + FLUSH_S
                 await self._look_after(connection, emit)
-                if subscribe_again:
+                if self._ask_again:
                     # A nats-server that has just been started may not have read all that it retains:
                     # measured once in 40 crashes. Subscribing again brings what was missing.
-                    subscribe_again = False
+                    self._ask_again = False
                     await connection.subscribe_all(self._router.filters)
 
     async def _look_after(self, connection: Connection, emit: Emit) -> None:

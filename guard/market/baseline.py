@@ -100,6 +100,10 @@ class DecayedQuantile:
         np.add.at(moved, source, self._bins)
         self._bins = moved
 
+    def forget_by(self, half_life: float) -> None:
+        """Forget faster or slower from now on."""
+        self._half_life = half_life
+
     def reset(self) -> None:
         """Forget everything."""
         self._bins[:] = 0.0
@@ -281,6 +285,11 @@ class Baseline:
         self._median = 0.0
         self._sigma_below = self._sigma_above = SIGMA_PRIOR
         self._refreshed = 0.0
+
+    def reconfigure(self, *, half_life_s: float, warm_up_s: float, forget_s: float) -> None:
+        """Learn by other settings from now on; what was learned is kept."""
+        self._half_life_s, self._warm_up_s, self._forget_s = half_life_s, warm_up_s, forget_s
+        self._fast.forget_by(half_life_s)
 
     @property
     def is_warm(self) -> bool:

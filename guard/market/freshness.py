@@ -72,6 +72,11 @@ class StreamClock:
         """Silence longer than this is stale."""
         return self._limit
 
+    def reconfigure(self, *, limit_ms_min: int, recover_ms: int) -> None:
+        """Judge by other settings from now on; what was learned of the stream is kept."""
+        self._limit_min, self._recover = limit_ms_min * NS_PER_MS, recover_ms * NS_PER_MS
+        self._limit = self._limit_min if self._reported_at is None else self._learned_limit()
+
     def apply(self, event: StreamActivity | StreamFault) -> None:
         """Fold what an adapter says of this stream; only a disconnection or a refusal makes it stale."""
         match event:

@@ -118,6 +118,24 @@ class MarketView:
             case _:
                 pass
 
+    def reconfigure(self, settings: BaselineSettings) -> None:
+        """Judge and learn by other settings from now on; depth within another band is learned anew."""
+        former, self.settings = self.settings, settings
+        learning = {
+            "half_life_s": settings.half_life_s,
+            "warm_up_s": settings.warm_up_s,
+            "forget_s": settings.freeze_s_max,
+        }
+        self._spread.reconfigure(**learning)
+        for memory in self._sides.values():
+            memory.depth.reconfigure(**learning)
+            if settings.band_bps != former.band_bps:
+                memory.depth = _baseline(settings)
+                memory.below.clear()
+                self._frozen_at = None
+        for clock in self._clocks.values():
+            clock.reconfigure(limit_ms_min=settings.stale_ms_min, recover_ms=settings.recover_ms)
+
     # ---------------------------------------------------------------- prices
 
     @property
