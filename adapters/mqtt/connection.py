@@ -77,7 +77,7 @@ class Inbound:
 class Connection(aiomqtt.Client):
     """An aiomqtt client with a bounded inbox, publish results, and ends that leave no socket behind."""
 
-    def __init__(self, endpoint: Endpoint, will: aiomqtt.Will) -> None:
+    def __init__(self, endpoint: Endpoint, will: aiomqtt.Will | None) -> None:
         super().__init__(
             endpoint.host,
             endpoint.port,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import stat
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from adapters.mqtt.embedded import EmbeddedBroker
 from adapters.mqtt.settings import BrokerSettings
 from adapters.mqtt.users import UserStore
 from guard.errors import SettingsError
+from tests.adapters.mqtt.test_embedded import listening_addresses
 from tests.support.brokers import find_program
 from tests.support.eventually import eventually
 
@@ -119,3 +121,20 @@ def test_a_name_that_means_more_than_itself_is_refused(name: str) -> None:
         BotAccess(name, "user")
     with pytest.raises(SettingsError, match="letters, digits"):
         BotAccess("bot", name)
+
+
+@pytest.mark.parametrize("user", ["perpguard", "alpha"])
+async def test_nobody_speaks_natss_own_protocol(user: str, tmp_path: Path) -> None:
+    """Its port is open on loopback; there, rights to topics would be rights to subjects of any form."""
+    async with EmbeddedBroker(settings(tmp_path), [ALPHA]) as broker:
+        assert broker.pid is not None
+        password = broker.password if user == "perpguard" else broker.bot_password(user)
+        (port,) = {port for _, port in listening_addresses(broker.pid)} - {broker.port}
+        reader, writer = await asyncio.open_connection(broker.host, port)
+        login = json.dumps({"user": user, "pass": password, "verbose": True})
+        writer.write(f"CONNECT {login}\r\nPING\r\n".encode())
+        answer = await asyncio.wait_for(reader.read(), 5.0)
+        writer.close()
+        assert answer.startswith(b"INFO ")
+        assert b"-ERR 'Authorization Violation'" in answer
+        assert b"PONG" not in answer
