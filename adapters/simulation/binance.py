@@ -104,6 +104,14 @@ def parse_stream(name: str) -> Key | None:
     return None if kind is None else (symbol.upper(), kind)
 
 
+def binance_urls(host: str, port: int) -> dict[str, Any]:
+    """The value for ccxt's ``urls`` at a venue that speaks Binance, be it beside another language."""
+    rest, socket = f"http://{host}:{port}", f"ws://{host}:{port}"
+    sockets: dict[str, Any] = {name: socket + path for name, path in _SOCKET_PATHS.items()}
+    sockets["ws-api"] = {name: f"{socket}/ws-api/{name}" for name in ("spot", "linear", "inverse")}
+    return {"api": {name: rest + path for name, path in _REST_PATHS.items()} | {"ws": sockets}}
+
+
 class BinanceDialect:
     """A Dialect (see ``dialects``)."""
 
@@ -115,10 +123,7 @@ class BinanceDialect:
         self._private = PrivateApi(parts.engine, parts.settings, parts.clock_ms).routes()
 
     def ccxt_urls(self, host: str, port: int) -> dict[str, Any]:
-        rest, socket = f"http://{host}:{port}", f"ws://{host}:{port}"
-        sockets: dict[str, Any] = {name: socket + path for name, path in _SOCKET_PATHS.items()}
-        sockets["ws-api"] = {name: f"{socket}/ws-api/{name}" for name in ("spot", "linear", "inverse")}
-        return {"api": {name: rest + path for name, path in _REST_PATHS.items()} | {"ws": sockets}}
+        return binance_urls(host, port)
 
     # -- REST ----------------------------------------------------------------------------------------
 

@@ -31,6 +31,8 @@ class DialectName(StrEnum):
     """Which API the venue speaks."""
 
     BINANCE = "binance"
+    BYBIT = "bybit"
+    HYPERLIQUID = "hyperliquid"
 
     @property
     def ccxt_id(self) -> str:
@@ -122,3 +124,11 @@ def make_dialect(name: DialectName | str, parts: VenueParts) -> Dialect:
             from adapters.simulation.binance import BinanceDialect  # noqa: PLC0415 - see above
 
             return BinanceDialect(parts)
+        case DialectName.BYBIT:
+            from adapters.simulation.bybit import BybitDialect  # noqa: PLC0415 - see above
+
+            return BybitDialect(parts)
+        case DialectName.HYPERLIQUID:
+            from adapters.simulation.hyperliquid import HyperliquidDialect  # noqa: PLC0415
+
+            return HyperliquidDialect(parts)
