@@ -3,13 +3,17 @@
 from adapters.simulation.account import VenueAccountState, VenueOrder, VenuePosition
 from adapters.simulation.dialects import DialectName
 from adapters.simulation.generated import GeneratedSource, generated_source
+from adapters.simulation.misbehaviour import Corruption, Fault, FaultKind, fault_schedule
 from adapters.simulation.recorded import RecordedSource, recorded_source, write_recording
 from adapters.simulation.settings import LoopbackSettings, VenueAccountSpec
 from adapters.simulation.source import Frame, FrameKind, MarketSource, OpeningBook, SymbolSpec
 from adapters.simulation.venue import LoopbackVenue
 
 __all__ = [
+    "Corruption",
     "DialectName",
+    "Fault",
+    "FaultKind",
     "Frame",
     "FrameKind",
     "GeneratedSource",
@@ -23,6 +27,7 @@ __all__ = [
     "VenueAccountState",
     "VenueOrder",
     "VenuePosition",
+    "fault_schedule",
     "generated_source",
     "recorded_source",
     "write_recording",

@@ -30,14 +30,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         source = _source(options)
-    except (ValueError, MalformedFrameError) as error:
+        plan = None if options.faults is None else options.faults.read_bytes()
+    except (ValueError, MalformedFrameError, OSError) as error:
         parser.error(str(error))
     if options.record is not None:
         frames = write_recording(source, options.record)
         _say({"event": "recorded", "frames": frames, "path": str(options.record)})
         return 0
     try:
-        asyncio.run(_run(_venue(source, options), options))
+        asyncio.run(_run(_venue(source, options), options, plan))
     except ValueError as error:
         parser.error(str(error))
     except OSError as error:
@@ -45,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-async def _run(venue: LoopbackVenue, options: argparse.Namespace) -> None:
+async def _run(venue: LoopbackVenue, options: argparse.Namespace, plan: bytes | None) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -54,6 +55,8 @@ async def _run(venue: LoopbackVenue, options: argparse.Namespace) -> None:
         if options.hold:
             # A line on standard input begins the market, so that clients can connect first.
             loop.add_reader(sys.stdin.fileno(), lambda: _begin(venue))
+        if plan is not None:
+            venue.misbehave_as(plan)
         _say(
             {
                 "event": "ready",
@@ -61,6 +64,7 @@ async def _run(venue: LoopbackVenue, options: argparse.Namespace) -> None:
                 "port": venue.port,
                 "symbols": venue.symbols(),
                 "urls": venue.ccxt_urls(),
+                "control": venue.control_url(),
             }
         )
         async with asyncio.TaskGroup() as group:
@@ -122,6 +126,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
     parser.add_argument("--speed", type=float, default=1.0, help="market seconds a second; 0: no pacing")
     parser.add_argument("--hold", action="store_true", help="begin at a line on standard input")
+    parser.add_argument(
+        "--faults", type=Path, metavar="FILE", help="misbehave from the start: a plan of faults in JSON"
+    )
     parser.add_argument(
         "--account",
         type=_account,

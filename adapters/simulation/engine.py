@@ -12,7 +12,7 @@ from adapters.simulation.errors import Refusal, insufficient_margin, invalid_sym
 from adapters.simulation.ledger import MarginType, Position
 from adapters.simulation.liquidation import Liquidator
 from adapters.simulation.margin import ZERO, BracketTable
-from adapters.simulation.markets import Market
+from adapters.simulation.markets import Market, MarketStatus
 from adapters.simulation.matching import Matcher, Publish, Taken
 from adapters.simulation.orders import (
     AlgoOrder,
@@ -57,7 +57,7 @@ class Engine:
 
     def market(self, symbol: str | None) -> Market:
         market = self.markets.get(symbol or "")
-        if market is None:
+        if market is None or market.status is MarketStatus.DELISTED:
             raise invalid_symbol()
         return market
 
@@ -69,7 +69,7 @@ class Engine:
         Raises:
             Refusal: with Binance's code; nothing has changed then.
         """
-        market = self.market(request.symbol)
+        market = self._open_market(request.symbol)
         self._check_client_id(account, request)
         quantity = self._allowed_quantity(account, request)
         price = request.price or self._expected_price(market, request.side)
@@ -107,7 +107,7 @@ class Engine:
         Raises:
             Refusal: it would trigger at once, or another one already closes the position on this side.
         """
-        market = self.market(request.symbol)
+        market = self._open_market(request.symbol)
         self._check_client_id(account, request)
         algo = AlgoOrder(next(self._algo_ids), request, self._clock_ms(), updated_ms=self._clock_ms())
         if algo.triggers_at(market.reference(request.working_type)):
@@ -227,12 +227,34 @@ class Engine:
         market = self.markets[symbol]
         if funding is not None:
             self._settle_funding(symbol, *funding)
+        if market.status is not MarketStatus.TRADING:
+            return
         self._run_triggers(market, "MARK_PRICE")
         for account in self.accounts.values():
             if account.ledger.positions.get(symbol) is not None:
                 self._liquidator.check(account)
 
+    def settle(self, symbol: str) -> None:
+        """Close every position at the mark and cancel every order, as at the end of a contract."""
+        mark = self.markets[symbol].mark
+        for account in self.accounts.values():
+            for order in account.book.open_orders(symbol):
+                self._matcher.finish(account, order, OrderStatus.CANCELED)
+            for algo in account.book.open_algos(symbol):
+                self._matcher.finish_algo(account, algo, OrderStatus.CANCELED)
+            position = account.ledger.position(symbol)
+            if position.amount:
+                realised, _ = account.ledger.fill(symbol, -position.amount, mark, ZERO)
+                account.note(symbol, "REALIZED_PNL", realised, self._clock_ms())
+                self._matcher.tell_account(account, "ADJUSTMENT", [symbol])
+
     # -- inside --------------------------------------------------------------------------------------
+
+    def _open_market(self, symbol: str) -> Market:
+        market = self.market(symbol)
+        if market.status is not MarketStatus.TRADING:
+            raise Refusal(-4140, "Invalid symbol status for opening position.")
+        return market
 
     def _check_client_id(self, account: VenueAccount, request: OrderRequest) -> None:
         if account.book.has_client_id(request.client_id):

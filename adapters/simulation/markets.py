@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 from decimal import Decimal
+from enum import StrEnum
 
 from adapters.simulation.book import VenueBook
 from adapters.simulation.source import OpeningBook, SymbolSpec
@@ -13,6 +14,16 @@ from adapters.simulation.wire import MarkPriceEvent, TradeEvent
 TRADES_KEPT = 1_000
 CANDLES_KEPT = 3_000
 MINUTE_MS = 60_000
+
+
+class MarketStatus(StrEnum):
+    """Whether a market can be traded in, and whether it is there at all."""
+
+    TRADING = "trading"
+    HALTED = "halted"
+    """Listed, but no orders are taken."""
+    DELISTED = "delisted"
+    """Gone: a dialect answers as if it had never been."""
 
 
 @dataclass(slots=True)
@@ -55,6 +66,7 @@ class Market:
     next_funding_ms: int = 0
     now_ns: int = 0
     mark_due_ns: int = 0
+    status: MarketStatus = MarketStatus.TRADING
     trades: deque[TradeEvent] = field(default_factory=lambda: deque(maxlen=TRADES_KEPT))
     candles: dict[int, Candle] = field(default_factory=dict)
 

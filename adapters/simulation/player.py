@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import Counter
-from dataclasses import dataclass, field
 from decimal import Decimal
 
 import msgspec
@@ -14,7 +13,8 @@ import structlog
 from adapters.simulation import wire
 from adapters.simulation.dialects import Dialect
 from adapters.simulation.engine import Engine
-from adapters.simulation.markets import Market
+from adapters.simulation.markets import Market, MarketStatus
+from adapters.simulation.misbehaviour.conditions import Conditions
 from adapters.simulation.rounds import MatchingRounds
 from adapters.simulation.settings import LoopbackSettings
 from adapters.simulation.source import Frame, FrameKind, MarketSource
@@ -33,14 +33,6 @@ FUNDING_INTERVAL_MS = 8 * 3_600_000
 _log = structlog.get_logger()
 
 
-@dataclass(slots=True)
-class Faults:
-    """Depth diffs still to lose or to corrupt, by symbol."""
-
-    skip: Counter[str] = field(default_factory=Counter)
-    corrupt: Counter[str] = field(default_factory=Counter)
-
-
 class Player:
     """Drives the market. Every frame goes to every subscriber: a full queue stops the market, never a frame."""
 
@@ -51,7 +43,7 @@ class Player:
         engine: Engine,
         hub: Hub,
         dialect: Dialect,
-        faults: Faults,
+        conditions: Conditions,
         rounds: MatchingRounds,
         *,
         speed: float,
@@ -62,7 +54,7 @@ class Player:
         self._engine = engine
         self._hub = hub
         self._dialect = dialect
-        self._faults = faults
+        self._conditions = conditions
         self._rounds = rounds
         self._paced = speed > 0.0 and math.isfinite(speed)
         self._speed = speed
@@ -97,7 +89,17 @@ class Player:
         if kind is FrameKind.TRADE:
             self._publish_trade(self._markets[symbol], wire.decode_trade(payload), payload)
         else:
+            self._publish(symbol, kind, payload)
+
+    def _publish(self, symbol: str, kind: FrameKind, payload: bytes) -> None:
+        if self._conditions.is_mute(symbol) and not self._is_told(self._markets[symbol], kind):
+            return
+        with self._hub.event(kind, symbol):
             self._dialect.publish(symbol, kind, payload)
+
+    def _is_told(self, market: Market, kind: FrameKind) -> bool:
+        """Of a halted market: its mark, and that its book was emptied. Of one that is gone: nothing."""
+        return market.status is MarketStatus.HALTED and kind in (FrameKind.DEPTH, FrameKind.MARK_PRICE)
 
     def _take(self, frame: Frame) -> None:
         market = self._markets[frame.symbol]
@@ -110,7 +112,7 @@ class Player:
             # A recording may hold a frame that nobody can read: the clients get it as it was.
             self.frames_bad += 1
             _log.warning("frame cannot be read", symbol=frame.symbol, kind=frame.kind, reason=str(error))
-            self._dialect.publish(frame.symbol, frame.kind, frame.payload)
+            self._publish(frame.symbol, frame.kind, frame.payload)
         if frame.at_ns >= market.mark_due_ns:
             self._derive_mark(market)
 
@@ -119,21 +121,17 @@ class Player:
         match frame.kind:
             case FrameKind.BOOK_TICKER:
                 self._diffs_without_ticker[symbol] = -1
-                self._dialect.publish(symbol, frame.kind, payload)
+                if not self._conditions.is_altered(symbol):
+                    self._publish(symbol, frame.kind, payload)
             case FrameKind.FORCED_ORDER:
-                self._dialect.publish(symbol, frame.kind, payload)
+                self._publish(symbol, frame.kind, payload)
             case FrameKind.DEPTH:
-                market.book.apply(wire.decode_depth(payload))
-                self._publish_depth(symbol, payload)
-                self._derive_ticker(market)
-                self._engine.on_book(symbol)
+                self._apply_depth(market, payload)
             case FrameKind.TRADE:
-                event = wire.decode_trade(payload)
-                self._publish_trade(market, event, payload)
-                self._engine.on_trade(symbol, Decimal(event.p), Decimal(event.q))
+                self._apply_trade(market, payload)
             case FrameKind.AGGREGATE_TRADE:
                 self._has_aggregates.add(symbol)
-                self._dialect.publish(symbol, frame.kind, payload)
+                self._publish(symbol, frame.kind, payload)
             case FrameKind.MARK_PRICE:
                 mark = wire.decode_mark_price(payload)
                 market.mark_due_ns = frame.at_ns + MARKS_PATIENCE_NS
@@ -141,43 +139,52 @@ class Player:
             case FrameKind.OPEN_INTEREST:
                 market.open_interest = Decimal(wire.decode_open_interest(payload).o)
 
-    def _publish_depth(self, symbol: str, payload: bytes) -> None:
-        faults = self._faults
-        if faults.skip[symbol] > 0:
-            faults.skip[symbol] -= 1
+    def _apply_depth(self, market: Market, payload: bytes) -> None:
+        symbol = market.spec.symbol
+        shown = self._conditions.depth(market, payload)
+        if shown is None:
             return
-        corrupt = faults.corrupt[symbol] > 0
-        if corrupt:
-            faults.corrupt[symbol] -= 1
-        self._dialect.publish(symbol, FrameKind.DEPTH, payload, corrupt=corrupt)
+        market.book.apply(wire.decode_depth(shown))
+        self._publish(symbol, FrameKind.DEPTH, shown)
+        self._derive_ticker(market)
+        if market.status is MarketStatus.TRADING:
+            self._engine.on_book(symbol)
+
+    def _apply_trade(self, market: Market, payload: bytes) -> None:
+        if market.status is not MarketStatus.TRADING:
+            return
+        event = wire.decode_trade(payload)
+        self._publish_trade(market, event, payload)
+        self._engine.on_trade(market.spec.symbol, Decimal(event.p), Decimal(event.q))
 
     def _publish_trade(self, market: Market, event: wire.TradeEvent, payload: bytes) -> None:
         symbol = market.spec.symbol
         market.see_trade(event)
-        self._dialect.publish(symbol, FrameKind.TRADE, payload)
+        self._publish(symbol, FrameKind.TRADE, payload)
         if symbol not in self._has_aggregates and self._dialect.has_subscribers(
             symbol, FrameKind.AGGREGATE_TRADE
         ):
-            self._dialect.publish(symbol, FrameKind.AGGREGATE_TRADE, wire.aggregate_trade(event))
+            self._publish(symbol, FrameKind.AGGREGATE_TRADE, wire.aggregate_trade(event))
 
     def _publish_mark(self, market: Market, mark: wire.MarkPriceEvent, payload: bytes) -> None:
         funding = market.see_mark(mark)
-        self._dialect.publish(market.spec.symbol, FrameKind.MARK_PRICE, payload)
+        self._publish(market.spec.symbol, FrameKind.MARK_PRICE, payload)
         self._engine.on_mark(market.spec.symbol, funding)
 
     def _derive_ticker(self, market: Market) -> None:
         """Make a bookTicker from the book, for a source that brings none."""
         symbol, book = market.spec.symbol, market.book
         seen = self._diffs_without_ticker[symbol]
-        if seen < 0 or not self._dialect.has_subscribers(symbol, FrameKind.BOOK_TICKER):
+        altered = self._conditions.is_altered(symbol)
+        if (seen < 0 and not altered) or not self._dialect.has_subscribers(symbol, FrameKind.BOOK_TICKER):
             return
-        if seen < DIFFS_BEFORE_OWN_TICKER:
+        if seen < DIFFS_BEFORE_OWN_TICKER and not altered:
             self._diffs_without_ticker[symbol] += 1
             return
         bid, ask = book.bids.best(), book.asks.best()
         if bid is not None and ask is not None:
             payload = wire.book_ticker(symbol, book.at_ms, book.update_id, bid, ask)
-            self._dialect.publish(symbol, FrameKind.BOOK_TICKER, payload)
+            self._publish(symbol, FrameKind.BOOK_TICKER, payload)
 
     def _derive_mark(self, market: Market) -> None:
         """Make a mark from mid, for a source that brings none."""

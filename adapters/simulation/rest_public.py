@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from adapters.simulation.errors import Refusal, illegal, invalid_symbol, missing
-from adapters.simulation.markets import MINUTE_MS, Candle, Market
+from adapters.simulation.markets import MINUTE_MS, Candle, Market, MarketStatus
 from adapters.simulation.payloads import plain
 from adapters.simulation.settings import LoopbackSettings
 from adapters.simulation.wire import TradeEvent
@@ -73,7 +73,7 @@ class PublicApi:
             ],
             "exchangeFilters": [],
             "assets": [{"asset": "USDT", "marginAvailable": True, "autoAssetExchange": "-10000"}],
-            "symbols": [self._symbol_info(market) for market in self._markets.values()],
+            "symbols": [self._symbol_info(market) for market in self._listed()],
         }
 
     def depth(self, parameters: Parameters) -> Any:
@@ -103,7 +103,7 @@ class PublicApi:
 
     def funding_rate(self, parameters: Parameters) -> Any:
         """The rate in force, dated at the start of its interval: the venue keeps no older ones."""
-        markets = [self._market(parameters)] if "symbol" in parameters else list(self._markets.values())
+        markets = [self._market(parameters)] if "symbol" in parameters else self._listed()
         return [
             {
                 "symbol": market.spec.symbol,
@@ -181,14 +181,17 @@ class PublicApi:
         if not symbol:
             raise missing("symbol")
         market = self._markets.get(symbol)
-        if market is None:
+        if market is None or market.status is MarketStatus.DELISTED:
             raise invalid_symbol()
         return market
 
     def _one_or_all(self, parameters: Parameters, answer: Callable[[Market], Any]) -> Any:
         if "symbol" in parameters:
             return answer(self._market(parameters))
-        return [answer(market) for market in self._markets.values()]
+        return [answer(market) for market in self._listed()]
+
+    def _listed(self) -> list[Market]:
+        return [market for market in self._markets.values() if market.status is not MarketStatus.DELISTED]
 
     def _recent(self, parameters: Parameters) -> list[TradeEvent]:
         limit = _integer(parameters, "limit", 500)
@@ -258,7 +261,7 @@ class PublicApi:
             "contractType": "PERPETUAL",
             "deliveryDate": 4_133_404_800_000,
             "onboardDate": 1_569_398_400_000,
-            "status": "TRADING",
+            "status": "TRADING" if market.status is MarketStatus.TRADING else "BREAK",
             "maintMarginPercent": "2.5000",
             "requiredMarginPercent": "5.0000",
             "baseAsset": spec.base,

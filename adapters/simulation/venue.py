@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from types import TracebackType
 from typing import Any, Self
@@ -14,7 +14,12 @@ from adapters.simulation.dialects import DialectName, VenueParts, make_dialect
 from adapters.simulation.engine import Engine
 from adapters.simulation.ledger import Ledger
 from adapters.simulation.markets import Market
-from adapters.simulation.player import Faults, Player
+from adapters.simulation.misbehaviour.acts import VenueActs
+from adapters.simulation.misbehaviour.conditions import Conditions
+from adapters.simulation.misbehaviour.faults import ACCOUNT_STREAM, Corruption, Fault, FaultKind
+from adapters.simulation.misbehaviour.requests import Control
+from adapters.simulation.misbehaviour.switchboard import Misbehaviour
+from adapters.simulation.player import Player
 from adapters.simulation.rounds import MatchingRounds
 from adapters.simulation.server import VenueServer
 from adapters.simulation.settings import LoopbackSettings, VenueAccountSpec
@@ -73,7 +78,6 @@ class LoopbackVenue:
             spec.symbol: Market.opened(spec, source.opening(spec.symbol), clock()) for spec in source.specs
         }
         self._hub = Hub(frames_max=self.settings.client_frames_max, slow_client_s=self.settings.slow_client_s)
-        self._faults = Faults()
         self._engine = Engine(
             self._markets,
             self.settings,
@@ -86,6 +90,12 @@ class LoopbackVenue:
             listen_key_ms=int(self.settings.listen_key_s * 1000),
             recv_window_ms_max=self.settings.recv_window_ms_max,
         )
+        conditions = Conditions(self._markets, self._engine.settle)
+        self._acts = VenueActs(self._hub, self._gate, conditions, self.expire_listen_keys)
+        self.misbehaviour = Misbehaviour(self._acts)
+        """Which faults are on, and what they have hit; ``misbehave`` begins them."""
+        self._hub.misbehaves(self.misbehaviour)
+        self._control = Control(self.misbehaviour, tuple(self._markets))
         rounds = MatchingRounds(self.settings.match_every_ms)
         self.dialect_name = DialectName(dialect)
         self._dialect = make_dialect(
@@ -102,12 +112,14 @@ class LoopbackVenue:
             self._engine,
             self._hub,
             self._dialect,
-            self._faults,
+            conditions,
             rounds,
             speed=speed,
             settings=self.settings,
         )
-        self._server = VenueServer(self._dialect, self._hub, host, port)
+        self._server = VenueServer(
+            self._dialect, self._hub, self.misbehaviour, self._control, self._account_of, host, port
+        )
         self._tasks: list[asyncio.Task[None]] = []
         self._begun = asyncio.Event()
 
@@ -127,6 +139,7 @@ class LoopbackVenue:
 
     async def stop(self) -> None:
         """Stop the market and close every connection."""
+        self.misbehaviour.end_all()
         for task in self._tasks:
             task.cancel()
         # What a task failed with is told by ``finished``; here it would hide what ends the venue.
@@ -169,6 +182,10 @@ class LoopbackVenue:
     def ccxt_urls(self) -> dict[str, Any]:
         """The value for ``{"urls": ...}`` of ccxt's configuration; nothing else is needed."""
         return self._server.ccxt_urls()
+
+    def control_url(self) -> str:
+        """Where other processes on this machine begin faults (POST), see them (GET) and end them (DELETE)."""
+        return self._server.control_url
 
     @property
     def connections(self) -> tuple[Connection, ...]:
@@ -223,6 +240,28 @@ class LoopbackVenue:
 
     # -- faults, for tests of those who depend on a venue --------------------------------------------
 
+    def misbehave(self, *faults: Fault, seed: int = 0) -> None:
+        """Begin faults, each at its ``at_s`` from now; equal faults and seeds do the same to equal frames.
+
+        Raises:
+            KeyError: a fault names a symbol that the venue does not have.
+        """
+        for symbol in (symbol for fault in faults for symbol in fault.symbols):
+            self.market(symbol)
+        self.misbehaviour.begin(faults, seed=seed)
+
+    def behave(self) -> None:
+        """End every fault, those that have not begun included."""
+        self.misbehaviour.end_all()
+
+    def misbehave_as(self, plan: bytes | str) -> int:
+        """Begin the faults of a plan in JSON (see ``FaultPlan``); returns how many.
+
+        Raises:
+            ValueError: it is none; the text names the field.
+        """
+        return self._control.begin(plan)
+
     def drop_connections(self) -> None:
         """Cut every WebSocket without a closing frame."""
         for connection in list(self._hub.connections):
@@ -230,19 +269,28 @@ class LoopbackVenue:
 
     def skip_update(self, symbol: str) -> None:
         """Lose the symbol's next depth diff on its way to the clients: a sequence gap."""
-        self._faults.skip[self._markets[symbol].spec.symbol] += 1
+        lost = Fault(kind=FaultKind.DROP, streams=(FrameKind.DEPTH,), symbols=(symbol,), count=1)
+        self.misbehave(lost)
 
     def corrupt_next_frame(self, symbol: str) -> None:
         """Cut the symbol's next depth diff in half: no JSON any more."""
-        self._faults.corrupt[self._markets[symbol].spec.symbol] += 1
+        self.misbehave(
+            Fault(
+                kind=FaultKind.CORRUPT,
+                streams=(FrameKind.DEPTH,),
+                symbols=(symbol,),
+                count=1,
+                form=Corruption.HALF,
+            )
+        )
 
     def refuse_keys(self, refuse: bool = True) -> None:
         """Refuse every key with -2015, as after a change of permissions; or accept them again."""
-        self._gate.refuse_keys = refuse
+        self._switch(Fault(kind=FaultKind.REFUSE_KEYS), on=refuse)
 
     def go_silent(self, silent: bool = True, *, pongs: bool = False) -> None:
         """Send nothing on any WebSocket, while connections stand and REST answers; not even ``pongs``."""
-        self._hub.silent, self._hub.pongs = silent, pongs or not silent
+        self._switch(Fault(kind=FaultKind.SILENCE, pongs=pongs), on=silent)
 
     def expire_listen_keys(self) -> None:
         """End every listen key now."""
@@ -250,17 +298,33 @@ class LoopbackVenue:
 
     # -- inside --------------------------------------------------------------------------------------
 
+    def _switch(self, fault: Fault, *, on: bool) -> None:
+        self.misbehaviour.end(fault.kind)
+        if on:
+            self.misbehave(fault)
+
     def _now_ms(self) -> int:
-        return self._clock() // NS_PER_MS
+        return (self._clock() + self._acts.clock_offset_ns) // NS_PER_MS
+
+    def _account_of(self, headers: Mapping[str, str]) -> str | None:
+        """Whose API key a request carries, whatever the dialect calls the header."""
+        shown = set(headers.values())
+        return next(
+            (each.spec.name for each in self._engine.accounts.values() if each.spec.api_key in shown), None
+        )
 
     def _open_account(self, spec: VenueAccountSpec) -> None:
         others = self._engine.accounts.values()
         if spec.name in self._engine.accounts or any(spec.api_key == other.spec.api_key for other in others):
             raise ValueError(f"account {spec.name!r}: its name or key is another account's")
         ledger = Ledger(Decimal(str(spec.wallet_usdt)), spec.leverage)
-        account = VenueAccount(spec, ledger, tell=lambda event: self._dialect.tell(account, event))
+        account = VenueAccount(spec, ledger, tell=lambda event: self._tell(account, event))
         self._engine.accounts[spec.name] = account
         self._gate.admit(account)
+
+    def _tell(self, account: VenueAccount, event: dict[str, Any]) -> None:
+        with self._hub.event(ACCOUNT_STREAM, account=account.spec.name):
+            self._dialect.tell(account, event)
 
     def _publish_own(self, symbol: str, kind: FrameKind, payload: bytes) -> None:
         self._player.publish_own(symbol, kind, payload)
@@ -277,7 +341,8 @@ class LoopbackVenue:
     def _end_listen_keys(self, *, every: bool) -> None:
         for key, account in self._gate.expire_listen_keys(every=every):
             event = {"e": "listenKeyExpired", "E": self._now_ms(), "listenKey": key}
-            self._hub.tell(account, encode(event))
+            with self._hub.event(ACCOUNT_STREAM, account=account):
+                self._hub.tell(account, encode(event))
             for connection in list(self._hub.connections):
                 if connection.account == account:
                     connection.finish()
