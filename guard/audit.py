@@ -25,7 +25,7 @@ from guard.events import (
 )
 from guard.findings import Finding
 from guard.units import Nanoseconds
-from perpguard_sdk.messages import Mode
+from perpguard_sdk.messages import Mode, Posture
 
 GENESIS_HASH = "0" * 64
 
@@ -80,7 +80,15 @@ class SettingsReloaded(Record, frozen=True, kw_only=True, tag="settings_reloaded
     problems: tuple[str, ...] = ()
 
 
-_ALWAYS_RECORDED = (BotAcked, BotBorn, EpochContested, GuardStarted, LinkChanged, StreamFault, SettingsChanged)
+_ALWAYS_RECORDED = (
+    BotAcked,
+    BotBorn,
+    EpochContested,
+    GuardStarted,
+    LinkChanged,
+    StreamFault,
+    SettingsChanged,
+)
 """Events that are recorded even when nothing follows from them."""
 
 
@@ -135,7 +143,91 @@ class AuditGap(Record, frozen=True, kw_only=True, tag="audit_gap"):
     why: str
 
 
-AnyRecord = SessionOpened | SessionClosed | SettingsReloaded | Step | Sent | AuditGap
+class SegmentClosed(Record, frozen=True, kw_only=True, tag="segment_closed"):
+    """The last record of a segment: what the records before it in this segment were.
+
+    ``last_number`` and ``last_hash`` are of the record before this one; ``first_at`` is the time of the
+    segment's first record.
+    """
+
+    segment: int
+    first_number: int
+    last_number: int
+    last_hash: str
+    first_at: Nanoseconds
+
+
+class SegmentOpened(Record, frozen=True, kw_only=True, tag="segment_opened"):
+    """The first record of a segment: where the former one ended, and what a guard would start from.
+
+    Records up to ``retired_number`` (with its hash) were removed in order, as ``SegmentRetired`` said.
+    """
+
+    segment: int
+    former_number: int
+    former_hash: str
+    epoch: int
+    postures: tuple[Posture, ...] = ()
+    retired_number: int = 0
+    retired_hash: str = GENESIS_HASH
+
+
+class SegmentRetired(Record, frozen=True, kw_only=True, tag="segment_retired"):
+    """A segment is removed by retention, the oldest first: not a gap in the chain, but its new beginning."""
+
+    first_number: int
+    last_number: int
+    last_hash: str
+    why: str
+
+
+class SamplesSealed(Record, frozen=True, kw_only=True, tag="samples_sealed"):
+    """A file of samples is complete; ``sha256`` is of its bytes, ``dropped`` counts those there was no room for."""
+
+    file: str
+    sha256: str
+    size_bytes: int
+    samples: int
+    dropped: int
+    from_at: Nanoseconds
+    to_at: Nanoseconds
+
+
+class SamplesRetired(Record, frozen=True, kw_only=True, tag="samples_retired"):
+    """A sealed file of samples is removed by retention."""
+
+    file: str
+    sha256: str
+    why: str
+
+
+class RecordRestored(Record, frozen=True, kw_only=True, tag="record_restored"):
+    """The record was put back from a backup: what was decided after ``made_at`` is not in it.
+
+    ``epoch`` is the highest that was known when it was put back; the next claim goes above it.
+    """
+
+    source: str
+    made_at: Nanoseconds
+    records: int
+    last_hash: str
+    epoch: int
+
+
+AnyRecord = (
+    SessionOpened
+    | SessionClosed
+    | SettingsReloaded
+    | Step
+    | Sent
+    | AuditGap
+    | SegmentClosed
+    | SegmentOpened
+    | SegmentRetired
+    | SamplesSealed
+    | SamplesRetired
+    | RecordRestored
+)
 
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[AnyRecord] = msgspec.json.Decoder(AnyRecord)

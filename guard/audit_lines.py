@@ -5,6 +5,12 @@ from __future__ import annotations
 from guard.audit import (
     AnyRecord,
     AuditGap,
+    RecordRestored,
+    SamplesRetired,
+    SamplesSealed,
+    SegmentClosed,
+    SegmentOpened,
+    SegmentRetired,
     Sent,
     SessionClosed,
     SessionOpened,
@@ -16,6 +22,9 @@ from guard.explain_words import utc_words
 from guard.findings import Finding
 
 __all__ = ["record_words", "utc_words"]
+
+Keeping = SegmentClosed | SegmentOpened | SegmentRetired | SamplesSealed | SamplesRetired | RecordRestored
+"""Records about the record itself."""
 
 
 def record_words(record: AnyRecord) -> str:
@@ -33,6 +42,25 @@ def record_words(record: AnyRecord) -> str:
             return f"gap: {why}" + (f", {lost} record(s) lost" if lost else "")
         case Step():
             return _step_words(record)
+        case _:
+            return _keeping_words(record)
+
+
+def _keeping_words(record: Keeping) -> str:
+    match record:
+        case SegmentClosed(segment=segment, first_number=first, last_number=last):
+            return f"segment {segment} ends here: records {first} to {last + 1}"
+        case SegmentOpened(segment=segment, former_number=former):
+            return f"segment {segment} begins, after record {former}"
+        case SegmentRetired(first_number=first, last_number=last, why=why):
+            return f"records {first} to {last} are removed: {why}"
+        case SamplesSealed(file=file, samples=samples, dropped=dropped):
+            lost = f", {dropped} found no room" if dropped else ""
+            return f"samples {file} are complete: {samples}{lost}"
+        case SamplesRetired(file=file, why=why):
+            return f"samples {file} are removed: {why}"
+        case RecordRestored(source=source, records=records, epoch=epoch):
+            return f"put back from {source} with {records} records; epochs up to {epoch} are taken"
 
 
 def reload_words(record: SettingsReloaded) -> str:

@@ -16,7 +16,7 @@ from adapters.metrics import MetricsSettings
 from adapters.mqtt.access import NAME, BotAccess
 from adapters.mqtt.embedded import USERNAME
 from adapters.mqtt.settings import BrokerKind, BrokerSettings
-from adapters.storage.settings import AuditSettings
+from adapters.storage.settings import AuditSettings, SamplesSettings
 from guard.arbiter import ArbiterSettings
 from guard.dispatch import DispatchSettings
 from guard.inbox import OverloadSettings
@@ -155,6 +155,9 @@ class Settings(_Table):
     bots: tuple[BotSettings, ...] = Field(default=(), description="who may be commanded")
     positions: tuple[PositionSettings, ...] = Field(default=(), description="what if I held this")
     audit: AuditSettings = Field(default_factory=AuditSettings, description="where decisions are kept")
+    samples: SamplesSettings = Field(
+        default_factory=SamplesSettings, description="what the engine judged by, kept for a while"
+    )
     log: LogSettings = Field(default_factory=LogSettings, description="what is said while it runs")
     metrics: MetricsSettings = Field(
         default_factory=MetricsSettings, description="what it measures of itself"

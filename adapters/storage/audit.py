@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sqlite3
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -13,11 +16,12 @@ from adapters.storage.connection import WorkerConnection, absolute, close_quietl
 from adapters.storage.faults import translated
 from adapters.storage.lock import WriterLock
 from adapters.storage.reader import SqliteAuditReader
+from adapters.storage.schema import Span
 from adapters.storage.set_aside import set_aside
 from guard.audit import AnyRecord, AuditGap
 from guard.errors import AuditCorruptError, AuditError
 from guard.ports import Clock, StoredRecord, Verdict
-from guard.units import BotId
+from guard.units import BotId, Nanoseconds
 from perpguard_sdk.messages import Posture
 
 BUSY_MS = 1000
@@ -40,6 +44,7 @@ class SqliteAudit:
         self._chain = chain
         self._reader: SqliteAuditReader | None = None
         self._closed = False
+        self._place = _place_of(path)
 
     @classmethod
     async def open(cls, path: Path | str, *, busy_ms: int = BUSY_MS) -> Self:
@@ -111,6 +116,54 @@ class SqliteAudit:
         with translated(self.path):
             await self._connection.call(lambda database: self._chain.append(database, batch, durable=durable))
 
+    @property
+    def span(self) -> Span:
+        """Which part of the chain is in the database; the rest is in segments."""
+        return self._chain.span
+
+    @property
+    def migrated(self) -> Path | None:
+        """Where the database of an older schema is kept, if opening this one brought it forward."""
+        return self._chain.migrated
+
+    @property
+    def is_in_place(self) -> bool:
+        """Whether the file at ``path`` is still the one that is written: it may have been removed or replaced."""
+        return _place_of(self.path) == self._place
+
+    async def fill(self) -> Fill:
+        """How much there is in the segment that is written."""
+        with translated(self.path):
+            return await self._connection.call(lambda database: _fill_of(database, self._chain.span))
+
+    async def cut(self, at: Nanoseconds) -> None:
+        """End the segment that is written and begin the next. Raises AuditError as ``append`` does."""
+        with translated(self.path):
+            await self._connection.call(lambda database: self._chain.cut(database, at))
+
+    async def prune(self, records_max: int) -> bool:
+        """Remove records that lie in a segment, the oldest first; return whether there are more to remove.
+
+        Raises:
+            AuditError: as ``append`` does.
+        """
+        with translated(self.path):
+            return await self._connection.call(lambda database: self._chain.prune(database, records_max))
+
+    async def shrink(self, pages_max: int) -> bool:
+        """Give free pages back to the disk; return whether there are more. Raises AuditError."""
+        with translated(self.path):
+            return await self._connection.call(lambda database: self._chain.shrink(database, pages_max))
+
+    async def copy_to(self, place: Path) -> None:
+        """Write the database as it is now into a new file at ``place``, also if its own file is gone.
+
+        Raises:
+            AuditError: it cannot be read or written.
+        """
+        with translated(place):
+            await self._connection.call(lambda database: _copy(database, place))
+
     async def records(self, *, command_id: str | None = None) -> AsyncIterator[StoredRecord]:
         """All records in order, or those that concern one command (full id or a unique start of it)."""
         reader = await self._reading()
@@ -157,6 +210,45 @@ async def open_audit(path: Path | str, clock: Clock) -> tuple[SqliteAudit, Path 
             await audit.close()
             raise
         return audit, aside
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """How full the database is; ``first_at`` is the time of the first record of the segment, ``None`` without one."""
+
+    used_bytes: int
+    records: int
+    first_at: Nanoseconds | None
+
+
+def _fill_of(database: sqlite3.Connection, span: Span) -> Fill:
+    pages, free, size = (
+        int(database.execute(f"PRAGMA {name}").fetchone()[0])
+        for name in ("page_count", "freelist_count", "page_size")
+    )
+    (last,) = database.execute("SELECT records FROM meta").fetchone()
+    first = max(span.opened_number, 1)
+    at = database.execute("SELECT at FROM records WHERE number = ?", (first,)).fetchone()
+    return Fill((pages - free) * size, last - first + 1, int(at[0]) if at else None)
+
+
+def _copy(database: sqlite3.Connection, place: Path) -> None:
+    os.close(os.open(place, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    try:
+        with contextlib.closing(sqlite3.connect(place, isolation_level=None)) as copy:
+            database.backup(copy)
+            copy.execute("PRAGMA journal_mode = DELETE")
+    except BaseException:
+        place.unlink(missing_ok=True)
+        raise
+
+
+def _place_of(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _claim(path: Path) -> WriterLock:

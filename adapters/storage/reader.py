@@ -1,27 +1,31 @@
-"""Reads the audit back beside the daemon that writes it, through a connection that cannot write."""
+"""Reads the audit and its segments back beside the daemon that writes it, through connections that cannot write."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import msgspec
 
 from adapters.storage.connection import WorkerConnection, absolute, close_quietly, connect
 from adapters.storage.faults import corrupt, translated
-from adapters.storage.schema import SCHEMA_VERSION, decode_posture
-from adapters.storage.verify import verify_chain
+from adapters.storage.pile import Pile
+from adapters.storage.schema import SCHEMA_VERSION, Span, decode_posture
+from adapters.storage.segments import is_segment, verify_series
+from adapters.storage.verify import one_state, verify_file
 from guard.audit import Step, decode_record
 from guard.errors import AuditError, CommandNotFoundError
 from guard.findings import Finding, Reason, Severity
 from guard.ports import StoredRecord, Verdict
 from guard.units import BotId, symbol_of
 from perpguard_sdk.messages import ALL_SYMBOLS, Command, Posture
+
+T = TypeVar("T")
 
 PAGE_RECORDS = 500
 """Records read at once; between pages no read transaction is open, which would keep the log large."""
@@ -88,21 +92,17 @@ class SqliteAuditReader:
             return
         number = from_number - 1
         while True:
-            page = await self._query(
-                "SELECT number, body, hash FROM records WHERE number > ? ORDER BY number LIMIT ?",
-                (number, PAGE_RECORDS),
-            )
+            page = await self._call(lambda pile, after=number: pile.page(after, PAGE_RECORDS))  # type: ignore[misc]
             for row in page:
                 yield self._decode(row)
-            if len(page) < PAGE_RECORDS:
+            if not page:
                 return
             number = page[-1][0]
 
     async def last_records(self, count: int) -> list[StoredRecord]:
         """The last ``count`` records, oldest first."""
-        rows = await self._query(
-            "SELECT number, body, hash FROM records ORDER BY number DESC LIMIT ?", (count,)
-        )
+        sql = "SELECT number, body, hash FROM records WHERE {span} ORDER BY number DESC LIMIT {left}"
+        rows = await self._newest(sql, (), count)
         return [self._decode(row) for row in reversed(rows)]
 
     async def find_command(self, start: str) -> str:
@@ -112,15 +112,18 @@ class SqliteAuditReader:
             CommandNotFoundError: none, or more than one.
         """
         if start == LAST_COMMAND:
-            rows = await self._query("SELECT command_id FROM record_command ORDER BY number DESC LIMIT 1", ())
+            rows = await self._newest(
+                "SELECT command_id FROM record_command WHERE {span} ORDER BY number DESC LIMIT {left}", (), 1
+            )
             if not rows:
                 raise CommandNotFoundError(str(self.path), "no command has been recorded yet")
             return str(rows[0][0])
-        rows = await self._query(
-            "SELECT DISTINCT command_id FROM record_command WHERE command_id >= ? AND command_id < ? LIMIT 4",
+        rows = await self._newest(
+            "SELECT DISTINCT command_id FROM record_command "
+            "WHERE command_id >= ? AND command_id < ? AND {span} ORDER BY command_id LIMIT 4",
             (start, start + chr(0x10FFFF)),
         )
-        ids = [str(row[0]) for row in rows]
+        ids = sorted({str(row[0]) for row in rows})[:4]
         if start in ids or len(ids) == 1:
             return start if start in ids else ids[0]
         if not ids:
@@ -147,16 +150,19 @@ class SqliteAuditReader:
         issued = _issued(await self._read(sorted(numbers)), found)
         if issued is not None:
             stored, command = issued
-            before = await self._query(
-                "SELECT max(number) FROM record_posture WHERE bot = ? AND number < ?",
+            before = await self._newest(
+                "SELECT number FROM record_posture WHERE bot = ? AND number < ? AND {span} "
+                "ORDER BY number DESC LIMIT {left}",
                 (command.bot, stored.number),
+                1,
             )
-            session = await self._query(
-                "SELECT number FROM records WHERE kind = 'session_opened' AND number < ? "
-                "ORDER BY number DESC LIMIT 1",
+            session = await self._newest(
+                "SELECT number FROM records WHERE kind = 'session_opened' AND number < ? AND {span} "
+                "ORDER BY number DESC LIMIT {left}",
                 (stored.number,),
+                1,
             )
-            numbers |= {int(row[0]) for row in (*before, *session) if row[0] is not None}
+            numbers |= {int(row[0]) for row in (*before, *session)}
             for reason in Reason:
                 numbers |= await self._last_changes(reason, stored.number, command)
         return await self._read(sorted(numbers))
@@ -173,9 +179,11 @@ class SqliteAuditReader:
 
     async def _changes(self, reason: Reason, until: int, command: Command) -> list[_Change]:
         """The latest records, at most ``STORY_RECORDS_MAX``, that tell of such findings, oldest first."""
-        rows = await self._query(
-            "SELECT number FROM record_finding WHERE reason = ? AND number <= ? ORDER BY number DESC LIMIT ?",
-            (reason.value, until, STORY_RECORDS_MAX),
+        rows = await self._newest(
+            "SELECT number FROM record_finding WHERE reason = ? AND number <= ? AND {span} "
+            "ORDER BY number DESC LIMIT {left}",
+            (reason.value, until),
+            STORY_RECORDS_MAX,
         )
         changes = []
         for stored in await self._read([int(row[0]) for row in reversed(rows)]):
@@ -189,8 +197,14 @@ class SqliteAuditReader:
         return changes
 
     async def verify(self) -> Verdict:
-        """Recompute the whole chain and everything that follows from it, as of one moment."""
-        return await self._connection.call(verify_chain)
+        """Recompute the whole chain, its segments too, and everything that follows from it, as of one moment."""
+        if is_segment(self.path):
+            return await self._connection.call(verify_file)
+        return await self._connection.call(lambda database: verify_series(self.path, database))
+
+    async def span(self) -> Span:
+        """Which part of the chain is in the database itself."""
+        return await self._call(lambda pile: pile.span)
 
     async def last_epoch(self) -> int:
         """The highest epoch in the records, 0 if there is none."""
@@ -210,20 +224,12 @@ class SqliteAuditReader:
             raise corrupt(self.path, f"a stored posture cannot be read: {error}") from error
 
     async def _numbers(self, table: str, column: str, value: str) -> list[int]:
-        sql = f"SELECT number FROM {table} WHERE {column} = ? ORDER BY number"  # noqa: S608 (our own names)
-        rows = await self._query(sql, (value,))
-        return [int(row[0]) for row in rows]
+        sql = f"SELECT number FROM {table} WHERE {column} = ? AND {{span}} ORDER BY number DESC"  # noqa: S608
+        return [int(row[0]) for row in reversed(await self._newest(sql, (value,)))]
 
     async def _read(self, numbers: list[int]) -> list[StoredRecord]:
-        """The records of these numbers, in their order."""
-        sql = "SELECT number, body, hash FROM records WHERE number = ?"
-        with translated(self.path):
-            rows = await self._connection.call(
-                lambda database: [
-                    row for number in numbers for row in database.execute(sql, (number,)).fetchall()
-                ]
-            )
-        return [self._decode(row) for row in rows]
+        """The records of these numbers, in their order; those that retention removed are left out."""
+        return [self._decode(row) for row in await self._call(lambda pile: pile.rows(numbers))]
 
     def _decode(self, row: tuple[int, str, str]) -> StoredRecord:
         number, body, stored_hash = row
@@ -232,9 +238,22 @@ class SqliteAuditReader:
         except msgspec.DecodeError as error:
             raise corrupt(self.path, f"record {number} cannot be read: {error}") from error
 
+    async def _newest(
+        self, sql: str, parameters: tuple[object, ...], count: int | None = None
+    ) -> list[tuple[Any, ...]]:
+        return await self._call(lambda pile: pile.newest(sql, parameters, count))
+
     async def _query(self, sql: str, parameters: tuple[object, ...]) -> list[tuple[Any, ...]]:
         with translated(self.path):
             return await self._connection.call(lambda database: database.execute(sql, parameters).fetchall())
+
+    async def _call(self, function: Callable[[Pile], T]) -> T:
+        def run(database: sqlite3.Connection) -> T:
+            with one_state(database), Pile(self.path, database) as pile:
+                return function(pile)
+
+        with translated(self.path):
+            return await self._connection.call(run)
 
 
 async def _connect(path: Path, query: str, busy_ms: int) -> WorkerConnection:

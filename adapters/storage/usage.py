@@ -1,0 +1,52 @@
+"""How many bytes the record, its segments and the samples take on the disk."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from adapters.storage.settings import MB, SamplesSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Bytes on the disk; ``live`` is the database that is written and the log beside it."""
+
+    live_bytes: int
+    segment_bytes: int
+    sample_bytes: int
+
+    @property
+    def total_bytes(self) -> int:
+        return self.live_bytes + self.segment_bytes + self.sample_bytes
+
+    @property
+    def words(self) -> str:
+        return (
+            f"decisions {self.live_bytes / MB:.1f}, their segments {self.segment_bytes / MB:.1f}, "
+            f"samples {self.sample_bytes / MB:.1f} MB"
+        )
+
+
+def usage_of(path: Path, samples: SamplesSettings) -> Usage:
+    """Measure what lies at ``path`` and beside it. Raises OSError."""
+    live = sum(size_of(path.with_name(path.name + suffix)) for suffix in ("", "-wal", "-shm"))
+    return Usage(live, folder_bytes(segments_folder(path)), folder_bytes(samples.folder(path)))
+
+
+def segments_folder(path: Path) -> Path:
+    """Where the read-only segments of the record at ``path`` lie."""
+    return path.with_name(path.name + ".segments")
+
+
+def folder_bytes(folder: Path) -> int:
+    """All files right in ``folder``; 0 if there is none."""
+    return sum(size_of(each) for each in folder.iterdir()) if folder.is_dir() else 0
+
+
+def size_of(path: Path) -> int:
+    """0 where there is nothing, or no more: files may be removed while they are counted."""
+    with contextlib.suppress(FileNotFoundError):
+        return path.stat().st_size
+    return 0
