@@ -1,6 +1,6 @@
 # make demo | test | check | bench  -- each installs what it needs into .venv, from nothing.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench lock format tools clean distclean
+.PHONY: help demo test check bench soak lock format tools clean distclean
 
 ARGS ?=
 export PYTHON
@@ -25,6 +25,9 @@ check: .venv/.ready-dev ## lint, format, types, import contracts, lock
 
 bench: .venv/.ready-dev ## all benchmarks, JSON into .cache/benchmarks; ARGS="--quick book"
 	@.venv/bin/python -m benchmarks $(ARGS)
+
+soak: .venv/.ready-dev tools ## half an hour of everything going wrong, watched from outside; ARGS="--minutes 5"
+	@.venv/bin/python -m tests.soak $(ARGS)
 
 format: .venv/.ready-dev ## put the sources in their one format
 	@.venv/bin/ruff check --fix-only --quiet $(SOURCES)

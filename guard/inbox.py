@@ -126,6 +126,7 @@ class Inbox:
     _lane_of: dict[Hashable, Importance] = field(default_factory=dict)
     _serial: int = 0
     _now: Nanoseconds = 0
+    _late_since: Nanoseconds = 0
     _late_at: Nanoseconds = 0
     _patience: int = 0
     _waiting: Counter[Hashable] = field(default_factory=Counter)
@@ -171,6 +172,11 @@ class Inbox:
         """How long the event has waited that waits longest, at the time of the latest event."""
         heads = [next(iter(lane.values())).since for lane in self._lanes if lane]
         return self._now - min(heads) if heads else 0
+
+    @property
+    def late_ns(self) -> Nanoseconds:
+        """For how long events have had to wait too long, 0 while it keeps up; a hiccup does not last."""
+        return self._late_at - self._late_since if self.shedding else 0
 
     def waiting(self) -> dict[str, int]:
         """How many events wait, by importance."""
@@ -246,6 +252,7 @@ class Inbox:
             self._late_at = self._now
             if not self.shedding:
                 self.shedding = True
+                self._late_since = self._now
                 self.counts.sheddings += 1
         elif self.shedding and self._now - self._late_at >= self.settings.recover_ms * NS_PER_MS:
             self.shedding = False

@@ -28,6 +28,9 @@ from guard.units import NS_PER_S, Nanoseconds
 _WHO_MATTERS = (AccountSnapshot, BotBorn, BotReported, GuardStarted, MarketsWatched)
 """Events after which other markets may hold a position, or be open to a bot."""
 
+SAY_NS = NS_PER_S
+"""A hiccup of the machine is over before it; what lasts longer is said, and freezes what stands."""
+
 log = structlog.get_logger()
 
 
@@ -53,7 +56,7 @@ class Load:
     _said: bool = False
 
     def after(self, step: Step, state: GuardState, took_ns: Nanoseconds) -> None:
-        """Note one processed event, and say so when shedding has begun or ended."""
+        """Note one processed event, and say so when shedding has lasted, and when it has ended."""
         event = step.event
         self.waited.observe(self.inbox.lag_ns)
         self.processed.observe(took_ns)
@@ -65,7 +68,7 @@ class Load:
             self._prefer(state)
         if step.is_decision:
             self._count(step)
-        if self.inbox.shedding is not self._said:
+        if self.inbox.late_ns >= SAY_NS if not self._said else not self.inbox.shedding:
             self._say(event.received_at)
 
     def _prefer(self, state: GuardState) -> None:
@@ -81,7 +84,7 @@ class Load:
             self.steps["outcomes", outcome.outcome] += 1
 
     def _say(self, now: Nanoseconds) -> None:
-        self._said = self.inbox.shedding
+        self._said = not self._said
         if self._said:
             detail = (
                 f"events wait {self.inbox.oldest_ns / NS_PER_S:.2f} s: markets in which nobody holds anything are "

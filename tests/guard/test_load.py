@@ -22,9 +22,13 @@ async def test_shedding_is_said_once_freezes_what_stands_and_its_end_is_said_too
     said: list[AnyEvent] = []
     inbox, state = Inbox(), new_state(ALPHA)
     load = Load(inbox, said.append, tick_ns=250 * NS_PER_MS)
-    inbox.put(features(0.0, market=FAR))
-    inbox.put(tick(1.0))
-    for _ in range(2):
+    for second in (0.0, 1.0, 2.0):
+        inbox.put(features(second, market=FAR))
+        inbox.put(tick(second + 0.9))
+        inbox.put(tick(second + 0.95))
+        load.after(step(await inbox.take()), state, took_ns=NS_PER_MS)
+        assert inbox.shedding
+        assert (said != []) is (second >= 1.0), "a hiccup is not worth a word"
         load.after(step(await inbox.take()), state, took_ns=NS_PER_MS)
 
     (down,) = said
