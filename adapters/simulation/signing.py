@@ -36,6 +36,10 @@ class Gate:
     def admit(self, account: VenueAccount) -> None:
         self._by_key[account.spec.api_key] = account
 
+    def account_of(self, key: str) -> VenueAccount | None:
+        """The account of a key; none for one that is unknown, or refused at the moment."""
+        return None if self.refuse_keys else self._by_key.get(key)
+
     def keyed(self, headers: Mapping[str, str]) -> VenueAccount:
         """The account of the key alone, for endpoints that need no signature.
 

@@ -1,0 +1,160 @@
+"""The venue's public REST endpoints as Bybit v5."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Any
+
+from adapters.simulation.bybit.payloads import instrument, ticker
+from adapters.simulation.dialects import VenueParts
+from adapters.simulation.errors import Refusal
+from adapters.simulation.markets import Market, MarketStatus
+from adapters.simulation.payloads import plain
+
+PARAMETER_ERROR = 10001
+FUNDING_INTERVAL_MS = 8 * 3_600_000
+
+Parameters = Mapping[str, str]
+Handler = Callable[[Parameters], Any]
+
+
+class PublicApi:
+    """Market data; ``routes`` maps a path to a function of the parameters, which returns the ``result``."""
+
+    def __init__(self, parts: VenueParts) -> None:
+        self._markets = parts.markets
+        self._table = parts.engine.table
+        self._clock_ms = parts.clock_ms
+
+    def routes(self) -> dict[str, Handler]:
+        return {
+            "/v5/market/time": self.time,
+            "/v5/market/instruments-info": self.instruments,
+            "/v5/market/tickers": self.tickers,
+            "/v5/market/orderbook": self.orderbook,
+            "/v5/market/recent-trade": self.recent_trades,
+            "/v5/market/open-interest": self.open_interest,
+            "/v5/market/risk-limit": self.risk_limit,
+            "/v5/market/funding/history": self.funding_history,
+        }
+
+    def time(self, _: Parameters) -> Any:
+        now_ms = self._clock_ms()
+        return {"timeSecond": str(now_ms // 1000), "timeNano": str(now_ms * 1_000_000)}
+
+    def instruments(self, parameters: Parameters) -> Any:
+        wanted = parameters.get("status", "Trading")
+        rows = [
+            instrument(market, leverage_max=self._table.leverage_max, status="Trading")
+            for market in self._listed(parameters)
+            if wanted == "Trading"
+        ]
+        return {"category": parameters.get("category", ""), "list": rows, "nextPageCursor": ""}
+
+    def tickers(self, parameters: Parameters) -> Any:
+        rows = [ticker(market, self.next_funding_ms(market)) for market in self._listed(parameters)]
+        return {"category": parameters.get("category", ""), "list": rows}
+
+    def orderbook(self, parameters: Parameters) -> Any:
+        market, limit = self.market(parameters), _limit(parameters, 25, 1000)
+        book = market.book
+        return {
+            "s": market.spec.symbol,
+            "b": book.bids.top(limit),
+            "a": book.asks.top(limit),
+            "ts": self._clock_ms(),
+            "u": book.diffs + 1,
+            "seq": book.update_id,
+            "cts": book.at_ms,
+        }
+
+    def recent_trades(self, parameters: Parameters) -> Any:
+        market, limit = self.market(parameters), _limit(parameters, 500, 1000)
+        rows = [
+            {
+                "execId": str(event.t or event.a),
+                "symbol": market.spec.symbol,
+                "price": event.p,
+                "size": event.q,
+                "side": "Sell" if event.m else "Buy",
+                "time": str(event.T),
+                "isBlockTrade": False,
+                "isRPITrade": False,
+                "seq": str(event.t or event.a),
+            }
+            for event in reversed(list(market.trades)[-limit:])
+        ]
+        return {"category": "linear", "list": rows}
+
+    def open_interest(self, parameters: Parameters) -> Any:
+        market = self.market(parameters)
+        row = {"openInterest": plain(market.open_interest, 3), "timestamp": str(self._clock_ms())}
+        return {
+            "symbol": market.spec.symbol,
+            "category": "linear",
+            "list": [row],
+            "nextPageCursor": "",
+        }
+
+    def risk_limit(self, parameters: Parameters) -> Any:
+        rows = [
+            {
+                "id": bracket.number,
+                "symbol": market.spec.symbol,
+                "riskLimitValue": plain(bracket.tier.notional_cap),
+                "maintenanceMargin": plain(bracket.tier.maintenance_rate),
+                "initialMargin": plain(Decimal(1) / bracket.tier.leverage_max, 6),
+                "isLowestRisk": int(bracket.number == 1),
+                "maxLeverage": f"{bracket.tier.leverage_max}.00",
+                "mmDeduction": plain(bracket.cum) if bracket.cum else "",
+            }
+            for market in self._listed(parameters)
+            for bracket in self._table.brackets
+        ]
+        return {"category": parameters.get("category", ""), "list": rows, "nextPageCursor": ""}
+
+    def funding_history(self, parameters: Parameters) -> Any:
+        """The rate in force, dated at the start of its interval: the venue keeps no older ones."""
+        market = self.market(parameters)
+        row = {
+            "symbol": market.spec.symbol,
+            "fundingRate": plain(market.funding_rate, 8),
+            "fundingRateTimestamp": str(self.next_funding_ms(market) - FUNDING_INTERVAL_MS),
+        }
+        return {"category": "linear", "list": [row]}
+
+    def market(self, parameters: Mapping[str, Any]) -> Market:
+        """The market that a request names.
+
+        Raises:
+            Refusal: it names none, or one that is not there.
+        """
+        market = self._markets.get(str(parameters.get("symbol", "")))
+        if market is None or market.status is MarketStatus.DELISTED or not _is_linear(parameters):
+            raise Refusal(PARAMETER_ERROR, "params error: symbol invalid")
+        return market
+
+    def next_funding_ms(self, market: Market) -> int:
+        if market.next_funding_ms:
+            return market.next_funding_ms
+        return (self._clock_ms() // FUNDING_INTERVAL_MS + 1) * FUNDING_INTERVAL_MS
+
+    def _listed(self, parameters: Parameters) -> list[Market]:
+        """The market that is asked for, or all; of other categories there are none."""
+        if "symbol" in parameters:
+            return [self.market(parameters)]
+        if not _is_linear(parameters):
+            return []
+        return [market for market in self._markets.values() if market.status is not MarketStatus.DELISTED]
+
+
+def _is_linear(parameters: Mapping[str, Any]) -> bool:
+    return parameters.get("category") == "linear"
+
+
+def _limit(parameters: Parameters, default: int, most: int) -> int:
+    text = parameters.get("limit", str(default))
+    if not text.isdigit() or not 0 < int(text) <= most:
+        raise Refusal(PARAMETER_ERROR, f"params error: limit must be of 1 to {most}")
+    return int(text)
