@@ -23,7 +23,15 @@ from guard.findings import Finding
 
 __all__ = ["record_words", "utc_words"]
 
-Keeping = SegmentClosed | SegmentOpened | SegmentRetired | SamplesSealed | SamplesRetired | RecordRestored
+Keeping = (
+    AuditGap
+    | SegmentClosed
+    | SegmentOpened
+    | SegmentRetired
+    | SamplesSealed
+    | SamplesRetired
+    | RecordRestored
+)
 """Records about the record itself."""
 
 
@@ -38,8 +46,6 @@ def record_words(record: AnyRecord) -> str:
             return reload_words(record)
         case Sent(subject=subject, bot=bot, ok=ok, detail=detail):
             return f"{subject} to {bot}: {'taken by the broker' if ok else f'not sent, {detail}'}"
-        case AuditGap(records_lost=lost, why=why):
-            return f"gap: {why}" + (f", {lost} record(s) lost" if lost else "")
         case Step():
             return _step_words(record)
         case _:
@@ -48,6 +54,8 @@ def record_words(record: AnyRecord) -> str:
 
 def _keeping_words(record: Keeping) -> str:
     match record:
+        case AuditGap(records_lost=lost, why=why):
+            return f"gap: {why}" + (f", {lost} record(s) lost" if lost else "")
         case SegmentClosed(segment=segment, first_number=first, last_number=last):
             return f"segment {segment} ends here: records {first} to {last + 1}"
         case SegmentOpened(segment=segment, former_number=former):
