@@ -15,8 +15,6 @@ from functools import partial
 from random import Random
 from typing import NamedTuple, Protocol
 
-import structlog
-
 from adapters.simulation.misbehaviour.corruption import READABLE, corrupted
 from adapters.simulation.misbehaviour.faults import (
     ANSWER_STREAM,
@@ -31,8 +29,6 @@ ANSWERS_KEPT = 512
 """Answers to GET kept for STALE, the longest unasked goes first: at 50 kB a depth snapshot, 25 MB."""
 GRACE_S = 0.3
 """Requests on their way when a Retry-After was answered are not taken for impatience."""
-
-_log = structlog.get_logger()
 
 
 class Mark(NamedTuple):
@@ -242,8 +238,8 @@ class Misbehaviour:
             if fault.kind is FaultKind.STALE and asked.method != "GET":
                 continue
             self.hits[fault.kind] += 1
-            if running.exhausted:
-                self._end(running)
+            if running.exhausted and fault.kind is not FaultKind.HANG:
+                self._end(running)  # one whose request still hangs ends with the others
             return running
         return None
 
@@ -274,7 +270,6 @@ class Misbehaviour:
 
     def _start(self, fault: Fault, rng: Random) -> None:
         running = Running(fault, rng, fault.count)
-        _log.debug("fault begins", kind=fault.kind)
         if fault.kind in INSTANT_KINDS:
             self.hits[fault.kind] += 1
             self._acts.begin(fault, rng)

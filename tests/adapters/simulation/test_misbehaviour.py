@@ -55,7 +55,9 @@ async def listening(stream: str = "btcusdt@depth", steps: int = STEPS) -> AsyncI
     async with (
         LoopbackVenue(source, speed=0.0, hold=True) as venue,
         aiohttp.ClientSession() as session,
-        session.ws_connect(f"ws://127.0.0.1:{venue.port}/ws/{stream}", max_msg_size=20_000_000) as socket,
+        session.ws_connect(
+            f"ws://127.0.0.1:{venue.port}/ws/{stream}", max_msg_size=20_000_000, autoping=False
+        ) as socket,
     ):
         yield Listener(venue, socket)
 
@@ -169,14 +171,14 @@ async def test_a_silent_venue_answers_pings_or_not(pongs: bool) -> None:
         listener.venue.misbehave(Fault(kind=FaultKind.SILENCE, pongs=pongs))
         listener.venue.begin()
         await listener.venue.finished()
-        await listener.socket.ping(b"here?")
-        if pongs:
-            assert listener.venue.misbehaviour.answers_pings(None)
-        else:
-            assert not listener.venue.misbehaviour.answers_pings(None)
+        await listener.socket.ping(b"in the silence")
+        await listener.socket.send_json({"method": "LIST_SUBSCRIPTIONS", "id": 8})
+        await eventually(lambda: listener.venue.misbehaviour.hits[FaultKind.SILENCE] > STEPS)
         listener.venue.behave()
-        await listener.socket.send_json({"method": "LIST_SUBSCRIPTIONS", "id": 9})
-        assert json.loads((await listener.next()).data)["id"] == 9
+        await listener.socket.ping(b"after it")
+        first = await listener.next()
+
+    assert (first.type, first.data) == (aiohttp.WSMsgType.PONG, b"in the silence" if pongs else b"after it")
 
 
 async def test_a_closed_connection_hears_so_and_a_reset_one_does_not() -> None:
