@@ -1,0 +1,306 @@
+"""The private side of Hyperliquid through the tapped ccxt client: reading by address, without any key."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import structlog
+
+from adapters.exchanges.ccxt_session import (
+    Credentials,
+    Markets,
+    asked,
+    close_client,
+    make_client,
+    network_error,
+)
+from adapters.exchanges.hyperliquid.capabilities import DEFAULTS
+from adapters.exchanges.hyperliquid.payloads import (
+    State,
+    Tiers,
+    parse_open_orders,
+    parse_order_updates,
+    parse_own_liquidations,
+    parse_role,
+    parse_spot_usdc,
+    parse_state,
+    parse_tiers,
+)
+from adapters.exchanges.hyperliquid.waiting import first_of
+from adapters.exchanges.parsers import as_mapping
+from adapters.exchanges.settings import VenueSettings
+from adapters.exchanges.venue import (
+    AccountReading,
+    AccountSink,
+    AccountTotals,
+    AccountUpdate,
+    BalanceSeen,
+    KeyPermissions,
+    MarginTier,
+    PositionSeen,
+)
+from guard.errors import VenueAuthError
+from guard.events import Stream
+from guard.ports import Clock
+from guard.units import NS_PER_S, Nanoseconds
+
+COLLATERAL = "USDC"
+UNIFIED = frozenset({"unifiedAccount", "portfolioMargin"})
+"""Modes in which the balances of perpetuals and spot are one, which is told as the spot balance."""
+
+WALLET_USD_TOLERANCE = 0.01
+STATE_SILENCE_NS_MAX = 30 * NS_PER_S
+"""The account's state is told with every few blocks; a stream without it for so long is opened anew."""
+
+_ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
+
+log = structlog.get_logger()
+
+
+class HyperliquidAccount:
+    """An AccountConnection (see ``venue``): one socket with the account's state, orders and fills."""
+
+    def __init__(
+        self,
+        settings: VenueSettings,
+        account: str,
+        credentials: Credentials,
+        sink: AccountSink,
+        clock: Clock,
+        markets: Markets,
+    ) -> None:
+        self._venue = settings.id
+        self._account = account
+        self._address = credentials.wallet_address or ""
+        self._sink = sink
+        self._clock = clock
+        self._markets = markets
+        # A key of the settings is not even handed to ccxt: nothing is ever signed.
+        only_address = Credentials(wallet_address=self._address)
+        self._client = make_client(settings, self, credentials=only_address, defaults=DEFAULTS)
+        self._tiers: Tiers = {}
+        self._symbols: dict[str, str] = {}
+        self._mode = ""
+        self._streamed: State | None = None
+        self._orders_due = False
+        self._told_at: Nanoseconds = 0
+
+    async def load(self) -> None:
+        if not _ADDRESS.fullmatch(self._address):
+            raise VenueAuthError(
+                self._venue,
+                f"account {self._account!r} has no usable wallet_address: give the address of the account (0x and "
+                "40 hexadecimal digits), not that of an API wallet",
+            )
+        await asked(self._venue, self._markets.load(self._client))
+        self._symbols = {
+            str(market["baseName"]): symbol
+            for symbol, market in self._client.markets.items()
+            if market.get("swap")
+        }
+        await self._check_address()
+        await asked(self._venue, self._read_mode())
+
+    async def _check_address(self) -> None:
+        """Refuse an API wallet: it reads as an account without positions, whatever its owner holds."""
+        role, owner = await asked(self._venue, self._role())
+        if role == "agent":
+            raise VenueAuthError(
+                self._venue,
+                f"wallet_address of account {self._account!r} is that of an API wallet, which holds nothing itself: "
+                f"give the address of the account that it trades for{f', {owner}' if owner else ''}",
+            )
+        if role == "missing":
+            log.warning(
+                "the venue knows no account of this address: check wallet_address",
+                venue=self._venue,
+                account=self._account,
+            )
+
+    async def _role(self) -> tuple[str, str | None]:
+        return parse_role(await self._info("userRole"))
+
+    async def _read_mode(self) -> None:
+        answer = await self._info("userAbstraction")
+        self._mode = answer.strip('"') if isinstance(answer, str) else ""
+        if self._mode in UNIFIED:
+            log.info(
+                "account is in a mode in which spot USDC is its collateral; equity is taken from below",
+                venue=self._venue,
+                account=self._account,
+                mode=self._mode,
+            )
+
+    async def permissions(self) -> KeyPermissions:
+        return KeyPermissions(False, False, "read by address; no key is used")
+
+    async def watch(self) -> None:
+        try:
+            await asked(
+                self._venue, first_of([self._watch_state(), self._watch_orders(), self._watch_fills()])
+            )
+        finally:
+            self._streamed = None
+            for socket in (self._client.clients or {}).values():
+                socket.subscriptions.clear()
+
+    async def _watch_state(self) -> None:
+        while True:
+            await self._client.watch_positions()
+
+    async def _watch_orders(self) -> None:
+        while True:
+            await self._client.watch_orders()
+
+    async def _watch_fills(self) -> None:
+        while True:
+            await self._client.watch_my_trades()
+
+    async def renew(self) -> None:
+        """Nothing expires at this venue."""
+
+    async def read(self, *, orders: bool) -> AccountReading:
+        silent_ns = self._clock.now() - self._told_at
+        if self._told_at and silent_ns > STATE_SILENCE_NS_MAX:
+            self._told_at = 0
+            self.reopen(f"the account's state was not told for {silent_ns / NS_PER_S:.0f} s")
+        return await asked(self._venue, self._read(orders=orders or self._orders_due))
+
+    async def _read(self, *, orders: bool) -> AccountReading:
+        found = None
+        if orders:
+            # What changes while the answer is on its way asks for another one.
+            self._orders_due = False
+            try:
+                found = parse_open_orders(await self._info("frontendOpenOrders"))
+            except BaseException:
+                self._orders_due = True
+                raise
+        state = parse_state(await self._info("clearinghouseState"), self._tiers)
+        totals = AccountTotals(
+            wallets={COLLATERAL: await self._wallet_usd(state)},
+            other_usd=0.0,
+            maintenance_usd=state.maintenance_usd,
+        )
+        return AccountReading(totals=totals, positions=state.positions, orders=found)
+
+    async def _wallet_usd(self, state: State) -> float:
+        """The wallet of the perpetuals, or the spot USDC where the account's mode makes that the collateral.
+
+        It is not documented whether that total holds unrealised profit. The wallet is set so that equity comes
+        out as the smaller of the two: a profit is not counted twice, and a loss is counted.
+        """
+        if self._mode not in UNIFIED:
+            return state.wallet_usd
+        total_usd = parse_spot_usdc(await self._info("spotClearinghouseState"))
+        unrealised_usd = sum(position.unrealised_usd for position in state.positions)
+        return total_usd - max(0.0, unrealised_usd)
+
+    async def fetch_tiers(self) -> Mapping[str, Sequence[MarginTier]]:
+        self._tiers = await asked(self._venue, self._read_tiers())
+        return self._tiers
+
+    async def _read_tiers(self) -> Tiers:
+        return parse_tiers(await self._client.publicPostInfo({"type": "metaAndAssetCtxs"}))
+
+    async def _info(self, kind: str) -> Any:
+        return await self._client.publicPostInfo({"type": kind, "user": self._address})
+
+    def symbol_of(self, market_code: str) -> str:
+        return self._symbols.get(market_code, market_code)
+
+    def reopen(self, reason: str) -> None:
+        for url, socket in list((self._client.clients or {}).items()):
+            if "://" in url:
+                socket.on_error(network_error(reason))
+
+    async def close(self) -> None:
+        await close_client(self._client)
+
+    # The tap: called by the client for every frame.
+
+    def on_alive(self, url: str) -> None:
+        """Pings and REST watch over it."""
+
+    def on_frame(self, url: str) -> None:
+        """Pings and REST watch over it."""
+
+    def on_connected(self, url: str) -> None:
+        del url
+        self._told_at = self._clock.now()
+        self._sink.on_connected()
+
+    def take(self, url: str, message: Any) -> bool:
+        del url
+        if not isinstance(message, dict):
+            raise TypeError("not a JSON object")
+        match message.get("channel"):
+            case "clearinghouseState":
+                self._take_state(message.get("data"))
+            case "orderUpdates":
+                self._take_orders(message.get("data"))
+            case "userFills":
+                self._take_fills(message.get("data"))
+            case _:
+                return False
+        return True
+
+    def _take_state(self, data: Any) -> None:
+        """Pass on what changed: the state is told again and again, and REST brings the rest."""
+        told = as_mapping(data, "clearinghouseState")
+        if told.get("dex"):
+            return
+        state = parse_state(told.get("clearinghouseState"), self._tiers)
+        self._told_at = self._clock.now()
+        before, self._streamed = self._streamed, state
+        positions = _changes(before, state)
+        balances: tuple[BalanceSeen, ...] = ()
+        is_unified = self._mode in UNIFIED
+        if not is_unified and (
+            before is None or abs(before.wallet_usd - state.wallet_usd) > WALLET_USD_TOLERANCE
+        ):
+            balances = (BalanceSeen(COLLATERAL, state.wallet_usd),)
+        if positions or balances:
+            # The margin of the whole account moved with it, which only REST is read for.
+            self._sink.on_update(AccountUpdate(state.exchange_at, balances, positions, stale=True))
+
+    def _take_orders(self, data: Any) -> None:
+        gone = parse_order_updates(data)
+        # One that came or changed is told without its trigger and its reduce-only: all are asked for.
+        self._orders_due = True
+        for order in gone:
+            self._sink.on_update(AccountUpdate(order=order, stale=True))
+        if not gone:
+            self._sink.on_update(AccountUpdate(stale=True))
+
+    def _take_fills(self, data: Any) -> None:
+        for coin, liquidation in parse_own_liquidations(data, self._address):
+            log.error(
+                "the venue liquidated a position of this account",
+                venue=self._venue,
+                account=self._account,
+                coin=coin,
+                size=liquidation.size,
+                price=liquidation.price,
+            )
+
+    def on_malformed(self, url: str, frame: str | bytes, error: Exception) -> None:
+        # The frame holds the account's numbers: it is not passed on.
+        del url, frame
+        self._sink.on_malformed(None, Stream.ACCOUNT, f"{type(error).__name__}: {error}")
+
+
+def _changes(before: State | None, after: State) -> tuple[PositionSeen, ...]:
+    """Positions whose size or margin differs, with size 0 those that are closed."""
+    held = {position.market_code: position for position in before.positions} if before else {}
+    told = {position.market_code: position for position in after.positions}
+    changed = [
+        position
+        for code, position in told.items()
+        if (old := held.get(code)) is None
+        or (old.size, old.margin_mode) != (position.size, position.margin_mode)
+    ]
+    closed = [PositionSeen(code, "BOTH", 0.0) for code in held.keys() - told.keys()]
+    return (*changed, *closed)

@@ -1,0 +1,353 @@
+"""The public side of Hyperliquid through the tapped ccxt client."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from adapters.exchanges.ccxt_session import (
+    Markets,
+    asked,
+    close_client,
+    find_symbols,
+    make_client,
+    network_error,
+    perpetuals_of,
+)
+from adapters.exchanges.hyperliquid.capabilities import CAPABILITIES, DEFAULTS
+from adapters.exchanges.hyperliquid.deep_book import COARSE_FIGURES, DeepBook
+from adapters.exchanges.hyperliquid.payloads import (
+    Context,
+    parse_book,
+    parse_context,
+    parse_contexts,
+    parse_trades,
+)
+from adapters.exchanges.hyperliquid.waiting import first_of
+from adapters.exchanges.settings import VenueSettings
+from adapters.exchanges.venue import Capabilities, DepthSnapshot, ListedMarket, MarketSink, MarkFrame
+from guard.errors import UnknownSymbolError, VenueError
+from guard.events import Stream
+from guard.ports import Clock
+from guard.units import NS_PER_S, Nanoseconds
+
+COARSE_RETRY_S = 2.0
+CONTEXTS_AGE_NS_MAX = NS_PER_S
+"""One answer tells the context of every market: asked for one after another, they cost one request."""
+
+_STREAMS = {
+    "l2Book": (Stream.BOOK,),
+    "trades": (Stream.TRADES,),
+    "activeAssetCtx": (Stream.MARK_PRICE, Stream.OPEN_INTEREST),
+}
+_CHANNEL = re.compile(r'"channel"\s*:\s*"(\w+)"')
+_KIND = re.compile(r'"type"\s*:\s*"(\w+)"')
+_COIN = re.compile(r'"coin"\s*:\s*"([^"]+)"')
+
+
+class HyperliquidMarket:
+    """A MarketConnection (see ``venue``): one socket, and one for the books of each coarser precision."""
+
+    def __init__(self, settings: VenueSettings, sink: MarketSink, clock: Clock, markets: Markets) -> None:
+        self._venue = settings.id
+        self._sink = sink
+        self._clock = clock
+        self._markets = markets
+        self._client = make_client(settings, self, defaults=DEFAULTS)
+        self._symbols: dict[str, str] = {}
+        self._coins: dict[str, str] = {}
+        self._deep: dict[str, DeepBook] = {}
+        self._alive_at: dict[str, Nanoseconds] = {}
+        self._told_at: dict[str, Nanoseconds] = {}
+        self._history_due: set[str] = set()
+        """Coins whose next trades are those from before the subscription."""
+        self._contexts: Mapping[str, Context] = {}
+        self._contexts_at: Nanoseconds = 0
+        self._asking = asyncio.Lock()
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return CAPABILITIES
+
+    async def list_perpetuals(self) -> Sequence[ListedMarket]:
+        return await asked(self._venue, self._list())
+
+    async def _list(self) -> Sequence[ListedMarket]:
+        await self._markets.reload(self._client)
+        contexts = await self._read_contexts()
+        turnovers = {
+            symbol: volume_usd
+            for symbol, market in self._client.markets.items()
+            if (context := contexts.get(str(market.get("baseName")))) is not None
+            and (volume_usd := context.volume_usd) is not None
+        }
+        return perpetuals_of(self._client, turnovers)
+
+    async def load(self, symbols: Sequence[str]) -> tuple[list[str], list[UnknownSymbolError]]:
+        await asked(self._venue, self._markets.load(self._client))
+        known, errors = find_symbols(self._venue, self._client, symbols)
+        for symbol in known:
+            coin = str(self._client.markets[symbol]["baseName"])
+            self._symbols[coin] = symbol
+            self._coins[symbol] = coin
+            self._deep.setdefault(coin, DeepBook())
+        return known, errors
+
+    # Subscribing
+
+    async def watch(self, stream: Stream, symbols: Sequence[str]) -> None:
+        if stream is Stream.BOOK:
+            coarse = [
+                asyncio.create_task(
+                    self._keep_coarse(figures, symbols), name=f"{self._venue} books of {figures} figures"
+                )
+                for figures in COARSE_FIGURES
+            ]
+        else:
+            coarse = []
+        try:
+            await asked(self._venue, first_of([self._subscribe(stream, symbol) for symbol in symbols]))
+        finally:
+            for task in coarse:
+                task.cancel()
+            await asyncio.gather(*coarse, return_exceptions=True)
+            self._forget([_name_at_ccxt(stream, symbol) for symbol in symbols])
+
+    async def _subscribe(self, stream: Stream, symbol: str) -> None:
+        while True:
+            match stream:
+                case Stream.BOOK:
+                    await self._client.watch_order_book(symbol)
+                case Stream.TRADES:
+                    await self._client.watch_trades(symbol)
+                case Stream.MARK_PRICE | Stream.OPEN_INTEREST:
+                    await self._client.watch_ticker(symbol)
+                case _:
+                    raise NotImplementedError(f"{stream} is not told by this venue")
+
+    async def _keep_coarse(self, figures: int, symbols: Sequence[str]) -> None:
+        """Keep the books of one coarser precision; without them the fine ones go on, and reach less far."""
+        names = [_coarse_name(figures, symbol) for symbol in symbols]
+        while True:
+            try:
+                await asked(
+                    self._venue, first_of([self._subscribe_coarse(figures, symbol) for symbol in symbols])
+                )
+            except VenueError:
+                await self._clock.sleep_until(self._clock.now() + int(COARSE_RETRY_S * NS_PER_S))
+            finally:
+                for symbol in symbols:
+                    self._deep[self._coins[symbol]].forget(figures)
+                self._forget(names)
+
+    async def _subscribe_coarse(self, figures: int, symbol: str) -> None:
+        name = _coarse_name(figures, symbol)
+        book = {"type": "l2Book", "coin": self._coins[symbol], "nSigFigs": figures}
+        request = {"method": "subscribe", "subscription": book}
+        while True:
+            await self._client.watch(self._coarse_url(figures), name, request, name)
+
+    def _coarse_url(self, figures: int) -> str:
+        # A frame does not say how coarse it is, so each precision has a socket. What follows # is not sent.
+        return f"{self._client.urls['api']['ws']['public']}#{figures}"
+
+    def _forget(self, names: Sequence[str]) -> None:
+        """Make ccxt subscribe anew: it remembers a subscription that the venue refused as made."""
+        for socket in (self._client.clients or {}).values():
+            for name in names:
+                socket.subscriptions.pop(name, None)
+
+    # Asking
+
+    async def fetch_depth(self, symbol: str) -> DepthSnapshot:
+        return await asked(self._venue, self._depth(symbol))
+
+    async def _depth(self, symbol: str) -> DepthSnapshot:
+        request = {"type": "l2Book", "coin": self._coins[symbol]}
+        _, book = parse_book(await self._client.publicPostInfo(request))
+        return book
+
+    async def renew_depth(self, symbol: str) -> None:
+        raise NotImplementedError(f"the book of {symbol} comes whole each time at this venue")
+
+    async def fetch_open_interest(self, symbol: str) -> tuple[float, Nanoseconds | None]:
+        interest = (await self._context_of(symbol)).open_interest
+        if interest is None:
+            raise VenueError(self._venue, f"tells no open interest of {symbol}")
+        return interest, None
+
+    async def fetch_mark(self, symbol: str) -> MarkFrame:
+        return (await self._context_of(symbol)).mark
+
+    async def _context_of(self, symbol: str) -> Context:
+        async with self._asking:
+            if self._clock.now() - self._contexts_at > CONTEXTS_AGE_NS_MAX:
+                await asked(self._venue, self._read_contexts())
+        context = self._contexts.get(self._coins[symbol])
+        if context is None:
+            raise VenueError(self._venue, f"says nothing of {symbol} any more: it may be delisted")
+        return context
+
+    async def _read_contexts(self) -> Mapping[str, Context]:
+        response = await self._client.publicPostInfo({"type": "metaAndAssetCtxs"})
+        now = self._clock.now()
+        self._contexts = {context.coin: context for context in parse_contexts(response, now)}
+        self._contexts_at = now
+        return self._contexts
+
+    # Watching over the sockets
+
+    def close_silent(self, silence_ns: Nanoseconds) -> list[str]:
+        """Close the sockets that show no sign of life, and those that owe books or prices."""
+        now, closed = self._clock.now(), []
+        for url, socket in list((self._client.clients or {}).items()):
+            carried = self._carried(socket)
+            heard_at = self._alive_at if carried <= {Stream.TRADES} else self._told_at
+            silent_ns = now - heard_at.get(url, now)
+            if socket.isConnected and silent_ns > silence_ns:
+                socket.on_error(network_error(f"nothing came for {silent_ns / NS_PER_S:.1f} s"))
+                closed.append("+".join(sorted(carried)) or url)
+        return closed
+
+    def _carried(self, socket: Any) -> set[Stream]:
+        carried: set[Stream] = set()
+        for name in socket.subscriptions:
+            kind = str(name).partition(":")[0]
+            carried |= {stream for stream, prefix in _PREFIXES.items() if prefix == kind}
+        return carried
+
+    def reopen(self, stream: Stream, reason: str) -> None:
+        for socket in list((self._client.clients or {}).values()):
+            if stream in self._carried(socket):
+                socket.on_error(network_error(reason))
+
+    async def close(self) -> None:
+        await close_client(self._client)
+
+    # The tap: called by the client for every frame.
+
+    def on_alive(self, url: str) -> None:
+        self._alive_at[url] = self._clock.now()
+
+    def on_frame(self, url: str) -> None:
+        """Pongs are frames too at this venue: ``take`` counts those that tell something."""
+
+    def on_connected(self, url: str) -> None:
+        self._alive_at[url] = self._told_at[url] = self._clock.now()
+
+    def take(self, url: str, message: Any) -> bool:
+        if not isinstance(message, dict):
+            raise TypeError("not a JSON object")
+        channel = message.get("channel")
+        if channel == "subscriptionResponse":
+            self._acknowledged(url, message.get("data"))
+            return False
+        if channel == "error":
+            return self._was_refused(str(message.get("data")))
+        if channel not in _STREAMS:
+            return False
+        self._told_at[url] = self._clock.now()
+        match channel:
+            case "l2Book":
+                self._take_book(url, message.get("data"))
+            case "trades":
+                self._take_trades(message.get("data"))
+            case _:
+                self._take_context(message.get("data"))
+        return True
+
+    def _acknowledged(self, url: str, data: Any) -> None:
+        match data:
+            case {"method": "subscribe", "subscription": {"type": str(kind), "coin": str(coin)}}:
+                symbol = self._symbols.get(coin)
+                if symbol is None or _figures_of(url) is not None:
+                    return
+                if kind == "trades":
+                    self._history_due.add(coin)
+                for stream in _STREAMS.get(kind, ()):
+                    self._sink.on_subscribed(stream, [symbol])
+
+    def _was_refused(self, problem: str) -> bool:
+        """Take the refusal of one market's subscription, for which ccxt would give up all others too."""
+        symbol, streams = _subject_of(problem.replace("\\", ""), _KIND)
+        symbol = self._symbols.get(symbol or "")
+        if symbol is None or "Already subscribed" in problem:
+            return False
+        self._sink.on_malformed(symbol, streams[0], f"the venue refused a subscription: {problem[:200]}")
+        return True
+
+    def _take_book(self, url: str, data: Any) -> None:
+        coin, book = parse_book(data)
+        symbol = self._symbols.get(coin)
+        if symbol is None:
+            return
+        deep, figures = self._deep[coin], _figures_of(url)
+        if figures is not None:
+            deep.keep(figures, book)
+        else:
+            self._sink.on_book(symbol, deep.joined(book))
+
+    def _take_trades(self, data: Any) -> None:
+        trades = parse_trades(data)
+        # After subscribing the venue repeats the newest trades from before: they are no flow of now.
+        history = self._history_due & {coin for coin, _ in trades}
+        self._history_due -= history
+        for coin, trade in trades:
+            symbol = self._symbols.get(coin)
+            if symbol is not None and coin not in history:
+                self._sink.on_trade(symbol, trade)
+
+    def _take_context(self, data: Any) -> None:
+        context = parse_context(data, self._clock.now())
+        symbol = self._symbols.get(context.coin)
+        if symbol is None:
+            return
+        self._sink.on_mark(symbol, context.mark)
+        if context.open_interest is not None:
+            self._sink.on_open_interest(symbol, context.open_interest, None)
+
+    def on_malformed(self, url: str, frame: str | bytes, error: Exception) -> None:
+        del url
+        shown = frame if isinstance(frame, str) else frame.decode(errors="replace")
+        coin, streams = _subject_of(shown, _CHANNEL)
+        self._sink.on_malformed(
+            self._symbols.get(coin or ""),
+            streams[0],
+            f"{type(error).__name__}: {error}; frame begins {shown[:80]!r}",
+        )
+
+
+_PREFIXES = {
+    Stream.BOOK: "orderbook",
+    Stream.TRADES: "trade",
+    Stream.MARK_PRICE: "ticker",
+    Stream.OPEN_INTEREST: "ticker",
+}
+"""What ccxt 4.5.90 keys subscriptions by, in ``Client.subscriptions``: the prefix, a colon and the symbol."""
+
+
+def _subject_of(frame: str, kind: re.Pattern[str]) -> tuple[str | None, Sequence[Stream | None]]:
+    """Which coin and streams a frame is about that cannot be read as a whole."""
+    told, coin = kind.search(frame), _COIN.search(frame)
+    streams = _STREAMS.get(told.group(1), (None,)) if told else (None,)
+    return coin.group(1) if coin else None, streams
+
+
+def _name_at_ccxt(stream: Stream, symbol: str) -> str:
+    return f"{_PREFIXES[stream]}:{symbol}"
+
+
+def _coarse_name(figures: int, symbol: str) -> str:
+    return f"orderbook:{symbol}#{figures}"
+
+
+def _figures_of(url: str) -> int | None:
+    """How coarse the books of a socket are, ``None`` for full precision.
+
+    >>> _figures_of("wss://api.hyperliquid.xyz/ws#4"), _figures_of("wss://api.hyperliquid.xyz/ws")
+    (4, None)
+    """
+    _, _, figures = url.partition("#")
+    return int(figures) if figures else None
