@@ -178,7 +178,12 @@ class Settings(_Table):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        problems = [*_venue_problems(self), *_bot_problems(self), *_position_problems(self)]
+        problems = [
+            *_venue_problems(self),
+            *_bot_problems(self),
+            *_position_problems(self),
+            *_dispatch_problems(self),
+        ]
         if problems:
             raise ValidationError.from_exception_data(
                 "Settings",
@@ -245,6 +250,18 @@ def _user_problems(settings: Settings, index: int) -> Iterator[Problem]:
 def _position_problems(settings: Settings) -> Iterator[Problem]:
     for index, position in enumerate(settings.positions):
         yield from _market_problems(settings, ("positions", index), position.venue, (position.symbol,))
+
+
+def _dispatch_problems(settings: Settings) -> Iterator[Problem]:
+    dispatch = settings.dispatch
+    if list(dispatch.retry_ms) != sorted(dispatch.retry_ms):
+        yield ("dispatch", "retry_ms"), "each time must be later than the one before: write them in order"
+    if dispatch.posture_refresh_s >= dispatch.posture_ttl_s:
+        problem = (
+            f"a posture would be stale after posture_ttl_s {dispatch.posture_ttl_s:g} s, before it is published "
+            f"again: make posture_refresh_s {dispatch.posture_refresh_s:g} smaller, to a third or less"
+        )
+        yield ("dispatch", "posture_refresh_s"), problem
 
 
 def _market_problems(
