@@ -76,6 +76,12 @@ class Ledger:
         now = self.clock.now()
         self.emit(StreamFault(received_at=now, subject=subject, stream=stream, fault=kind, detail=detail))
 
+    def forget(self, subject: Subject) -> None:
+        """Keep no account of a subject any more: it is not expected to say anything."""
+        for key in [key for key in self._lines if key[0] == subject]:
+            del self._lines[key]
+            self._outages.forget(key)
+
     def flush(self) -> None:
         """Emit StreamActivity for every stream that delivered since the last call; log what is away or back."""
         self._outages.flush()

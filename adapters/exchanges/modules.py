@@ -18,14 +18,19 @@ from guard.ports import Clock
 
 IN_DEPTH = {
     "binanceusdm": "adapters.exchanges.binance",
+    "binancecoinm": "adapters.exchanges.binance.coinm",
+    "bybit": "adapters.exchanges.bybit",
+    "okx": "adapters.exchanges.okx",
+    "hyperliquid": "adapters.exchanges.hyperliquid",
 }
-"""The package of each venue whose payloads are read by parsers of our own, by ccxt's id."""
+"""The package of each venue whose payloads are read by parsers of our own; each also exports ``CAPABILITIES``."""
+
+GENERIC = "adapters.exchanges.generic"
+"""The package for all others, over ccxt's unified API."""
 
 
 class VenueModule(Protocol):
     """What a venue's package exports. Nothing connects, nor imports ccxt, before a ``connect_`` is awaited."""
-
-    CAPABILITIES: Capabilities
 
     async def connect_market(
         self, settings: VenueSettings, sink: MarketSink, clock: Clock, markets: Markets
@@ -48,4 +53,12 @@ class VenueModule(Protocol):
 
 def module_of(venue_id: str) -> VenueModule:
     """Return the package that speaks to a venue."""
-    return cast("VenueModule", importlib.import_module(IN_DEPTH[venue_id]))
+    return cast("VenueModule", importlib.import_module(IN_DEPTH.get(venue_id, GENERIC)))
+
+
+def capabilities_of(settings: VenueSettings) -> Capabilities:
+    """Return what a venue gives, and how, without connecting; may take a second to import ccxt."""
+    module = importlib.import_module(IN_DEPTH.get(settings.id, GENERIC))
+    if settings.id in IN_DEPTH:
+        return cast("Capabilities", module.CAPABILITIES)
+    return cast("Capabilities", module.capabilities_of(settings))

@@ -59,6 +59,11 @@ class Outages:
         if outage is not None:
             self._back[key] = outage
 
+    def forget(self, key: _Key) -> None:
+        """Nobody waits for it any more."""
+        self._away.pop(key, None)
+        self._back.pop(key, None)
+
     def flush(self) -> None:
         """Write what is due: losses, returns, and now and then what is still away."""
         now = self.clock.now()

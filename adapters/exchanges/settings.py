@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import difflib
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
-VENUE_IDS = ("binanceusdm",)
-"""The venues that this version can read, by ccxt's ids."""
+from adapters.exchanges.venue_ids import BY_ADDRESS, UNREADABLE, VENUE_IDS, WITH_PASSWORD
 
 AccountName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+SECRETS = ("api_key", "api_secret", "password")
 
 
 class AccountCredentials(BaseModel):
@@ -26,14 +27,40 @@ class AccountCredentials(BaseModel):
     api_secret_env: str | None = Field(
         default=None, min_length=1, description="environment variable that holds it"
     )
+    password_file: Path | None = Field(
+        default=None,
+        description="file that holds the key's password, where the venue has one (OKX: passphrase)",
+    )
+    password_env: str | None = Field(
+        default=None, min_length=1, description="environment variable that holds it"
+    )
+    wallet_address: str | None = Field(
+        default=None,
+        min_length=1,
+        description="public address of the account, instead of a key (hyperliquid); no secret",
+    )
+    trade_keys_allowed: bool = Field(
+        default=False,
+        description="use a key that may trade or withdraw too; without this such a key is refused",
+    )
 
     @model_validator(mode="after")
     def _one_place_each(self) -> AccountCredentials:
+        places = {name: self.places(name) for name in SECRETS}
+        for name, named in places.items():
+            if len(named) > 1:
+                raise ValueError(f"set exactly one of {name}_file and {name}_env")
+        if self.wallet_address is not None and not any(places.values()):
+            return self
         for name in ("api_key", "api_secret"):
-            places = (getattr(self, f"{name}_file"), getattr(self, f"{name}_env"))
-            if sum(place is not None for place in places) != 1:
+            if not places[name]:
                 raise ValueError(f"set exactly one of {name}_file and {name}_env")
         return self
+
+    def places(self, secret: str) -> list[Path | str]:
+        """Where one of ``SECRETS`` is found."""
+        named = (getattr(self, f"{secret}_file"), getattr(self, f"{secret}_env"))
+        return [place for place in named if place is not None]
 
 
 class VenueSettings(BaseModel):
@@ -41,8 +68,25 @@ class VenueSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    id: str = Field(description="ccxt's id of the venue, e.g. binanceusdm")
-    symbols: list[str] = Field(min_length=1, description="ccxt's unified symbols, e.g. BTC/USDT:USDT")
+    id: str = Field(description="ccxt's id of the venue, e.g. binanceusdm, bybit, okx")
+    symbols: list[str] = Field(
+        default_factory=list, description="ccxt's unified symbols, e.g. BTC/USDT:USDT; watched always"
+    )
+    top: int = Field(
+        default=0,
+        ge=0,
+        le=500,
+        validate_default=True,
+        description="besides these the busiest so many perpetuals, by turnover of 24 h; markets with "
+        "positions and those of bots are always watched",
+    )
+    quote: str | None = Field(
+        default=None,
+        min_length=2,
+        description="in what those are quoted; left out: USDT, on hyperliquid USDC, on binancecoinm USD",
+    )
+    choose_at_h: int = Field(default=0, ge=0, le=23, description="hour (UTC) at which they are chosen anew")
+    choose_every_h: int = Field(default=24, ge=1, le=168, description="how often they are chosen anew")
     urls: dict[str, Any] = Field(
         default_factory=dict,
         description="replaces ccxt's URLs, in the same shape: a testnet, a proxy, loopback",
@@ -90,7 +134,45 @@ class VenueSettings(BaseModel):
     @classmethod
     def _known_venue(cls, value: str) -> str:
         if value not in VENUE_IDS:
-            raise ValueError(f"{value!r} is not a venue of this version: {', '.join(VENUE_IDS)}")
+            near = difflib.get_close_matches(value.lower(), VENUE_IDS, n=4, cutoff=0.6)
+            near += [name for name in sorted(VENUE_IDS) if name.startswith(value.lower())]
+            hint = (
+                f"did you mean {' or '.join(dict.fromkeys(near))}?" if near else "see docs/how-to/venues.md"
+            )
+            raise ValueError(f"{value!r} is not a venue with perpetuals that ccxt knows; {hint}")
+        return value
+
+    @field_validator("top")
+    @classmethod
+    def _watches_something(cls, value: int, info: ValidationInfo) -> int:
+        if not value and info.data.get("symbols") == []:
+            raise ValueError("name symbols, or set top to watch the busiest perpetuals, or both")
+        return value
+
+    @field_validator("accounts")
+    @classmethod
+    def _readable(
+        cls, value: dict[str, AccountCredentials], info: ValidationInfo
+    ) -> dict[str, AccountCredentials]:
+        venue = info.data.get("id")
+        for name, account in value.items():
+            if venue in BY_ADDRESS and account.wallet_address is None:
+                raise ValueError(f"{name}: {venue} needs no key: set wallet_address, and nothing else")
+            if venue in BY_ADDRESS and account.places("api_key"):
+                raise ValueError(f"{name}: {venue} needs no key: leave only wallet_address")
+            if venue not in BY_ADDRESS and account.wallet_address is not None:
+                raise ValueError(
+                    f"{name}: wallet_address is of no use on {venue}: set api_key and api_secret"
+                )
+            if venue in WITH_PASSWORD and not account.places("password"):
+                raise ValueError(
+                    f"{name}: keys of {venue} have a password: set password_file or password_env"
+                )
+            if venue in UNREADABLE:
+                raise ValueError(
+                    f"{name}: an account of {venue} can be read only with what can also trade: leave it out, "
+                    "and let bots report their positions"
+                )
         return value
 
     @field_validator("symbols")

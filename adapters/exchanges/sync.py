@@ -65,6 +65,11 @@ class DepthSync:
         self._joined = self._refreshing = False
         self._waiting.clear()
 
+    def take(self, last_id: int) -> None:
+        """Set the book to a whole one that came in the stream itself: the next diff must follow it exactly."""
+        self.restart()
+        self.last_id, self._joined = last_id, True
+
     def refresh(self) -> None:
         """Keep what is applied from now on, so that a new snapshot can be joined while the book stays live."""
         if self.live:

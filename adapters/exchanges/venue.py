@@ -88,6 +88,8 @@ class Capabilities:
     """How often a polled (or slow) stream speaks when all is well."""
     depth_levels: int | None = None
     """Levels a side that the book holds at most, ``None`` for all of them."""
+    batches: Mapping[Stream, int] = field(default_factory=dict)
+    """How many symbols one ``watch`` of a stream takes, where it is not a hundred."""
     liquidations_are_complete: bool = False
     """Whether the venue tells each liquidation; else they are a lower bound."""
     notes: tuple[str, ...] = ()
@@ -162,7 +164,11 @@ class MarketConnection(Protocol):
         ...
 
     async def watch(self, stream: Stream, symbols: Sequence[str]) -> None:
-        """Subscribe and deliver to the sink until the connection fails; raises VenueError then."""
+        """Subscribe and deliver to the sink until the connection fails; raises VenueError then.
+
+        Called for every stream that is not absent, but for open interest only where it is streamed: where it is
+        polled, the feed asks ``fetch_open_interest``. Of two calls with other symbols both hold.
+        """
         ...
 
     async def fetch_depth(self, symbol: str) -> DepthSnapshot: ...

@@ -36,6 +36,9 @@ class MarketSampler:
     churn: a price that has been within ``CHURN_BPS`` of the touch for ``CHURN_S`` is taken as known.
     The farther of the two is the horizon, and everything behind it is extrapolated.
 
+    A venue that keeps a window of its best levels by itself (``windowed``) never speaks of what lies behind
+    it, churned or not: there the horizon is the last level held, however price moves.
+
     Assumptions: frames are applied in the venue's order (the adapter checks sequence numbers) and
     ``sample`` is called at least every few seconds, since it is what watches the touch.
     Failure modes: between leaving the snapshot and a minute of churn nothing is visible: depth within
@@ -56,8 +59,9 @@ class MarketSampler:
     0.0
     """
 
-    def __init__(self, market: MarketId, book: Book) -> None:
+    def __init__(self, market: MarketId, book: Book, *, windowed: bool = False) -> None:
         self.market = market
+        self._windowed = windowed
         self.book = book
         self._gapped = False
         self._book_at: Nanoseconds | None = None
@@ -159,7 +163,10 @@ class MarketSampler:
         bid, ask = self.book.best_bid(), self.book.best_ask()
         if status is BookStatus.OK and bid is not None and ask is not None:
             for side, touch in ((Side.BID, bid[0]), (Side.ASK, ask[0])):
-                horizons[side] = self._churned[side].farther(received_at, touch, self.book.horizon(side))
+                if self._windowed:
+                    horizons[side] = float(self.book.side(side)[0][-1])
+                else:
+                    horizons[side] = self._churned[side].farther(received_at, touch, self.book.horizon(side))
         features = features_from(
             self.book,
             market=self.market,

@@ -69,7 +69,7 @@ def test_every_setting_says_what_it_means() -> None:
         ('[guard]\nmode = "lve"\n', "guard.mode", "must be 'paper' or 'live'"),
         ('[guard]\nname = "a/b"\n', "guard.name", "cannot be a topic level"),
         (VENUE * 2, "venues.1.id", "binanceusdm is there twice"),
-        ('[[venues]]\nid = "binance"\nsymbols = ["A"]\n', "venues.0.id", "not a venue of this version"),
+        ('[[venues]]\nid = "binanceus"\nsymbols = ["A"]\n', "venues.0.id", "did you mean binanceusdm"),
         (
             VENUE + '[[positions]]\nvenue = "bybit"\nsymbol = "A"\nsize = 1\nentry_price = 1\nleverage = 1\n',
             "positions.0.venue",

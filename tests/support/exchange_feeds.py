@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from adapters.clock import SystemClock
 from adapters.exchanges import AccountCredentials, AccountFeed, MarketFeed, VenueSettings, venue_feeds
-from adapters.exchanges.market_feed import Observer
+from adapters.exchanges.market_books import Observer
 from adapters.simulation import LoopbackVenue, VenueAccountSpec
 from guard.events import AnyEvent, Event, StreamFault, StreamFaultKind
 from guard.ports import Feed

@@ -118,7 +118,7 @@ class BinanceAccount:
         del url
         self._sink.on_connected()
 
-    def on_acknowledged(self, subscriptions: list[str]) -> None:
+    def on_acknowledged(self, url: str, subscriptions: list[str]) -> None:
         """The user-data stream is asked for by its address; there is nothing to acknowledge."""
 
     def take(self, url: str, message: Any) -> bool:

@@ -12,7 +12,7 @@ Message = dict[str, Any]
 class BinanceTap(Tap, Protocol):
     """A tap that hears of subscriptions too."""
 
-    def on_acknowledged(self, subscriptions: list[str]) -> None:
+    def on_acknowledged(self, url: str, subscriptions: list[str]) -> None:
         """A SUBSCRIBE was answered; these are ccxt's names of all that is subscribed on that socket."""
         ...
 
@@ -23,7 +23,7 @@ class BinanceQuirks:
     tap: BinanceTap
 
     def handle_subscription_status(self, client: Any, message: Any) -> Any:
-        self.tap.on_acknowledged(list(client.subscriptions))
+        self.tap.on_acknowledged(client.url, list(client.subscriptions))
         return super().handle_subscription_status(client, message)  # type: ignore[misc]  # ccxt is untyped
 
     def handle_order_book_subscription(self, client: Any, message: Any, subscription: Message) -> None:

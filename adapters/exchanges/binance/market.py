@@ -60,6 +60,8 @@ class BinanceMarket:
         self._symbols: dict[str, str] = {}
         self._codes: dict[str, str] = {}
         self._subscriptions: dict[str, tuple[Stream, str]] = {}
+        self._owners: dict[tuple[Stream, str], str] = {}
+        """The socket that was last subscribed to each stream: another may still bring a market that was left."""
         self._alive_at: dict[str, Nanoseconds] = {}
         self._frame_at: dict[str, Nanoseconds] = {}
 
@@ -112,6 +114,9 @@ class BinanceMarket:
             name = _name_at_ccxt(stream, symbol, self._codes[symbol])
             for socket in (self._client.clients or {}).values():
                 socket.subscriptions.pop(name, None)
+        for socket in list((self._client.clients or {}).values()):
+            if socket.isConnected and not self._carried(socket):
+                socket.on_error(network_error("nothing of it is watched any more"))
 
     async def fetch_depth(self, symbol: str) -> DepthSnapshot:
         return await asked(self._venue, self._depth(symbol))
@@ -175,7 +180,10 @@ class BinanceMarket:
     def on_connected(self, url: str) -> None:
         self._alive_at[url] = self._frame_at[url] = self._clock.now()
 
-    def on_acknowledged(self, subscriptions: list[str]) -> None:
+    def on_acknowledged(self, url: str, subscriptions: list[str]) -> None:
+        for name in subscriptions:
+            if name in self._subscriptions:
+                self._owners[self._subscriptions[name]] = url
         for stream in dict.fromkeys(_STREAMS.values()):
             named = [self._subscriptions[name] for name in subscriptions if name in self._subscriptions]
             symbols = [symbol for kind, symbol in named if kind is stream]
@@ -183,16 +191,15 @@ class BinanceMarket:
                 self._sink.on_subscribed(stream, symbols)
 
     def take(self, url: str, message: Any) -> bool:
-        del url
         event, body = event_of(message)
         if event in _STREAMS:
-            self._deliver(event, body)
+            self._deliver(url, event, body)
         return bool(event)
 
-    def _deliver(self, event: str, message: Message) -> None:
+    def _deliver(self, url: str, event: str, message: Message) -> None:
         code: Any = message["o"]["s"] if event == "forceOrder" else message["s"]
         symbol = self._symbols.get(code)
-        if symbol is None:
+        if symbol is None or self._owners.get((_STREAMS[event], symbol), url) != url:
             return
         match event:
             case "depthUpdate":

@@ -17,7 +17,7 @@ from guard.errors import SettingsError
     ("changes", "path"),
     [
         ({"id": "mtgox"}, ("id",)),
-        ({"symbols": []}, ("symbols",)),
+        ({"symbols": []}, ("top",)),
         ({"symbols": ["A", "B", "A"]}, ("symbols",)),
         ({"sample_ms": 1}, ("sample_ms",)),
         ({"symbol": ["A"]}, ("symbol",)),

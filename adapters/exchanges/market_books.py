@@ -1,0 +1,379 @@
+"""The books of one venue: joined to their streams, given up at the first sign of a loss, and made whole again.
+
+A book is believed (status OK) only between a whole book and the first sign that something was lost. Where the
+whole book comes from differs (see ``DepthSource``); what is made of a loss does not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+import structlog
+
+from adapters.exchanges.activity import Ledger
+from adapters.exchanges.backoff import Backoff
+from adapters.exchanges.settings import VenueSettings
+from adapters.exchanges.sync import DepthDiff, DepthSync, Verdict
+from adapters.exchanges.venue import DepthSnapshot, DepthSource, MarketConnection, Way
+from guard.errors import MalformedFrameError, VenueError
+from guard.events import BookStatus, Stream, StreamFaultKind
+from guard.market.book import Book, new_book
+from guard.market.sampler import MarketSampler
+from guard.ports import Clock
+from guard.units import NS_PER_MS, NS_PER_S, MarketId, Nanoseconds, market_id
+
+REFRESH_NS = 30 * NS_PER_S
+"""A live book whose price has left its snapshot gets a new one at most so often ..."""
+REFRESH_ALL_NS = 2 * NS_PER_S
+"""... and of all markets one in this time: in a cascade, 600 of Binance's 2,400 request weight a minute."""
+QUIET_NS = 60 * NS_PER_S
+"""A book without a diff for so long is compared with REST: its subscription may be lost."""
+BOOK_WAIT_NS = 5 * NS_PER_S
+"""A venue that sends whole books in the stream has so long to send one after it was asked."""
+WORKERS = 4
+TURN_NS = 10 * NS_PER_MS
+"""A book that turns is sampled at once, but no more often than this: a sample costs some 0.3 ms."""
+
+Observer = Callable[[MarketId, int, Book], None]
+"""Called after every diff that was applied, with the venue's update id and the book; for tests."""
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Counters:
+    """What became of the diffs of one market."""
+
+    applied: int = 0
+    stale: int = 0
+    buffered: int = 0
+    gaps: int = 0
+
+
+@dataclass(slots=True)
+class WatchedMarket:
+    """What the feed keeps of one market."""
+
+    id: MarketId
+    symbol: str
+    sampler: MarketSampler
+    sync: DepthSync = field(default_factory=DepthSync)
+    counters: Counters = field(default_factory=Counters)
+    changed: bool = False
+    said: BookStatus = BookStatus.UNSYNCED
+    said_at: Nanoseconds = 0
+    generation: int = 0
+    """Counts the times that the book was given up: a snapshot of an earlier one is thrown away."""
+    refreshed_at: Nanoseconds = 0
+    awaited_since: Nanoseconds | None = None
+    """Since when the stream owes a whole book."""
+    halted: bool = False
+    """Whether the venue lists it without trading in it: its book is not believed then."""
+    mark_price: float | None = None
+    funded_at: Nanoseconds = 0
+
+    @classmethod
+    def of(cls, venue: str, symbol: str, source: DepthSource) -> WatchedMarket:
+        name = market_id(venue, symbol)
+        windowed = source is not DepthSource.REST
+        return cls(name, symbol, MarketSampler(name, new_book(where=name), windowed=windowed))
+
+
+class _Urgency(IntEnum):
+    """A broken book goes before one that could be wider."""
+
+    BROKEN = 0
+    NARROW = 1
+
+
+class Books:
+    """Feeds the samplers of ``markets``, which the market feed owns; ``say`` emits a sample of one."""
+
+    def __init__(
+        self,
+        settings: VenueSettings,
+        markets: Mapping[str, WatchedMarket],
+        *,
+        clock: Clock,
+        ledger: Ledger,
+        say: Callable[[WatchedMarket], None],
+        observer: Observer | None = None,
+    ) -> None:
+        self._settings = settings
+        self._markets = markets
+        self._clock = clock
+        self._ledger = ledger
+        self._say = say
+        self._observer = observer
+        self._source = DepthSource.REST
+        # Keyed by market, so never larger than the number of markets.
+        self._wanted: dict[str, tuple[_Urgency, int]] = {}
+        self._any_wanted = asyncio.Event()
+        self._order = itertools.count()
+        self._refreshed_at: Nanoseconds = 0
+
+    def start(self, tasks: asyncio.TaskGroup, connection: MarketConnection, name: str) -> None:
+        """Begin to fetch what is wanted and to look after what is quiet."""
+        self._source = connection.capabilities.depth_source
+        for number in range(WORKERS):
+            tasks.create_task(self._mend(connection), name=f"{name} books {number}")
+        if connection.capabilities.way(Stream.BOOK) is Way.STREAMED:
+            tasks.create_task(self._check_quiet(connection), name=f"{name} quiet books")
+        if self._source is DepthSource.STREAM:
+            tasks.create_task(self._chase(), name=f"{name} awaited books")
+
+    # What the stream brings
+
+    def on_subscribed(self, market: WatchedMarket) -> None:
+        """The stream of this market is complete from now on."""
+        if market.sync.live or market.halted:
+            return
+        if self._source is DepthSource.REST:
+            self._want(market)
+        else:
+            market.awaited_since = self._clock.now()
+
+    def on_depth(self, market: WatchedMarket, diff: DepthDiff) -> None:
+        """Take the next diff."""
+        if market.halted:
+            return
+        now = self._clock.now()
+        if self._source is not DepthSource.REST and not market.sync.live:
+            market.counters.buffered += 1  # what follows a whole book comes after it: this one is of no use
+            return
+        match market.sync.accept(diff):
+            case Verdict.APPLY:
+                self._apply(market, diff, now)
+                self.say_if_changed(market)
+                if now - market.said_at >= TURN_NS and market.sampler.has_turned:
+                    self._say(market)
+            case Verdict.STALE:
+                market.counters.stale += 1
+            case Verdict.BUFFERED:
+                market.counters.buffered += 1
+            case Verdict.GAP:
+                market.counters.buffered += 1
+                self._gap(
+                    market,
+                    f"an update before {diff.first_id} was lost; taking a new snapshot",
+                    keep=self._source is DepthSource.REST,
+                )
+
+    def on_book(self, market: WatchedMarket, snapshot: DepthSnapshot) -> None:
+        """Take a whole book that the stream (or a poll) brought: it replaces what is held."""
+        if market.halted:
+            return
+        now = self._clock.now()
+        try:
+            market.sampler.on_snapshot(snapshot.bids, snapshot.asks, now, snapshot.exchange_at)
+        except MalformedFrameError:
+            self._gap(market, "a whole book cannot be read; waiting for another", keep=False)
+            raise
+        market.sync.take(snapshot.last_id)
+        market.counters.applied += 1
+        market.refreshed_at = now
+        market.awaited_since = None
+        self._wanted.pop(market.symbol, None)
+        market.changed = True
+        self._ledger.back(market.id, Stream.BOOK, "the book is whole again")
+        if self._observer is not None:
+            self._observer(market.id, snapshot.last_id, market.sampler.book)
+        self.say_if_changed(market)
+        if now - market.said_at >= TURN_NS and market.sampler.has_turned:
+            self._say(market)
+
+    def give_up(self, market: WatchedMarket) -> None:
+        """The stream was lost: forget the book."""
+        market.generation += 1
+        market.sync.restart()
+        market.awaited_since = None
+        market.sampler.mark_unsynced()
+        self.say_if_changed(market)
+
+    def forget(self, market: WatchedMarket) -> None:
+        """The market is watched no more."""
+        self._wanted.pop(market.symbol, None)
+
+    def say_if_changed(self, market: WatchedMarket) -> None:
+        """Emit at once if the book's status is not what was said last; the sampling task says the rest."""
+        if market.sampler.status is not market.said:
+            self._say(market)
+
+    def refresh_if_narrow(self, market: WatchedMarket, now: Nanoseconds) -> None:
+        """Price has left what the snapshot covered: depth behind it is a guess until there is a new one."""
+        often = now - market.refreshed_at < REFRESH_NS or now - self._refreshed_at < REFRESH_ALL_NS
+        if (
+            self._source is DepthSource.REST
+            and market.sync.live
+            and not often
+            and market.symbol not in self._wanted
+            and market.sampler.wants_snapshot
+        ):
+            market.refreshed_at = self._refreshed_at = now
+            market.sync.refresh()
+            self._want(market)
+
+    def _apply(self, market: WatchedMarket, diff: DepthDiff, now: Nanoseconds) -> None:
+        try:
+            market.sampler.on_deltas(diff.bids, diff.asks, now, diff.exchange_at)
+        except MalformedFrameError:
+            self._gap(market, f"update {diff.last_id} cannot be read; taking a new snapshot", keep=False)
+            raise
+        market.counters.applied += 1
+        market.changed = True
+        if self._observer is not None:
+            self._observer(market.id, diff.last_id, market.sampler.book)
+
+    def _gap(self, market: WatchedMarket, detail: str, *, keep: bool) -> None:
+        """Stop believing a book; with ``keep`` the diffs that wait for a snapshot are kept."""
+        market.counters.gaps += 1
+        market.sampler.mark_gapped()
+        market.generation += 1
+        if not keep:
+            market.sync.restart()
+        self._ledger.lost(market.id, Stream.BOOK, StreamFaultKind.SEQUENCE_GAP, detail)
+        self.say_if_changed(market)
+        if self._source is not DepthSource.WHOLE:  # there the next frame mends it
+            self._want(market)
+
+    # Making books whole again, one market at a time
+
+    def _want(self, market: WatchedMarket) -> None:
+        urgency = _Urgency.NARROW if market.sync.live else _Urgency.BROKEN
+        asked = self._wanted.get(market.symbol)
+        if asked is None or urgency < asked[0]:
+            self._wanted[market.symbol] = (urgency, next(self._order))
+            self._any_wanted.set()
+
+    async def _next_wanted(self) -> WatchedMarket:
+        """Wait for the market that needs a whole book most, and has waited longest."""
+        while not self._wanted:
+            self._any_wanted.clear()
+            await self._any_wanted.wait()
+        symbol = min(self._wanted, key=self._wanted.__getitem__)
+        del self._wanted[symbol]
+        return self._markets[symbol]
+
+    async def _mend(self, connection: MarketConnection) -> None:
+        backoff = Backoff(self._settings.retry_s_max)
+        while True:
+            market = await self._next_wanted()
+            try:
+                if self._source is DepthSource.STREAM:
+                    await self._renew(connection, market)
+                    continue
+                generation = market.generation
+                snapshot = await connection.fetch_depth(market.symbol)
+                if generation == market.generation and self._join(market, snapshot):
+                    continue
+            except (VenueError, MalformedFrameError) as error:
+                log.warning("no whole book, trying again", market=market.id, detail=str(error))
+            if market.symbol in self._markets:
+                self._want(market)
+            await self._pause(backoff.pause_ns(self._clock.now()))
+
+    async def _renew(self, connection: MarketConnection, market: WatchedMarket) -> None:
+        """Have the stream send the whole book of this one market; ``_chase`` sees to it that it comes."""
+        if market.sync.live:
+            return
+        market.awaited_since = self._clock.now()
+        await connection.renew_depth(market.symbol)
+
+    async def _chase(self) -> None:
+        """Ask again for whole books that the stream owes for too long."""
+        while True:
+            await self._pause(NS_PER_S)
+            now = self._clock.now()
+            for market in list(self._markets.values()):
+                since = market.awaited_since
+                if since is not None and now - since >= BOOK_WAIT_NS and not market.sync.live:
+                    market.awaited_since = None
+                    self._want(market)
+
+    def _join(self, market: WatchedMarket, snapshot: DepthSnapshot) -> bool:
+        """Load a snapshot and what followed it; False if it does not meet the stream."""
+        held = market.sync.last_id
+        following = market.sync.join(snapshot.last_id)
+        if following is None:
+            return False
+        now = self._clock.now()
+        try:
+            market.sampler.on_snapshot(snapshot.bids, snapshot.asks, now, snapshot.exchange_at)
+        except MalformedFrameError:
+            market.generation += 1
+            market.sync.restart()
+            raise
+        for diff in following:
+            if held is None or diff.last_id > held:
+                self._apply(market, diff, now)
+            else:  # a live book was refreshed: this one had been applied to it, and counted
+                market.sampler.on_deltas(diff.bids, diff.asks, now, diff.exchange_at)
+        market.changed = True
+        market.refreshed_at = now
+        self._ledger.back(
+            market.id, Stream.BOOK, f"the book is whole again from update {market.sync.last_id}"
+        )
+        self.say_if_changed(market)
+        return True
+
+    # Watching over what does not come
+
+    async def _check_quiet(self, connection: MarketConnection) -> None:
+        """Find books whose subscription was lost while their socket goes on: REST is ahead of them."""
+        silence_ns = int(self._settings.silence_s_max * NS_PER_S)
+        while True:
+            await self._pause(min(QUIET_NS // 2, silence_ns))
+            for market in self._quiet(silence_ns):
+                heard_at = self._heard_at(market)
+                try:
+                    snapshot = await connection.fetch_depth(market.symbol)
+                except VenueError as error:
+                    log.warning("quiet book cannot be checked", market=market.id, detail=error.detail)
+                    continue
+                await self._pause(NS_PER_S)  # what is on its way may arrive
+                if self._heard_at(market) == heard_at and self._is_behind(market, snapshot):
+                    self._wake(connection, market)
+
+    def _quiet(self, silence_ns: Nanoseconds) -> list[WatchedMarket]:
+        """Live books without a diff for long; where all are silent, the first stands for all and earlier."""
+        now = self._clock.now()
+        live = [market for market in self._markets.values() if market.sync.live]
+        silent_ns = {market.symbol: now - self._heard_at(market) for market in live}
+        if silent_ns and min(silent_ns.values()) >= silence_ns:
+            return [live[0]]
+        return [market for market in live if silent_ns[market.symbol] >= QUIET_NS]
+
+    def _is_behind(self, market: WatchedMarket, snapshot: DepthSnapshot) -> bool:
+        """Whether the venue's book has moved on from ours."""
+        held = market.sync.last_id
+        if held is None:
+            return False
+        if self._source is DepthSource.REST:
+            return held < snapshot.last_id
+        # Numbers of two ways need not be comparable; prices are.
+        best = (market.sampler.book.best_bid(), market.sampler.book.best_ask())
+        try:
+            told = tuple(
+                (float(side[0][0]), float(side[0][1])) if side else None
+                for side in (snapshot.bids, snapshot.asks)
+            )
+        except (ValueError, IndexError):
+            return False
+        return best != told
+
+    def _wake(self, connection: MarketConnection, market: WatchedMarket) -> None:
+        reason = f"{market.id} moves on at the venue, but its stream is silent"
+        if self._source is DepthSource.STREAM:
+            self._gap(market, reason, keep=False)
+        else:
+            connection.reopen(Stream.BOOK, reason)
+
+    def _heard_at(self, market: WatchedMarket) -> Nanoseconds:
+        return max(self._ledger.last_at(market.id, Stream.BOOK) or 0, market.refreshed_at)
+
+    async def _pause(self, pause_ns: Nanoseconds) -> None:
+        await self._clock.sleep_until(self._clock.now() + pause_ns)

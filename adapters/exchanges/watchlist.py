@@ -1,0 +1,239 @@
+"""Follows which markets of one venue are to be watched, and says so: at start, at each choice, at each listing.
+
+Markets that the settings name, that bots trade or in which there is a position are always watched. One that the
+venue does not list (any more) stays unknown, is named in the log with what looks like it, and is looked for again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+
+import structlog
+
+from adapters.exchanges.activity import Ledger
+from adapters.exchanges.backoff import Backoff
+from adapters.exchanges.market_books import Books, WatchedMarket
+from adapters.exchanges.market_polls import interest_pause_s
+from adapters.exchanges.market_subscriptions import Subscriptions
+from adapters.exchanges.selection import busiest, chosen, quote_of
+from adapters.exchanges.settings import VenueSettings
+from adapters.exchanges.venue import ListedMarket, MarketConnection, Way
+from guard.errors import VenueError
+from guard.events import MarketsWatched, Stream, StreamFaultKind
+from guard.ports import Clock, Emit
+from guard.units import NS_PER_S, Nanoseconds, market_id
+
+LOOK_NS = 5 * NS_PER_S
+"""How often it is looked whether somebody holds something new."""
+RELIST_NS = 3_600 * NS_PER_S
+"""The venue's markets are read anew so often: a few megabytes, and some 0.2 s in which nothing else runs."""
+RELIST_NS_MIN = 60 * NS_PER_S
+"""Not more often than this where something asks for it: an unknown symbol, a book that stays away."""
+ASTRAY_NS = 120 * NS_PER_S
+"""A book that is away for so long may belong to a market that is not listed any more."""
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Watchlist:
+    """Keeps ``markets``, and everything that hangs on them, as they are to be."""
+
+    settings: VenueSettings
+    connection: MarketConnection
+    subscriptions: Subscriptions
+    markets: dict[str, WatchedMarket]
+    books: Books
+    clock: Clock
+    ledger: Ledger
+    emit: Emit
+    held: Callable[[], Collection[str]]
+    _top: list[str] = field(default_factory=list)
+    _unlisted: set[str] = field(default_factory=set)
+    """What should be watched and is not listed."""
+    _halted: set[str] = field(default_factory=set)
+    _has_left: bool = False
+    """Whether a market was left since it was last said what is watched."""
+    _listed_at: Nanoseconds = 0
+    _choose_at: Nanoseconds = 0
+    _seen_at: dict[str, Nanoseconds] = field(default_factory=dict)
+    """When each market's book was last alive."""
+    _backoff: Backoff = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._backoff = Backoff(self.settings.retry_s_max)
+
+    async def begin(self) -> None:
+        """Choose for the first time, as soon as the venue answers."""
+        while True:
+            now = self.clock.now()
+            try:
+                if self.settings.top:
+                    self._rank(await self.connection.list_perpetuals())
+                await self._watch_what_should_be(is_first=True)
+            except VenueError as error:
+                self._cannot_begin(error)
+                await self.clock.sleep_until(now + self._backoff.pause_ns(now))
+            else:
+                self._listed_at = now
+                self._choose_at = self._next_choice(now)
+                return
+
+    async def follow(self) -> None:
+        """Look again and again who holds what, and what the venue lists."""
+        while True:
+            await self.clock.sleep_until(self.clock.now() + LOOK_NS)
+            now = self.clock.now()
+            try:
+                if self._must_relist(now):
+                    self._listed_at = now
+                    self._take_listing(await self.connection.list_perpetuals(), now)
+                    await self._watch_what_should_be()
+                    await self.subscriptions.regroup()
+                elif self._wanted() - self._known():
+                    await self._watch_what_should_be()
+            except VenueError as error:
+                log.warning(
+                    "markets cannot be read, trying again", venue=self.settings.id, detail=error.detail
+                )
+
+    def _wanted(self) -> set[str]:
+        return {*self.settings.symbols, *self.held(), *self._top}
+
+    def _known(self) -> set[str]:
+        return self.markets.keys() | self._unlisted
+
+    def _must_relist(self, now: Nanoseconds) -> bool:
+        since_ns = now - self._listed_at
+        if since_ns >= RELIST_NS or now >= self._choose_at:
+            return True
+        for symbol, market in self.markets.items():
+            if market.sync.live or symbol in self._halted:
+                self._seen_at[symbol] = now
+        astray = any(now - self._seen_at.get(symbol, now) >= ASTRAY_NS for symbol in self.markets)
+        return bool(self._unlisted or astray) and since_ns >= RELIST_NS_MIN * (10 if astray else 1)
+
+    def _next_choice(self, now: Nanoseconds) -> Nanoseconds:
+        hour_ns = 3_600 * NS_PER_S
+        first, period = self.settings.choose_at_h * hour_ns, self.settings.choose_every_h * hour_ns
+        return first + ((now - first) // period + 1) * period
+
+    # What the venue lists
+
+    def _rank(self, listed: Sequence[ListedMarket]) -> None:
+        quote = quote_of(self.settings.id, self.settings.quote)
+        self._top = busiest(listed, self.settings.top, quote)
+        if not self._top:
+            quotes = sorted({market.quote for market in listed if market.volume_usd is not None})
+            log.error(
+                "no busiest markets: name symbols, or set quote to one of those that the venue has",
+                venue=self.settings.id,
+                quote=quote,
+                quotes=quotes,
+            )
+
+    def _take_listing(self, listed: Sequence[ListedMarket], now: Nanoseconds) -> None:
+        """Note what is gone, halted or back, and choose the busiest anew if that is due."""
+        active = {market.symbol: market.active for market in listed}
+        if self.settings.top and now >= self._choose_at:
+            self._rank(listed)
+        else:
+            self._top = [symbol for symbol in self._top if active.get(symbol)]
+        if now >= self._choose_at:
+            self._choose_at = self._next_choice(now)
+        self._unlisted = {symbol for symbol in self._unlisted if symbol not in active}
+        for symbol in [symbol for symbol in self.markets if symbol not in active]:
+            self._leave(symbol, "the venue lists it no more")
+        for symbol, market in self.markets.items():
+            if active[symbol] is (symbol in self._halted):
+                self._halt(market, halted=not active[symbol])
+
+    def _halt(self, market: WatchedMarket, *, halted: bool) -> None:
+        market.halted = halted
+        if halted:
+            self._halted.add(market.symbol)
+            log.warning("market is halted", market=market.id)
+            detail = "the venue has halted trading in it"
+            self.ledger.fault(market.id, Stream.BOOK, StreamFaultKind.REFUSED, detail)
+            self.books.give_up(market)
+        else:
+            self._halted.discard(market.symbol)
+            log.info("market is traded again", market=market.id)
+            self.books.on_subscribed(market)
+
+    # What is watched
+
+    async def _watch_what_should_be(self, *, is_first: bool = False) -> None:
+        """Add what should be watched and is not, leave what should not be, and say so if that is news.
+
+        Raises:
+            VenueError: the venue's markets cannot be read; nothing has changed then.
+        """
+        wanted = chosen(self.settings.symbols, self.held(), self._top)
+        new = [symbol for symbol in wanted if symbol not in self.markets]
+        added, errors = await self.connection.load(new)
+        for symbol, error in zip((each for each in new if each not in added), errors, strict=True):
+            if symbol not in self._unlisted:
+                self._unlisted.add(symbol)
+                log.error("symbol refused", venue=self.settings.id, detail=str(error))
+                name = market_id(self.settings.id, symbol)
+                self.ledger.fault(name, Stream.BOOK, StreamFaultKind.REFUSED, str(error))
+        for symbol in [symbol for symbol in self.markets if symbol not in wanted]:
+            self._leave(symbol, "")
+        self._unlisted &= set(wanted)
+        for symbol in added:
+            self._unlisted.discard(symbol)
+            self.markets[symbol] = WatchedMarket.of(
+                self.settings.id, symbol, self.connection.capabilities.depth_source
+            )
+        if is_first or added or self._has_left:
+            self._has_left = False
+            self._say()
+        self.subscriptions.add(added)
+
+    def _leave(self, symbol: str, why: str) -> None:
+        """Watch a market no more; with a reason, it is one that the venue has taken away."""
+        market = self.markets[symbol]
+        if why:
+            log.warning("market is left", market=market.id, why=why)
+            self.ledger.fault(market.id, Stream.BOOK, StreamFaultKind.REFUSED, why)
+            self.books.give_up(market)
+        self.subscriptions.remove([symbol])
+        self.books.forget(market)
+        self.ledger.forget(market.id)
+        self._halted.discard(symbol)
+        self._seen_at.pop(symbol, None)
+        del self.markets[symbol]
+        self._has_left = True
+
+    def _say(self) -> None:
+        capabilities = self.connection.capabilities
+        periods_ms = dict(capabilities.periods_ms)
+        if capabilities.way(Stream.OPEN_INTEREST) is Way.POLLED:
+            pause_s = interest_pause_s(self.settings, capabilities, len(self.markets))
+            periods_ms[Stream.OPEN_INTEREST] = int(1_000 * pause_s * max(len(self.markets), 1))
+        public = (stream for stream in Stream if stream is not Stream.ACCOUNT)
+        names = dict.fromkeys((*self.settings.symbols, *self.markets))
+        log.info("markets are watched", venue=self.settings.id, markets=len(self.markets))
+        self.emit(
+            MarketsWatched(
+                received_at=self.clock.now(),
+                venue=self.settings.id,
+                markets=tuple(market_id(self.settings.id, symbol) for symbol in names),
+                periods_ms=periods_ms,
+                absent=tuple(stream for stream in public if capabilities.way(stream) is Way.ABSENT),
+            )
+        )
+
+    def _cannot_begin(self, error: VenueError) -> None:
+        for symbol in {*self.settings.symbols, *self.held()}:
+            name = market_id(self.settings.id, symbol)
+            self.ledger.lost(name, Stream.BOOK, StreamFaultKind.DISCONNECTED, f"{error.detail}; trying again")
+        if not self.settings.symbols:
+            log.warning(
+                "venue cannot be read, trying again; nothing of it is watched yet",
+                venue=self.settings.id,
+                detail=error.detail,
+            )
+        self.ledger.flush()
