@@ -54,33 +54,21 @@ def record_words(record: AnyRecord) -> str:
 
 def _keeping_words(record: Keeping) -> str:
     match record:
-        case AuditGap(records_lost=lost, why=why):
-            return f"gap: {why}" + (f", {lost} record(s) lost" if lost else "")
+        case AuditGap(records_lost=missing, why=why):
+            said = f"gap: {why}" + (f", {missing} record(s) lost" if missing else "")
         case SegmentClosed(segment=segment, first_number=first, last_number=last):
-            return f"segment {segment} ends here: records {first} to {last + 1}"
+            said = f"segment {segment} ends here: records {first} to {last + 1}"
         case SegmentOpened(segment=segment, former_number=former):
-            return f"segment {segment} begins, after record {former}"
+            said = f"segment {segment} begins, after record {former}"
         case SegmentRetired(first_number=first, last_number=last, why=why):
-            return f"records {first} to {last} are removed: {why}"
+            said = f"records {first} to {last} are removed: {why}"
         case SamplesSealed(file=file, samples=samples, dropped=dropped):
-            lost = f", {dropped} found no room" if dropped else ""
-            return f"samples {file} are complete: {samples}{lost}"
+            said = f"samples {file} are complete: {samples}" + (f", {dropped} dropped" if dropped else "")
         case SamplesRetired(file=file, why=why):
-            return f"samples {file} are removed: {why}"
+            said = f"samples {file} are removed: {why}"
         case RecordRestored(source=source, records=records, epoch=epoch):
-            return f"put back from {source} with {records} records; epochs up to {epoch} are taken"
-
-
-def reload_words(record: SettingsReloaded) -> str:
-    """What a reload changed, or why it changed nothing."""
-    changes = [
-        f"{each.path} {each.old} -> {each.new}" + (f" ({each.effect})" if each.effect != "neutral" else "")
-        for each in record.changes
-    ]
-    if not record.applied:
-        why = "; ".join(record.problems)
-        return f"settings refused, the former ones go on ({record.cause}): {why}"
-    return f"settings changed ({record.cause}): {'; '.join(changes) or 'nothing'}"
+            said = f"put back from {source} with {records} records; epochs up to {epoch} are taken"
+    return said
 
 
 def _step_words(step: Step) -> str:
