@@ -71,6 +71,18 @@ def _keeping_words(record: Keeping) -> str:
     return said
 
 
+def reload_words(record: SettingsReloaded) -> str:
+    """What a reload changed, or why it changed nothing."""
+    changes = [
+        f"{each.path} {each.old} -> {each.new}" + (f" ({each.effect})" if each.effect != "neutral" else "")
+        for each in record.changes
+    ]
+    if not record.applied:
+        why = "; ".join(record.problems)
+        return f"settings refused, the former ones go on ({record.cause}): {why}"
+    return f"settings changed ({record.cause}): {'; '.join(changes) or 'nothing'}"
+
+
 def _step_words(step: Step) -> str:
     parts = [f"found {_finding_words(finding)}" for finding in step.opened]
     parts += [f"over: {_finding_words(finding)}" for finding in step.closed]
