@@ -181,9 +181,7 @@ class BinanceDialect:
     def hear(self, connection: Connection, text: str) -> None:
         connection.push(self._reply(connection, text))
 
-    def publish(self, symbol: str, kind: FrameKind, payload: bytes, *, corrupt: bool = False) -> None:
-        if corrupt:
-            payload = payload[: len(payload) // 2]
+    def publish(self, symbol: str, kind: FrameKind, payload: bytes) -> None:
         for key in ((symbol, kind), (EVERY_SYMBOL, kind)):
             for connection, names in self._hub.listeners(key).items():
                 for name in names:

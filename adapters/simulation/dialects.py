@@ -91,7 +91,7 @@ class Dialect(Protocol):
         """Take what a client said on its WebSocket; answer with ``connection.push``."""
         ...
 
-    def publish(self, symbol: str, kind: FrameKind, payload: bytes, *, corrupt: bool = False) -> None:
+    def publish(self, symbol: str, kind: FrameKind, payload: bytes) -> None:
         """Say what the market did to everyone who subscribed to it.
 
         Args:
@@ -99,7 +99,6 @@ class Dialect(Protocol):
             kind: of what happened.
             payload: as ``wire`` writes it; a recording may hold one that cannot be read, which is left out
                 or handed on.
-            corrupt: cut the frames in half, so that they are no JSON any more.
         """
         ...
 

@@ -141,7 +141,7 @@ class BybitDialect:
             return
         match request.op:
             case "ping":
-                connection.push(self._pong(connection, request))
+                connection.pong(self._pong(connection, request))
             case "auth" if self._paths[connection] == PRIVATE:
                 connection.push(self._login(connection, request))
             case "subscribe":
@@ -158,20 +158,20 @@ class BybitDialect:
         del symbol
         return kind not in (FrameKind.AGGREGATE_TRADE, FrameKind.BOOK_TICKER)
 
-    def publish(self, symbol: str, kind: FrameKind, payload: bytes, *, corrupt: bool = False) -> None:
+    def publish(self, symbol: str, kind: FrameKind, payload: bytes) -> None:
         market = self._markets[symbol]
         try:
             match kind:
                 case FrameKind.DEPTH:
-                    self._publish_depth(market, corrupt=corrupt)
+                    self._publish_depth(market)
                     self._publish_ticker(market, "bid1", "ask1")
                 case FrameKind.TRADE:
                     row = trade_row(symbol, wire.decode_trade(payload))
-                    self._say(f"publicTrade.{symbol}", "snapshot", row["T"], [row], corrupt=corrupt)
+                    self._say(f"publicTrade.{symbol}", "snapshot", row["T"], [row])
                 case FrameKind.MARK_PRICE:
                     self._publish_ticker(market, "")
                 case FrameKind.FORCED_ORDER:
-                    self._publish_liquidation(symbol, payload, corrupt=corrupt)
+                    self._publish_liquidation(symbol, payload)
         except msgspec.MsgspecError:
             return  # a recording may hold a frame that nobody can read, in Binance's words: nothing to tell
 
@@ -242,7 +242,7 @@ class BybitDialect:
         frame = _frame(topic, "snapshot", self._clock_ms(), self._tickers[symbol], cs=market.book.update_id)
         self._hub.send(connection, frame)
 
-    def _publish_depth(self, market: Market, *, corrupt: bool) -> None:
+    def _publish_depth(self, market: Market) -> None:
         for depth in DEPTHS:
             topic = f"orderbook.{depth}.{market.spec.symbol}"
             listeners = self._hub.listeners(topic)
@@ -256,7 +256,7 @@ class BybitDialect:
             shown = window.levels if depth == 1 else changes
             frame = self._book_frame(topic, kind, market, window, shown)
             for connection in listeners:
-                self._hub.send(connection, _cut(frame, corrupt=corrupt))
+                self._hub.send(connection, frame)
 
     def _book_frame(
         self, topic: str, kind: str, market: Market, window: Window, sides: tuple[Any, Any]
@@ -288,20 +288,18 @@ class BybitDialect:
         data = {"symbol": symbol, **changed}
         self._say(topic, "delta", self._clock_ms(), data, cs=market.book.update_id)
 
-    def _publish_liquidation(self, symbol: str, payload: bytes, *, corrupt: bool) -> None:
+    def _publish_liquidation(self, symbol: str, payload: bytes) -> None:
         order = _decode_body(payload)["o"]
         # Bybit names the side of the position, and the price at which nothing was left of its margin.
         liquidated = Side.SELL if order["S"] == Side.BUY else Side.BUY
         row = {"T": order["T"], "s": symbol, "S": side_name(liquidated), "v": order["q"], "p": order["p"]}
-        self._say(f"allLiquidation.{symbol}", "snapshot", order["T"], [row], corrupt=corrupt)
+        self._say(f"allLiquidation.{symbol}", "snapshot", order["T"], [row])
 
-    def _say(
-        self, topic: str, kind: str, at_ms: int, data: Any, *, corrupt: bool = False, **extra: Any
-    ) -> None:
+    def _say(self, topic: str, kind: str, at_ms: int, data: Any, **extra: Any) -> None:
         listeners = self._hub.listeners(topic)
         if not listeners:
             return
-        frame = _cut(_frame(topic, kind, at_ms, data, **extra), corrupt=corrupt)
+        frame = _frame(topic, kind, at_ms, data, **extra)
         for connection in listeners:
             self._hub.send(connection, frame)
 
@@ -350,10 +348,6 @@ def _parameters(request: RestRequest) -> dict[str, Any]:
 
 def _frame(topic: str, kind: str, at_ms: int, data: Any, **extra: Any) -> bytes:
     return encode({"topic": topic, "type": kind, "ts": at_ms, "data": data, **extra})
-
-
-def _cut(frame: bytes, *, corrupt: bool) -> bytes:
-    return frame[: len(frame) // 2] if corrupt else frame
 
 
 def _reply(number: str | int | None, op: str, *, problem: str = "") -> bytes:

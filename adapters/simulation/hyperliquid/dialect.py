@@ -7,7 +7,6 @@ Nothing is signed here, for nothing is traded here: accounts trade in Binance's 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -21,7 +20,8 @@ from adapters.simulation.dialects import RestRequest, VenueParts
 from adapters.simulation.errors import Refusal
 from adapters.simulation.hyperliquid import accounts, market_payloads
 from adapters.simulation.hyperliquid.accounts import address_of
-from adapters.simulation.markets import Market
+from adapters.simulation.markets import Market, MarketStatus
+from adapters.simulation.misbehaviour.faults import ACCOUNT_STREAM
 from adapters.simulation.orders import OrderStatus
 from adapters.simulation.source import FrameKind
 from adapters.simulation.streams import Connection
@@ -59,7 +59,6 @@ class HyperliquidDialect:
         self._coins = {market_payloads.coin_of(m.spec): m for m in parts.markets.values()}
         # A connection that ended is forgotten with its subscriptions: nothing else holds it.
         self._subscribed: WeakKeyDictionary[Connection, dict[str, Json]] = WeakKeyDictionary()
-        self._corrupt: Counter[str] = Counter()
         self._answers: dict[str, Callable[[Json], Any]] = {
             "meta": lambda _: self._meta(),
             "metaAndAssetCtxs": lambda _: self._meta_and_contexts(),
@@ -198,7 +197,13 @@ class HyperliquidDialect:
         if connection not in self._hub.connections:
             return
         for subscription in self._subscribed[connection].values():
-            self._send(connection, self._frames(subscription, is_first=False))
+            market = self._coins.get(str(subscription.get("coin")))
+            if market is not None and market.status is MarketStatus.DELISTED:
+                continue
+            # What comes with a block is sent out of the market's turn: say what it is of, for faults.
+            symbol = "" if market is None else market.spec.symbol
+            with self._hub.event(_STREAMS.get(subscription["type"], ACCOUNT_STREAM), symbol):
+                self._send(connection, self._frames(subscription, is_first=False))
         if self._subscribed[connection]:
             asyncio.get_running_loop().call_later(BEAT_S, self._beat, connection)
 
@@ -212,8 +217,7 @@ class HyperliquidDialect:
             case "l2Book":
                 market = self._market(subscription)
                 figures, mantissa = market_payloads.aggregation(subscription)
-                frame = _frame("l2Book", market_payloads.book(market, figures=figures, mantissa=mantissa))
-                return [self._perhaps_corrupt(market.spec.symbol, frame)]
+                return [_frame("l2Book", market_payloads.book(market, figures=figures, mantissa=mantissa))]
             case "activeAssetCtx":
                 market = self._market(subscription)
                 told = {"coin": subscription["coin"], "ctx": market_payloads.context(market)}
@@ -233,21 +237,13 @@ class HyperliquidDialect:
             case _:
                 raise market_payloads.undeserialisable()
 
-    def _perhaps_corrupt(self, symbol: str, frame: bytes) -> bytes:
-        if self._corrupt[symbol] <= 0:
-            return frame
-        self._corrupt[symbol] -= 1
-        return frame[: len(frame) // 2]
-
     def _state_frame(self, account: VenueAccount | None, user: str) -> bytes:
         told = {"dex": "", "user": user, "clearinghouseState": self._state(account)}
         return _frame("clearinghouseState", told)
 
-    def publish(self, symbol: str, kind: FrameKind, payload: bytes, *, corrupt: bool = False) -> None:
+    def publish(self, symbol: str, kind: FrameKind, payload: bytes) -> None:
         """Books and contexts come with the next block; trades at once."""
-        self._trading.publish(symbol, kind, payload, corrupt=corrupt)
-        if kind is FrameKind.DEPTH and corrupt:
-            self._corrupt[symbol] += 1
+        self._trading.publish(symbol, kind, payload)
         if kind is FrameKind.TRADE:
             coin = market_payloads.coin_of(self._markets[symbol].spec)
             trade = market_payloads.trade(wire.decode_trade(payload), coin)
@@ -308,6 +304,14 @@ class HyperliquidDialect:
 
     def _complain(self, connection: Connection, problem: str) -> None:
         connection.push(_frame("error", problem))
+
+
+_STREAMS = {
+    "l2Book": FrameKind.DEPTH,
+    "activeAssetCtx": FrameKind.MARK_PRICE,
+    "trades": FrameKind.TRADE,
+}
+"""What faults call the subscriptions; the others are an account's."""
 
 
 def _frame(channel: str, data: Any) -> bytes:

@@ -105,7 +105,8 @@ async def test_an_answer_that_comes_late_or_never() -> None:
 
         asker.venue.misbehave(Fault(kind=FaultKind.HANG, for_s=0.2))
         with pytest.raises(aiohttp.ClientError):
-            await asker.get(TIME)
+            # Not GET: aiohttp asks once more in silence where a connection ends without an answer.
+            await asker.session.post(f"http://127.0.0.1:{asker.venue.port}{TIME}")
         assert (await asker.get(TIME))[0] == 200
 
 
