@@ -1,1 +1,35 @@
-"""Bybit v5: linear perpetuals and unified trading accounts."""
+"""Bybit v5: linear perpetuals and unified trading accounts, and how ccxt.pro's client of it is used."""
+
+from __future__ import annotations
+
+from adapters.exchanges.bybit.account import BybitAccount
+from adapters.exchanges.bybit.capabilities import CAPABILITIES
+from adapters.exchanges.bybit.market import BybitMarket
+from adapters.exchanges.ccxt_session import Credentials, Markets, import_ccxt
+from adapters.exchanges.settings import VenueSettings
+from adapters.exchanges.venue import AccountConnection, AccountSink, MarketConnection, MarketSink
+from guard.ports import Clock
+
+__all__ = ["CAPABILITIES", "connect_account", "connect_market"]
+
+
+async def connect_market(
+    settings: VenueSettings, sink: MarketSink, clock: Clock, markets: Markets
+) -> MarketConnection:
+    """Make the connection for public data; nothing is connected before its ``load``."""
+    await import_ccxt(settings.id)
+    return BybitMarket(settings, sink, clock, markets)
+
+
+async def connect_account(
+    settings: VenueSettings,
+    account: str,
+    credentials: Credentials,
+    sink: AccountSink,
+    clock: Clock,
+    markets: Markets,
+) -> AccountConnection:
+    """Make the connection for one account; nothing is connected before its ``load``."""
+    del account, clock
+    await import_ccxt(settings.id)
+    return BybitAccount(settings, sink, markets, credentials)

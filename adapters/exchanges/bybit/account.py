@@ -1,0 +1,200 @@
+"""The private side of Bybit through the tapped ccxt client: a unified trading account, reading only."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from adapters.exchanges.bybit.client import DEFAULTS
+from adapters.exchanges.bybit.payloads import (
+    parse_margin_mode,
+    parse_open_orders,
+    parse_permissions,
+    parse_positions,
+    parse_private,
+    parse_risk_limits,
+    parse_tiers,
+    parse_wallet,
+)
+from adapters.exchanges.ccxt_session import (
+    Credentials,
+    Markets,
+    asked,
+    close_client,
+    make_client,
+    network_error,
+)
+from adapters.exchanges.parsers import Payload
+from adapters.exchanges.settings import VenueSettings
+from adapters.exchanges.venue import (
+    AccountReading,
+    AccountSink,
+    KeyPermissions,
+    MarginTier,
+    OrderSeen,
+    PositionSeen,
+)
+from guard.errors import MalformedFrameError
+from guard.events import MarginMode, Stream
+
+T = TypeVar("T")
+
+SETTLE_COINS = ("USDT", "USDC")
+"""Positions and orders are listed by the coin in which they settle."""
+
+TOPICS = ("position", "wallet", "order")
+POSITIONS_PAGE = 200
+ORDERS_PAGE = 50
+PAGES_MAX = 200
+"""More pages than any list has: a cursor that never ends must not be followed for ever."""
+
+
+class BybitAccount:
+    """An AccountConnection (see ``venue``): one ccxt client with one private stream."""
+
+    def __init__(
+        self, settings: VenueSettings, sink: AccountSink, markets: Markets, credentials: Credentials
+    ) -> None:
+        self._venue = settings.id
+        self._sink = sink
+        self._markets = markets
+        self._client = make_client(settings, self, credentials=credentials, defaults=DEFAULTS)
+        self._mode = MarginMode.CROSS
+
+    async def _asked(self, answer: Awaitable[T]) -> T:
+        return await asked(self._venue, answer)
+
+    async def load(self) -> None:
+        await self._asked(self._markets.load(self._client))
+        # Signed requests carry our time and are refused 1 s ahead of the venue's or 5 s behind it.
+        await self._asked(self._client.load_time_difference())
+        await self._asked(self._read_mode())
+
+    async def _read_mode(self) -> None:
+        self._mode = parse_margin_mode(await self._client.privateGetV5AccountInfo())
+
+    async def permissions(self) -> KeyPermissions:
+        return parse_permissions(await self._asked(self._client.privateGetV5UserQueryApi()))
+
+    async def watch(self) -> None:
+        url = self._client.implode_hostname(self._client.urls["api"]["ws"]["private"]["contract"])
+        try:
+            while True:
+                await self._asked(self._subscribe(url))
+        finally:
+            self.reopen("the private stream is opened anew, or not watched any more")
+
+    async def _subscribe(self, url: str) -> None:
+        await self._client.authenticate(url)
+        # The names of ccxt's futures are its own topics: no handler of ccxt resolves these.
+        names = [f"perpguard:{topic}" for topic in TOPICS]
+        await self._client.watch_topics(url, names, list(TOPICS))
+
+    async def renew(self) -> None:
+        """Nothing expires here: ccxt's pings keep the stream."""
+
+    async def read(self, *, orders: bool) -> AccountReading:
+        return await self._asked(self._read(orders=orders))
+
+    async def _read(self, *, orders: bool) -> AccountReading:
+        found: list[OrderSeen] | None = None
+        if orders:
+            await self._read_mode()
+            found = [order for coin in SETTLE_COINS for order in await self._orders(coin)]
+        positions = [position for coin in SETTLE_COINS for position in await self._positions(coin)]
+        totals = parse_wallet(await self._client.privateGetV5AccountWalletBalance({"accountType": "UNIFIED"}))
+        return AccountReading(totals=totals, positions=positions, orders=found)
+
+    async def _positions(self, coin: str) -> list[PositionSeen]:
+        found: list[PositionSeen] = []
+        request = {"category": "linear", "settleCoin": coin, "limit": POSITIONS_PAGE}
+        for _ in range(PAGES_MAX):
+            response = await self._client.privateGetV5PositionList(request)
+            page, cursor = parse_positions(response, self._mode)
+            found += page
+            if not cursor:
+                return found
+            request["cursor"] = cursor
+        raise MalformedFrameError("GET /v5/position/list", f"the list does not end after {PAGES_MAX} pages")
+
+    async def _orders(self, coin: str) -> list[OrderSeen]:
+        found: list[OrderSeen] = []
+        request = {"category": "linear", "settleCoin": coin, "limit": ORDERS_PAGE}
+        for _ in range(PAGES_MAX):
+            page, cursor = parse_open_orders(await self._client.privateGetV5OrderRealtime(request))
+            found += page
+            if not cursor:
+                return found
+            request["cursor"] = cursor
+        raise MalformedFrameError("GET /v5/order/realtime", f"the list does not end after {PAGES_MAX} pages")
+
+    async def fetch_tiers(self) -> Mapping[str, Sequence[MarginTier]]:
+        return await self._asked(self._tiers())
+
+    async def _tiers(self) -> Mapping[str, Sequence[MarginTier]]:
+        limits: dict[str, list[Payload]] = {}
+        request = {"category": "linear"}
+        for _ in range(PAGES_MAX):
+            page, cursor = parse_risk_limits(await self._client.publicGetV5MarketRiskLimit(request))
+            for code, rows in page.items():
+                limits.setdefault(code, []).extend(rows)
+            if not cursor:
+                return {code: parse_tiers(rows) for code, rows in limits.items()}
+            request["cursor"] = cursor
+        raise MalformedFrameError(
+            "GET /v5/market/risk-limit", f"the list does not end after {PAGES_MAX} pages"
+        )
+
+    def symbol_of(self, market_code: str) -> str:
+        for market in (self._client.markets_by_id or {}).get(market_code, ()):
+            if market.get("swap"):
+                return str(market["symbol"])
+        return market_code
+
+    def reopen(self, reason: str) -> None:
+        for socket in list((self._client.clients or {}).values()):
+            socket.on_error(network_error(reason))
+
+    async def close(self) -> None:
+        await close_client(self._client)
+
+    # The tap: called by the client for every frame.
+
+    def on_alive(self, url: str) -> None:
+        """Pings and REST watch over it."""
+
+    def on_frame(self, url: str) -> None:
+        """Silence is the normal state of a private stream; pings and REST watch over it."""
+
+    def on_connected(self, url: str) -> None:
+        """It delivers nothing before it is logged in and subscribed: see ``take``."""
+
+    def take(self, url: str, message: Any) -> bool:
+        if not isinstance(message, dict):
+            raise MalformedFrameError("frame", "not a JSON object")
+        if isinstance(message.get("topic"), str):
+            for update in parse_private(message, self._mode):
+                self._sink.on_update(update)
+            return True
+        succeeded = message.get("success")
+        match message.get("op"):
+            case "auth" if succeeded is False:
+                self._refused(url, str(message.get("ret_msg")))
+                return True
+            case "subscribe" if succeeded is not False:
+                self._sink.on_connected()
+                return True
+            case _:
+                return False
+
+    def _refused(self, url: str, reason: str) -> None:
+        """Fail with what makes it a matter of the key; of this answer ccxt makes an ordinary error."""
+        from ccxt.base.errors import AuthenticationError  # noqa: PLC0415 - loaded with the first client
+
+        socket = (self._client.clients or {}).get(url)
+        if socket is not None:
+            socket.on_error(AuthenticationError(reason))
+
+    def on_malformed(self, url: str, frame: str | bytes, error: Exception) -> None:
+        del url, frame  # the frame holds the account's numbers
+        self._sink.on_malformed(None, Stream.ACCOUNT, f"{type(error).__name__}: {error}")

@@ -1,0 +1,280 @@
+"""The public side of Bybit through the tapped ccxt client: linear perpetuals."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from adapters.exchanges.bybit.capabilities import CAPABILITIES, DEPTH_LEVELS
+from adapters.exchanges.bybit.client import DEFAULTS
+from adapters.exchanges.bybit.payloads import (
+    MARK_FIELDS,
+    parse_book,
+    parse_depth,
+    parse_liquidations,
+    parse_open_interest,
+    parse_ticker,
+    parse_tickers,
+    parse_trades,
+    parse_turnovers,
+)
+from adapters.exchanges.ccxt_session import (
+    Markets,
+    asked,
+    close_client,
+    find_symbols,
+    make_client,
+    network_error,
+    perpetuals_of,
+)
+from adapters.exchanges.parsers import at_of, mapping, text
+from adapters.exchanges.settings import VenueSettings
+from adapters.exchanges.stream_sockets import StreamSockets
+from adapters.exchanges.sync import DepthDiff
+from adapters.exchanges.venue import Capabilities, DepthSnapshot, ListedMarket, MarketSink, MarkFrame
+from guard.errors import MalformedFrameError, UnknownSymbolError, VenueError
+from guard.events import Stream
+from guard.ports import Clock
+from guard.units import NS_PER_MS, Nanoseconds
+
+MARK_PERIOD_NS = 500 * NS_PER_MS
+"""Tickers come ten times a second, of which twice as many as Binance's marks are passed on."""
+
+RENEWALS_MAX = 1_000
+"""Requests to begin a book again whose answers are still waited for; answers that were lost are forgotten."""
+
+_TOPICS = {
+    Stream.BOOK: f"orderbook.{DEPTH_LEVELS}",
+    Stream.TRADES: "publicTrade",
+    Stream.MARK_PRICE: "tickers",
+    Stream.LIQUIDATIONS: "allLiquidation",
+}
+_STREAMS = {
+    "orderbook": Stream.BOOK,
+    "publicTrade": Stream.TRADES,
+    "tickers": Stream.MARK_PRICE,
+    "allLiquidation": Stream.LIQUIDATIONS,
+}
+_TOPIC = re.compile(r'"topic"\s*:\s*"(\w+)\.(?:\d+\.)?([A-Z0-9-]+)"')
+
+
+@dataclass(slots=True)
+class _Ticker:
+    """The ticker of one market, of which the stream tells only what changed."""
+
+    fields: dict[str, Any] = field(default_factory=dict)
+    is_changed: bool = False
+    said_at: Nanoseconds = 0
+
+
+class BybitMarket:
+    """A MarketConnection (see ``venue``): one ccxt client, a socket for each subscription."""
+
+    def __init__(self, settings: VenueSettings, sink: MarketSink, clock: Clock, markets: Markets) -> None:
+        self._venue = settings.id
+        self._sink = sink
+        self._clock = clock
+        self._markets = markets
+        self._client = make_client(settings, self, defaults=DEFAULTS)
+        self._sockets = StreamSockets(self._client, clock)
+        self._symbols: dict[str, str] = {}
+        self._codes: dict[str, str] = {}
+        self._tickers: dict[str, _Ticker] = {}
+        self._renewals: dict[str, str] = {}
+        """Numbers of the requests by which one book was asked for again, and their market."""
+        self._riders: dict[asyncio.Future[None], frozenset[str]] = {}
+        """Those who watch open interest, which tickers bring along: the markets of each."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return CAPABILITIES
+
+    async def list_perpetuals(self) -> Sequence[ListedMarket]:
+        return await asked(self._venue, self._list())
+
+    async def _list(self) -> Sequence[ListedMarket]:
+        await self._markets.reload(self._client)
+        response = await self._client.publicGetV5MarketTickers({"category": "linear"})
+        return perpetuals_of(self._client, parse_turnovers(response))
+
+    async def load(self, symbols: Sequence[str]) -> tuple[list[str], list[UnknownSymbolError]]:
+        await asked(self._venue, self._markets.load(self._client))
+        known, errors = find_symbols(self._venue, self._client, symbols)
+        for symbol in known:
+            code = self._client.markets[symbol]["id"]
+            self._symbols[code] = symbol
+            self._codes[symbol] = code
+        return known, errors
+
+    async def watch(self, stream: Stream, symbols: Sequence[str]) -> None:
+        if stream is Stream.OPEN_INTEREST:
+            await self._ride(symbols)
+            return
+        address = self._client.implode_hostname(self._client.urls["api"]["ws"]["public"]["linear"])
+        url = self._sockets.open(address, stream, symbols)
+        topics = [f"{_TOPICS[stream]}.{self._codes[symbol]}" for symbol in symbols]
+        try:
+            while True:
+                # The names of ccxt's futures are the topics: none of its own handlers resolves them.
+                await asked(self._venue, self._client.watch_topics(url, topics, topics))
+        except VenueError as error:
+            if stream is Stream.MARK_PRICE:
+                self._throw_off(symbols, error)
+            raise
+        finally:
+            self._sockets.close(url, "it is subscribed anew, or not watched any more")
+
+    async def _ride(self, symbols: Sequence[str]) -> None:
+        """Wait until the tickers of these markets are lost."""
+        rider: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._riders[rider] = frozenset(symbols)
+        try:
+            await rider
+        finally:
+            del self._riders[rider]
+
+    def _throw_off(self, symbols: Sequence[str], error: VenueError) -> None:
+        for rider, carried in self._riders.items():
+            if not rider.done() and not carried.isdisjoint(symbols):
+                rider.set_exception(VenueError(self._venue, error.detail))
+
+    async def renew_depth(self, symbol: str) -> None:
+        """Leave the one topic and subscribe to it again: the venue begins it with the whole book."""
+        url = self._sockets.home(Stream.BOOK, symbol)
+        socket = self._sockets.socket(url) if url else None
+        if socket is None or not socket.isConnected:
+            raise VenueError(self._venue, f"the books of {symbol} are not connected")
+        topic = f"{_TOPICS[Stream.BOOK]}.{self._codes[symbol]}"
+        for operation in ("unsubscribe", "subscribe"):
+            number = str(self._client.request_id())
+            self._renewals[number] = symbol
+            if len(self._renewals) > RENEWALS_MAX:
+                self._renewals.pop(next(iter(self._renewals)))
+            request = {"op": operation, "req_id": number, "args": [topic]}
+            await asked(self._venue, socket.send(request))
+
+    async def fetch_depth(self, symbol: str) -> DepthSnapshot:
+        return await asked(self._venue, self._depth(symbol))
+
+    async def _depth(self, symbol: str) -> DepthSnapshot:
+        request = {"category": "linear", "symbol": self._codes[symbol], "limit": 200}
+        return parse_depth(await self._client.publicGetV5MarketOrderbook(request))
+
+    async def fetch_open_interest(self, symbol: str) -> tuple[float, Nanoseconds | None]:
+        ticker, at = await asked(self._venue, self._ticker(symbol))
+        return parse_open_interest(ticker), at
+
+    async def fetch_mark(self, symbol: str) -> MarkFrame:
+        ticker, at = await asked(self._venue, self._ticker(symbol))
+        return parse_ticker(ticker, at)
+
+    async def _ticker(self, symbol: str) -> tuple[Mapping[str, Any], Nanoseconds | None]:
+        request = {"category": "linear", "symbol": self._codes[symbol]}
+        response = await self._client.publicGetV5MarketTickers(request)
+        rows = parse_tickers(response)
+        if len(rows) != 1:
+            raise MalformedFrameError("GET /v5/market/tickers", f"{len(rows)} rows where one was asked for")
+        parse_ticker(rows[0], None)
+        return rows[0], at_of(response, "time")
+
+    def close_silent(self, silence_ns: Nanoseconds) -> list[str]:
+        """Tickers come whatever happens; elsewhere a pong is enough (lost books are found over REST)."""
+        return self._sockets.close_silent(silence_ns, owing=(Stream.MARK_PRICE,))
+
+    def reopen(self, stream: Stream, reason: str) -> None:
+        self._sockets.reopen(Stream.MARK_PRICE if stream is Stream.OPEN_INTEREST else stream, reason)
+
+    async def close(self) -> None:
+        await close_client(self._client)
+
+    # The tap: called by the client for every frame.
+
+    def on_alive(self, url: str) -> None:
+        self._sockets.on_alive(url)
+
+    def on_frame(self, url: str) -> None:
+        """What is data is told by ``take``: pongs are frames here."""
+
+    def on_connected(self, url: str) -> None:
+        self._sockets.on_connected(url)
+
+    def take(self, url: str, message: Any) -> bool:
+        if not isinstance(message, dict):
+            raise MalformedFrameError("frame", f"not a JSON object: {message!r:.40}")
+        topic = message.get("topic")
+        if isinstance(topic, str):
+            name, _, rest = topic.partition(".")
+            if name in _STREAMS:
+                self._sockets.on_data(url)
+                self._deliver(url, name, rest.rpartition(".")[2], message)
+            return True
+        if message.get("op") in {"subscribe", "unsubscribe"}:
+            return self._answered(url, message)
+        return False
+
+    def _answered(self, url: str, message: dict[str, Any]) -> bool:
+        """Take the answer to a subscription; ccxt learns only of refusals of those that it sent itself."""
+        symbol = self._renewals.pop(str(message.get("req_id")), None)
+        refused = message.get("success") is False
+        carried = self._sockets.carried(url)
+        if symbol is not None and refused:
+            socket = self._sockets.socket(url)
+            if socket is not None:
+                reason = f"the book of {symbol} was refused: {message.get('ret_msg')}"
+                socket.on_error(network_error(reason))
+        elif symbol is None and not refused and carried is not None:
+            self._sink.on_subscribed(carried.stream, carried.symbols)
+            if carried.stream is Stream.MARK_PRICE:
+                self._sink.on_subscribed(Stream.OPEN_INTEREST, carried.symbols)
+        return symbol is not None or not refused
+
+    def _deliver(self, url: str, name: str, code: str, message: dict[str, Any]) -> None:
+        symbol, carried = self._symbols.get(code), self._sockets.carried(url)
+        if symbol is None or carried is None or symbol not in carried.symbols:
+            return
+        match _STREAMS[name]:
+            case Stream.BOOK:
+                found = parse_book(message)
+                if isinstance(found, DepthDiff):
+                    self._sink.on_depth(symbol, found)
+                else:
+                    self._sink.on_book(symbol, found)
+            case Stream.TRADES:
+                for trade in parse_trades(message):
+                    self._sink.on_trade(symbol, trade)
+            case Stream.LIQUIDATIONS:
+                for liquidation in parse_liquidations(message):
+                    self._sink.on_liquidation(symbol, liquidation)
+            case Stream.MARK_PRICE:
+                self._deliver_ticker(symbol, message)
+
+    def _deliver_ticker(self, symbol: str, message: dict[str, Any]) -> None:
+        ticker = self._tickers.setdefault(symbol, _Ticker())
+        changed = mapping(message, "data", "tickers")
+        whole = text(message, "type", "tickers") == "snapshot"
+        merged = dict(changed) if whole else {**ticker.fields, **changed}
+        now, at = self._clock.now(), at_of(message, "ts")
+        if "markPrice" not in merged:
+            return  # a change of a ticker whose beginning was lost: the next whole one comes with the socket
+        frame = parse_ticker(merged, at)  # refused before it is kept
+        interest = parse_open_interest(merged) if "openInterest" in changed else None
+        ticker.fields = merged
+        ticker.is_changed |= not MARK_FIELDS.isdisjoint(changed)
+        if ticker.is_changed and now - ticker.said_at >= MARK_PERIOD_NS:
+            ticker.said_at, ticker.is_changed = now, False
+            self._sink.on_mark(symbol, frame)
+        if interest is not None:
+            self._sink.on_open_interest(symbol, interest, at)
+
+    def on_malformed(self, url: str, frame: str | bytes, error: Exception) -> None:
+        shown = frame if isinstance(frame, str) else frame.decode(errors="replace")
+        topic, carried = _TOPIC.search(shown), self._sockets.carried(url)
+        stream = _STREAMS.get(topic.group(1)) if topic else None
+        self._sink.on_malformed(
+            self._symbols.get(topic.group(2)) if topic else None,
+            stream or (carried.stream if carried else None),
+            f"{type(error).__name__}: {error}; frame begins {shown[:80]!r}",
+        )
