@@ -333,6 +333,8 @@ class LinkKind(StrEnum):
     """Down: the settings file was changed to what cannot be used, or needs a restart; the former ones go on."""
     CLOCK = "clock"
     """Down: our clock and a venue's are further apart than they may be."""
+    DISK = "disk"
+    """Down: the disk is nearly full, or the record takes more than it may; samples stop, decisions are recorded."""
 
 
 class SettingsChanged(Event, frozen=True, kw_only=True, tag="settings_changed"):

@@ -52,6 +52,7 @@ REASONS: Mapping[Reason, str] = MappingProxyType(
         Reason.OVERLOADED: "The guard did not keep up with all that came in.",
         Reason.SETTINGS_REFUSED: "The settings had been changed to what could not be used; the former ones held.",
         Reason.CLOCK_OFFSET: "The guard's clock and a venue's were too far apart.",
+        Reason.DISK_SHORT: "The disk of the record was nearly full.",
         Reason.POLICY_RAISED: "A policy of the guard failed, so what it watches was not being judged.",
         Reason.RESTART_FLOOR: "The guard had just restarted: what it had restricted before stays until it knows again "
         "what is normal.",
@@ -103,6 +104,7 @@ REASON_NAMES: Mapping[Reason, str] = MappingProxyType(
         Reason.OVERLOADED: "too much to judge",
         Reason.SETTINGS_REFUSED: "settings that cannot be used",
         Reason.CLOCK_OFFSET: "a clock that is off",
+        Reason.DISK_SHORT: "a disk that is nearly full",
         Reason.POLICY_RAISED: "a policy that failed",
         Reason.RESTART_FLOOR: "what stood before the guard's restart",
     }

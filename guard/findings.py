@@ -41,6 +41,7 @@ class Reason(StrEnum):
     OVERLOADED = "overloaded"
     SETTINGS_REFUSED = "settings_refused"
     CLOCK_OFFSET = "clock_offset"
+    DISK_SHORT = "disk_short"
     POLICY_RAISED = "policy_raised"
     RESTART_FLOOR = "restart_floor"
     RECOVERED = "recovered"

@@ -33,6 +33,7 @@ PROBLEM_REASONS = frozenset(
         Reason.OVERLOADED,
         Reason.SETTINGS_REFUSED,
         Reason.CLOCK_OFFSET,
+        Reason.DISK_SHORT,
         Reason.POLICY_RAISED,
     }
 )

@@ -27,6 +27,7 @@ _TROUBLES = {
     LinkKind.ENGINE: "overloaded",
     LinkKind.SETTINGS: "settings refused",
     LinkKind.CLOCK: "clock off",
+    LinkKind.DISK: "disk nearly full",
 }
 
 _SEVERITIES = list(Severity)

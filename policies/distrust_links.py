@@ -17,9 +17,10 @@ _REASONS = {
     LinkKind.ENGINE: Reason.OVERLOADED,
     LinkKind.SETTINGS: Reason.SETTINGS_REFUSED,
     LinkKind.CLOCK: Reason.CLOCK_OFFSET,
+    LinkKind.DISK: Reason.DISK_SHORT,
 }
 
-_ONLY_SAID = (LinkKind.SETTINGS, LinkKind.CLOCK)
+_ONLY_SAID = (LinkKind.SETTINGS, LinkKind.CLOCK, LinkKind.DISK)
 """What someone should look at, while the guard knows all that it needs to loosen."""
 
 
@@ -27,7 +28,7 @@ _ONLY_SAID = (LinkKind.SETTINGS, LinkKind.CLOCK)
 class DistrustLinks:
     """Freezes every restriction while something that the daemon depends on is down. Nothing to set but on or off.
 
-    Settings that were refused and a clock that is off are said, and freeze nothing.
+    Settings that were refused, a clock that is off and a disk that is nearly full are said, and freeze nothing.
 
     Attributes:
         enabled: whether it decides at all.
