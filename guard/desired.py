@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from guard.findings import Finding
 from guard.units import BotId, MarketId
@@ -21,6 +21,15 @@ class Limits:
     entries_cause: Finding | None = None
     size_cause: Finding | None = None
     stop_cause: Finding | None = None
+
+    @property
+    def parts(self) -> tuple[Entries, float | None, float | None, StopRule | None]:
+        """What is restricted, without why."""
+        return self.entries, self.max_leverage, self.max_size, self.stop
+
+    def without_entries(self) -> Limits:
+        """The same, and no entries."""
+        return replace(self, entries=Entries.tightest(self.entries, Entries.REDUCE_ONLY))
 
     @property
     def restricts(self) -> bool:

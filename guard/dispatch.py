@@ -27,23 +27,29 @@ from guard.events import (
     SettingsChanged,
 )
 from guard.findings import Finding, Reason
-from guard.outstanding import BotMemory, Failure, Open, Unable
+from guard.outstanding import BotMemory, Failure, Open, Unable, Verdict, refusal_of, superseded
 from guard.postures import PostureBook, PostureSettings
 from guard.state import BotRecord, GuardState
 from guard.units import NS_PER_MS, NS_PER_S, BotId, MarketId, Nanoseconds, ms_of, symbol_of
-from guard.wants import Kind, Look, PauseWant, ResumeWant, Want, still_asked, wants_of
+from guard.wants import (
+    Kind,
+    Look,
+    PauseWant,
+    Reports,
+    ResumeWant,
+    Want,
+    looked_at,
+    reports_of,
+    still_asked,
+    wants_of,
+)
 from perpguard_sdk.messages import SCHEMA_VERSION, AckStatus, Command, Entries, Mode, Posture, Verb
-
-_REFUSALS = (AckStatus.REJECTED, AckStatus.UNSUPPORTED, AckStatus.FAILED, AckStatus.EXPIRED)
 
 CHAIN_MAX = 3
 """Commands that take each other's place get no more time together than this many of their deadlines."""
 
 ONCE_S = 1e6
 """A wait that never ends: only another want, or a bot that asks, is a reason to say it again."""
-
-QUIET_MAX = 3
-"""So often in a row a bot may answer ``superseded`` to what still stands before that counts as a failure."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,21 +87,16 @@ class Dispatched:
     outcomes: tuple[CommandOutcome, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Verdict:
-    """The end of a command; a ``quiet`` one only paces the next."""
-
-    kind: OutcomeKind
-    detail: str = ""
-    quiet: bool = False
-
-
 @dataclass(slots=True)
 class Dispatch:
-    """Keeps, for every bot, what was published, what is open and what failed; see the module."""
+    """Keeps, for every bot, what was published, what is open and what failed; see the module.
+
+    ``broken`` says what the last attempt raised for a bot (market ``None``) or for one of its markets.
+    """
 
     settings: DispatchSettings
     postures: PostureBook = field(init=False)
+    broken: dict[tuple[BotId, MarketId | None], Exception] = field(default_factory=dict)
     _bots: dict[BotId, BotMemory] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -118,17 +119,28 @@ class Dispatch:
         commands: list[PublishCommand] = []
         outcomes: list[CommandOutcome] = []
         self._note(event, state, now, outcomes)
-        postures = tuple(
-            publish
-            for bot, limits in desired.items()
-            if (publish := self.postures.publish(state.bots[bot], limits, state, now)) is not None
-        )
+        postures: list[PublishPosture] = []
+        for bot, limits_by_market in desired.items():
+            try:
+                publish = self.postures.publish(state.bots[bot], limits_by_market, state, now)
+            except Exception as error:  # noqa: BLE001 (whatever one bot's is, the others hear theirs)
+                self.broken[bot, None] = error
+                continue
+            self._is_well(bot, None)
+            if publish is not None:
+                postures.append(publish)
         for bot, limits_by_market in desired.items():
             record, memory = state.bots[bot], self._memory(bot)
+            reports = reports_of(state, record.config.account)
             for market, limits in limits_by_market.items():
-                self._step_market(record, memory, market, limits, state, now, commands, outcomes)
+                try:
+                    self._step_market(record, memory, market, limits, reports, state, now, commands, outcomes)
+                except Exception as error:  # noqa: BLE001 (whatever one market is, the others are looked after)
+                    self.broken[bot, market] = error
+                else:
+                    self._is_well(bot, market)
             self._drop_foreign(memory, limits_by_market, bot, now, outcomes)
-        return Dispatched(postures, tuple(commands), tuple(outcomes))
+        return Dispatched(tuple(postures), tuple(commands), tuple(outcomes))
 
     def findings(self) -> Iterator[Finding]:
         """Yield what is wrong with the obedience of each bot in each market, as long as the want stands."""
@@ -138,6 +150,16 @@ class Dispatch:
     def open_commands(self) -> Mapping[BotId, Sequence[Command]]:
         """What is published and not yet ended, for status and tests."""
         return {bot: [open_.command for open_ in memory.open.values()] for bot, memory in self._bots.items()}
+
+    def _is_well(self, bot: BotId, market: MarketId | None) -> None:
+        if self.broken:
+            self.broken.pop((bot, market), None)
+
+    def forget_shortcuts(self) -> None:
+        """Work everything out anew at the next step; the same must come of it (tests hold it to that)."""
+        self.postures.forget_shortcuts()
+        for memory in self._bots.values():
+            memory.quiet.clear()
 
     def _memory(self, bot: BotId) -> BotMemory:
         return self._bots.setdefault(bot, BotMemory())
@@ -149,7 +171,7 @@ class Dispatch:
             case GuardStarted():
                 # A new epoch begins with nothing open: bots drop what an older one said.
                 outcomes.extend(
-                    _superseded(open_, bot, "the guard began a new epoch", now)
+                    superseded(open_, bot, "the guard began a new epoch", now)
                     for bot, memory in self._bots.items()
                     for open_ in memory.open.values()
                 )
@@ -188,15 +210,23 @@ class Dispatch:
         memory: BotMemory,
         market: MarketId,
         limits: Limits,
+        reports: Reports,
         state: GuardState,
         now: Nanoseconds,
         commands: list[PublishCommand],
         outcomes: list[CommandOutcome],
     ) -> None:
+        said_since = memory.said_since(market, limits.entries)
+        seen = looked_at(limits, state, record, market, reports, said_since)
+        if memory.quiet.get(market) == seen:
+            return  # nothing was wanted and nothing open, and all that this hangs on is as it was
+        memory.quiet.pop(market, None)
+        was_open = any(key[0] == market for key in memory.open)
         self._follow_size(record, memory, market, limits, state)
         cap = memory.size_caps.get(market)
-        said_since = memory.said_since(market, limits.entries)
         wanted = {want.kind: want for want in wants_of(limits, state, record, market, cap, said_since)}
+        if not wanted and not was_open:
+            memory.quiet[market] = seen
         for kind in Kind:
             want, open_, since = wanted.get(kind), memory.open.get((market, kind)), now
             if open_ is not None:
@@ -264,12 +294,12 @@ class Dispatch:
         if _only_listens(record, state):
             verdict = self._judge_dry_run(record, open_, now)
         elif effect.reading is Reading.HOLDS:
-            verdict = _Verdict(OutcomeKind.CONFIRMED)
+            verdict = Verdict(OutcomeKind.CONFIRMED)
         elif self._is_put_off(record, open_, want, effect, now):
-            verdict = _Verdict(OutcomeKind.FAILED, "each newer limit found the former one not kept")
+            verdict = Verdict(OutcomeKind.FAILED, "each newer limit found the former one not kept")
         elif (outdated := self._outdated(record, open_, want, limits)) is not None:
-            verdict = _Verdict(OutcomeKind.SUPERSEDED, outdated)
-        elif (answer := _refusal(open_, memory.failures.get((market, open_.want.kind)))) is not None:
+            verdict = Verdict(OutcomeKind.SUPERSEDED, outdated)
+        elif (answer := refusal_of(open_, memory.failures.get((market, open_.want.kind)))) is not None:
             verdict = answer
         else:
             looks = record.reported is not None or size_of(state, record, market) is not None
@@ -284,21 +314,19 @@ class Dispatch:
             return False
         return now >= open_.since + CHAIN_MAX * self._confirm_ms(record, want.verb) * NS_PER_MS
 
-    def _judge_dry_run(self, record: BotRecord, open_: Open, now: Nanoseconds) -> _Verdict | None:
+    def _judge_dry_run(self, record: BotRecord, open_: Open, now: Nanoseconds) -> Verdict | None:
         if now < open_.deadline_at or record.birth is None:
             return None
         why = f"a dry run for this bot: it obeys a {record.birth.mode} guard"
-        return _Verdict(OutcomeKind.UNVERIFIABLE, why, quiet=True)
+        return Verdict(OutcomeKind.UNVERIFIABLE, why, quiet=True)
 
-    def _judge_in_time(
-        self, open_: Open, effect: Effect, now: Nanoseconds, *, looks: bool
-    ) -> _Verdict | None:
+    def _judge_in_time(self, open_: Open, effect: Effect, now: Nanoseconds, *, looks: bool) -> Verdict | None:
         if now < open_.deadline_at:
             return None
         if effect.reading is Reading.FAILS:
-            return _Verdict(OutcomeKind.FAILED)
+            return Verdict(OutcomeKind.FAILED)
         more_ns = self.settings.look_ms * NS_PER_MS if looks else 0
-        return _Verdict(OutcomeKind.UNVERIFIABLE) if now >= open_.deadline_at + more_ns else None
+        return Verdict(OutcomeKind.UNVERIFIABLE) if now >= open_.deadline_at + more_ns else None
 
     def _outdated(self, record: BotRecord, open_: Open, want: Want | None, limits: Limits) -> str | None:
         """Why an open command need not come true any more, ``None`` if it must."""
@@ -319,7 +347,7 @@ class Dispatch:
         record: BotRecord,
         market: MarketId,
         open_: Open,
-        verdict: _Verdict,
+        verdict: Verdict,
         effect: Effect,
         now: Nanoseconds,
     ) -> CommandOutcome:
@@ -442,7 +470,7 @@ class Dispatch:
         why = "the settings name the bot no more"
         for bot in self._bots.keys() - state.bots.keys():
             memory = self._bots[bot]
-            outcomes.extend(_superseded(open_, bot, why, now) for open_ in memory.open.values())
+            outcomes.extend(superseded(open_, bot, why, now) for open_ in memory.open.values())
             self._bots[bot] = BotMemory(seq=memory.seq)
 
     def _drop_foreign(
@@ -454,39 +482,17 @@ class Dispatch:
         outcomes: list[CommandOutcome],
     ) -> None:
         """End what is open in a market that the bot does not trade any more."""
+        for market in [market for market in memory.quiet if market not in limits]:
+            del memory.quiet[market]
         for key in [key for key in memory.open if key[0] not in limits]:
             why = "the bot does not trade this market any more"
-            outcomes.append(_superseded(memory.open.pop(key), bot, why, now))
+            outcomes.append(superseded(memory.open.pop(key), bot, why, now))
         for key in [key for key in (*memory.failures, *memory.unable) if key[0] not in limits]:
             memory.forget(key)
 
 
 def _posture_settings(settings: DispatchSettings) -> PostureSettings:
     return PostureSettings(ttl_s=settings.posture_ttl_s, refresh_s=settings.posture_refresh_s)
-
-
-def _refusal(open_: Open, failure: Failure | None) -> _Verdict | None:
-    """What a bot's answer alone ends; that it has applied something ends nothing."""
-    ack = open_.ack
-    if ack is None:
-        return None
-    answer = f"the bot answered {ack.status}: {ack.detail or 'no reason given'}"
-    if ack.status is AckStatus.SUPERSEDED and (failure is None or failure.count < QUIET_MAX):
-        return _Verdict(OutcomeKind.SUPERSEDED, answer, quiet=True)
-    if ack.status in (*_REFUSALS, AckStatus.SUPERSEDED):
-        return _Verdict(OutcomeKind.FAILED, answer)
-    return None
-
-
-def _superseded(open_: Open, bot: BotId, why: str, now: Nanoseconds) -> CommandOutcome:
-    return CommandOutcome(
-        command_id=open_.command.id,
-        bot=bot,
-        outcome=OutcomeKind.SUPERSEDED,
-        source="nobody",
-        detail=why,
-        judged_at=now,
-    )
 
 
 def _only_listens(record: BotRecord, state: GuardState) -> bool:

@@ -60,9 +60,11 @@ def size_of(state: GuardState, record: BotRecord, market: MarketId) -> Size | No
     seen_at = account.seen_at or 0
     others = [other for other in state.owners(record.config.account, market) if other != bot]
     if not others:
-        legs = sorted((position.size for position in account.legs(market)), key=abs)
-        if len(legs) > 1 and legs[0] * legs[-1] < 0.0:
-            return Size(legs[-1], PositionSource.VENUE, seen_at)
+        legs = account.legs(market)
+        if len(legs) > 1:
+            sizes = sorted((position.size for position in legs), key=abs)
+            if sizes[0] * sizes[-1] < 0.0:
+                return Size(sizes[-1], PositionSource.VENUE, seen_at)
         return Size(account.size(market) - account.foreign(market), PositionSource.VENUE, seen_at)
     own = _reported_size(account, record, market)
     if own is None or any(other not in account.held_by_bot for other in others):

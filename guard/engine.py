@@ -7,13 +7,13 @@ The same events give the same steps, live, in paper mode, in replay and in simul
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from guard.arbiter import Arbiter, ArbiterSettings
 from guard.audit import Step
 from guard.desired import Desired
-from guard.dispatch import Dispatch, DispatchSettings
+from guard.dispatch import Dispatch, Dispatched, DispatchSettings
 from guard.events import (
     AccountSnapshot,
     AnyEvent,
@@ -44,7 +44,9 @@ LIMIT_MILDER_RATIO = 1.0 / 3.0
 
 MILDER_FOR_NS = 5 * NS_PER_S
 
-_SEVERITIES = list(Severity)
+_RANKS = {severity: rank for rank, severity in enumerate(Severity)}
+
+_JUDGEMENT, _DISPATCH = ("judgement", Subject()), ("dispatch", Subject())
 
 
 @dataclass(slots=True)
@@ -58,7 +60,7 @@ class Engine:
     _wanted: Desired = field(default_factory=dict)
     _standing: dict[FindingKey, Finding] = field(default_factory=dict)
     _record: _Recorded = field(init=False)
-    _broken: dict[Subject, Finding] = field(default_factory=dict)
+    _broken: dict[tuple[str, Subject], Finding] = field(default_factory=dict)
     _confirmation: _Confirmation = field(init=False)
 
     def __post_init__(self) -> None:
@@ -66,17 +68,24 @@ class Engine:
         self._confirmation = _Confirmation()
 
     def process(self, event: AnyEvent) -> Step:
-        """Fold one event and return what to record and to send because of it. Never raises."""
+        """Fold one event and return what to record and to send because of it. Never raises.
+
+        Whatever raises within is a finding that freezes and blocks entries, for as long as it does; all
+        else that was decided before stands meanwhile.
+        """
         self._apply(event)
         now = self.state.now
         if isinstance(event, _ONLY_NOTED):
             return Step(at=event.received_at, event=event)
-        findings = self._decide(now)
-        opened, closed = self._record.compare(self._standing, now)
-        self._wanted = self.arbiter.fold(findings, self.state, now)
+        opened, closed = self._judge(now)
         if self.state.leaving:
             self._let_go()
-        dispatched = self.dispatch.step(event, self._wanted, self.state, now)
+        try:
+            dispatched = self.dispatch.step(event, self._wanted, self.state, now)
+            self._broken.pop(_DISPATCH, None)
+        except Exception as error:  # noqa: BLE001 (what it says is repeated; the daemon must go on)
+            self._broken[_DISPATCH] = _raised("dispatch", error, Subject())
+            dispatched = Dispatched()
         return Step(
             at=event.received_at,
             event=event,
@@ -86,6 +95,11 @@ class Engine:
             commands=dispatched.commands,
             outcomes=dispatched.outcomes,
         )
+
+    def forget_shortcuts(self) -> None:
+        """Work everything out anew at the next event; the same must come of it (tests hold it to that)."""
+        self.arbiter.forget_shortcuts()
+        self.dispatch.forget_shortcuts()
 
     def reconfigure(
         self,
@@ -103,6 +117,7 @@ class Engine:
             dispatch: how commands are repeated.
             floors: what new bots were last told.
         """
+        self.forget_shortcuts()
         self.policies = policies
         self.arbiter.reconfigure(arbiter, self.state.now)
         self.dispatch.reconfigure(dispatch, floors)
@@ -129,24 +144,55 @@ class Engine:
         try:
             self.state.apply(event)
         except Exception as error:  # noqa: BLE001 (whatever one estimator does, the others still run)
-            self._broken[_subject_of(event)] = _raised("estimators", error, _subject_of(event))
+            subject = _subject_of(event)
+            self._broken["estimators", subject] = _raised("estimators", error, subject)
         else:
-            self._broken.pop(_subject_of(event), None)
+            if self._broken:
+                self._broken.pop(("estimators", _subject_of(event)), None)
+
+    def _judge(self, now: Nanoseconds) -> tuple[tuple[Finding, ...], tuple[Finding, ...]]:
+        """Decide and fold; return which findings are to be recorded as new, and which as gone."""
+        try:
+            findings = self._decide(now)
+            self._wanted = self.arbiter.fold(findings, self.state, now)
+            told = self._record.compare(self._standing, now)
+            self._broken.pop(_JUDGEMENT, None)
+        except Exception as error:  # noqa: BLE001 (what was decided stands, and nobody enters on it)
+            raised = self._broken[_JUDGEMENT] = _raised("judgement", error, Subject())
+            self._standing = {**self._standing, raised.key: raised}
+            self._wanted = {
+                bot: {market: limits.without_entries() for market, limits in by_market.items()}
+                for bot, by_market in self._wanted.items()
+            }
+            told = self._record.tell(raised), ()
+        return told
 
     def _decide(self, now: Nanoseconds) -> list[Finding]:
-        findings = [*self.dispatch.findings(), *self._broken.values()]
+        findings = [*self.dispatch.findings(), *self._broken.values(), *self._raised_within()]
         for policy in self.policies:
             try:
                 findings.extend(policy.decide(self.state, now))
             except Exception as error:  # noqa: BLE001 (whatever one policy does, the others still run)
                 findings.append(_raised(policy.name, error, Subject()))
-        self._standing = {}
+        standing: dict[FindingKey, Finding] = {}
         for finding in findings:
-            known = self._standing.get(finding.key)
+            key = finding.key
+            known = standing.get(key)
             if known is None or _rank(finding) > _rank(known):
-                self._standing[finding.key] = finding
-        self._confirmation.follow(self._standing, now)
-        return [finding for finding in findings if self._confirmation.is_given(finding, now)]
+                standing[key] = finding
+        self._standing = standing
+        self._confirmation.follow(standing, now)
+        return [
+            finding
+            for finding in findings
+            if not finding.confirm_ms or self._confirmation.is_given(finding, now)
+        ]
+
+    def _raised_within(self) -> Iterator[Finding]:
+        """Where one market of one bot could not be folded or dispatched; the others were."""
+        for name, broken in (("arbiter", self.arbiter.broken), ("dispatch", self.dispatch.broken)):
+            for (bot, market), error in broken.items():
+                yield _raised(name, error, Subject(bot=bot, market=market))
 
 
 @dataclass(slots=True)
@@ -172,7 +218,7 @@ class _Confirmation:
 
 
 def _rank(finding: Finding) -> int:
-    return _SEVERITIES.index(finding.severity)
+    return _RANKS[finding.severity]
 
 
 @dataclass(slots=True)
@@ -189,8 +235,10 @@ class _Recorded:
         self, standing: Mapping[FindingKey, Finding], now: Nanoseconds
     ) -> tuple[tuple[Finding, ...], tuple[Finding, ...]]:
         """Return what to record as new or changed, and what as gone."""
-        opened = tuple(finding for key, finding in standing.items() if self._tells(key, finding, now))
+        opened = tuple([finding for key, finding in standing.items() if self._tells(key, finding, now)])
         gone = [key for key in self.told if key not in standing and self._has_lasted(key, now)]
+        if not opened and not gone:
+            return (), ()
         closed = tuple(self.told.pop(key) for key in gone)
         for finding in opened:
             self.told[finding.key] = finding
@@ -198,8 +246,18 @@ class _Recorded:
             self.milder_since.pop(key, None)
         return opened, closed
 
+    def tell(self, finding: Finding) -> tuple[Finding, ...]:
+        """Return a finding that stands outside of the comparison, if it was not told yet."""
+        if finding.key in self.told:
+            return ()
+        self.told[finding.key] = finding
+        return (finding,)
+
     def _tells(self, key: FindingKey, finding: Finding, now: Nanoseconds) -> bool:
         known = self.told.get(key)
+        if known == finding:
+            self.milder_since.pop(key, None)
+            return False
         if known is None or _is_worse(finding, known, LIMIT_CHANGE_RATIO):
             return True
         if _is_worse(known, finding, LIMIT_MILDER_RATIO):
@@ -241,13 +299,12 @@ def _raised(name: str, error: Exception, subject: Subject) -> Finding:
 
 def _is_worse(new: Finding, old: Finding, ratio: float) -> bool:
     """Whether anything in ``new`` is tighter than in ``old``, a number by more than ``ratio``."""
-    severities = _SEVERITIES.index(new.severity), _SEVERITIES.index(old.severity)
     entries = (
         (new.limit.entries or Entries.ALLOWED).tightness,
         (old.limit.entries or Entries.ALLOWED).tightness,
     )
     return (
-        severities[0] > severities[1]
+        _rank(new) > _rank(old)
         or entries[0] > entries[1]
         or (new.freezes and not old.freezes)
         or _is_less(new.limit.max_size, old.limit.max_size, ratio)

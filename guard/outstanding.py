@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from guard.commands import OutcomeKind
+from guard.commands import CommandOutcome, OutcomeKind
 from guard.findings import Finding, Limit, Reason, Severity, Subject
 from guard.units import BotId, MarketId, Nanoseconds
 from guard.wants import Kind, ResumeWant, Want
-from perpguard_sdk.messages import Ack, Command, Entries, Evidence, Verb
+from perpguard_sdk.messages import Ack, AckStatus, Command, Entries, Evidence, Verb
 
 POLICY_NAME = "dispatch"
+
+_REFUSALS = (AckStatus.REJECTED, AckStatus.UNSUPPORTED, AckStatus.FAILED, AckStatus.EXPIRED)
+
+QUIET_MAX = 3
+"""So often in a row a bot may answer ``superseded`` to what still stands before that counts as a failure."""
 
 
 @dataclass(slots=True)
@@ -27,6 +32,15 @@ class Open:
     attempt: int = 1
     heard: bool = False
     ack: Ack | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The end of a command; a ``quiet`` one only paces the next."""
+
+    kind: OutcomeKind
+    detail: str = ""
+    quiet: bool = False
 
 
 @dataclass(slots=True)
@@ -59,7 +73,7 @@ class BotMemory:
     """What is outstanding with one bot.
 
     ``size_caps`` are sizes that a paused position must not outgrow, ``paused`` the last pause that was
-    confirmed and when it was issued.
+    confirmed and when it was issued, ``quiet`` what was seen of markets where nothing was wanted.
     """
 
     seq: int = 0
@@ -68,6 +82,7 @@ class BotMemory:
     unable: dict[tuple[MarketId, Kind], Unable] = field(default_factory=dict)
     size_caps: dict[MarketId, float] = field(default_factory=dict)
     paused: dict[MarketId, tuple[Entries, Nanoseconds]] = field(default_factory=dict)
+    quiet: dict[MarketId, tuple[object, ...]] = field(default_factory=dict)
 
     def findings(self, bot: BotId) -> Iterator[Finding]:
         """Yield one finding for every want in which a command failed, or for which there is no verb."""
@@ -91,6 +106,31 @@ class BotMemory:
         """What was wanted is so, or is not wanted any more."""
         self.failures.pop(key, None)
         self.unable.pop(key, None)
+
+
+def refusal_of(open_: Open, failure: Failure | None) -> Verdict | None:
+    """What a bot's answer alone ends; that it has applied something ends nothing."""
+    ack = open_.ack
+    if ack is None:
+        return None
+    answer = f"the bot answered {ack.status}: {ack.detail or 'no reason given'}"
+    if ack.status is AckStatus.SUPERSEDED and (failure is None or failure.count < QUIET_MAX):
+        return Verdict(OutcomeKind.SUPERSEDED, answer, quiet=True)
+    if ack.status in (*_REFUSALS, AckStatus.SUPERSEDED):
+        return Verdict(OutcomeKind.FAILED, answer)
+    return None
+
+
+def superseded(open_: Open, bot: BotId, why: str, now: Nanoseconds) -> CommandOutcome:
+    """The end of a command that need not come true any more."""
+    return CommandOutcome(
+        command_id=open_.command.id,
+        bot=bot,
+        outcome=OutcomeKind.SUPERSEDED,
+        source="nobody",
+        detail=why,
+        judged_at=now,
+    )
 
 
 def _failure_finding(bot: BotId, market: MarketId, kind: Kind, failure: Failure) -> Finding:

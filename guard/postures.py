@@ -25,9 +25,12 @@ class PostureSettings:
 
 @dataclass(slots=True)
 class _Published:
+    """``seen`` is what ``posture`` was made of, unless more went into it than is wanted."""
+
     version: int
     posture: Posture | None = None
     refresh_at: Nanoseconds = 0
+    seen: tuple[object, ...] | None = None
 
 
 @dataclass(slots=True)
@@ -44,6 +47,11 @@ class PostureBook:
             floor = state.floors.get(bot)
             version = max(known.version if known else 0, floor.version if floor else 0)
             self._published[bot] = _Published(version)
+
+    def forget_shortcuts(self) -> None:
+        """Compare whole postures at the next step."""
+        for known in self._published.values():
+            known.seen = None
 
     def raise_to(self, bot: BotId, version: int) -> None:
         """Publish above a version that the bot may have seen from a former guard."""
@@ -68,14 +76,21 @@ class PostureBook:
         known = self._published.setdefault(bot, _Published(0))
         reported_version = record.reported.posture_version if record.reported is not None else 0
         if reported_version > known.version:
-            known.version, known.posture = reported_version, None  # somebody was here before us: go above
+            # Somebody was here before us: go above.
+            known.version, known.posture, known.seen = reported_version, None, None
+        seen = _seen(limits, state)
+        if seen == known.seen and now < known.refresh_at:
+            return None
         posture = _posture(bot, limits, state, known.version, now, self.settings.ttl_s)
         changed = known.posture is None or not _same_content(posture, known.posture)
+        if not changed:
+            known.seen = seen
         if not changed and now < known.refresh_at:
             return None
         tightens = known.posture is None or is_tighter_anywhere(posture, known.posture)
         if changed:
             known.version += 1
+            known.seen = None
             if tightens and known.posture is not None:
                 # What tightens must not wait for the disk and what loosens must: the rest follows as a
                 # version of its own at the next step.
@@ -153,6 +168,12 @@ def _posture(
         stops=stops,
         reasons=tuple(sorted(reasons)),
     )
+
+
+def _seen(limits: Mapping[MarketId, Limits], state: GuardState) -> tuple[object, ...]:
+    """All that decides about what a posture says, its reasons apart."""
+    parts = [(market, *limit.parts) for market, limit in limits.items() if limit.restricts]
+    return state.epoch, state.session, parts
 
 
 def _same_content(first: Posture, second: Posture) -> bool:

@@ -20,8 +20,18 @@ from guard.effects import (
 )
 from guard.findings import Finding
 from guard.state import BotRecord, GuardState
-from guard.units import MarketId, Nanoseconds
-from perpguard_sdk.messages import Command, CutLeverage, Entries, Pause, Resume, StopRule, Verb, WidenStops
+from guard.units import AccountId, MarketId, Nanoseconds
+from perpguard_sdk.messages import (
+    Command,
+    CutLeverage,
+    Entries,
+    Pause,
+    ReportedOrder,
+    Resume,
+    StopRule,
+    Verb,
+    WidenStops,
+)
 
 SIZE_TOLERANCE = 0.02
 """A lot that cannot be split is not a disobedience."""
@@ -177,6 +187,49 @@ def wants_of(
                 return  # a stop moves only once the size is down
     if widen is not None:
         yield widen
+
+
+Reports = tuple[tuple[tuple[ReportedOrder, ...] | None, tuple[MarketId, ...]], ...]
+"""The orders that each bot of one account last reported, and what it trades."""
+
+
+def reports_of(state: GuardState, account: AccountId) -> Reports:
+    """Gather them once for all that is asked of the account's bots."""
+    return tuple(
+        (None if bot.reported is None else bot.reported.orders, bot.markets)
+        for bot in state.bots.values()
+        if bot.config.account == account
+    )
+
+
+def looked_at(
+    limits: Limits,
+    state: GuardState,
+    record: BotRecord,
+    market: MarketId,
+    reports: Reports,
+    said_since: Nanoseconds,
+) -> tuple[object, ...]:
+    """Return all that ``wants_of`` looks at: as long as it stays, so do the wants."""
+    account, view = state.accounts.get(record.config.account), state.markets.get(market)
+    reported, cause = record.reported, limits.size_cause
+    said = None
+    if reported is not None and record.reported_at is not None:
+        said = (
+            reported.entries,
+            reported.safe_mode,
+            reported.positions_known,
+            record.reported_at > said_since,
+        )
+    return (
+        limits.parts,
+        cause is not None and cause.limit.stop is not None,
+        said,
+        record.birth,
+        None if account is None else account.version,
+        None if limits.stop is None or view is None else view.mark_price,
+        reports,
+    )
 
 
 def still_asked(want: Want, limits: Limits) -> bool:

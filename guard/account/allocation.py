@@ -50,6 +50,11 @@ class Allocation:
         room = max(limit - foreign - sum(along[owner] for owner in against), 0.0)
         return {owner: None if owner in against else room * self._weights[owner] for owner in owners}
 
+    @property
+    def is_held(self) -> bool:
+        """Whether anything is shared by it."""
+        return bool(self._weights)
+
     def release(self) -> None:
         """No limit stands any more: the next one is shared by what is held then."""
         self._weights = {}

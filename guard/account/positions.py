@@ -26,37 +26,49 @@ class AccountView:
     sum of the bots' reports is foreign (a human's) once it has stood for ``FOREIGN_SETTLE_NS``: before
     that it is a fill that one of the two has told and the other not yet. A difference that a report made
     and the venue did not follow is not foreign either, but a report that is not true.
+
+    ``version`` rises when anyone says anything new: while it stays, so do positions, orders and shares, though
+    not the time at which they were seen last.
     """
 
     account: AccountId
     snapshots: dict[PositionSource, AccountSnapshot] = field(default_factory=dict)
     held_by_bot: dict[BotId, tuple[Position, ...]] = field(default_factory=dict)
     told_at: dict[BotId, Nanoseconds] = field(default_factory=dict)
+    version: int = 0
     _foreign: dict[MarketId, _Foreign] = field(default_factory=dict)
+    _source: PositionSource | None = None
+    _positions: tuple[Position, ...] = ()
+    _sizes: dict[MarketId, float] = field(default_factory=dict)
+    _held: dict[tuple[BotId, MarketId], float] = field(default_factory=dict)
+    _seen: tuple[object, ...] = ()
 
     def apply_snapshot(self, snapshot: AccountSnapshot) -> None:
         """Replace what was known from the snapshot's source."""
         positions = tuple(_with_liquidation(position, snapshot) for position in snapshot.positions)
         self.snapshots[snapshot.source] = structs.replace(snapshot, positions=positions)
+        self._look_again()
         self._settle_foreign(snapshot.received_at, is_proof=True)
+        self._note_change()
 
     def apply_bot(self, bot: BotId, positions: tuple[Position, ...], at: Nanoseconds) -> None:
         """Replace what one bot says it holds."""
         is_first = bot not in self.held_by_bot
         self.held_by_bot[bot] = positions
         self.told_at[bot] = at
+        held: dict[tuple[BotId, MarketId], float] = {}
+        for position in positions:
+            key = (bot, position.market)
+            held[key] = held.get(key, 0) + position.size
+        self._held = {key: size for key, size in self._held.items() if key[0] != bot} | held
+        self._look_again()
         self._settle_foreign(at, is_proof=is_first)
+        self._note_change()
 
     @property
     def source(self) -> PositionSource | None:
         """Whose word ``positions`` is; ``None`` when nobody has said anything yet."""
-        if PositionSource.VENUE in self.snapshots:
-            return PositionSource.VENUE
-        if self.held_by_bot:
-            return PositionSource.BOT
-        if PositionSource.SETTINGS in self.snapshots:
-            return PositionSource.SETTINGS
-        return None
+        return self._source
 
     @property
     def seen_at(self) -> Nanoseconds | None:
@@ -81,15 +93,7 @@ class AccountView:
     @property
     def positions(self) -> tuple[Position, ...]:
         """Every open position once, from the best source; legs of one market stay apart (hedge mode)."""
-        match self.source:
-            case PositionSource.BOT:
-                return _summed(self.held_by_bot)
-            case None:
-                return ()
-            case source:
-                return tuple(
-                    position for position in self.snapshots[source].positions if position.size != 0.0
-                )
+        return self._positions
 
     @property
     def orders(self) -> tuple[Order, ...] | None:
@@ -99,7 +103,7 @@ class AccountView:
 
     def size(self, market: MarketId) -> float:
         """Net signed size in ``market``, base units; 0.0 when flat or unknown (ask ``source``)."""
-        return sum(position.size for position in self.positions if position.market == market)
+        return self._sizes.get(market, 0.0)
 
     def legs(self, market: MarketId) -> tuple[Position, ...]:
         """Open positions in ``market``: two of opposite sign in hedge mode, else one or none."""
@@ -117,7 +121,37 @@ class AccountView:
 
     def held(self, bot: BotId, market: MarketId) -> float:
         """Signed size in ``market`` that ``bot`` says is its own."""
-        return sum(position.size for position in self.held_by_bot.get(bot, ()) if position.market == market)
+        return self._held.get((bot, market), 0.0)
+
+    def _look_again(self) -> None:
+        """Work out once what is asked many times between two words of anyone."""
+        self._source = self._best_source()
+        match self._source:
+            case None:
+                self._positions = ()
+            case PositionSource.BOT:
+                self._positions = _summed(self.held_by_bot)
+            case source:
+                self._positions = tuple(
+                    position for position in self.snapshots[source].positions if position.size != 0.0
+                )
+        sizes: dict[MarketId, float] = {}
+        for position in self._positions:
+            sizes[position.market] = sizes.get(position.market, 0) + position.size
+        self._sizes = sizes
+
+    def _note_change(self) -> None:
+        foreign = {market: (known.settled, known.difference) for market, known in self._foreign.items()}
+        seen = (self._source, self._positions, self.orders, self._held, tuple(self.held_by_bot), foreign)
+        if seen != self._seen:
+            self.version, self._seen = self.version + 1, seen
+
+    def _best_source(self) -> PositionSource | None:
+        if PositionSource.VENUE in self.snapshots:
+            return PositionSource.VENUE
+        if self.held_by_bot:
+            return PositionSource.BOT
+        return PositionSource.SETTINGS if PositionSource.SETTINGS in self.snapshots else None
 
     def _settle_foreign(self, at: Nanoseconds, *, is_proof: bool) -> None:
         if PositionSource.VENUE not in self.snapshots or not self.held_by_bot:

@@ -7,7 +7,6 @@ topic is worthless on another. It travels inside the payload because MQTT 3.1.1 
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 
 import msgspec
@@ -112,4 +111,4 @@ def _check_size(payload: bytes, topic: str) -> None:
 
 
 def _sign(topic: str, body: bytes, key: bytes) -> str:
-    return hmac.new(key, topic.encode() + b"\n" + body, hashlib.sha256).hexdigest()
+    return hmac.digest(key, topic.encode() + b"\n" + body, "sha256").hex()

@@ -59,6 +59,8 @@ class Oversight:
     clock: GuardClock = field(default_factory=GuardClock)
     pulse: Pulse = field(init=False)
     paper_pulse: Pulse = field(init=False)
+    _made_of: tuple[object, ...] = ()
+    _limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
         self.pulse = Pulse(self.dead_man_ms * NS_PER_MS)
@@ -206,7 +208,16 @@ class Oversight:
         )
 
     def limits(self) -> Limits:
-        """What is in force: the posture, all that binds beside it, and safe mode."""
+        """What is in force: the posture, all that binds beside it, and safe mode.
+
+        The same value as before as long as none of them has changed.
+        """
+        made_of = (self.advisory, self.safe_mode, self.floor, self.posture, tuple(self.edges))
+        if made_of != self._made_of:
+            self._made_of, self._limits = made_of, self._add_up()
+        return self._limits
+
+    def _add_up(self) -> Limits:
         if self.advisory:
             return Limits(advisory=True)
         parts = [self.floor]
@@ -233,6 +244,8 @@ class Oversight:
 
     def _settle(self) -> None:
         """Let the fresh posture take over from all that bound beside it and is not newer."""
+        if not self.edges and self.floor is UNRESTRICTED:
+            return
         edges = [edge for edge in self.edges if edge.posture_version > self.posture_version]
         if self.floor != UNRESTRICTED or len(edges) < len(self.edges):
             self.wishes.persist = True
@@ -248,19 +261,18 @@ class Oversight:
 
     def _unsafe(self, mono_ns: int) -> str | None:
         """Why the bot may not run free, ``None`` if nothing speaks against it."""
+        if self.store_problem:
+            return f"state cannot be saved: {self.store_problem}"
+        if not self.pulse.alive(mono_ns):
+            return f"no heartbeat of the guard for {self.dead_man_ms} ms"
         guard_ms = self.clock.now_ms(mono_ns)
-        reasons = {
-            f"state cannot be saved: {self.store_problem}": bool(self.store_problem),
-            f"no heartbeat of the guard for {self.dead_man_ms} ms": not self.pulse.alive(mono_ns),
-            "guard time is unknown": guard_ms is None,
-            "there is no posture": self.posture is None,
-            "the posture cannot be verified": self.doubted,
-            "the posture has expired": self._has_expired(guard_ms),
-        }
-        return next((reason for reason, holds in reasons.items() if holds), None)
-
-    def _has_expired(self, guard_ms: int | None) -> bool:
-        return guard_ms is not None and self.posture is not None and self.posture.expires_at <= guard_ms
+        if guard_ms is None:
+            return "guard time is unknown"
+        if self.posture is None:
+            return "there is no posture"
+        if self.doubted:
+            return "the posture cannot be verified"
+        return "the posture has expired" if self.posture.expires_at <= guard_ms else None
 
     def _may_leave(self, mono_ns: int) -> bool:
         return (

@@ -134,18 +134,20 @@ class ProcessLoop(asyncio.AbstractEventLoop):
             self._schedule.at(self._schedule.now_ns, self._turn)
 
     def _turn(self) -> None:
-        self._is_woken = False
         if self._is_stopped:
+            self._is_woken = False
             return
+        ready = self._ready
         events._set_running_loop(self)
         try:
             for _ in range(TURNS_MAX):
-                if not self._ready:
+                if not ready:
                     return
-                handle = self._ready.popleft()
-                if not handle.cancelled():
+                handle = ready.popleft()
+                if not handle._cancelled:
                     handle._run()
         finally:
+            self._is_woken = False  # only now: what woke the loop during its turn has had it
             events._set_running_loop(None)
         raise RuntimeError("a task of the simulation never waits")
 
