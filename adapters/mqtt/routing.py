@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from adapters.mqtt.connection import Inbound
-from adapters.mqtt.fence import NUMBER_MAX, EpochFence
+from adapters.mqtt.fence import EpochFence
+from adapters.mqtt.plausible import implausible
 from adapters.mqtt.refusals import Refusal, Refusals
 from guard.events import BotAcked, BotBorn, BotReported, BotStatusSeen, EpochContested
 from guard.ports import Emit
@@ -145,10 +146,8 @@ class Router:
             raise _RefusedError(Refusal.WRONG_TYPE, f"a {type(body).__name__} does not belong on this topic")
         if getattr(body, "bot", None) != parsed.name:
             raise _RefusedError(Refusal.WRONG_NAME, f"it says that it is of {getattr(body, 'bot', None)!r}")
-        for name in ("epoch", "seq", "version", "posture_version"):
-            number = getattr(body, name, 0)
-            if not 0 <= number <= NUMBER_MAX:
-                raise _RefusedError(Refusal.IMPOSSIBLE_NUMBER, f"{name} {number} is not within 0..2^53")
+        if impossible := implausible(body):
+            raise _RefusedError(Refusal.IMPOSSIBLE_NUMBER, impossible)
         return body
 
     def _weigh_report(self, reported: Reported) -> None:
