@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -15,12 +15,13 @@ import structlog
 
 from adapters.clock import SystemClock, TickFeed
 from adapters.exchanges import venue_feeds
-from adapters.log import configure_logging
+from adapters.log import Redactor, configure_logging, set_level
 from adapters.metrics import MetricsServer
 from adapters.mqtt.embedded import EmbeddedBroker
 from adapters.mqtt.link import MqttLink
 from adapters.mqtt.settings import BrokerKind
 from adapters.storage.keeper import AuditKeeper
+from adapters.systemd import Notifier, monotonic_usec
 from guard.account.hypothetical import Hypothetical, snapshots_of
 from guard.arbiter import Arbiter
 from guard.configuration import Settings, resolve_secrets
@@ -31,12 +32,14 @@ from guard.inbox import Inbox
 from guard.measuring import measure, what_is_wrong
 from guard.policy import Policy
 from guard.ports import Clock, CommandSink, Emit, Feed
+from guard.reload_watch import Watch
+from guard.reloading import Parts, Reloader, bot_keys
 from guard.runner import Identity, Runner, RunnerSettings, World
 from guard.settings import resolve_secret
 from guard.state import BotConfig, GuardState
-from guard.stopping import asked_to_stop, leave
+from guard.stopping import asked_to_stop, leave, on_hangup
+from guard.supervised import Supervised
 from guard.units import BotId, account_id, market_id
-from perpguard_sdk.codec import check_key
 
 SAY_S = 1.0
 END_S = 2.0
@@ -49,16 +52,26 @@ log = structlog.get_logger()
 class App:
     """The daemon as a thing that starts and stops; ``run`` and the demo use it alike.
 
-    ``wrap_sink`` puts something around what carries postures and commands: the demo's ``--suppress``.
+    ``wrap_sink`` puts something around what carries postures and commands: the demo's ``--suppress``. With the
+    ``path`` of its settings they are read again when ``reload_asked`` is set or the file changes. A ``notifier``
+    tells a supervisor how it is; ``redactor`` is told of secrets that come while it runs.
     """
 
     settings: Settings
     wrap_sink: Callable[[CommandSink], CommandSink] = lambda sink: sink
     clock: Clock = field(default_factory=SystemClock)
+    path: Path | None = None
+    reload_asked: asyncio.Event = field(default_factory=asyncio.Event)
+    notifier: Notifier | None = None
+    redactor: Redactor | None = None
     runner: Runner = field(init=False)
     broker: EmbeddedBroker | None = None
+    reloader: Reloader | None = None
+    _link: MqttLink = field(init=False)
+    _supervised: Supervised | None = None
     _stack: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack)
     _running: asyncio.Task[None] | None = None
+    _watching: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Open everything in order and begin; returns once the loop runs (the epoch may still be claimed).
@@ -69,17 +82,12 @@ class App:
         """
         settings = self.settings
         try:
-            bot_keys = {
-                BotId(bot.name): check_key(
-                    resolve_secret(what=f"bots.{index}.key", file=bot.key_file, env=bot.key_env),
-                    f"bots.{index}.key",
-                )
-                for index, bot in enumerate(settings.bots)
-            }
-            feeds = _venue_feeds(settings, self.clock)
+            secret_values = resolve_secrets(settings, "settings")
+            feeds = {venue.id: self.venue_feeds(settings, venue.id) for venue in settings.venues}
+            asked = self.asked_feeds(settings)
             audit = await self._stack.enter_async_context(AuditKeeper(settings.audit.path, self.clock))
             session = secrets.token_hex(4)
-            link = await self._link(bot_keys, session)
+            link = self._link = await self._make_link(bot_keys(settings, secret_values), session)
             self.runner = Runner(
                 engine=build_engine(settings),
                 identity=_identity(settings, session),
@@ -88,8 +96,8 @@ class App:
                     feeds=[
                         link,
                         TickFeed(self.clock, settings.guard.tick_ms),
-                        *feeds,
-                        *_asked(settings, self.clock),
+                        *(feed for each in feeds.values() for feed in each),
+                        *asked,
                     ],
                     commands=self.wrap_sink(link),
                     status=link,
@@ -105,10 +113,15 @@ class App:
                 inbox=Inbox(settings.overload),
             )
             await self._serve_metrics()
+            self._supervise()
+            if self.path is not None:
+                self.reloader = Reloader(self.path, settings, secret_values, self.runner, self, feeds, asked)
         except BaseException:
             await self._stack.aclose()
             raise
         self._running = asyncio.create_task(self.runner.run(), name="runner")
+        if self.reloader is not None:
+            self._watching = asyncio.create_task(self._reload_when_due(self.reloader), name="settings")
 
     async def wait(self) -> None:
         """Return when the loop ends by itself, which it only does by raising.
@@ -127,12 +140,74 @@ class App:
 
     async def stop(self, why: str) -> None:
         """End in order: say so, record it, close what was opened, last first. Nothing that hangs is waited for."""
+        if self._supervised is not None:
+            self._supervised.stopping(why)
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.wait([self._watching], timeout=SAY_S)
         if self._running is not None:
             await _within(SAY_S, self.runner.say_stopping(), "saying that the guard stops")
             self._running.cancel()
             await _within(END_S, asyncio.wait([self._running]), "ending the loop")
             await _within(END_S, self.runner.close(why), "recording the end")
         await self._stack.aclose()
+
+    # What a reload changes besides the engine: guard.reloading.Hands
+
+    def parts(self, settings: Settings) -> Parts:
+        """What the settings come to for the engine."""
+        return engine_parts(settings)
+
+    def venue_feeds(self, settings: Settings, venue: str) -> list[Feed]:
+        """Make the feeds of one venue; nothing connects. Raises SettingsError."""
+        return _venue_feeds(settings, venue, self.clock)
+
+    def asked_feeds(self, settings: Settings) -> list[Feed]:
+        """Make the feed that tells the positions of the settings, if there are any."""
+        return _asked(settings, self.clock)
+
+    def know_bots(self, keys: Mapping[BotId, bytes]) -> None:
+        """Speak with these bots, by these keys, from now on."""
+        self._link.know_bots(keys)
+
+    def follow_log(self, settings: Settings, secrets: Iterable[bytes]) -> None:
+        """Log as they say, and these secrets never."""
+        if self.redactor is not None:
+            self.redactor.register(secrets)
+            set_level(settings.log.level)
+
+    async def let_bots_in(self, settings: Settings) -> None:
+        """Let exactly these bots in at the embedded broker. Raises BrokerError."""
+        if self.broker is not None:
+            await self.broker.refresh_users([bot.access for bot in settings.bots])
+
+    async def _reload_when_due(self, reloader: Reloader) -> None:
+        watch = Watch(reloader.files, self.reload_asked)
+        watch.begin()
+        while True:
+            cause = await watch.reason(look_at_files=reloader.settings.guard.watch_settings)
+            if self._supervised is not None:
+                self._supervised.reloading()
+            try:
+                await reloader.reload(cause)
+            except Exception:
+                log.exception("reading the settings again failed: this is a bug, the former settings go on")
+            finally:
+                if self._supervised is not None:
+                    self._supervised.reloaded()
+            watch.begin()
+
+    def _supervise(self) -> None:
+        if self.notifier is not None:
+            self._stack.callback(self.notifier.close)
+            self._supervised = Supervised(
+                self.notifier,
+                self.runner.engine,
+                self.settings.guard.mode,
+                watchdog_s=self.notifier.watchdog_s,
+                monotonic_usec=monotonic_usec,
+            )
+            self.runner.on_tick = self._supervised.on_tick
 
     async def _serve_metrics(self) -> None:
         if self.settings.metrics.enabled:
@@ -143,7 +218,7 @@ class App:
             )
             await self._stack.enter_async_context(server)
 
-    async def _link(self, bot_keys: dict[BotId, bytes], session: str) -> MqttLink:
+    async def _make_link(self, keys: dict[BotId, bytes], session: str) -> MqttLink:
         settings = self.settings
         place: dict[str, object] = {}
         if settings.broker.kind is BrokerKind.EMBEDDED:
@@ -161,7 +236,7 @@ class App:
             settings.broker,
             guard=settings.guard.name,
             mode=settings.guard.mode,
-            bot_keys=bot_keys,
+            bot_keys=keys,
             clock=self.clock,
             session=session,
             **place,  # type: ignore[arg-type]
@@ -170,33 +245,58 @@ class App:
 
 def build_engine(settings: Settings) -> Engine:
     """Make the engine that the settings describe; it knows nothing of the world yet."""
-    markets = tuple(market_id(venue.id, symbol) for venue in settings.venues for symbol in venue.symbols)
-    bots = tuple(
-        BotConfig(
-            bot=BotId(bot.name),
-            account=account_id(bot.venue, bot.account),
-            markets=tuple(market_id(bot.venue, symbol) for symbol in bot.symbols),
-        )
-        for bot in settings.bots
+    parts = engine_parts(settings)
+    state = GuardState.of(
+        baseline=settings.baseline,
+        markets=parts.markets,
+        bots=parts.bots,
+        keyed_accounts=parts.keyed_accounts,
     )
-    keyed = tuple(account_id(venue.id, name) for venue in settings.venues for name in venue.accounts)
-    state = GuardState.of(baseline=settings.baseline, markets=markets, bots=bots, keyed_accounts=keyed)
     return Engine(
         state=state,
-        policies=_policies(settings),
+        policies=parts.policies,
         arbiter=Arbiter(settings.arbiter),
         dispatch=Dispatch(settings.dispatch),
     )
 
 
-async def serve(settings: Settings) -> int:
+def engine_parts(settings: Settings) -> Parts:
+    """What the settings come to for the engine: once at the start, and again at each reload."""
+    return Parts(
+        markets=tuple(market_id(venue.id, symbol) for venue in settings.venues for symbol in venue.symbols),
+        bots=tuple(
+            BotConfig(
+                bot=BotId(bot.name),
+                account=account_id(bot.venue, bot.account),
+                markets=tuple(market_id(bot.venue, symbol) for symbol in bot.symbols),
+            )
+            for bot in settings.bots
+        ),
+        keyed_accounts=tuple(
+            account_id(venue.id, name) for venue in settings.venues for name in venue.accounts
+        ),
+        policies=_policies(settings),
+    )
+
+
+async def serve(settings: Settings, path: Path | None = None, redactor: Redactor | None = None) -> int:
     """Run the daemon until SIGTERM or SIGINT (0) or until nothing sensible can go on (1).
+
+    SIGHUP, or a change of the file at ``path``, has the settings read again.
 
     Raises:
         GuardError: it could not be started.
     """
-    asked = asyncio.create_task(asked_to_stop().wait(), name="stop signal")
-    app = App(settings)
+    stop, reload = asked_to_stop(), asyncio.Event()
+    on_hangup(reload.set, stop.set)
+    asked = asyncio.create_task(stop.wait(), name="stop signal")
+    app = App(
+        settings,
+        path=path,
+        reload_asked=reload,
+        notifier=Notifier.from_environment(),
+        redactor=redactor,
+    )
     why, code = "asked to stop", 0
     try:
         await _first_of(asked, app.start())
@@ -218,17 +318,17 @@ async def serve(settings: Settings) -> int:
     return code
 
 
-def run(settings: Settings, warnings: Sequence[str] = ()) -> NoReturn:
+def run(settings: Settings, warnings: Sequence[str] = (), path: Path | None = None) -> NoReturn:
     """Run the daemon from a command line, after logging ``warnings``; ends the process.
 
     Raises:
         GuardError: it could not be started; its text says what to do.
     """
-    configure_logging(settings.log, secrets=resolve_secrets(settings, "settings").values())
+    redactor = configure_logging(settings.log, secrets=resolve_secrets(settings, "settings").values())
     for warning in warnings:
         log.warning("a setting deserves a second look", detail=warning)
     with asyncio.Runner() as runner:
-        leave(runner.run(serve(settings)))
+        leave(runner.run(serve(settings, path, redactor)))
 
 
 def _tell_running(app: App) -> None:
@@ -289,15 +389,13 @@ def _identity(settings: Settings, session: str) -> Identity:
     )
 
 
-def _venue_feeds(settings: Settings, clock: Clock) -> list[Feed]:
-    feeds: list[Feed] = []
-    for index, venue in enumerate(settings.venues):
+def _venue_feeds(settings: Settings, name: str, clock: Clock) -> list[Feed]:
+    index, venue = next((index, venue) for index, venue in enumerate(settings.venues) if venue.id == name)
 
-        def resolve(*, what: str, file: Path | str | None, env: str | None, index: int = index) -> bytes:
-            return resolve_secret(what=f"venues.{index}.{what}", file=file, env=env)
+    def resolve(*, what: str, file: Path | str | None, env: str | None) -> bytes:
+        return resolve_secret(what=f"venues.{index}.{what}", file=file, env=env)
 
-        feeds += venue_feeds(venue, clock=clock, resolve_secret=resolve)
-    return feeds
+    return list(venue_feeds(venue, clock=clock, resolve_secret=resolve))
 
 
 @dataclass(frozen=True, slots=True)

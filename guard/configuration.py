@@ -56,6 +56,9 @@ class GuardSettings(_Table):
     signals: bool = Field(
         default=True, description="publish spread and depth of each market for anyone to read"
     )
+    watch_settings: bool = Field(
+        default=True, description="take other settings when this file changes; SIGHUP has it read in any case"
+    )
 
     @field_validator("name")
     @classmethod

@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Callable
 from typing import NoReturn
 
 ASKS_TO_STOP = (signal.SIGTERM, signal.SIGINT)
@@ -19,6 +20,8 @@ def end_at_once_if_asked() -> None:
     """
     for number in ASKS_TO_STOP:
         signal.signal(number, lambda _number, _frame: leave(0))
+    if not os.isatty(sys.stderr.fileno()):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the settings are about to be read anyway
 
 
 def asked_to_stop() -> asyncio.Event:
@@ -28,6 +31,22 @@ def asked_to_stop() -> asyncio.Event:
     for number in ASKS_TO_STOP:
         loop.add_signal_handler(number, asked.set)
     return asked
+
+
+def on_hangup(reload: Callable[[], None], stop: Callable[[], None]) -> None:
+    """Let SIGHUP call ``reload`` from now on, or ``stop`` where it says that our terminal is gone."""
+    terminal = sys.stderr.fileno() if os.isatty(sys.stderr.fileno()) else None
+
+    def hung_up() -> None:
+        try:
+            if terminal is not None:
+                os.tcgetpgrp(terminal)
+        except OSError:
+            stop()
+        else:
+            reload()
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hung_up)
 
 
 def leave(code: int) -> NoReturn:

@@ -33,7 +33,7 @@ def run(settings: SettingsOption = DEFAULT_SETTINGS) -> None:
             raise SettingsError(str(settings), checked.problems)
         from guard import app  # noqa: PLC0415
 
-        app.run(checked.settings, checked.warnings)
+        app.run(checked.settings, checked.warnings, settings)
 
 
 def demo(
