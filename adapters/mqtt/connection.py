@@ -25,6 +25,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from guard.errors import BrokerAuthError, BrokerError
 from perpguard_sdk.codec import PAYLOAD_BYTES_MAX
+from perpguard_sdk.tls import explain_tls
 
 T = TypeVar("T")
 
@@ -101,6 +102,7 @@ class Connection(aiomqtt.Client):
         self._results: dict[int, asyncio.Future[ReasonCode | None]] = {}
         self._broken = ""
         self._overflowed = 0
+        self._opened = False
 
     async def open(self) -> None:
         """Connect.
@@ -123,10 +125,8 @@ class Connection(aiomqtt.Client):
             raise self._refused(error) from error
         except aiomqtt.MqttError as error:
             self._drop()
-            raise BrokerError(
-                self._endpoint.broker,
-                f"no connection ({error}): start the broker or correct broker.host and port",
-            ) from error
+            raise BrokerError(self._endpoint.broker, self._why_not(error)) from error
+        self._opened = True
         self._disconnected.add_done_callback(lambda _: self._stirred.set())
 
     async def close(self) -> None:
@@ -271,6 +271,12 @@ class Connection(aiomqtt.Client):
         error = None if self._disconnected.cancelled() else self._disconnected.exception()
         return f"the connection was lost ({error or 'closed by the broker'})"
 
+    def _why_not(self, error: aiomqtt.MqttError) -> str:
+        remedy = explain_tls(error, self._endpoint.tls)
+        if remedy:
+            return f"no connection with TLS: {remedy} ({error})"
+        return f"no connection ({error}): start the broker or correct broker.host and port"
+
     def _refused(self, error: MqttConnectError) -> BrokerError:
         code = error.rc.value if isinstance(error.rc, ReasonCode) else error.rc
         if code in _AUTH_CODES:
@@ -322,6 +328,15 @@ class Connection(aiomqtt.Client):
         except Exception as error:  # noqa: BLE001 (whatever it is, the connection is of no use any more)
             if not self._disconnected.done():
                 self._disconnected.set_exception(error)
+
+    def _on_disconnect(self, client: paho.Client, *args: Any) -> None:
+        """Let ``open`` fail at once if the broker hangs up before it has let us in; aiomqtt waits on."""
+        self._loop.call_soon_threadsafe(self._fail_opening)
+        super()._on_disconnect(client, *args)
+
+    def _fail_opening(self) -> None:
+        if not self._connected.done() and not self._opened:
+            self._connected.set_exception(aiomqtt.MqttError("the broker hung up before it let us in"))
 
     def _on_message(self, client: paho.Client, userdata: Any, message: paho.MQTTMessage) -> None:  # noqa: ARG002
         """Keep it in our inbox instead of aiomqtt's, which has no bound or drops in silence."""

@@ -21,7 +21,7 @@ from typing import Final, Self
 import structlog
 
 from adapters.mqtt.access import BotAccess
-from adapters.mqtt.private_files import new_password, write_private
+from adapters.mqtt.private_files import create_private, make_private_folder, new_password, write_private
 from adapters.mqtt.settings import BrokerSettings, read_password
 from adapters.mqtt.users import UserStore, nats_authorization
 from guard.errors import BrokerError
@@ -187,11 +187,8 @@ class EmbeddedBroker:
 
     def _port_kept(self) -> int:
         """The port of last time if it is free, else 0: bots should find the broker where it was."""
-        with contextlib.suppress(OSError, ValueError):
-            port = int((self._folder / "port").read_text())
-            if _is_free(port):
-                return port
-        return 0
+        port = kept_port(self._settings)
+        return port if port and _is_free(port) else 0
 
     async def _start(self, program: str) -> None:
         if not _is_free(self.port):
@@ -320,6 +317,33 @@ class EmbeddedBroker:
                 writer.close()
                 with contextlib.suppress(OSError):
                     await writer.wait_closed()
+
+
+def kept_port(settings: BrokerSettings) -> int:
+    """The port on which the embedded broker of these settings listened last, 0 if it never did."""
+    with contextlib.suppress(OSError, ValueError):
+        return int((settings.data_dir.absolute() / "port").read_text())
+    return 0
+
+
+def reserve_port(settings: BrokerSettings) -> int:
+    """The port that the embedded broker will have; chosen now if it never ran, so that bots can be told.
+
+    Raises:
+        BrokerError: its folder cannot be written.
+    """
+    port = settings.port or kept_port(settings)
+    if not port:
+        folder = settings.data_dir.absolute()
+        try:
+            make_private_folder(folder)
+            create_private(folder / "port", f"{_free_port()}\n")
+        except OSError as error:
+            raise BrokerError(
+                "embedded", f"{folder} cannot be used: {error}: free it or set broker.data_dir"
+            ) from error
+        port = kept_port(settings)
+    return port
 
 
 def find_program() -> str:

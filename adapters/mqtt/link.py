@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ssl
+import dataclasses
 import uuid
 from collections.abc import Mapping
 from typing import Final
@@ -21,6 +21,7 @@ from adapters.mqtt.fence import EpochFence
 from adapters.mqtt.refusals import Refusal, Refusals
 from adapters.mqtt.routing import Router
 from adapters.mqtt.settings import BrokerSettings, ProtocolVersion
+from adapters.mqtt.tls import tls_context
 from guard.errors import BrokerAuthError, BrokerError, FencedError, SettingsError
 from guard.events import LinkChanged, LinkKind
 from guard.ports import Claim, Clock, Emit
@@ -101,6 +102,7 @@ class MqttLink:
         self._guard = guard
         self._mode = mode
         self._bot_keys = dict(bot_keys)
+        self._password = password
         self._clock = clock
         self._topics = Topics(site=settings.site, root=settings.root)
         self._endpoint = Endpoint(
@@ -111,7 +113,7 @@ class MqttLink:
             mqtt5=settings.protocol_used is ProtocolVersion.V5,
             username=username or settings.username,
             password=password if password is not None else settings.password(),
-            tls=_tls_context(settings),
+            tls=tls_context(settings),
             keepalive_s=settings.keepalive_s,
             timeout_s=settings.publish_timeout_s,
         )
@@ -303,7 +305,17 @@ class MqttLink:
             await connection.close()
 
     def _new_connection(self) -> Connection:
-        """Make the next connection; a simulation puts one without a socket here."""
+        """Make the next connection; a simulation puts one without a socket here.
+
+        Raises:
+            BrokerError: password or certificates, which are read anew each time, cannot be read now.
+        """
+        try:
+            password = self._password if self._password is not None else self._settings.password()
+            tls = tls_context(self._settings)
+        except SettingsError as error:
+            raise BrokerError(self.broker, f"no connection was tried: {_words(error)}") from error
+        self._endpoint = dataclasses.replace(self._endpoint, password=password, tls=tls)
         return Connection(self._endpoint, self._will())
 
     async def _receive(self, connection: Connection, emit: Emit) -> None:
@@ -433,15 +445,8 @@ class MqttLink:
         )
 
 
-class _TlsSocket(ssl.SSLSocket):
-    """A socket that is closed if the handshake fails: paho leaves it open then."""
-
-    def do_handshake(self, block: bool = False) -> None:
-        try:
-            super().do_handshake(block)
-        except BaseException:
-            self.close()
-            raise
+def _words(error: SettingsError) -> str:
+    return "; ".join(f"{path}: {message}" for path, message in error.problems)
 
 
 def _command_properties(command: Command, ms_left: int) -> Properties:
@@ -462,21 +467,3 @@ def _command_properties(command: Command, ms_left: int) -> Properties:
         ("dry_run", str(command.dry_run).lower()),
     ]
     return properties
-
-
-def _tls_context(settings: BrokerSettings) -> ssl.SSLContext | None:
-    if settings.tls_ca is None:
-        return None
-    try:
-        context = ssl.create_default_context(cafile=str(settings.tls_ca))
-    except (OSError, ssl.SSLError) as error:
-        problem = f"{settings.tls_ca} cannot be used: {error}"
-        raise SettingsError("settings", [("broker.tls_ca", problem)]) from error
-    context.sslsocket_class = _TlsSocket
-    if settings.tls_cert is not None:
-        try:
-            context.load_cert_chain(str(settings.tls_cert), str(settings.tls_key))
-        except (OSError, ssl.SSLError) as error:
-            problem = f"{settings.tls_cert} with {settings.tls_key} cannot be used: {error}"
-            raise SettingsError("settings", [("broker.tls_cert", problem)]) from error
-    return context

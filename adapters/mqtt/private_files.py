@@ -50,7 +50,15 @@ def make_private_folder(path: Path) -> None:
     Raises:
         OSError: it cannot be made.
     """
-    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if path.is_dir():
+        return
+    make_private_folder(path.parent)
+    path.mkdir(exist_ok=True, mode=0o700)
+    number = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        _give_to_owner_of(path.parent, number)
+    finally:
+        os.close(number)
 
 
 def new_password() -> str:
@@ -64,6 +72,7 @@ def _draft(path: Path, text: str) -> Path:
     number = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(number, "w", encoding="utf-8") as file:
+            _give_to_owner_of(path.parent, file.fileno())
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
@@ -71,6 +80,13 @@ def _draft(path: Path, text: str) -> Path:
         draft.unlink(missing_ok=True)
         raise
     return draft
+
+
+def _give_to_owner_of(folder: Path, number: int) -> None:
+    """What root makes in the daemon's folder must be readable by the daemon's user, and by nobody else."""
+    if os.geteuid() == 0:
+        found = folder.stat()
+        os.fchown(number, found.st_uid, found.st_gid)
 
 
 def _sync_folder(folder: Path) -> None:

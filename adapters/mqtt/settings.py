@@ -61,6 +61,12 @@ class BrokerSettings(BaseModel):
     )
     tls_cert: Path | None = Field(default=None, description="our certificate, where the broker asks for one")
     tls_key: Path | None = Field(default=None, description="its key")
+    tls_key_passphrase_file: Path | None = Field(
+        default=None, description="a file that holds the passphrase of that key, if it has one"
+    )
+    tls_key_passphrase_env: str | None = Field(
+        default=None, min_length=1, description="or the environment variable that holds it"
+    )
     keepalive_s: int = Field(
         default=5, ge=1, le=3600, description="a broker that answers no ping for so long is away"
     )
@@ -95,10 +101,6 @@ class BrokerSettings(BaseModel):
     def _fits_together(self) -> Self:
         if self.password_file is not None and self.password_env is not None:
             raise ValueError("give password_file or password_env, not both")
-        if (self.tls_cert is None) != (self.tls_key is None):
-            raise ValueError("tls_cert and tls_key go together")
-        if self.tls_cert is not None and self.tls_ca is None:
-            raise ValueError("tls_cert needs tls_ca: TLS is used where tls_ca is given")
         if self.claim_wait_s < self.claim_quiet_s:
             raise ValueError("claim_wait_s must be at least claim_quiet_s")
         if self.kind is BrokerKind.EMBEDDED:
@@ -108,6 +110,18 @@ class BrokerSettings(BaseModel):
                 raise ValueError("the embedded broker is loopback only and has no TLS; leave tls_* out")
         elif self.username is None and (self.password_file or self.password_env):
             raise ValueError("a password needs a username")
+        return self
+
+    @model_validator(mode="after")
+    def _tls_fits_together(self) -> Self:
+        if self.tls_key_passphrase_file is not None and self.tls_key_passphrase_env is not None:
+            raise ValueError("give tls_key_passphrase_file or tls_key_passphrase_env, not both")
+        if self.tls_key is None and (self.tls_key_passphrase_file or self.tls_key_passphrase_env):
+            raise ValueError("a passphrase needs a tls_key")
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("tls_cert and tls_key go together")
+        if self.tls_cert is not None and self.tls_ca is None:
+            raise ValueError("tls_cert needs tls_ca: TLS is used where tls_ca is given")
         return self
 
     @property
@@ -131,31 +145,40 @@ class BrokerSettings(BaseModel):
         Raises:
             SettingsError: the file or the variable is missing or empty.
         """
-        if self.password_env is not None:
-            value = os.environ.get(self.password_env, "")
-            if not value:
-                problem = f"the environment variable {self.password_env} is not set or is empty"
-                raise SettingsError("settings", [("broker.password_env", problem)])
-            return value
-        if self.password_file is not None:
-            return read_password(self.password_file)
-        return None
+        return _secret("password", self.password_file, self.password_env)
+
+    def tls_key_passphrase(self) -> str | None:
+        """Read the passphrase of our key; ``None`` if the settings name no place.
+
+        Raises:
+            SettingsError: the file or the variable is missing or empty.
+        """
+        return _secret("tls_key_passphrase", self.tls_key_passphrase_file, self.tls_key_passphrase_env)
 
 
-def read_password(path: Path) -> str:
-    """Return the file's text without the line end.
+def _secret(name: str, file: Path | None, env: str | None) -> str | None:
+    if env is not None:
+        value = os.environ.get(env, "")
+        if not value:
+            problem = f"the environment variable {env} is not set or is empty"
+            raise SettingsError("settings", [(f"broker.{name}_env", problem)])
+        return value
+    return read_password(file, f"broker.{name}_file") if file is not None else None
+
+
+def read_password(path: Path, what: str = "broker.password_file") -> str:
+    """Return the file's text without the line end; ``what`` is the setting that named it.
 
     Raises:
         SettingsError: it cannot be read, is not text, or is empty.
     """
     try:
         password = path.read_text(encoding="utf-8").rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(
-            "settings", [("broker.password_file", f"{path} cannot be read: {error}")]
-        ) from error
+    except UnicodeDecodeError:
+        # The error itself would show some of it.
+        raise SettingsError("settings", [(what, f"{path} is not text: write the password in it")]) from None
+    except OSError as error:
+        raise SettingsError("settings", [(what, f"{path} cannot be read: {error}")]) from error
     if not password:
-        raise SettingsError(
-            "settings", [("broker.password_file", f"{path} is empty: write the password in it")]
-        )
+        raise SettingsError("settings", [(what, f"{path} is empty: write the password in it")])
     return password
