@@ -78,7 +78,7 @@ class Engine:
         if isinstance(event, _ONLY_NOTED):
             return Step(at=event.received_at, event=event)
         opened, closed = self._judge(now)
-        if self.state.leaving:
+        if self.state.dropping:
             self._let_go()
         try:
             dispatched = self.dispatch.step(event, self._wanted, self.state, now)
@@ -134,7 +134,7 @@ class Engine:
 
     def _let_go(self) -> None:
         """A market that a bot does not trade any more goes when no restriction is left on it."""
-        for bot, market in tuple(self.state.leaving):
+        for bot, market in tuple(self.state.dropping):
             limits = self._wanted.get(bot, {}).get(market)
             if limits is None or not limits.restricts:
                 self.state.let_go(bot, market)

@@ -120,7 +120,7 @@ class GuardState:
     ``watched`` are the markets that the settings name,
     ``floors`` are what a former guard published, ``warmed`` the markets whose baseline has been warm at
     least once since: there they have done their part. ``contested_epoch`` is one that two guards have
-    claimed, so that it names neither. ``leaving`` are markets that the settings took from a bot while it
+    claimed, so that it names neither. ``dropping`` are markets that the settings took from a bot while it
     was restricted there: they go once the arbiter has let go of them.
     """
 
@@ -143,7 +143,7 @@ class GuardState:
     links_down: dict[LinkKind, LinkChanged] = field(default_factory=dict)
     refusals: dict[BotId | None, Refusals] = field(default_factory=dict)
     contested_epoch: int = 0
-    leaving: set[tuple[BotId, MarketId]] = field(default_factory=set)
+    dropping: set[tuple[BotId, MarketId]] = field(default_factory=set)
 
     @classmethod
     def of(
@@ -205,7 +205,7 @@ class GuardState:
 
     def let_go(self, bot: BotId, market: MarketId) -> None:
         """A bot is restricted no more in a market that it does not trade any more."""
-        self.leaving.discard((bot, market))
+        self.dropping.discard((bot, market))
         record = self.bots.get(bot)
         if record is not None:
             record.markets = tuple(each for each in record.markets if each != market)
@@ -303,8 +303,8 @@ class GuardState:
             record.config = config
             if config.bot in former:
                 named = self._named_markets(record)
-                self.leaving |= {(config.bot, market) for market in record.markets if market not in named}
-                self.leaving -= {(config.bot, market) for market in named}
+                self.dropping |= {(config.bot, market) for market in record.markets if market not in named}
+                self.dropping -= {(config.bot, market) for market in named}
             elif config.bot in floors:
                 self.floors[config.bot] = floors[config.bot]
             self._note_markets(record)
@@ -314,7 +314,7 @@ class GuardState:
         for bot in former.keys() - self.bots.keys():
             self.floors.pop(bot, None)
             self.refusals.pop(bot, None)
-            self.leaving = {each for each in self.leaving if each[0] != bot}
+            self.dropping = {each for each in self.dropping if each[0] != bot}
             account = former[bot].config.account
             self.accounts[account] = _without(self.account(account), bot=bot)
 
@@ -343,7 +343,7 @@ class GuardState:
         """Forget a market, unless somebody trades it or holds something there: that is unknown, not gone."""
         held = any(view.size(market) != 0.0 for view in self.accounts.values())
         traded = any(
-            market in record.markets and (bot, market) not in self.leaving
+            market in record.markets and (bot, market) not in self.dropping
             for bot, record in self.bots.items()
         )
         if not held and not traded:
@@ -355,7 +355,7 @@ class GuardState:
         """Gather what a bot may trade. A market that nobody watches gets a view that says so: never heard of."""
         record.markets = tuple(dict.fromkeys((*self._named_markets(record), *record.markets)))
         for market in record.markets:
-            if (record.config.bot, market) not in self.leaving:
+            if (record.config.bot, market) not in self.dropping:
                 self.market(market)
 
     def _named_markets(self, record: BotRecord) -> list[MarketId]:
