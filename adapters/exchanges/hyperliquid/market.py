@@ -129,18 +129,21 @@ class HyperliquidMarket:
 
     async def _keep_coarse(self, figures: int, symbols: Sequence[str]) -> None:
         """Keep the books of one coarser precision; without them the fine ones go on, and reach less far."""
-        names = [_coarse_name(figures, symbol) for symbol in symbols]
         while True:
             try:
                 await asked(
                     self._venue, first_of([self._subscribe_coarse(figures, symbol) for symbol in symbols])
                 )
             except VenueError:
+                self._forget_coarse(figures, symbols)
                 await self._clock.sleep_until(self._clock.now() + int(COARSE_RETRY_S * NS_PER_S))
             finally:
-                for symbol in symbols:
-                    self._deep[self._coins[symbol]].forget(figures)
-                self._forget(names)
+                self._forget_coarse(figures, symbols)
+
+    def _forget_coarse(self, figures: int, symbols: Sequence[str]) -> None:
+        for symbol in symbols:
+            self._deep[self._coins[symbol]].forget(figures)
+        self._forget([_coarse_name(figures, symbol) for symbol in symbols])
 
     async def _subscribe_coarse(self, figures: int, symbol: str) -> None:
         name = _coarse_name(figures, symbol)

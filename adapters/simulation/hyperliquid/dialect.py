@@ -83,6 +83,10 @@ class HyperliquidDialect:
         rest, socket = f"http://{host}:{port}", f"ws://{host}:{port}{SOCKET_PATH}"
         return {"api": {"public": rest, "private": rest, "ws": {"public": socket}}}
 
+    def subscriptions(self, connection: Connection) -> list[Json]:
+        """What a client subscribed to, for tests."""
+        return list(self._subscribed.get(connection, {}).values())
+
     # -- REST ----------------------------------------------------------------------------------------
 
     async def answer(self, request: RestRequest) -> Any:

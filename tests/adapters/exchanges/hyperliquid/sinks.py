@@ -1,0 +1,33 @@
+"""A sink that takes everything and keeps no more than what was malformed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class QuietSink:
+    """A MarketSink and an AccountSink."""
+
+    def __init__(self) -> None:
+        self.malformed: list[tuple[Any, Any]] = []
+
+    def on_connected(self) -> None: ...
+
+    def on_update(self, update: Any) -> None: ...
+
+    def on_subscribed(self, stream: Any, symbols: Any) -> None: ...
+
+    def on_depth(self, symbol: str, diff: Any) -> None: ...
+
+    def on_book(self, symbol: str, snapshot: Any) -> None: ...
+
+    def on_open_interest(self, symbol: str, size: float, exchange_at: Any) -> None: ...
+
+    def on_trade(self, symbol: str, trade: Any) -> None: ...
+
+    def on_mark(self, symbol: str, mark: Any) -> None: ...
+
+    def on_liquidation(self, symbol: str, liquidation: Any) -> None: ...
+
+    def on_malformed(self, symbol: Any, stream: Any, detail: str) -> None:
+        self.malformed.append((symbol, stream))
