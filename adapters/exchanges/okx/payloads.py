@@ -85,13 +85,13 @@ def parse_books(message: Payload, contract_size: float) -> list[DepthSnapshot | 
 
 
 def parse_depth(response: Any, contract_size: float) -> DepthSnapshot:
-    """Read GET /api/v5/market/books, whose ``seqId`` is that of the stream."""
+    """Read GET /api/v5/market/books; ``seqId`` is that of the stream where it is told, else 0."""
     where = "GET /api/v5/market/books"
     rows = data_of(response, where)
     if len(rows) != 1:
         raise MalformedFrameError(where, f"{len(rows)} books where one was asked for")
     return DepthSnapshot(
-        last_id=integer(rows[0], "seqId", where),
+        last_id=integer(rows[0], "seqId", where) if "seqId" in rows[0] else 0,
         bids=_levels(rows[0], "bids", where, contract_size),
         asks=_levels(rows[0], "asks", where, contract_size),
         exchange_at=at_of(rows[0], "ts"),
@@ -153,9 +153,9 @@ def parse_open_interest(row: Payload, contract_size: float) -> tuple[float, Nano
 
 
 def parse_turnovers(response: Any) -> dict[str, float]:
-    """Read GET /api/v5/market/tickers: the turnover of 24 h of each swap, by its code, in its quote.
+    """Read the turnover of 24 h of each swap out of GET /api/v5/market/tickers, by its code.
 
-    ``volCcy24h`` is base currency for linear swaps.
+    ``volCcy24h`` is base currency for linear swaps, and the turnover is in their quote.
     """
     where = "GET /api/v5/market/tickers"
     return {

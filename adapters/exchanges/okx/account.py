@@ -1,0 +1,223 @@
+"""The private side of OKX through the tapped ccxt client: reading only."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from adapters.exchanges.ccxt_session import (
+    Credentials,
+    Markets,
+    asked,
+    close_client,
+    make_client,
+    network_error,
+)
+from adapters.exchanges.okx.client import DEFAULTS, contract_size_of
+from adapters.exchanges.okx.payloads import (
+    data_of,
+    parse_account,
+    parse_mark_price,
+    parse_orders,
+    parse_permissions,
+    parse_position_tiers,
+    parse_positions,
+    parse_private,
+)
+from adapters.exchanges.parsers import Payload, text
+from adapters.exchanges.settings import VenueSettings
+from adapters.exchanges.venue import (
+    AccountReading,
+    AccountSink,
+    KeyPermissions,
+    MarginTier,
+    OrderSeen,
+    PositionSeen,
+)
+from guard.errors import MalformedFrameError
+from guard.events import Stream
+
+T = TypeVar("T")
+
+ORDERS_PAGE = 100
+PAGES_MAX = 100
+"""More pages than any list has: one that never ends must not be followed for ever."""
+FAMILIES_A_REQUEST = 5
+ALGO_KINDS = ("conditional,oco", "trigger", "move_order_stop")
+"""Conditional orders are listed by kind; these protect or close positions."""
+
+_PRIVATE_CHANNELS = ("positions", "account", "orders")
+_BUSINESS_CHANNELS = ("orders-algo",)
+
+
+class OkxAccount:
+    """An AccountConnection (see ``venue``): one ccxt client, a private socket and one for conditional orders."""
+
+    def __init__(
+        self, settings: VenueSettings, sink: AccountSink, markets: Markets, credentials: Credentials
+    ) -> None:
+        self._venue = settings.id
+        self._symbols = tuple(settings.symbols)
+        self._sink = sink
+        self._markets = markets
+        self._client = make_client(settings, self, credentials=credentials, defaults=DEFAULTS)
+        self._held: set[str] = set()
+        """Codes of the markets in which positions were seen: their tiers are read too."""
+        self._acknowledged: set[str] = set()
+
+    async def _asked(self, answer: Awaitable[T]) -> T:
+        return await asked(self._venue, answer)
+
+    async def load(self) -> None:
+        await self._asked(self._markets.load(self._client))
+        # Signed requests carry our time and are refused 30 s from the venue's.
+        await self._asked(self._client.load_time_difference())
+
+    async def permissions(self) -> KeyPermissions:
+        return parse_permissions(await self._asked(self._client.privateGetAccountConfig()))
+
+    async def watch(self) -> None:
+        self._acknowledged.clear()
+        watching = [
+            asyncio.create_task(self._watch(access, channels), name=f"{self._venue} {access} stream")
+            for access, channels in (("private", _PRIVATE_CHANNELS), ("business", _BUSINESS_CHANNELS))
+        ]
+        try:
+            done, _ = await asyncio.wait(watching, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in watching:
+                task.cancel()
+            await asyncio.gather(*watching, return_exceptions=True)
+            self.reopen("the private streams are opened anew, or not watched any more")
+
+    async def _watch(self, access: str, channels: Sequence[str]) -> None:
+        while True:
+            await self._asked(self._subscribe(access, channels))
+
+    async def _subscribe(self, access: str, channels: Sequence[str]) -> None:
+        await self._client.authenticate({"access": access})
+        # The names of ccxt's futures are its own channels: no handler of ccxt resolves these.
+        names = [f"perpguard:{channel}" for channel in channels]
+        arguments = [
+            {"channel": channel} if channel == "account" else {"channel": channel, "instType": "SWAP"}
+            for channel in channels
+        ]
+        url = self._client.get_url(channels[0], access)
+        request = {"op": "subscribe", "args": arguments}
+        await self._client.watch_multiple(url, names, request, names)
+
+    async def renew(self) -> None:
+        """Nothing expires here: ccxt's pings keep the streams."""
+
+    async def read(self, *, orders: bool) -> AccountReading:
+        return await self._asked(self._read(orders=orders))
+
+    async def _read(self, *, orders: bool) -> AccountReading:
+        found = await self._orders() if orders else None
+        response = await self._client.privateGetAccountPositions({"instType": "SWAP"})
+        rows = data_of(response, "GET /api/v5/account/positions")
+        positions = [position for position in parse_positions(rows, self._size_of) if position.size]
+        self._note(positions)
+        totals = parse_account(await self._client.privateGetAccountBalance())
+        return AccountReading(totals=totals, positions=positions, orders=found)
+
+    def _note(self, positions: Sequence[PositionSeen]) -> None:
+        self._held = {position.market_code for position in positions}
+
+    async def _orders(self) -> list[OrderSeen]:
+        request = {"instType": "SWAP"}
+        rows = await self._pages(self._client.privateGetTradeOrdersPending, request, "ordId")
+        for kind in ALGO_KINDS:
+            request = {"instType": "SWAP", "ordType": kind}
+            rows += await self._pages(self._client.privateGetTradeOrdersAlgoPending, request, "algoId")
+        found = parse_orders(rows, self._size_of)
+        return [order for order in found if isinstance(order, OrderSeen)]
+
+    async def _pages(self, ask: Any, request: dict[str, str], key: str) -> list[Payload]:
+        where = "pending orders"
+        rows: list[Payload] = []
+        after: dict[str, str] = {}
+        for _ in range(PAGES_MAX):
+            page = data_of(await ask({**request, **after, "limit": str(ORDERS_PAGE)}), where)
+            rows += page
+            if len(page) < ORDERS_PAGE:
+                return rows
+            after = {"after": text(page[-1], key, where)}
+        raise MalformedFrameError(where, f"the list does not end after {PAGES_MAX} pages")
+
+    def _size_of(self, code: str) -> float | None:
+        return contract_size_of(self._client, code)
+
+    async def fetch_tiers(self) -> Mapping[str, Sequence[MarginTier]]:
+        return await self._asked(self._tiers())
+
+    async def _tiers(self) -> Mapping[str, Sequence[MarginTier]]:
+        listed = self._client.markets
+        codes = {str(listed[symbol]["id"]) for symbol in self._symbols if symbol in listed} | self._held
+        linear = sorted(code for code in codes if self._size_of(code) is not None)
+        families = [code.removesuffix("-SWAP") for code in linear]
+        marks = await self._marks() if families else {}
+        tiers: dict[str, Sequence[MarginTier]] = {}
+        for first in range(0, len(families), FAMILIES_A_REQUEST):
+            some = ",".join(families[first : first + FAMILIES_A_REQUEST])
+            request = {"instType": "SWAP", "tdMode": "cross", "instFamily": some}
+            response = await self._client.publicGetPublicPositionTiers(request)
+            tiers |= parse_position_tiers(response, self._size_of, marks)
+        return tiers
+
+    async def _marks(self) -> dict[str, float]:
+        response = await self._client.publicGetPublicMarkPrice({"instType": "SWAP"})
+        rows = data_of(response, "GET /api/v5/public/mark-price")
+        return {text(row, "instId", "mark-price"): parse_mark_price(row)[0] for row in rows}
+
+    def symbol_of(self, market_code: str) -> str:
+        for market in (self._client.markets_by_id or {}).get(market_code, ()):
+            if market.get("swap"):
+                return str(market["symbol"])
+        return market_code
+
+    def reopen(self, reason: str) -> None:
+        for socket in list((self._client.clients or {}).values()):
+            socket.on_error(network_error(reason))
+
+    async def close(self) -> None:
+        await close_client(self._client)
+
+    # The tap: called by the client for every frame.
+
+    def on_alive(self, url: str) -> None:
+        """Pings and REST watch over it."""
+
+    def on_frame(self, url: str) -> None:
+        """Silence is the normal state of a private stream; pings and REST watch over it."""
+
+    def on_connected(self, url: str) -> None:
+        """It delivers nothing before it is logged in and subscribed: see ``take``."""
+
+    def take(self, url: str, message: Any) -> bool:
+        del url
+        if not isinstance(message, dict):
+            if message == "pong":
+                return False
+            raise MalformedFrameError("frame", "not a JSON object")
+        argument = message.get("arg")
+        if not isinstance(argument, dict):
+            return False  # logins and errors are ccxt's
+        match message.get("event"):
+            case None:
+                for update in parse_private(message, self._size_of):
+                    self._sink.on_update(update)
+            case "subscribe":
+                self._acknowledged.add(str(argument.get("channel")))
+                if self._acknowledged.issuperset((*_PRIVATE_CHANNELS, *_BUSINESS_CHANNELS)):
+                    self._sink.on_connected()
+            case _:
+                return False
+        return True
+
+    def on_malformed(self, url: str, frame: str | bytes, error: Exception) -> None:
+        del url, frame  # the frame holds the account's numbers
+        self._sink.on_malformed(None, Stream.ACCOUNT, f"{type(error).__name__}: {error}")

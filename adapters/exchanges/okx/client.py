@@ -1,0 +1,22 @@
+"""What ccxt.pro's client of OKX is told besides what every venue's client is told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+DEFAULTS: dict[str, Any] = {
+    "options": {
+        # Of the six kinds only this one is read: options and dated futures would be thousands of markets more.
+        "fetchMarkets": {"types": ["swap"]},
+        "defaultType": "swap",
+    },
+}
+
+
+def contract_size_of(client: Any, market_code: str) -> float | None:
+    """Base units a contract of a linear swap; ``None`` for anything else. The client's markets are loaded."""
+    for market in (client.markets_by_id or {}).get(market_code, ()):
+        size = market.get("contractSize")
+        if market.get("swap") and market.get("linear") and size is not None:
+            return float(size)
+    return None
