@@ -20,7 +20,9 @@ from adapters.metrics import MetricsServer
 from adapters.mqtt.embedded import EmbeddedBroker
 from adapters.mqtt.link import MqttLink
 from adapters.mqtt.settings import BrokerKind
+from adapters.storage.housekeeping import Housekeeping
 from adapters.storage.keeper import AuditKeeper
+from adapters.storage.samples import SampleRecorder
 from adapters.systemd import Notifier, monotonic_usec
 from guard.account.hypothetical import Hypothetical, snapshots_of
 from guard.arbiter import Arbiter
@@ -86,6 +88,7 @@ class App:
             feeds = {venue.id: self.venue_feeds(settings, venue.id) for venue in settings.venues}
             asked = self.asked_feeds(settings)
             audit = await self._stack.enter_async_context(AuditKeeper(settings.audit.path, self.clock))
+            samples = SampleRecorder(settings.samples, settings.audit.path, self.clock)
             session = secrets.token_hex(4)
             link = self._link = await self._make_link(bot_keys(settings, secret_values), session)
             self.runner = Runner(
@@ -96,6 +99,7 @@ class App:
                     feeds=[
                         link,
                         TickFeed(self.clock, settings.guard.tick_ms),
+                        Housekeeping(audit, samples, settings.audit, settings.samples, self.clock),
                         *(feed for each in feeds.values() for feed in each),
                         *asked,
                     ],
@@ -111,6 +115,7 @@ class App:
                     tick_ms=settings.guard.tick_ms,
                 ),
                 inbox=Inbox(settings.overload),
+                recorder=samples.record,
             )
             await self._serve_metrics()
             self._supervise()

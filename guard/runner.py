@@ -15,7 +15,7 @@ from guard.audit import SessionClosed, SessionOpened
 from guard.audit_lines import record_words
 from guard.engine import Engine
 from guard.errors import AuditError, BrokerError
-from guard.events import GuardStarted, Tick
+from guard.events import AnyEvent, GuardStarted, Tick
 from guard.feeding import Feeding
 from guard.inbox import Inbox
 from guard.journal import Journal
@@ -72,7 +72,10 @@ class World:
 
 @dataclass(slots=True)
 class Runner:
-    """Runs one engine in one world; see the module. ``on_tick`` is told of each Tick that was judged."""
+    """Runs one engine in one world; see the module.
+
+    ``on_tick`` is told of each Tick that was judged, ``recorder`` of every event right before it is.
+    """
 
     engine: Engine
     identity: Identity
@@ -83,6 +86,7 @@ class Runner:
     outbox: Outbox = field(init=False)
     feeding: Feeding = field(init=False)
     on_tick: Callable[[Nanoseconds], None] = lambda at: None  # noqa: ARG005 (told, and does nothing with it)
+    recorder: Callable[[AnyEvent], None] = lambda event: None  # noqa: ARG005 (as on_tick)
     load: Load = field(init=False)
     _ticked: asyncio.Event = field(default_factory=asyncio.Event)
     decided_at: Nanoseconds = 0
@@ -136,6 +140,7 @@ class Runner:
         while True:
             event = await self.inbox.take()
             began_at = self.world.clock.now()
+            self.recorder(event)
             step = self.engine.process(event)
             decided_at = self.world.clock.now()
             self.load.after(step, self.engine.state, decided_at - began_at)

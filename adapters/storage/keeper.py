@@ -1,9 +1,10 @@
-"""An audit that may not be there yet: opened at the first chance, so that a daemon can start without it."""
+"""An audit that may not be there yet, or not any more: opened at the first chance, put back where it was."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -11,8 +12,12 @@ from typing import Self
 import structlog
 
 from adapters.storage.audit import SqliteAudit, open_audit
-from guard.audit import AnyRecord
-from guard.errors import AuditError
+from adapters.storage.connection import absolute
+from adapters.storage.faults import translated
+from adapters.storage.files import settle
+from adapters.storage.set_aside import SIDE_FILES
+from guard.audit import AnyRecord, AuditGap
+from guard.errors import AuditCorruptError, AuditError
 from guard.ports import Clock
 from guard.units import BotId
 from perpguard_sdk.messages import Posture
@@ -25,7 +30,8 @@ class AuditKeeper:
 
     A locked file or a full disk makes every call raise AuditError, and the next call tries again: the
     journal keeps the records meanwhile and the engine is told. A damaged file is set aside by
-    ``open_audit`` and a new one begins by saying so.
+    ``open_audit`` and a new one begins by saying so. A file that was removed or replaced while it is
+    written is put back whole, from what is still open, and the record says so.
     """
 
     def __init__(self, path: Path | str, clock: Clock) -> None:
@@ -36,7 +42,7 @@ class AuditKeeper:
 
     async def __aenter__(self) -> Self:
         try:
-            await self._opened()
+            await self.opened()
         except AuditError as error:
             log.error(
                 "audit cannot be opened, the guard starts without it and keeps trying", error=str(error)
@@ -51,19 +57,22 @@ class AuditKeeper:
 
     async def append(self, records: Sequence[AnyRecord], *, durable: bool) -> None:
         """Append as ``SqliteAudit.append``. Raises AuditError, also while the file cannot be opened."""
-        await (await self._opened()).append(records, durable=durable)
+        await (await self.opened()).append(records, durable=durable)
 
     async def last_epoch(self) -> int:
         """The highest epoch in the records. Raises AuditError."""
-        return await (await self._opened()).last_epoch()
+        return await (await self.opened()).last_epoch()
 
     async def last_postures(self) -> dict[BotId, Posture]:
         """The last posture that was decided for each bot. Raises AuditError."""
-        return await (await self._opened()).last_postures()
+        return await (await self.opened()).last_postures()
 
-    async def _opened(self) -> SqliteAudit:
+    async def opened(self) -> SqliteAudit:
+        """The database, which is where it should be. Raises AuditError."""
         # One at a time: a second attempt beside the first would find our own lock and blame another guard.
         async with self._opening:
+            if self._audit is not None and not self._audit.is_in_place:
+                await self._put_back(self._audit)
             if self._audit is None:
                 self._audit, aside = await open_audit(self.path, self._clock)
                 if aside is not None:
@@ -71,4 +80,54 @@ class AuditKeeper:
                         "the audit was damaged: it is kept aside as evidence, a new one begins",
                         kept=str(aside),
                     )
+                if self._audit.migrated is not None:
+                    log.info(
+                        "the audit was brought forward; the old one is kept", kept=str(self._audit.migrated)
+                    )
             return self._audit
+
+    async def _put_back(self, audit: SqliteAudit) -> None:
+        """Write what is open into a new file; what lies in its place by now is kept aside.
+
+        Raises:
+            AuditError: it cannot be written now; what is open stays so, and the next call tries again.
+        """
+        path = absolute(self.path)
+        was = "replaced" if path.exists() else "removed"
+        log.error("the audit was taken away while it is written; it is put back", path=str(path), was=was)
+        copy = path.with_name(path.name + ".rescued")
+        with translated(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            copy.unlink(missing_ok=True)
+        why = f"the file was {was} while it was written; all of it was written anew from what was open"
+        try:
+            await audit.copy_to(copy)
+        except AuditCorruptError as error:
+            why = f"the file was {was} while it was written, and could not be read any more: {error.detail}"
+            copy.unlink(missing_ok=True)
+        with translated(path):
+            aside = _make_room(path)
+            if copy.exists():
+                await asyncio.to_thread(settle, copy, path)
+        if aside is not None:
+            why += f"; what lay in its place is kept as {aside}"
+        self._audit = None
+        await audit.close()
+        self._audit, _ = await open_audit(path, self._clock)
+        now = self._clock.now()
+        await self._audit.append([AuditGap(at=now, from_at=now, records_lost=0, why=why)], durable=True)
+
+
+def _make_room(path: Path) -> Path | None:
+    """Rename what lies at ``path``, and logs of a database that is gone, to ``NAME.replaced-N``."""
+    if not any(path.with_name(path.name + side).exists() for side in SIDE_FILES):
+        return None
+    names = (path.with_name(f"{path.name}.replaced-{number}") for number in count(1))
+    aside = next(
+        name for name in names if not any(name.with_name(name.name + side).exists() for side in SIDE_FILES)
+    )
+    for side in reversed(SIDE_FILES):
+        source = path.with_name(path.name + side)
+        if source.exists():
+            source.rename(aside.with_name(aside.name + side))
+    return aside

@@ -33,7 +33,7 @@ async def test_with_a_full_disk_it_tightens_at_once_and_loosens_only_once_it_can
     async with _bot_without_guard(tmp_path) as site:
         with _small_disk(tmp_path / "disk") as disk:
             path = disk / "audit.sqlite3"
-            daemon = site.daemon(audit={"path": str(path)})
+            daemon = site.daemon(audit={"path": str(path), "free_mb_min": 0.0})
             await daemon.start()
             await _armed_and_free(site)
             ballast = _fill(disk)
