@@ -108,6 +108,7 @@ class Engine:
         arbiter: ArbiterSettings,
         dispatch: DispatchSettings,
         floors: Mapping[BotId, Posture],
+        now: Nanoseconds,
     ) -> None:
         """Judge by other settings from the next event on; ``state.reconfigure`` came before.
 
@@ -116,10 +117,11 @@ class Engine:
             arbiter: how slowly restrictions go.
             dispatch: how commands are repeated.
             floors: what new bots were last told.
+            now: from when on; hold-downs of what is in force begin anew.
         """
         self.forget_shortcuts()
         self.policies = policies
-        self.arbiter.reconfigure(arbiter, self.state.now)
+        self.arbiter.reconfigure(arbiter, now)
         self.dispatch.reconfigure(dispatch, floors)
 
     @property

@@ -159,7 +159,11 @@ class Reloader:
                 floors=floors,
             )
             runner.engine.reconfigure(
-                policies=parts.policies, arbiter=new.arbiter, dispatch=new.dispatch, floors=floors
+                policies=parts.policies,
+                arbiter=new.arbiter,
+                dispatch=new.dispatch,
+                floors=floors,
+                now=now,
             )
             self.hands.know_bots(bot_keys(new, secrets))
             runner.inbox.put(SettingsChanged(received_at=now, settings_digest=new.digest))
