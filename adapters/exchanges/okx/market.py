@@ -91,6 +91,8 @@ class OkxMarket:
         self._symbols: dict[str, str] = {}
         self._codes: dict[str, str] = {}
         self._sizes: dict[str, float] = {}
+        self._indexes: dict[str, str] = {}
+        """The index that each market follows."""
         self._marks: dict[str, _Mark] = {}
         self._chains: dict[str, Chain] = {}
         self._renewed_at: dict[str, deque[Nanoseconds]] = {}
@@ -130,6 +132,8 @@ class OkxMarket:
             size = contract_size_of(self._client, code)
             if size is not None:
                 self._symbols[code], self._codes[symbol], self._sizes[symbol] = symbol, code, size
+                market = self._client.markets[symbol]
+                self._indexes[symbol] = f"{market['baseId']}-{market['quoteId']}"
         return known, [by_symbol[symbol] for symbol in _rest(symbols, known)]
 
     async def watch(self, stream: Stream, symbols: Sequence[str]) -> None:
@@ -155,9 +159,8 @@ class OkxMarket:
             return [{"channel": "liquidation-orders", "instType": "SWAP"}]
         arguments = []
         for channel in _CHANNELS[stream]:
-            codes = [self._codes[symbol] for symbol in symbols]
-            if channel == "index-tickers":
-                codes = list(dict.fromkeys(map(_index_of, codes)))
+            named = self._indexes if channel == "index-tickers" else self._codes
+            codes = dict.fromkeys(named[symbol] for symbol in symbols)
             arguments += [{"channel": channel, "instId": code} for code in codes]
         return arguments
 
@@ -307,8 +310,8 @@ class OkxMarket:
                 self._sink.on_depth(symbol, diff)
 
     def _take_index(self, index: str, price: float) -> None:
-        for code, symbol in self._symbols.items():
-            if _index_of(code) == index:
+        for symbol, followed in self._indexes.items():
+            if followed == index:
                 self._marks.setdefault(symbol, _Mark()).index_price = price
 
     def _take_mark(self, symbol: str, channel: str, row: Payload) -> None:
@@ -332,15 +335,6 @@ class OkxMarket:
             stream or (carried.stream if carried else None),
             f"{type(error).__name__}: {error}; frame begins {shown[:80]!r}",
         )
-
-
-def _index_of(code: str) -> str:
-    """The index of a swap.
-
-    >>> _index_of("BTC-USDT-SWAP")
-    'BTC-USDT'
-    """
-    return code.removesuffix("-SWAP")
 
 
 def _rest(symbols: Sequence[str], known: Sequence[str]) -> list[str]:

@@ -144,7 +144,7 @@ def parse_funding(row: Payload) -> tuple[float | None, Nanoseconds | None]:
 
 
 def parse_open_interest(row: Payload, contract_size: float) -> tuple[float, Nanoseconds | None]:
-    """Read a row of ``open-interest``: ``oi`` is contracts. (``oiCcy`` is coins, but empty for some.)"""
+    """Read a row of ``open-interest``: ``oi`` is contracts; ``oiCcy`` is coins, but empty for some."""
     where = "open-interest"
     amount = number(row, "oi", where)
     if amount < 0.0:
