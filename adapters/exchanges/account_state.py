@@ -109,7 +109,9 @@ class AccountState:
             self._positions.pop(key, None)
             return
         # Binance's stream tells neither mark nor leverage; what it moved has another liquidation price by now.
-        same = before is not None and before.size == seen.size and before.margin_usd == seen.margin_usd
+        same = (
+            before is not None and _counted(before) == _counted(seen) and before.margin_usd == seen.margin_usd
+        )
         if before is not None:
             seen = replace(
                 seen,
@@ -136,7 +138,7 @@ class AccountState:
             if ("position", key) in self._touched:
                 continue
             new, old = by_key.get(key), self._positions.get(key)
-            new_size, old_size = new.size if new else 0.0, old.size if old else 0.0
+            new_size, old_size = _counted(new), _counted(old)
             if self.known and not math.isclose(new_size, old_size, rel_tol=1e-9, abs_tol=1e-12):
                 detail = f"position {self.symbol_of(key[0])}: stream {old_size:g}, REST {new_size:g}"
                 self.suspects["position", key] = detail
@@ -191,3 +193,10 @@ class AccountState:
             stop_price=seen.stop_price,
             reduce_only=seen.reduce_only,
         )
+
+
+def _counted(position: PositionSeen | None) -> float:
+    """A position's size as the venue counts it, which only trades change."""
+    if position is None:
+        return 0.0
+    return position.size if position.quantity is None else position.quantity

@@ -230,6 +230,8 @@ class PositionSeen:
     margin_usd: float | None = None
     liquidation_price: float | None = None
     unrealised_usd: float = 0.0
+    quantity: float | None = None
+    """What the venue itself counts, where that is no base units: inverse contracts, whose size moves with price."""
 
 
 @dataclass(frozen=True, slots=True)

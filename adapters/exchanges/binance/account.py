@@ -24,7 +24,7 @@ from adapters.exchanges.ccxt_session import (
     network_error,
 )
 from adapters.exchanges.settings import VenueSettings
-from adapters.exchanges.venue import AccountReading, AccountSink, KeyPermissions, MarginTier
+from adapters.exchanges.venue import AccountReading, AccountSink, AccountUpdate, KeyPermissions, MarginTier
 from guard.events import Stream
 
 T = TypeVar("T")
@@ -129,8 +129,12 @@ class BinanceAccount:
         elif event:
             update = parse_user_event(body)
             if update is not None:
-                self._sink.on_update(update)
+                self._sink.on_update(self._converted(update))
         return bool(event)
+
+    def _converted(self, update: AccountUpdate) -> AccountUpdate:
+        """Sizes are base units and balances dollars here; COIN-M differs."""
+        return update
 
     def on_malformed(self, url: str, frame: str | bytes, error: Exception) -> None:
         # The frame holds the account's numbers and the address its listen key: neither is passed on.

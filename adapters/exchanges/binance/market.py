@@ -199,8 +199,10 @@ class BinanceMarket:
     def _deliver(self, url: str, event: str, message: Message) -> None:
         code: Any = message["o"]["s"] if event == "forceOrder" else message["s"]
         symbol = self._symbols.get(code)
-        if symbol is None or self._owners.get((_STREAMS[event], symbol), url) != url:
-            return
+        if symbol is not None and self._owners.get((_STREAMS[event], symbol), url) == url:
+            self._tell(event, symbol, message)
+
+    def _tell(self, event: str, symbol: str, message: Message) -> None:
         match event:
             case "depthUpdate":
                 self._sink.on_depth(symbol, parse_depth(message))
