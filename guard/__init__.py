@@ -37,6 +37,7 @@ adapter that makes events or carries decisions out.
 - ``app``           the only place that wires adapters and policies to the engine
 - ``stopping``      how the daemon ends when it is asked to, at any moment
 - ``check``, ``demo``, ``demo_report``, ``cli``  the commands
+- ``credentials``   bots let in and thrown out (and ``settings_edit``, ``bot_snippet``)
 - ``units``, ``errors``  names for scalars, and the one tree of errors with what to do about each
 
 Who may import whom is held by import-linter in ``pyproject.toml``; an import always points down this list's

@@ -15,6 +15,7 @@ import structlog
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from adapters.mqtt.access import retained_topics
 from adapters.mqtt.connection import Connection, Endpoint, Inbound
 from adapters.mqtt.echoes import Echoes
 from adapters.mqtt.fence import EpochFence
@@ -102,6 +103,7 @@ class MqttLink:
         self._guard = guard
         self._mode = mode
         self._bot_keys = dict(bot_keys)
+        self._forgotten: set[BotId] = set()
         self._password = password
         self._clock = clock
         self._topics = Topics(site=settings.site, root=settings.root)
@@ -145,7 +147,11 @@ class MqttLink:
         return self._refusals.counts
 
     def know_bots(self, bot_keys: Mapping[BotId, bytes]) -> None:
-        """Speak with these bots, by these keys, from now on; what is retained of them is asked for again."""
+        """Speak with these bots, by these keys, from now on; what is retained of them is asked for again.
+
+        What is retained of those that are no longer among them is taken away.
+        """
+        self._forgotten = (self._forgotten | self._bot_keys.keys()) - bot_keys.keys()
         self._bot_keys.clear()
         self._bot_keys.update(bot_keys)
         self._ask_again = True
@@ -348,6 +354,7 @@ class MqttLink:
             self._tell_overflow(dropped, emit)
             # Subscribing again brings back what is retained, in case some of it was dropped.
             await connection.subscribe_all(self._router.filters)
+        await self._clear_forgotten(connection)
         suspicious, missing = self._echoes.look(asyncio.get_running_loop().time())
         if suspicious:
             # A broker that hangs does not take this either, and the connection ends. One that takes it
@@ -355,6 +362,13 @@ class MqttLink:
             await self._republish_state(connection)
         for topic in missing:
             self._refuse_own(Refusal.NOT_ECHOED, topic, emit)
+
+    async def _clear_forgotten(self, connection: Connection) -> None:
+        """A bot that is let in again, or another of its name, must not find what was said to the former one."""
+        for bot in sorted(self._forgotten):
+            for topic in retained_topics(self._topics, bot):
+                await connection.send(topic, b"", qos=1, retain=True)
+            self._forgotten.discard(bot)
 
     def _refuse_own(self, why: Refusal, topic: str, emit: Emit) -> None:
         parsed = self._topics.parse(topic)

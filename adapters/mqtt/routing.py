@@ -95,6 +95,8 @@ class Router:
                 Refusal.OVERSIZE, f"{message.size_bytes} bytes, at most {PAYLOAD_BYTES_MAX} are taken"
             )
         if not message.payload:
+            if parsed.kind is not TopicKind.GUARD_STATE and BotId(parsed.name) not in self.bot_keys:
+                return  # a bot that was revoked
             raise _RefusedError(Refusal.CLEARED, "somebody cleared the retained message")
         if parsed.kind is TopicKind.GUARD_STATE:
             self._take_guard_state(message.payload, message.topic)

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import random
 import secrets
+import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from perpguard_sdk.actions import (
     SafeModeLeft,
 )
 from perpguard_sdk.client_settings import BotClientSettings
+from perpguard_sdk.connection import Connection
 from perpguard_sdk.errors import SdkError, StoreError
 from perpguard_sdk.executor import BotView, CommandRejected, Executor, Reconciler
 from perpguard_sdk.limits import SAFE_MODE, Limits
@@ -33,6 +35,7 @@ from perpguard_sdk.outbox import Outbox
 from perpguard_sdk.records import CommandResult, Store, StoredState
 from perpguard_sdk.session import BotSession
 from perpguard_sdk.store import FileStore
+from perpguard_sdk.tls import explain_tls
 
 __all__ = ["BotClient", "BotClientSettings", "ClientState", "SubscriptionRefusedError"]
 
@@ -60,6 +63,10 @@ class SubscriptionRefusedError(SdkError):
         super().__init__(f"the broker refuses the subscription to {topic}: {code}")
         self.topic = topic
         self.code = code
+
+
+class _LoginError(SdkError):
+    """Password or certificates cannot be read now; it is tried again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -295,35 +302,47 @@ class BotClient:
     async def _connect(self) -> bool:
         """Connect and talk until the connection ends; return whether there was one."""
         connected = False
+        tls: ssl.SSLContext | None = None
         try:
+            password, tls = self._login()
             # A fresh client each time: a reused one delivers what it had reported as failed.
-            async with self._connection() as client:
+            async with self._connection(password, tls) as client:
                 connected = True
                 async with asyncio.TaskGroup() as group:
                     group.create_task(self._receive(client), name="perpguard-receive")
                     group.create_task(self._send(client), name="perpguard-send")
                     group.create_task(self._subscribe_again(client), name="perpguard-subscribe-again")
-        except* (aiomqtt.MqttError, SubscriptionRefusedError, OSError) as errors:
-            problem = "; ".join(dict.fromkeys(str(error) for error in _leaves(errors)))
+        except* (aiomqtt.MqttError, SubscriptionRefusedError, OSError, _LoginError) as errors:
+            remedy = explain_tls(errors, tls) if not connected else ""
+            found = dict.fromkeys(str(error) for error in _leaves(errors))
+            problem = "; ".join([remedy, *found] if remedy else found)
             if problem != self._problem:
                 _log.warning("bot %s: broker away, trying again: %s", self._settings.bot, problem)
             self._problem = problem
         return connected
 
+    def _login(self) -> tuple[str | None, ssl.SSLContext | None]:
+        try:
+            return self._settings.login()
+        except ValueError as error:
+            raise _LoginError(str(error)) from error
+
     @contextlib.asynccontextmanager
-    async def _connection(self) -> AsyncIterator[aiomqtt.Client]:
+    async def _connection(
+        self, password: str | None, tls: ssl.SSLContext | None
+    ) -> AsyncIterator[aiomqtt.Client]:
         settings, session = self._settings, self._running
         will = session.offline(*self._now())
-        async with aiomqtt.Client(
+        async with Connection(
             settings.host,
             settings.port,
             identifier=f"{settings.root}-{settings.site}-bot-{settings.bot}",
             username=settings.username,
-            password=settings.password,
+            password=password,
             protocol=aiomqtt.ProtocolVersion.V5 if settings.protocol == "5" else aiomqtt.ProtocolVersion.V311,
             clean_session=True if settings.protocol == "3.1.1" else None,
             will=aiomqtt.Will(will.topic, will.payload, will.qos, will.retain),
-            tls_context=settings.tls,
+            tls_context=tls,
             timeout=BROKER_TIMEOUT_S,
             keepalive=KEEPALIVE_S,
             max_queued_incoming_messages=INBOUND_MAX,
