@@ -411,7 +411,7 @@ RELOADS = st.lists(
 
 
 @given(asked=st.lists(TIGHTNESS, min_size=1, max_size=8), reloads=RELOADS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_whatever_is_reloaded_when_nothing_is_looser_sooner_and_no_command_is_lost(
     asked: list[Entries], reloads: list[tuple[int, float, float, bool]]
 ) -> None:
@@ -432,7 +432,7 @@ def test_whatever_is_reloaded_when_nothing_is_looser_sooner_and_no_command_is_lo
             reloaded.reload(
                 second, arbiter=ArbiterSettings(hold_down_s=hold_s, step_s=step_s), policies=policies
             )
-            changed_s = second
+            changed_s = second if changed_s < 0 else changed_s
         findings = [] if wanted is Entries.ALLOWED else [finding(entries=wanted)]
         reloaded.told.findings = findings
         plain.told.findings = [] if is_off else findings
