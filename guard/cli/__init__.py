@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typer
 
-from guard.cli import audit, explain, running
+from guard.cli import audit, bots, explain, running
 
 __all__ = ["cli", "main"]
 
@@ -23,6 +23,7 @@ cli.command("check")(running.check)
 cli.command("explain")(explain.explain)
 cli.command("version")(running.version)
 cli.add_typer(audit.commands, name="audit")
+cli.add_typer(bots.commands, name="bots")
 
 
 def main() -> None:
