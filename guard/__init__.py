@@ -11,6 +11,7 @@ adapter that makes events or carries decisions out.
 
 **How it decides.** No I/O, no clock, no randomness in any of these; the same events give the same steps.
 
+- ``bots``          one bot: as the settings name it, as it has shown itself
 - ``state``         everything that is known; ``apply(event)`` is the one mutation
 - ``market/``       one market from outside: book, liquidity, baseline, flow, freshness, ``view`` of all that
 - ``leverage/``     maintenance tiers and liquidation prices

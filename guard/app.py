@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -165,7 +165,7 @@ class App:
 
     def venue_feeds(self, settings: Settings, venue: str) -> list[Feed]:
         """Make the feeds of one venue; nothing connects. Raises SettingsError."""
-        return _venue_feeds(settings, venue, self.clock)
+        return _venue_feeds(settings, venue, self.clock, held=lambda: self.runner.engine.state.needed(venue))
 
     def asked_feeds(self, settings: Settings) -> list[Feed]:
         """Make the feed that tells the positions of the settings, if there are any."""
@@ -256,6 +256,7 @@ def build_engine(settings: Settings) -> Engine:
         markets=parts.markets,
         bots=parts.bots,
         keyed_accounts=parts.keyed_accounts,
+        choosing=tuple(venue.id for venue in settings.venues if venue.top),
     )
     return Engine(
         state=state,
@@ -394,13 +395,15 @@ def _identity(settings: Settings, session: str) -> Identity:
     )
 
 
-def _venue_feeds(settings: Settings, name: str, clock: Clock) -> list[Feed]:
+def _venue_feeds(
+    settings: Settings, name: str, clock: Clock, held: Callable[[], Collection[str]]
+) -> list[Feed]:
     index, venue = next((index, venue) for index, venue in enumerate(settings.venues) if venue.id == name)
 
     def resolve(*, what: str, file: Path | str | None, env: str | None) -> bytes:
         return resolve_secret(what=f"venues.{index}.{what}", file=file, env=env)
 
-    return list(venue_feeds(venue, clock=clock, resolve_secret=resolve))
+    return list(venue_feeds(venue, clock=clock, resolve_secret=resolve, held=held))
 
 
 @dataclass(frozen=True, slots=True)

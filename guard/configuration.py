@@ -276,7 +276,7 @@ def _market_problems(
         yield (*place, "venue"), f"{name!r} is not one of the venues ({known}): add it, or correct the name"
         return
     for symbol in symbols:
-        if symbol not in venue.symbols:
+        if symbol not in venue.symbols and not venue.top:  # a venue that chooses watches what bots name
             key = "symbol" if place[0] == "positions" else "symbols"
             listed = ", ".join(venue.symbols)
             yield (

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from guard.account.positions import AccountView
+from guard.bots import BotConfig, BotRecord
 from guard.events import (
     AccountSnapshot,
     AnyEvent,
@@ -25,6 +26,7 @@ from guard.events import (
     LinkKind,
     LiquidationSeen,
     MarketFeatures,
+    MarketsWatched,
     MarkPriceSeen,
     MessageRefused,
     OpenInterestSeen,
@@ -39,70 +41,13 @@ from guard.events import (
 )
 from guard.market.freshness import StreamClock
 from guard.market.view import BaselineSettings, MarketView
-from guard.units import NS_PER_S, AccountId, BotId, MarketId, Nanoseconds, market_id, venue_of
-from perpguard_sdk.messages import ALL_SYMBOLS, Birth, BotState, BotStatus, Mode, Posture, Reported
+from guard.units import NS_PER_S, AccountId, BotId, MarketId, Nanoseconds, market_id, symbol_of, venue_of
+from perpguard_sdk.messages import ALL_SYMBOLS, Mode, Posture, Reported
 
-WILL_LATE_NS = 2 * NS_PER_S
-"""A report so long after a bot's Will is not one that was retained beside it: the bot lives."""
+__all__ = ["BotConfig", "BotRecord", "GuardState", "Refusals"]
 
 REFUSALS_FORGOTTEN_NS = 600 * NS_PER_S
 """Refused messages count together while no more time than this lies between two of them."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BotConfig:
-    """A bot as the settings name it; ``markets`` empty means those of its birth."""
-
-    bot: BotId
-    account: AccountId
-    markets: tuple[MarketId, ...] = ()
-
-
-@dataclass(slots=True)
-class BotRecord:
-    """What is known of one bot; times are ours.
-
-    ``markets`` are those that it may trade: by the settings, else by its birth, and always those that it
-    reported a position in or that a former guard restricted, because a restriction must not end with
-    the position.
-    """
-
-    config: BotConfig
-    birth: Birth | None = None
-    status: BotState | None = None
-    status_at: Nanoseconds | None = None
-    reported: Reported | None = None
-    reported_at: Nanoseconds | None = None
-    seen_at: Nanoseconds | None = None
-    markets: tuple[MarketId, ...] = ()
-
-    @property
-    def is_online(self) -> bool:
-        """Whether it was born and its Will has not fired since.
-
-        The Will of an earlier life says nothing of this one. A broker may also publish it after the same
-        life has connected again: reports that go on coming tell.
-        """
-        if self.birth is None:
-            return False
-        if self.status is None or self.status.state is not BotStatus.OFFLINE:
-            return True
-        if self.status.session != self.birth.session:
-            return True
-        if self.reported is None or self.reported_at is None or self.status_at is None:
-            return False
-        is_same_life = self.reported.session == self.birth.session
-        return is_same_life and self.reported_at - self.status_at >= WILL_LATE_NS
-
-    @property
-    def session(self) -> str:
-        """The session of its latest birth, empty before the first."""
-        return "" if self.birth is None else self.birth.session
-
-    @property
-    def trades_everything(self) -> bool:
-        """Whether neither settings nor birth name its markets."""
-        return not self.config.markets and self.birth is not None and ALL_SYMBOLS in self.birth.symbols
 
 
 @dataclass(slots=True)
@@ -117,11 +62,12 @@ class Refusals:
 class GuardState:
     """The whole state. Build one with ``GuardState.of``; change it only by ``apply``.
 
-    ``watched`` are the markets that the settings name,
-    ``floors`` are what a former guard published, ``warmed`` the markets whose baseline has been warm at
-    least once since: there they have done their part. ``contested_epoch`` is one that two guards have
-    claimed, so that it names neither. ``dropping`` are markets that the settings took from a bot while it
-    was restricted there: they go once the arbiter has let go of them.
+    ``watched`` are the markets that the settings name, or that their feeds say they watch, and ``choosing``
+    the venues whose feeds have yet to say so. ``floors`` are what a former guard published, ``warmed`` the
+    markets whose baseline has been warm at least once since: there they have done their part.
+    ``contested_epoch`` is one that two guards have claimed, so that it names neither. ``dropping`` are markets
+    that the settings, or the choice of a venue's feed, took from a bot while it was restricted there: they go
+    once the arbiter has let go of them.
     """
 
     baseline: BaselineSettings
@@ -138,6 +84,7 @@ class GuardState:
     account_faults: dict[AccountId, StreamFault] = field(default_factory=dict)
     bots: dict[BotId, BotRecord] = field(default_factory=dict)
     watched: frozenset[MarketId] = frozenset()
+    choosing: frozenset[str] = frozenset()
     floors: dict[BotId, Posture] = field(default_factory=dict)
     warmed: set[MarketId] = field(default_factory=set)
     links_down: dict[LinkKind, LinkChanged] = field(default_factory=dict)
@@ -153,12 +100,14 @@ class GuardState:
         markets: tuple[MarketId, ...] = (),
         bots: tuple[BotConfig, ...] = (),
         keyed_accounts: tuple[AccountId, ...] = (),
+        choosing: tuple[str, ...] = (),
     ) -> GuardState:
         """Start from what the settings name: these markets, bots and accounts with keys are expected.
 
-        Naming them is what lets their silence be noticed before the first word of them.
+        Naming them is what lets their silence be noticed before the first word of them. ``choosing`` are the
+        venues whose feeds choose further markets by themselves.
         """
-        state = cls(baseline=baseline, watched=frozenset(markets))
+        state = cls(baseline=baseline, watched=frozenset(markets), choosing=frozenset(choosing))
         for market in markets:
             state.markets[market] = MarketView(market, baseline)
         for bot in bots:
@@ -210,12 +159,14 @@ class GuardState:
         if record is not None:
             record.markets = tuple(each for each in record.markets if each != market)
 
-    def apply(self, event: AnyEvent) -> None:  # noqa: C901 (one case an event is the table of the fold)
+    def apply(self, event: AnyEvent) -> None:  # noqa: C901, PLR0912 (one case an event is the table of the fold)
         """Fold one event in. Unknown subjects make a place for themselves; nothing raises."""
         self.now = max(self.now, event.received_at)
         match event:
             case Tick() | BotAcked() | CommandSent() | SettingsChanged():
                 pass  # time is in `now`; acks and sendings concern dispatch alone, settings came before
+            case MarketsWatched():
+                self._watch(event)
             case GuardStarted():
                 self._start(event)
             case MarketFeatures() | MarkPriceSeen() | OpenInterestSeen() | LiquidationSeen():
@@ -341,7 +292,7 @@ class GuardState:
 
     def _unwatch(self, market: MarketId) -> None:
         """Forget a market, unless somebody trades it or holds something there: that is unknown, not gone."""
-        held = any(view.size(market) != 0.0 for view in self.accounts.values())
+        held = any(view.legs(market) for view in self.accounts.values())
         traded = any(
             market in record.markets and (bot, market) not in self.dropping
             for bot, record in self.bots.items()
@@ -353,7 +304,9 @@ class GuardState:
 
     def _note_markets(self, record: BotRecord) -> None:
         """Gather what a bot may trade. A market that nobody watches gets a view that says so: never heard of."""
-        record.markets = tuple(dict.fromkeys((*self._named_markets(record), *record.markets)))
+        named = self._named_markets(record)
+        self.dropping -= {(record.config.bot, market) for market in named}
+        record.markets = tuple(dict.fromkeys((*named, *record.markets)))
         for market in record.markets:
             if (record.config.bot, market) not in self.dropping:
                 self.market(market)
@@ -365,13 +318,49 @@ class GuardState:
         floor = self.floors.get(record.config.bot)
         if floor is not None:
             restricted = [*floor.entries, *floor.max_leverage, *floor.max_size, *floor.stops]
-            # One that the settings name no more is never warm again: its floor would stand for ever.
-            symbols += [symbol for symbol in restricted if market_id(venue, symbol) in self.watched]
+            # One that is watched no more is never warm again: its floor would stand for ever.
+            symbols += [
+                symbol
+                for symbol in restricted
+                if venue in self.choosing or market_id(venue, symbol) in self.watched
+            ]
         if record.trades_everything:
             named += [market for market in self.markets if venue_of(market) == venue]
         elif not named and record.birth is not None:
             symbols = [*record.birth.symbols, *symbols]
         return [*named, *(market_id(venue, symbol) for symbol in symbols if symbol != ALL_SYMBOLS)]
+
+    def needed(self, venue: str) -> frozenset[str]:
+        """The symbols of a venue that must be watched: those of positions, and those that bots name or hold."""
+        held = {
+            symbol_of(position.market)
+            for account, view in self.accounts.items()
+            if venue_of(account) == venue
+            for position in view.positions
+        }
+        traded = (record.symbols for record in self.bots.values() if venue_of(record.config.account) == venue)
+        return frozenset(held.union(*traded))
+
+    def _watch(self, event: MarketsWatched) -> None:
+        """A venue's feed has chosen. What it has left goes, unless somebody trades or holds it: then it is unknown."""
+        venue, watched = event.venue, frozenset(event.markets)
+        self.watched = watched | {market for market in self.watched if venue_of(market) != venue}
+        self.choosing -= {venue}
+        for market in event.markets:
+            self.market(market)
+        for record in self.bots.values():
+            if record.trades_everything:
+                self._note_markets(record)
+        needed = {market_id(venue, symbol) for symbol in self.needed(venue)}
+        for market, view in list(self.markets.items()):
+            if venue_of(market) != venue:
+                continue
+            if market in watched or market in needed:
+                view.expect(event.periods_ms, event.absent, event.received_at)
+            else:
+                self.dropping |= {(bot, market) for bot in self.bots if market in self.bots[bot].markets}
+                self._unwatch(market)
+                self.warmed.add(market)  # a floor there would stand for ever
 
     def _note_book(self, event: AnyEvent, view: MarketView) -> None:
         if isinstance(event, MarketFeatures) and event.status is BookStatus.OK:

@@ -26,7 +26,8 @@ class DistrustStaleData:
     A stream is stale when it is silent for longer than its own limit (5 s, or 5 times its own p99 gap);
     a crossed, gapped, empty or unsynchronised book is unusable whatever its age. The restriction ends
     only after the data has been fresh again for a while (``baseline.recover_ms``). While anything is
-    unknown nothing is loosened; nothing is ever cut and no stop moved because of it.
+    unknown nothing is loosened; nothing is ever cut and no stop moved because of it. What a venue cannot
+    give is not waited for, and what is polled may be silent for several rounds.
 
     Attributes:
         enabled: whether it decides at all.
@@ -96,7 +97,7 @@ class DistrustStaleData:
                 freezes=True,
             )
         mark = view.stream_state(Stream.MARK_PRICE, now)
-        if mark is StreamState.STALE:
+        if mark is StreamState.STALE or view.is_missing(Stream.MARK_PRICE, now):
             yield Finding(
                 policy=self.name,
                 reason=Reason.STALE_DATA,

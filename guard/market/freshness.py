@@ -49,13 +49,14 @@ class StreamClock:
         "_gaps",
         "_limit",
         "_limit_min",
+        "_limit_min_base",
         "_recover",
         "_reported_at",
         "last_at",
     )
 
     def __init__(self, *, limit_ms_min: int = 5_000, recover_ms: int = 10_000, factor: float = 5.0) -> None:
-        self._limit_min = limit_ms_min * NS_PER_MS
+        self._limit_min_base = self._limit_min = limit_ms_min * NS_PER_MS
         self._recover = recover_ms * NS_PER_MS
         self._factor = factor
         # Milliseconds from 1 ms to 3 h, in log units; 5 % is finer than a limit needs.
@@ -76,6 +77,11 @@ class StreamClock:
         """Judge by other settings from now on; what was learned of the stream is kept."""
         self._limit_min, self._recover = limit_ms_min * NS_PER_MS, recover_ms * NS_PER_MS
         self._limit = self._limit_min if self._reported_at is None else self._learned_limit()
+
+    def expect(self, period_ms: int) -> None:
+        """Let a stream that is known to speak every ``period_ms`` miss a few times; 0 for nothing known."""
+        self._limit_min = max(self._limit_min_base, int(self._factor * period_ms * NS_PER_MS))
+        self._limit = self._learned_limit()
 
     def apply(self, event: StreamActivity | StreamFault) -> None:
         """Fold what an adapter says of this stream; only a disconnection or a refusal makes it stale."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -64,6 +65,8 @@ class MarketView:
         mark: the latest mark price.
         open_interest: the latest open interest.
         baseline_relearned_at: when a frozen baseline was last given up, ``None`` for never.
+        expected_at: since when its streams are expected, ``None`` where nobody has said that they are watched.
+        absent: streams that its venue cannot give: their silence says nothing.
 
     Assumptions: events come in the order of ``received_at``. Failure modes: those of its parts; and
     with the band wider than what is visible, depth and its normal are both extrapolated, so that a
@@ -82,6 +85,9 @@ class MarketView:
     mark: MarkPriceSeen | None = None
     open_interest: OpenInterestSeen | None = None
     baseline_relearned_at: Nanoseconds | None = None
+    expected_at: Nanoseconds | None = None
+    absent: frozenset[Stream] = frozenset()
+    _periods_ms: dict[Stream, int] = field(init=False, repr=False)
     _sides: dict[Side, _SideMemory] = field(init=False, repr=False)
     _spread: Baseline = field(init=False, repr=False)
     _flow: SlidingSum = field(init=False, repr=False)
@@ -97,6 +103,7 @@ class MarketView:
         self._flow, self._liquidations = SlidingSum(), SlidingSum()
         self._response = PriceResponse()
         self._clocks = {}
+        self._periods_ms = {}
 
     # ---------------------------------------------------------------- the one mutation
 
@@ -135,6 +142,15 @@ class MarketView:
                 self._frozen_at = None
         for clock in self._clocks.values():
             clock.reconfigure(limit_ms_min=settings.stale_ms_min, recover_ms=settings.recover_ms)
+
+    def expect(self, periods_ms: Mapping[Stream, int], absent: Iterable[Stream], at: Nanoseconds) -> None:
+        """Take it that the market is watched from ``at`` on: how often its streams speak, which never will."""
+        if self.expected_at is None:
+            self.expected_at = at
+        self.absent = frozenset(absent)
+        self._periods_ms = dict(periods_ms)
+        for stream, clock in self._clocks.items():
+            clock.expect(self._periods_ms.get(stream, 0))
 
     # ---------------------------------------------------------------- prices
 
@@ -291,6 +307,13 @@ class MarketView:
         clock = self._clocks.get(stream)
         return StreamState.NEVER if clock is None else clock.state(now)
 
+    def is_missing(self, stream: Stream, now: Nanoseconds) -> bool:
+        """Whether a stream that is expected has never said anything for longer than its silence may last."""
+        if self.expected_at is None or stream in self.absent or stream in self._clocks:
+            return False
+        limit_ms = max(self.settings.stale_ms_min, 5 * self._periods_ms.get(stream, 0))
+        return now - self.expected_at > limit_ms * NS_PER_MS
+
     def silence_ms(self, stream: Stream, now: Nanoseconds) -> int | None:
         """Milliseconds since the stream last said anything; ``None`` if it never did."""
         clock = self._clocks.get(stream)
@@ -317,6 +340,7 @@ class MarketView:
             self._clocks[stream] = StreamClock(
                 limit_ms_min=self.settings.stale_ms_min, recover_ms=self.settings.recover_ms
             )
+            self._clocks[stream].expect(self._periods_ms.get(stream, 0))
         return self._clocks[stream]
 
     def _clock_last(self, stream: Stream) -> Nanoseconds:

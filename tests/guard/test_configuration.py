@@ -46,6 +46,8 @@ def test_the_settings_that_come_with_perpguard_name_everything_with_its_default(
         items = items_of(kind)
         assert set(table) == set(items), path
         for name, item in items.items():
+            if (*path, name) == ("venues", "0", "symbols"):
+                continue  # none by default, where the busiest are watched: here some are named
             if item.table is None and item.inner is None and item.default not in (None, REQUIRED):
                 assert table[name] == plain(item.default), (*path, name)
 
