@@ -238,13 +238,15 @@ class Rounds:
         return not (await self.evidence()).open_commands
 
     async def evidence(self) -> Evidence:
+        # The wire first: what was heard before the records are read must be among them.
+        heard, executed = self.site.tap.all(Posture, bot=BOT), self.site.executed(BOT)
         records = await self.site.records()
         opened = [record for record in records if isinstance(record, SessionOpened)]
         return Evidence(
             verdict=await self.site.verdict(),
             records=records,
-            executed=self.site.executed(BOT),
-            heard=self.site.tap.all(Posture, bot=BOT),
+            executed=executed,
+            heard=heard,
             session=opened[-1].session if opened else "",
         )
 

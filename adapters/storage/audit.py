@@ -45,6 +45,7 @@ class SqliteAudit:
         self._reader: SqliteAuditReader | None = None
         self._closed = False
         self._place = _place_of(path)
+        self._log_place = _place_of(_log_of(path))
 
     @classmethod
     async def open(cls, path: Path | str, *, busy_ms: int = BUSY_MS) -> Self:
@@ -130,6 +131,13 @@ class SqliteAudit:
     def is_in_place(self) -> bool:
         """Whether the file at ``path`` is still the one that is written: it may have been removed or replaced."""
         return _place_of(self.path) == self._place
+
+    def forget_log(self) -> None:
+        """Remove our log where the database beside it was taken away: it belongs to no other. Raises OSError."""
+        log = _log_of(self.path)
+        if self._log_place is not None and _place_of(log) == self._log_place:
+            log.unlink()
+            self.path.with_name(self.path.name + "-shm").unlink(missing_ok=True)
 
     async def fill(self) -> Fill:
         """How much there is in the segment that is written."""
@@ -241,6 +249,10 @@ def _copy(database: sqlite3.Connection, place: Path) -> None:
     except BaseException:
         place.unlink(missing_ok=True)
         raise
+
+
+def _log_of(path: Path) -> Path:
+    return path.with_name(path.name + "-wal")
 
 
 def _place_of(path: Path) -> tuple[int, int] | None:

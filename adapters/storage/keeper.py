@@ -106,6 +106,7 @@ class AuditKeeper:
             why = f"the file was {was} while it was written, and could not be read any more: {error.detail}"
             copy.unlink(missing_ok=True)
         with translated(path):
+            audit.forget_log()
             aside = _make_room(path)
             if copy.exists():
                 await asyncio.to_thread(settle, copy, path)
