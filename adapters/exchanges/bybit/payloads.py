@@ -7,6 +7,7 @@ cannot read, and on NaN or an infinity. Sizes are base units throughout.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from adapters.exchanges.parsers import (
@@ -180,7 +181,7 @@ def parse_risk_limits(response: Any) -> tuple[dict[str, list[Payload]], str]:
     return found, str(result.get("nextPageCursor") or "")
 
 
-def parse_tiers(limits: list[Payload]) -> tuple[MarginTier, ...]:
+def parse_tiers(limits: Sequence[Payload]) -> tuple[MarginTier, ...]:
     """Make maintenance tiers of one market's risk limits, from the lowest.
 
     A limit holds up to ``riskLimitValue``. ``mmDeduction`` is empty where there is none; where a higher tier
@@ -256,12 +257,12 @@ def _position(row: Payload, account_mode: MarginMode, where: str) -> PositionSee
     if size < 0.0:
         raise MalformedFrameError(where, f"field 'size' is negative: {size}")
     side = row.get("side")
-    if size and side not in {"Buy", "Sell"}:
+    if size and side not in ("Buy", "Sell"):
         raise MalformedFrameError(where, f"field 'side' is neither Buy nor Sell: {side!r:.40}")
     index = integer(row, "positionIdx", where) if "positionIdx" in row else 0
     if index not in _SIDES:
         raise MalformedFrameError(where, f"field 'positionIdx' is none of 0, 1, 2: {index}")
-    mode = MarginMode.ISOLATED if row.get("tradeMode") in {1, "1"} else account_mode
+    mode = MarginMode.ISOLATED if row.get("tradeMode") in (1, "1") else account_mode
     margin = known(optional_number(row, "positionBalance", where))
     if margin is None:
         margin = known(optional_number(row, "positionIM", where))
@@ -333,7 +334,7 @@ def _order(row: Payload, where: str) -> OrderSeen | OrderGone:
         left = max(0.0, number(row, "qty", where) - done)
     kind = row.get("stopOrderType")
     # Take profit and stop loss of a whole position; they have its size, whatever it is by then.
-    whole = kind in {"TakeProfit", "StopLoss", "TrailingStop"} and row.get("tpslMode") != "Partial"
+    whole = kind in ("TakeProfit", "StopLoss", "TrailingStop") and row.get("tpslMode") != "Partial"
     index = integer(row, "positionIdx", where) if "positionIdx" in row else 0
     return OrderSeen(
         key=key,
