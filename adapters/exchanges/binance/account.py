@@ -25,9 +25,13 @@ from adapters.exchanges.ccxt_session import (
 )
 from adapters.exchanges.settings import VenueSettings
 from adapters.exchanges.venue import AccountReading, AccountSink, AccountUpdate, KeyPermissions, MarginTier
+from guard.errors import VenueError
 from guard.events import Stream
 
 T = TypeVar("T")
+
+CLOCK_REFUSED = '"code":-1021,'
+"""A request's time was outside of what the venue's clock allows."""
 
 
 class BinanceAccount:
@@ -75,7 +79,13 @@ class BinanceAccount:
         await self._asked(self._client.fapiPrivatePutListenKey())
 
     async def read(self, *, orders: bool) -> AccountReading:
-        return await self._asked(self._read(orders=orders))
+        try:
+            return await self._asked(self._read(orders=orders))
+        except VenueError as error:
+            if CLOCK_REFUSED in error.detail:
+                # One of the two clocks was moved: signatures are refused until the difference is known again.
+                await self._asked(self._client.load_time_difference())
+            raise
 
     async def _read(self, *, orders: bool) -> AccountReading:
         found = None

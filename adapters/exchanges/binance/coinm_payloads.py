@@ -9,6 +9,7 @@ on a payload that it cannot read, and on NaN or an infinity.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -82,6 +83,8 @@ def _levels(levels: RawLevels, contract_usd: float, where: str) -> RawLevels:
             raise MalformedFrameError(
                 where, f"a level is not a price and a quantity: {level!r:.40}"
             ) from error
+        if not (math.isfinite(price) and math.isfinite(size)):
+            raise MalformedFrameError(where, f"a level is not finite: {level!r:.40}")
         converted.append([level[0], repr(size)])
     return converted
 
