@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typer
 
-from guard.cli import audit, bots, explain, running
+from guard.cli import audit, bots, completion, explain, running
 
 __all__ = ["cli", "main"]
 
@@ -20,12 +20,15 @@ cli = typer.Typer(
 cli.command("run")(running.run)
 cli.command("demo")(running.demo)
 cli.command("check")(running.check)
+cli.command("reload")(running.reload)
 cli.command("explain")(explain.explain)
 cli.command("version")(running.version)
+cli.command("completion")(completion.completion)
 cli.add_typer(audit.commands, name="audit")
 cli.add_typer(bots.commands, name="bots")
 
 
 def main() -> None:
     """Run the command line."""
-    cli()
+    completion.answer_shells()
+    cli(prog_name=completion.PROGRAM)

@@ -8,10 +8,12 @@ from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import Annotated, Any
 
+import msgspec
 import typer
 
 from guard.cli.shared import (
     DEFAULT_SETTINGS,
+    EXIT_FAILED,
     EXIT_SETTINGS,
     JsonOption,
     SettingsOption,
@@ -68,6 +70,20 @@ def check(settings: SettingsOption = DEFAULT_SETTINGS, as_json: JsonOption = Fal
     else:
         _print_check(settings, checked.problems, checked.warnings, plan)
     raise typer.Exit(0 if checked.ok else EXIT_SETTINGS)
+
+
+def reload(settings: SettingsOption = DEFAULT_SETTINGS, as_json: JsonOption = False) -> None:
+    """Have the daemon that runs with these settings read them again, and say what came of it."""
+    with errors_told(as_json=as_json):
+        from guard.audit_lines import reload_words  # noqa: PLC0415
+        from guard.reload_ask import ask_to_reload  # noqa: PLC0415
+
+        came = ask_to_reload(settings)
+    if as_json:
+        print_json({"ok": came.applied, **msgspec.to_builtins(came)})
+    else:
+        typer.echo(reload_words(came), err=not came.applied)
+    raise typer.Exit(0 if came.applied else EXIT_FAILED)
 
 
 def version(as_json: JsonOption = False) -> None:
