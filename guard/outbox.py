@@ -51,7 +51,8 @@ class Outbox:
     """Sends in the order of deciding; a loosening waits for its record without holding up a tightening.
 
     While a loosening of a bot is held back, whatever else is published for it restricts no less than what
-    it was last sent; what it really is to be follows once the record is written.
+    it was last sent; what it really is to be follows once the record is written. The first posture of an
+    epoch counts as a loosening, and while it is held back no other goes out either; commands do.
     """
 
     journal: Journal
@@ -102,7 +103,11 @@ class Outbox:
         if written is None:
             await self._send(due, step.postures, (), durable_at=None)
             return
-        tightening = tuple(publish for publish in step.postures if publish.tightens)
+        tightening = tuple(
+            publish
+            for publish in step.postures
+            if publish.tightens and not self._follows_with_first(publish.posture)
+        )
         commands = tuple(publish for publish in step.commands if publish.command.verb is not Verb.RESUME)
         loosening = tuple(publish for publish in step.postures if not publish.tightens)
         # Counted before anything is waited for: from here on neither a refresh nor an older loosening whose
@@ -187,8 +192,15 @@ class Outbox:
             )
         )
 
+    def _follows_with_first(self, posture: Posture) -> bool:
+        """Whether the first posture of its epoch is held back: nobody knows what would loosen, so all waits."""
+        last = self._sent.get(posture.bot)
+        return self._held[posture.bot] > 0 and (last is None or last.epoch != posture.epoch)
+
     async def _send_posture(self, publish: PublishPosture, hops: dict[str, float]) -> None:
         posture, last = publish.posture, self._sent.get(publish.posture.bot)
+        if self._follows_with_first(posture):
+            return
         if self._held[posture.bot] > 0 and last is not None:
             posture = no_looser(posture, last)
         ok, detail = True, ""

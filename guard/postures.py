@@ -87,7 +87,8 @@ class PostureBook:
             known.seen = seen
         if not changed and now < known.refresh_at:
             return None
-        tightens = known.posture is None or is_tighter_anywhere(posture, known.posture)
+        # The first of an epoch may be looser than what the bot remembers of a guard that nobody else does.
+        tightens = known.posture is not None and is_tighter_anywhere(posture, known.posture)
         if changed:
             known.version += 1
             known.seen = None

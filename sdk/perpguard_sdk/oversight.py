@@ -99,8 +99,9 @@ class Oversight:
 
     @property
     def newest_version(self) -> int:
-        """Highest posture version that anything in force speaks of."""
-        return max([self.posture_version, *(edge.posture_version for edge in self.edges)])
+        """Highest posture version that anything in force speaks of, what former guards commanded left out."""
+        edges = [edge.posture_version for edge in self.edges if edge.epoch >= self.epoch]
+        return max([self.posture_version, *edges])
 
     def hear(self, heartbeat: Heartbeat, mono_ns: int) -> str | None:
         """Take a verified heartbeat; return why it does not count, ``None`` if it does."""
@@ -163,19 +164,22 @@ class Oversight:
 
     def tighten(self, command: Command) -> None:
         """Let a command bind at once, until the posture that it is the fast edge of has come."""
-        restrictions, version = of_command(command), command.posture_version
-        if restrictions == UNRESTRICTED or version <= self.posture_version:
+        edge = Edge(
+            posture_version=command.posture_version, restrictions=of_command(command), epoch=command.epoch
+        )
+        if edge.restrictions == UNRESTRICTED or self._has_taken_over(edge):
             return
         self.wishes.persist = True
         last = self.edges[-1] if self.edges else None
-        if last is not None and last.posture_version == version:
-            restrictions = tightest(self.edges.pop().restrictions, restrictions)
-        self.edges.append(Edge(posture_version=version, restrictions=restrictions))
+        if last is not None and _when(last) == _when(edge):
+            edge = _merged(self.edges.pop(), edge)
+        self.edges.append(edge)
         if len(self.edges) > EDGES_MAX:
-            first, second = self.edges[:2]
-            merged = tightest(first.restrictions, second.restrictions)
-            version = max(first.posture_version, second.posture_version)
-            self.edges[:2] = [Edge(posture_version=version, restrictions=merged)]
+            self.edges[:2] = [_merged(*self.edges[:2])]
+
+    def _has_taken_over(self, edge: Edge) -> bool:
+        held = self.posture
+        return held is not None and _when(edge) <= (held.epoch, held.version)
 
     def review(self, mono_ns: int) -> str | None:
         """Settle what time and messages changed; return why safe mode was entered, if it was just now."""
@@ -246,7 +250,7 @@ class Oversight:
         """Let the fresh posture take over from all that bound beside it and is not newer."""
         if not self.edges and self.floor is UNRESTRICTED:
             return
-        edges = [edge for edge in self.edges if edge.posture_version > self.posture_version]
+        edges = [edge for edge in self.edges if not self._has_taken_over(edge)]
         if self.floor != UNRESTRICTED or len(edges) < len(self.edges):
             self.wishes.persist = True
         self.floor, self.edges = UNRESTRICTED, edges
@@ -261,18 +265,31 @@ class Oversight:
 
     def _unsafe(self, mono_ns: int) -> str | None:
         """Why the bot may not run free, ``None`` if nothing speaks against it."""
+        return self._unguarded(mono_ns) or self._untold(mono_ns)
+
+    def _unguarded(self, mono_ns: int) -> str | None:
         if self.store_problem:
             return f"state cannot be saved: {self.store_problem}"
         if not self.pulse.alive(mono_ns):
             return f"no heartbeat of the guard for {self.dead_man_ms} ms"
-        guard_ms = self.clock.now_ms(mono_ns)
-        if guard_ms is None:
-            return "guard time is unknown"
+        return "guard time is unknown" if self.clock.now_ms(mono_ns) is None else None
+
+    def _untold(self, mono_ns: int) -> str | None:
         if self.posture is None:
             return "there is no posture"
         if self.doubted:
             return "the posture cannot be verified"
-        return "the posture has expired" if self.posture.expires_at <= guard_ms else None
+        if self._is_led_by_another(mono_ns):
+            return f"the guard that beats has told no posture within {self.dead_man_ms} ms"
+        guard_ms = self.clock.now_ms(mono_ns)
+        return "the posture has expired" if guard_ms is None or self.posture.expires_at <= guard_ms else None
+
+    def _is_led_by_another(self, mono_ns: int) -> bool:
+        """Whether one guard has been beating for a while and what is obeyed is still another's word."""
+        leader = (self.pulse.epoch, self.pulse.session)
+        if self.posture is None or (self.posture.epoch, self.posture.session) == leader:
+            return False
+        return self.pulse.lasted_ns(mono_ns) >= self.dead_man_ms * NS_PER_MS
 
     def _may_leave(self, mono_ns: int) -> bool:
         return (
@@ -280,6 +297,16 @@ class Oversight:
             and self.is_fresh(mono_ns)
             and self.posture_version >= self.pulse.posture_version
         )
+
+
+def _when(edge: Edge) -> tuple[int, int]:
+    return edge.epoch, edge.posture_version
+
+
+def _merged(first: Edge, second: Edge) -> Edge:
+    epoch, version = max(_when(first), _when(second))
+    restrictions = tightest(first.restrictions, second.restrictions)
+    return Edge(posture_version=version, restrictions=restrictions, epoch=epoch)
 
 
 def _rank(posture: Posture) -> tuple[int, int, int]:

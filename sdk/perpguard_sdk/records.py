@@ -31,10 +31,15 @@ class SeenCommand(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Edge(Struct, frozen=True, kw_only=True):
-    """What a command restricts until a posture of ``posture_version`` or later has taken over."""
+    """What a command restricts until a posture has taken over.
+
+    That is one of ``posture_version`` or later, or one of a guard of a higher ``epoch`` than the command's:
+    what the former guard had decided by then may be in nobody's memory but this.
+    """
 
     posture_version: int
     restrictions: Restrictions
+    epoch: int = 0
 
 
 class StoredState(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -144,17 +144,41 @@ async def test_many_tightenings_behind_a_disk_that_hangs_wait_together_and_not_i
 
 
 async def test_a_loosening_waits_for_the_disk_and_holds_nothing_up(bench: Bench) -> None:
-    bench.audit.hang()
     async with bench.running():
+        bench.put(tightened(7))
+        await eventually(lambda: bench.sent_versions == [7])
+        bench.audit.hang()
         bench.put(loosened(8), commands=[command(Resume)])
         bench.put(tightened(9), commands=[command(Pause, 2)])
-        await eventually(lambda: len(bench.sink.published) == 2)
-        assert [type(message).__name__ for message in bench.sink.published] == ["Pause", "Posture"]
+        await eventually(lambda: len(bench.sink.published) == 3)
+        assert [type(message).__name__ for message in bench.sink.published[1:]] == ["Pause", "Posture"]
         bench.audit.answer()
-        await eventually(lambda: len(bench.sink.published) == 4)
+        await eventually(lambda: len(bench.sink.published) == 5)
 
     assert isinstance(bench.sink.published[-1], Resume)
-    assert bench.sent_versions == [9, 9], "the loosening of version 8 is history"
+    assert bench.sent_versions == [7, 9, 9], "the loosening of version 8 is history"
+
+
+async def test_the_first_posture_of_an_epoch_waits_for_the_disk_and_so_do_those_behind_it(
+    bench: Bench,
+) -> None:
+    """The bot may remember a tighter one of a guard of which nobody else knows; a command only tightens."""
+    bench.audit.hang()
+    async with bench.running():
+        bench.put(loosened(1))
+        bench.put(tightened(2), commands=[command(Pause)])
+        bench.put(refreshed(2))
+        bench.put(commands=[command(Pause, 2)])  # behind all the others
+        await eventually(lambda: len(bench.sink.published) == 2)
+        assert bench.sent_versions == []
+        bench.audit.answer()
+        await eventually(lambda: bench.sent_versions == [2])
+        bench.audit.hang()
+        bench.put(PublishPosture(posture=posture(version=3, epoch=9), tightens=False, changed=True))
+        bench.put(commands=[command(Pause, 3)])
+        await eventually(lambda: len(bench.sink.published) == 4)
+
+    assert bench.sent_versions == [2], "what was sent in the last epoch says nothing of the next"
 
 
 async def test_a_refresh_does_not_leak_a_loosening_that_is_held_back(bench: Bench) -> None:

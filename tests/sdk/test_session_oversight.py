@@ -287,6 +287,41 @@ def test_a_command_tightens_before_its_posture_and_hands_over_to_it() -> None:
     assert bot.session.limits.max_size(SYMBOL) is None
 
 
+def test_what_a_former_guard_commanded_ends_with_a_fresh_posture_of_the_next_whatever_its_version() -> None:
+    """The former one died with its disk full: nobody else knows of the posture that was to follow."""
+    bot = bench().arm()
+    bot.command(Pause, posture_version=7, entries=HALTED)
+    bot.guard = bot.guard.restarted()
+    bot.wait(1_000)
+    assert bot.entries() is HALTED
+    bot.posture(version=2)
+    assert bot.entries() is ALLOWED
+
+
+def test_a_command_of_the_next_guard_binds_even_if_its_posture_is_of_a_lower_version() -> None:
+    bot = bench().arm()
+    bot.posture(version=9)
+    bot.guard = bot.guard.restarted()
+    bot.wait(1_000)
+    bot.command(Pause, posture_version=1, entries=HALTED)
+    assert bot.entries() is HALTED
+    bot.posture(version=10)
+    assert bot.entries() is ALLOWED
+
+
+def test_a_guard_that_beats_and_tells_no_posture_of_its_own_is_obeyed_for_three_seconds() -> None:
+    """What it decides may wait for its disk: until it comes the last guard's word is not enough."""
+    bot = bench().arm(max_size={SYMBOL: 1.0})
+    bot.guard = bot.guard.restarted()
+    bot.wait(3_000)
+    assert not bot.safe
+    bot.wait(1_100)
+    assert (bot.safe, bot.session.limits.max_size(SYMBOL)) == (True, 1.0)
+    bot.wait(3_000)
+    bot.posture()
+    assert not bot.safe
+
+
 def test_a_command_older_than_the_posture_restricts_nothing() -> None:
     bot = bench().arm()
     bot.command(Pause, posture_version=1, entries=HALTED)

@@ -129,9 +129,10 @@ class SimulatedConnection:
         world.schedule.at(self._last_at_ns, self._reach_broker, topic, payload, qos, retain, taken)
         if taken is None:
             return
-        began_ns = world.schedule.now_ns
+        is_outbox = process.link.publishing is not None
+        process.begin_idle(is_outbox)
         await asyncio.wait([taken], timeout=min(SEND_TIMEOUT_S, within_s or SEND_TIMEOUT_S))
-        process.idle_ns += world.schedule.now_ns - began_ns
+        process.end_idle(is_outbox)
         if not taken.done():
             self.break_off(f"{topic} was not taken in time")
             raise BrokerError("broker", self._broken)
@@ -257,8 +258,9 @@ class GuardProcess:
         self.random = world.chance.random
         self.is_dead = False
         self.is_hung = False
-        self.idle_ns = 0
+        self._idle_ns = 0
         self._idle_since_ns = 0
+        self._idle_causes = 0
         self.why_ended = ""
         self.connection: SimulatedConnection | None = None
         self.loop = ProcessLoop(world.schedule)  # type: ignore[abstract]  # no sockets, no threads
@@ -299,7 +301,19 @@ class GuardProcess:
 
     def ran_ns(self) -> int:
         """Time for which it was neither hung nor waiting for the broker."""
-        return self.world.schedule.now_ns - self.idle_ns
+        now = self.world.schedule.now_ns
+        return now - self._idle_ns - (now - self._idle_since_ns if self._idle_causes else 0)
+
+    def begin_idle(self, counts: bool = True) -> None:
+        """From now on it cannot hand anything over, whatever else keeps it from that."""
+        if counts and not self._idle_causes:
+            self._idle_since_ns = self.world.schedule.now_ns
+        self._idle_causes += counts
+
+    def end_idle(self, counts: bool = True) -> None:
+        self._idle_causes -= counts
+        if counts and not self._idle_causes:
+            self._idle_ns += self.world.schedule.now_ns - self._idle_since_ns
 
     def clock_ns(self) -> int:
         """Its own time."""
@@ -323,8 +337,10 @@ class GuardProcess:
 
     def hang(self) -> None:
         """As SIGSTOP."""
+        if self.is_hung:
+            return
         self.is_hung = True
-        self._idle_since_ns = self.world.schedule.now_ns
+        self.begin_idle()
         self.loop.stop_process()
         if self.connection is not None:
             self.world.broker.stop_reading(self.connection.link)
@@ -334,7 +350,7 @@ class GuardProcess:
         if not self.is_hung:
             return
         self.is_hung = False
-        self.idle_ns += self.world.schedule.now_ns - self._idle_since_ns
+        self.end_idle()
         self.loop.resume_process()
         if self.connection is not None:
             self.world.broker.read_on(self.connection.link)

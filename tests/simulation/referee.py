@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 from guard.audit import AnyRecord, AuditGap, Step
 from guard.journal import BATCH_MAX
 from guard.units import NS_PER_MS, NS_PER_S
-from perpguard_sdk.limits import UNRESTRICTED, Restrictions, of_posture, tightest
+from perpguard_sdk.limits import Restrictions, of_posture
 from perpguard_sdk.messages import ALL_SYMBOLS, Command, Entries, Heartbeat, Posture, Resume, Verb
 from perpguard_sdk.records import StoredState
 
@@ -71,12 +71,13 @@ class Standing:
     beats: set[tuple[int, str, int]] = field(default_factory=set)
     beat_at_ns: int | None = None
     beat_sent_ns: int | None = None
+    led_by: tuple[int, str] = (0, "")
+    led_since_ns: int = 0
     run_since_ns: int = 0
     executed: dict[str, int] = field(default_factory=dict)
     last_seq: dict[tuple[int, str, str], int] = field(default_factory=dict)
     commander: dict[int, str] = field(default_factory=dict)
     bound_by: Restrictions | None = None
-    told: Restrictions = UNRESTRICTED
     was_safe: bool = True
     store_lost: bool = False
 
@@ -125,7 +126,12 @@ class Referee:
             else:
                 known.seqs.add(command.seq)
         for (session, bot), (version, ran_ns) in self._owed.items():
-            if session == process.session and process.ran_ns() - ran_ns > HAND_OVER_NS:
+            if session != process.session:
+                continue
+            if (bot, session, process.engine.state.epoch) not in self._latest_recorded:
+                # The first posture of an epoch waits for the disk, and so does all that comes before it is out.
+                self._owed[session, bot] = version, process.ran_ns()
+            elif process.ran_ns() - ran_ns > HAND_OVER_NS:
                 self._violate(f"a tightening was not handed over: posture {version} of {bot} by {session}")
 
     def offered(self, process: GuardProcess, bot: str, posture: Posture | None = None) -> None:
@@ -225,9 +231,9 @@ class Referee:
             standing.last_seq.clear()
             standing.commander.clear()
         standing.epoch = stored.epoch if stored is not None else 0
-        standing.told = UNRESTRICTED
         standing.best = stored.posture if stored is not None else None
         standing.beats.clear()
+        standing.led_by, standing.led_since_ns = (0, ""), 0
         standing.beat_at_ns = standing.beat_sent_ns = standing.bound_by = None
         standing.was_safe = True
 
@@ -300,11 +306,10 @@ class Referee:
         if standing.best is not None and loosened(of_posture(standing.best), binding):
             self._violate(f"{bot.spec.name} is looser than posture {standing.best.version} that reached it")
         before, standing.bound_by = standing.bound_by, binding
-        told_before, standing.told = standing.told, _told(bot)
         if before is not None and loosened(before, binding):
-            self._check_loosening(bot, binding, told_before)
+            self._check_loosening(bot, binding)
 
-    def _check_loosening(self, bot: BotProcess, binding: Restrictions, told_before: Restrictions) -> None:
+    def _check_loosening(self, bot: BotProcess, binding: Restrictions) -> None:
         """What loosens was recorded, or is no looser than what was: a tightening may come ahead of its record."""
         held = bot.session.oversight.posture
         if held is None:
@@ -313,9 +318,7 @@ class Referee:
         latest = self._latest_recorded.get((held.bot, held.session, held.epoch))
         recorded = self.recorded_postures.get((held.bot, held.session, held.epoch, held.version), latest)
         if recorded is None:
-            # The first posture of an epoch may arm a bot ahead of its record: see the decision.
-            if loosened(told_before, binding):
-                self._violate(f"{bot.spec.name} loosened to posture {held.version}, which is in no record")
+            self._violate(f"{bot.spec.name} loosened to posture {held.version}, which is in no record")
         elif loosened(of_posture(recorded), binding):
             self._violate(f"{bot.spec.name} is looser than the record of posture {recorded.version}")
 
@@ -327,11 +330,23 @@ class Referee:
                 self._violate(f"{bot.spec.name} is not in safe mode without a heartbeat for 3 s")
             elif now - sent >= 2 * DEAD_MAN_NS + LATE_NS:
                 self._violate(f"{bot.spec.name} is not in safe mode though its guard was silent")
+            elif self._is_led_by_another(bot, standing, now):
+                self._violate(
+                    f"{bot.spec.name} is not in safe mode under a guard that has told it no posture"
+                )
             elif standing.was_safe and now - standing.run_since_ns < REARM_NS:
                 self._violate(f"{bot.spec.name} left safe mode before 5 s of heartbeats")
         elif bot.session.limits.entries(ALL_SYMBOLS) is Entries.ALLOWED:
             self._violate(f"{bot.spec.name} may enter in safe mode")
         standing.was_safe = is_safe
+
+    @staticmethod
+    def _is_led_by_another(bot: BotProcess, standing: Standing, now: int) -> bool:
+        """Whether one guard has been beating for 3 s and the posture is still another's."""
+        held = bot.session.oversight.posture
+        if held is None or (held.epoch, held.session) == standing.led_by:
+            return False
+        return now - standing.led_since_ns >= DEAD_MAN_NS
 
     def _note_beat(self, bot: BotProcess, standing: Standing, beat: Heartbeat, sent_ns: int) -> None:
         now, key = self.world.schedule.now_ns, (beat.epoch, beat.session, beat.seq)
@@ -339,6 +354,8 @@ class Referee:
             return
         standing.beats.add(key)
         standing.epoch = beat.epoch
+        if standing.led_by != key[:2]:
+            standing.led_by, standing.led_since_ns = key[:2], now
         if standing.beat_at_ns is None or now - standing.beat_at_ns >= DEAD_MAN_NS:
             standing.run_since_ns = now
         standing.beat_at_ns = now
@@ -382,15 +399,6 @@ class Referee:
         if not self.violation:
             self.violation = f"at {self.world.schedule.now_ns / NS_PER_S:.3f} s: {what}"
             self.world.schedule.is_halted = True
-
-
-def _told(bot: BotProcess) -> Restrictions:
-    """What binds a bot beside its safe mode."""
-    oversight = bot.session.oversight
-    parts = [oversight.floor, *(edge.restrictions for edge in oversight.edges)]
-    if oversight.posture is not None:
-        parts.append(of_posture(oversight.posture))
-    return tightest(*parts)
 
 
 def loosened(before: Restrictions, after: Restrictions) -> bool:
