@@ -10,8 +10,9 @@ import structlog
 from adapters.exchanges.account_state import AccountState
 from adapters.exchanges.activity import Ledger
 from adapters.exchanges.backoff import Backoff
+from adapters.exchanges.credentials import refusal_of
 from adapters.exchanges.settings import VenueSettings
-from adapters.exchanges.venue import AccountConnection, AccountSink, AccountUpdate
+from adapters.exchanges.venue import AccountConnection, AccountSink, AccountUpdate, KeyPermissions
 from guard.errors import VenueAuthError, VenueError
 from guard.events import AnyEvent, Stream, StreamFaultKind
 from guard.ports import Clock, Emit
@@ -25,6 +26,9 @@ SOON_NS = NS_PER_S // 4
 """REST is asked so long after a private event, so that a burst of fills asks once."""
 SUSPECT_NS = NS_PER_S
 """The stream has so long to bring what REST knew before it."""
+
+PERMISSION_TRIES = 3
+"""Then it counts as not told: an account that is read with a key that may be too strong beats one unread."""
 
 log = structlog.get_logger()
 
@@ -44,6 +48,7 @@ class AccountFeed:
         self._clock = clock
         self._connect = connect
         self._emit: Emit = _nowhere
+        self._account = account
         self._id = account_id(settings.id, account)
         self._ledger = Ledger(_nowhere, clock)
         self._state = AccountState(self._id, symbol_of=str)
@@ -65,6 +70,7 @@ class AccountFeed:
         self._state = AccountState(self._id, symbol_of=connection.symbol_of)
         try:
             await self._load(connection)
+            await self._until_key_may_be_used(connection)
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._keep_stream(connection), name=f"{self.name} stream")
                 tasks.create_task(self._reconcile(connection), name=f"{self.name} reconciliation")
@@ -111,6 +117,38 @@ class AccountFeed:
                 self._ledger.flush()
             else:
                 return
+
+    async def _until_key_may_be_used(self, connection: AccountConnection) -> None:
+        """Go no further with a key that can do more than read, unless that is allowed: the account stays unknown."""
+        backoff = Backoff(self._settings.retry_s_max)
+        unanswered = 0
+        while True:
+            try:
+                permissions = await connection.permissions()
+            except VenueAuthError as error:
+                await self._failed("rest", error, backoff)
+                self._ledger.flush()
+                continue
+            except VenueError as error:
+                unanswered += 1
+                if unanswered < PERMISSION_TRIES:
+                    await self._pause(backoff.pause_ns(self._clock.now()))
+                    continue
+                permissions = KeyPermissions(None, None, error.detail)
+            refusal = refusal_of(self._settings, self._account, permissions)
+            if refusal is None:
+                self._tell_unknown(permissions)
+                return
+            await self._failed("rest", VenueAuthError(self._settings.id, refusal), backoff)
+            self._ledger.flush()
+
+    def _tell_unknown(self, permissions: KeyPermissions) -> None:
+        if permissions.can_trade is None or permissions.can_withdraw is None:
+            log.warning(
+                "the venue does not tell what this key may do: see to it that it can only read",
+                account=self._id,
+                detail=permissions.detail,
+            )
 
     async def _keep_stream(self, connection: AccountConnection) -> None:
         backoff = Backoff(self._settings.retry_s_max)

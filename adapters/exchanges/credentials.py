@@ -55,7 +55,8 @@ def refusal_of(settings: VenueSettings, account: str, permissions: KeyPermission
         for what, can in (("trade", permissions.can_trade), ("withdraw", permissions.can_withdraw))
         if can
     ]
-    if not too_much or settings.accounts[account].trade_keys_allowed:
+    allowed = settings.accounts.get(account)
+    if not too_much or (allowed is not None and allowed.trade_keys_allowed):
         return None
     granted = f" ({permissions.detail})" if permissions.detail else ""
     return (

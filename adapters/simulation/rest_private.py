@@ -64,6 +64,15 @@ class PrivateApi:
             ("GET", "/sapi/v1/capital/config/getall"): lambda _a, _p: [_USDT],
             ("GET", "/sapi/v1/margin/allPairs"): lambda _a, _p: [],
             ("GET", "/sapi/v1/margin/isolated/allPairs"): lambda _a, _p: [],
+            ("GET", "/sapi/v1/account/apiRestrictions"): lambda account, _p: {
+                "ipRestrict": True,
+                "enableReading": True,
+                "enableFutures": account.spec.key_may_trade,
+                "enableSpotAndMarginTrading": False,
+                "enableWithdrawals": False,
+                "enableInternalTransfer": False,
+                "permitsUniversalTransfer": False,
+            },
         }
         for version in (1, 2, 3):
             routes["GET", f"/fapi/v{version}/positionRisk"] = self._versioned(self.position_risk, version)

@@ -101,13 +101,17 @@ class LoopbackSettings(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class VenueAccountSpec:
-    """An account to open on the venue; ``leverage`` is what every symbol starts with."""
+    """An account to open on the venue; ``leverage`` is what every symbol starts with.
+
+    ``key_may_trade`` is only what the venue tells of the key: bots of tests trade with it all the same.
+    """
 
     name: str
     api_key: str
     api_secret: str
     wallet_usdt: float | Decimal = 10_000.0
     leverage: int = 20
+    key_may_trade: bool = False
 
     def __repr__(self) -> str:
         return (

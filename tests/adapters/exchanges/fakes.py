@@ -140,7 +140,7 @@ class FakeAccount:
         self.reopened: list[str] = []
         self.renewals = 0
         self.renewable = True
-        self.may = KeyPermissions(can_trade=False, can_withdraw=False)
+        self.may: KeyPermissions | VenueError = KeyPermissions(can_trade=False, can_withdraw=False)
         self.closed = False
         self._lost: asyncio.Future[None] | None = None
 
@@ -152,6 +152,8 @@ class FakeAccount:
         """Nothing to load."""
 
     async def permissions(self) -> KeyPermissions:
+        if isinstance(self.may, VenueError):
+            raise self.may
         return self.may
 
     async def watch(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -241,3 +242,15 @@ async def test_cut_connections_lose_nothing(venue: LoopbackVenue, trader: Any) -
         await events.until(AccountSnapshot, lambda seen: not is_flat(seen))
         await trader.create_order(SYMBOL, "market", "sell", 0.1)
         await eventually(lambda: (seen := latest(events)) is not None and is_flat(seen), what=events.tail())
+
+
+async def test_the_venue_itself_says_that_a_key_may_trade_and_the_account_stays_unknown() -> None:
+    source = generated_source("calm", seed=1, duration_s=600.0)
+    strong = replace(ACCOUNT, key_may_trade=True)
+    async with LoopbackVenue(source, accounts=[strong]) as venue:
+        _, [feed] = feeds_for(settings_for(venue.ccxt_urls(), account=True))
+        async with running([feed]) as events:
+            refused = await until_fault(events, StreamFaultKind.REFUSED)
+
+    assert "the key may trade (enableFutures)" in refused.detail
+    assert events.of(AccountSnapshot) == []

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from adapters.exchanges.account_feed import AccountFeed
-from adapters.exchanges.settings import VenueSettings
-from adapters.exchanges.venue import AccountUpdate, PositionSeen
+from adapters.exchanges.settings import AccountCredentials, VenueSettings
+from adapters.exchanges.venue import AccountUpdate, KeyPermissions, PositionSeen
 from guard.errors import VenueAuthError, VenueError
 from guard.events import AccountSnapshot, StreamFault, StreamFaultKind
 from tests.adapters.exchanges.fakes import VENUE, FakeAccount, reading
@@ -14,8 +16,9 @@ from tests.support.hand_clock import HandClock
 LONG = PositionSeen("BTCUSDT", "BOTH", 0.5, entry_price=60_000.0)
 
 
-def a_feed(connection: FakeAccount, clock: HandClock) -> AccountFeed:
-    settings = VenueSettings(id=VENUE, symbols=["BTC/USDT:USDT"])
+def a_feed(connection: FakeAccount, clock: HandClock, *, trade_keys_allowed: bool = False) -> AccountFeed:
+    account = AccountCredentials(api_key_env="K", api_secret_env="S", trade_keys_allowed=trade_keys_allowed)
+    settings = VenueSettings(id=VENUE, symbols=["BTC/USDT:USDT"], accounts={"main": account})
     return AccountFeed(settings, "main", clock=clock, connect=connection.connect)
 
 
@@ -114,3 +117,54 @@ async def test_the_listen_key_is_renewed_and_replaced_when_it_cannot_be() -> Non
     assert renewed == 1
     assert connection.reopened == ["its listen key could not be renewed"]
     assert kinds(events)[-1] is StreamFaultKind.RECONNECTED
+
+
+@pytest.mark.parametrize(
+    ("may", "word"),
+    [
+        (
+            KeyPermissions(can_trade=True, can_withdraw=False, detail="enableFutures"),
+            "may trade (enableFutures)",
+        ),
+        (KeyPermissions(can_trade=False, can_withdraw=True), "may withdraw"),
+    ],
+)
+async def test_a_key_that_can_do_more_than_read_is_refused_and_the_account_stays_unknown(
+    may: KeyPermissions, word: str
+) -> None:
+    clock, connection = HandClock(), FakeAccount()
+    connection.may = may
+    feed = a_feed(connection, clock)
+    async with running([feed]) as events:
+        await clock.advance(30.0, step_s=0.5)
+        readings = connection.readings
+        connection.may = KeyPermissions(can_trade=False, can_withdraw=False)
+        await clock.advance(70.0, step_s=0.5)
+
+    (refused,) = events.faults(StreamFaultKind.REFUSED)
+    assert word in refused.detail
+    assert "trade_keys_allowed" in refused.detail
+    assert readings == 0
+    assert events.of(AccountSnapshot)  # the key was changed at the venue: tried again
+    assert kinds(events)[-1] is StreamFaultKind.RECONNECTED
+
+
+@pytest.mark.parametrize(
+    ("may", "allowed"),
+    [
+        (KeyPermissions(can_trade=True, can_withdraw=True), True),
+        (KeyPermissions(can_trade=None, can_withdraw=None), False),
+        (VenueError(VENUE, "no such page"), False),
+    ],
+)
+async def test_a_key_that_is_allowed_or_of_which_the_venue_does_not_tell_is_used(
+    may: KeyPermissions | VenueError, *, allowed: bool
+) -> None:
+    clock, connection = HandClock(), FakeAccount()
+    connection.may = may
+    feed = a_feed(connection, clock, trade_keys_allowed=allowed)
+    async with running([feed]) as events:
+        await clock.advance(10.0, step_s=0.25)
+
+    assert events.of(AccountSnapshot)
+    assert kinds(events) == []
