@@ -38,9 +38,11 @@ class Ledger:
     def __post_init__(self) -> None:
         self._outages = Outages(self.clock)
 
-    def delivered(self, subject: Subject, stream: Stream, now: Nanoseconds) -> None:
-        """Count one message."""
+    def delivered(self, subject: Subject, stream: Stream, now: Nanoseconds, *, proof: bool = False) -> None:
+        """Count one message; as ``proof`` it says that a stream is back, whether or not its answer came."""
         line = self._line(subject, stream)
+        if proof and line.down is not None:
+            self.back(subject, stream, "it delivers again")
         line.updates += 1
         if line.last_at is not None:
             line.gap_ns_max = max(line.gap_ns_max, now - line.last_at)

@@ -12,6 +12,8 @@ import functools
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from adapters.exchanges.embargo import Embargo
+
 DIAL_S_MAX = 5.0
 """ccxt's own pause before it dials again grows to 30 s: too long for a guard once the venue is back."""
 
@@ -60,15 +62,36 @@ def tapped_class(venue_id: str, quirks: type | None = None) -> type[Any]:
     return type(f"Tapped_{venue_id}", bases, {})
 
 
+def rate_limit_exceeded(reason: str) -> Exception:
+    """Make the error by which ccxt says that a venue wants fewer requests."""
+    from ccxt.base.errors import RateLimitExceeded  # noqa: PLC0415 - loaded with the first client
+
+    error: Exception = RateLimitExceeded(reason)
+    return error
+
+
 @functools.cache
 def _taps() -> type[Any]:
     class Taps:
         tap: Tap
+        embargo: Embargo
         clients: dict[str, Any] | None
+
+        async def fetch(self, *request: Any, **more: Any) -> Any:
+            left_s = self.embargo.left_s
+            if left_s > 0.0:
+                raise rate_limit_exceeded(f"the venue asked for no requests for another {left_s:.1f} s")
+            return await super().fetch(*request, **more)  # type: ignore[misc]  # ccxt is untyped
+
+        def on_rest_response(
+            self, code: int, reason: str, url: str, method: str, headers: Any, *bodies: Any
+        ) -> Any:
+            self.embargo.hear(code, headers)
+            return super().on_rest_response(code, reason, url, method, headers, *bodies)  # type: ignore[misc]
 
         def client(self, url: str) -> Any:
             known = url in (self.clients or {})
-            client = super().client(url)  # type: ignore[misc]  # ccxt is untyped
+            client = super().client(url)  # type: ignore[misc]
             if not known:
                 _protect(client, self.tap)
             return client
@@ -80,7 +103,14 @@ def _taps() -> type[Any]:
         def ws_dial_delay(self, url: str) -> float:
             delay = float(super().ws_dial_delay(url))  # type: ignore[misc]
             # Above 30 s it is the venue's Retry-After, which is obeyed.
-            return delay if delay > 30.0 else min(delay, DIAL_S_MAX)
+            return max(delay if delay > 30.0 else min(delay, DIAL_S_MAX), self.embargo.left_s)
+
+        def on_error(self, client: Any, error: Any) -> None:
+            refused = error.args[0] if error.args else None  # what aiohttp raised, where a dial failed
+            status = getattr(refused, "status", None)
+            if client.dial_failed and isinstance(status, int):
+                self.embargo.hear(status, getattr(refused, "headers", None) or {})
+            super().on_error(client, error)  # type: ignore[misc]
 
         def handle_message(self, client: Any, message: Any) -> None:
             if not self.tap.take(client.url, message):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from adapters.exchanges.ccxt_client import KEEP_ALIVE_MS, MISSED_PONGS_MAX, Tap, tapped_class
+from adapters.exchanges.embargo import Embargo
 from adapters.exchanges.parsers import unknown_symbol
 from adapters.exchanges.settings import VenueSettings
 from adapters.exchanges.venue import ListedMarket
@@ -100,6 +101,7 @@ def make_client(
         config |= {name: value for name, value in given.items() if value is not None}
     client = tapped_class(venue_id or settings.id, quirks)(config)
     client.tap = tap
+    client.embargo = Embargo(settings.id)
     if settings.urls and not _TLS.search(str(settings.urls)):
         # ccxt waits 250 ms at its end for TLS connections; on loopback there are none.
         client.timeout_on_exit = 0
@@ -129,14 +131,19 @@ async def close_client(client: Any) -> None:
 
 
 class Markets:
-    """The markets of one venue, read once for all its connections: 600 of them take 10 MB a copy."""
+    """The markets of one venue, read once for all its connections: 600 of them take 10 MB a copy.
+
+    Besides, its embargo, which all connections share from their first request on.
+    """
 
     def __init__(self) -> None:
         self._source: Any = None
+        self._embargo: Embargo | None = None
         self._lock = asyncio.Lock()
 
     async def load(self, client: Any) -> None:
         """Give ``client`` the venue's markets as they were last read; ccxt's exceptions pass."""
+        self._share_embargo(client)
         async with self._lock:
             if self._source is None:
                 await client.load_markets()
@@ -146,9 +153,15 @@ class Markets:
 
     async def reload(self, client: Any) -> None:
         """Read them anew by ``client``; other clients have them from their next ``load`` on."""
+        self._share_embargo(client)
         async with self._lock:
             await client.load_markets(self._source is not None)
             self._source = client
+
+    def _share_embargo(self, client: Any) -> None:
+        if self._embargo is None:
+            self._embargo = client.embargo
+        client.embargo = self._embargo
 
 
 def find_symbols(

@@ -112,6 +112,7 @@ class Books:
         self._source = DepthSource.REST
         # Keyed by market, so never larger than the number of markets.
         self._wanted: dict[str, tuple[_Urgency, int]] = {}
+        self._mending: set[str] = set()
         self._any_wanted = asyncio.Event()
         self._order = itertools.count()
         self._refreshed_at: Nanoseconds = 0
@@ -155,6 +156,9 @@ class Books:
                 market.counters.stale += 1
             case Verdict.BUFFERED:
                 market.counters.buffered += 1
+                # The answer to SUBSCRIBE, which asks for the snapshot, may be lost: diffs prove as much.
+                if market.symbol not in self._mending:
+                    self._want(market)
             case Verdict.GAP:
                 market.counters.buffered += 1
                 self._gap(
@@ -262,19 +266,28 @@ class Books:
         backoff = Backoff(self._settings.retry_s_max)
         while True:
             market = await self._next_wanted()
+            self._mending.add(market.symbol)
             try:
-                if self._source is DepthSource.STREAM:
-                    await self._renew(connection, market)
+                if await self._mended(connection, market):
                     continue
-                generation = market.generation
-                snapshot = await connection.fetch_depth(market.symbol)
-                if generation == market.generation and self._join(market, snapshot):
-                    continue
-            except (VenueError, MalformedFrameError) as error:
-                log.warning("no whole book, trying again", market=market.id, detail=str(error))
+                await self._pause(backoff.pause_ns(self._clock.now()))
+            finally:
+                self._mending.discard(market.symbol)
             if market.symbol in self._markets:
                 self._want(market)
-            await self._pause(backoff.pause_ns(self._clock.now()))
+
+    async def _mended(self, connection: MarketConnection, market: WatchedMarket) -> bool:
+        """Ask for a whole book once; False if there is none, or none that fits."""
+        try:
+            if self._source is DepthSource.STREAM:
+                await self._renew(connection, market)
+                return True
+            generation = market.generation
+            snapshot = await connection.fetch_depth(market.symbol)
+            return generation == market.generation and self._join(market, snapshot)
+        except (VenueError, MalformedFrameError) as error:
+            log.warning("no whole book, trying again", market=market.id, detail=str(error))
+            return False
 
     async def _renew(self, connection: MarketConnection, market: WatchedMarket) -> None:
         """Have the stream send the whole book of this one market; ``_chase`` sees to it that it comes."""

@@ -181,21 +181,21 @@ class MarketFeed:
     def on_trade(self, symbol: str, trade: TradeFrame) -> None:
         market = self._markets.get(symbol)
         if market is not None:
-            self._ledger.delivered(market.id, Stream.TRADES, self._clock.now())
+            self._ledger.delivered(market.id, Stream.TRADES, self._clock.now(), proof=True)
             market.sampler.on_trade(trade.notional_usd)
             market.changed = True
 
     def on_mark(self, symbol: str, mark: MarkFrame) -> None:
         market = self._markets.get(symbol)
         if market is not None:
-            self._ledger.delivered(market.id, Stream.MARK_PRICE, self._clock.now())
+            self._ledger.delivered(market.id, Stream.MARK_PRICE, self._clock.now(), proof=True)
             self._say_mark(market, mark)
 
     def on_liquidation(self, symbol: str, liquidation: LiquidationFrame) -> None:
         market, now = self._markets.get(symbol), self._clock.now()
         if market is None:
             return
-        self._ledger.delivered(market.id, Stream.LIQUIDATIONS, now)
+        self._ledger.delivered(market.id, Stream.LIQUIDATIONS, now, proof=True)
         self._emit(
             LiquidationSeen(
                 received_at=now,

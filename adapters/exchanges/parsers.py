@@ -13,6 +13,9 @@ from guard.units import Nanoseconds, ns_of
 Payload = Mapping[str, Any]
 """A decoded JSON object."""
 
+LARGEST = 1e18
+"""No price, size or sum of money is larger: a number beyond it is a mistake."""
+
 
 def number(payload: Payload, key: str, where: str) -> float:
     """Return ``payload[key]`` as a finite float; MalformedFrameError if it is missing or is not one."""
@@ -43,6 +46,8 @@ def optional_number(payload: Payload, key: str, where: str) -> float | None:
         raise MalformedFrameError(where, f"field {key!r} is not a number: {raw!r:.40}") from error
     if not math.isfinite(value):
         raise MalformedFrameError(where, f"field {key!r} is not finite: {raw!r:.40}")
+    if abs(value) > LARGEST:
+        raise MalformedFrameError(where, f"field {key!r} is larger than anything is: {raw!r:.40}")
     return value
 
 

@@ -19,6 +19,7 @@ from adapters.simulation.misbehaviour.conditions import Conditions
 from adapters.simulation.misbehaviour.faults import ACCOUNT_STREAM, Corruption, Fault, FaultKind
 from adapters.simulation.misbehaviour.requests import Control
 from adapters.simulation.misbehaviour.switchboard import Misbehaviour
+from adapters.simulation.orders import read_order
 from adapters.simulation.player import Player
 from adapters.simulation.rounds import MatchingRounds
 from adapters.simulation.server import VenueServer
@@ -237,6 +238,18 @@ class LoopbackVenue:
             fills=account.fill_count,
             liquidations=tuple(account.liquidations),
         )
+
+    def trade(self, name: str, symbol: str, signed_size: float) -> None:
+        """Trade at the market for an account, as from another of its owner's clients, whatever the faults.
+
+        Raises:
+            KeyError: there is no account of this name.
+            Refusal: as any order may be refused.
+        """
+        market, account = self._markets[symbol], self._engine.accounts[name]
+        side = "BUY" if signed_size > 0.0 else "SELL"
+        asked = {"symbol": symbol, "side": side, "type": "MARKET", "quantity": repr(abs(signed_size))}
+        self._engine.place(account, read_order(asked, market.spec, algo=False))
 
     # -- faults, for tests of those who depend on a venue --------------------------------------------
 

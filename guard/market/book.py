@@ -22,6 +22,10 @@ BOOK_CAPACITY = 4096
 """Levels kept a side: a depth-limited snapshot holds 1,000, and churn of a day adds about as many again."""
 
 
+LARGEST = 1e18
+"""No price and no size is larger: one beyond it is a mistake, and its notional might not be finite."""
+
+
 class Side(StrEnum):
     """Which side of a book: bids are bought from by those who sell, asks are sold to those who buy."""
 
@@ -160,9 +164,9 @@ class ArrayBook:
             )
         prices, sizes = table[:, 0], table[:, 1]
         # A NaN fails every comparison, so it fails these as well.
-        if not (prices.min() > 0.0 and prices.max() < np.inf):
+        if not (prices.min() > 0.0 and prices.max() <= LARGEST):
             raise MalformedFrameError(self._where, f"{name} hold a price that is not positive and finite")
-        if not (sizes.min() >= 0.0 and sizes.max() < np.inf):
+        if not (sizes.min() >= 0.0 and sizes.max() <= LARGEST):
             raise MalformedFrameError(self._where, f"{name} hold a size that is negative or not finite")
         return prices, sizes
 
