@@ -18,7 +18,7 @@ from adapters.storage.pile import Pile
 from adapters.storage.schema import SCHEMA_VERSION, Span, decode_posture
 from adapters.storage.segments import is_segment, verify_series
 from adapters.storage.verify import one_state, verify_file
-from guard.audit import Step, decode_record
+from guard.audit import AnyRecord, Step, decode_record
 from guard.errors import AuditError, CommandNotFoundError
 from guard.findings import Finding, Reason, Severity
 from guard.ports import StoredRecord, Verdict
@@ -205,6 +205,14 @@ class SqliteAuditReader:
     async def span(self) -> Span:
         """Which part of the chain is in the database itself."""
         return await self._call(lambda pile: pile.span)
+
+    async def about_samples(self) -> list[AnyRecord]:
+        """The records of files of samples, in order."""
+        sql = (
+            "SELECT number, body, hash FROM records "
+            "WHERE kind IN ('samples_sealed', 'samples_retired') AND {span} ORDER BY number DESC"
+        )
+        return [self._decode(row).record for row in reversed(await self._newest(sql, ()))]
 
     async def last_epoch(self) -> int:
         """The highest epoch in the records, 0 if there is none."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typer
 
-from guard.cli import audit, bots, completion, explain, running
+from guard.cli import audit, backup, bots, completion, explain, running
 
 __all__ = ["cli", "main"]
 
@@ -22,6 +22,8 @@ cli.command("demo")(running.demo)
 cli.command("check")(running.check)
 cli.command("reload")(running.reload)
 cli.command("explain")(explain.explain)
+cli.command("backup")(backup.backup)
+cli.command("restore")(backup.restore)
 cli.command("version")(running.version)
 cli.command("completion")(completion.completion)
 cli.add_typer(audit.commands, name="audit")
