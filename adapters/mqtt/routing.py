@@ -38,6 +38,10 @@ _EXPECTED: Final[Mapping[TopicKind, type[AnyMessage]]] = {
 }
 
 
+PROBE: Final = "_probe"
+"""Nobody's name (names of users begin with a letter or digit): what ``doctor`` says under it is not for us."""
+
+
 class _RefusedError(Exception):
     """Private: carries the reason to the one place that counts."""
 
@@ -81,6 +85,8 @@ class Router:
             FencedError: it proves that another guard took over.
         """
         parsed = self.topics.parse(message.topic)
+        if parsed is not None and parsed.name == PROBE:
+            return
         bot = BotId(parsed.name) if parsed is not None and BotId(parsed.name) in self.bot_keys else None
         try:
             self._take(message, parsed, now, emit)
