@@ -43,7 +43,7 @@ class AuditSettings(BaseModel):
         description="no segment with a record younger than this is removed, however short the space is",
     )
     quota_mb: float = Field(
-        default=3000.0,
+        default=4000.0,
         gt=0.0,
         description="decisions and samples together: above it the oldest samples go first, then segments",
     )
@@ -72,7 +72,7 @@ class SamplesSettings(BaseModel):
         default=None, description="their folder; left out: PATH.samples beside the record of decisions"
     )
     keep_mb: float = Field(
-        default=256.0, gt=0.0, description="the oldest are removed while they take more than this"
+        default=1024.0, gt=0.0, description="the oldest are removed while they take more than this"
     )
     keep_days: float = Field(default=14.0, gt=0.0, le=3660.0, description="and those that are older")
     file_mb: float = Field(
