@@ -85,6 +85,10 @@ class Program:
             raise AssertionError(f"{self.name} has not ended within {within_s} s\n{self.tail()}") from None
         return self.exit_code
 
+    def send(self, number: signal.Signals) -> None:
+        """Send it any other signal."""
+        os.kill(self.pid, number)
+
     async def suspend(self) -> float:
         """SIGSTOP; returns when, once every thread stands still."""
         at = time.monotonic()
