@@ -246,7 +246,10 @@ def _bot_settings(options: DemoOptions, name: str, venue: LoopbackVenue, app: Ap
     folder = options.folder
     broker = app.broker
     assert broker is not None, "the demo has its own broker"
-    _keep(folder / "broker.password", broker.password)
+    login: dict[str, str] = {}
+    if name == GUARDED:
+        _keep(folder / "broker.password", broker.bot_password(name))
+        login = {"username": name, "password_file": str(folder / "broker.password")}
     return PaperBotSettings.model_validate(
         {
             "name": name,
@@ -258,8 +261,7 @@ def _bot_settings(options: DemoOptions, name: str, venue: LoopbackVenue, app: Ap
                 "host": broker.host,
                 "port": broker.port,
                 "protocol": "3.1.1",
-                "username": broker.username,
-                "password_file": str(folder / "broker.password"),
+                **login,
             },
             "site": SITE,
             "venue_id": VENUE,

@@ -274,9 +274,8 @@ class _MuteClient(BotClient):
 def _client(settings: PaperBotSettings, bot: PaperBot) -> BotClient:
     assert settings.key_file is not None, "settings check this"
     broker = settings.broker
-    password = None
     if broker.password_file is not None:
-        password = _secret(broker.password_file, "broker.password_file").decode()
+        _secret(broker.password_file, "broker.password_file")  # said now, not at each connection
     kind = _MuteClient if settings.fault is Fault.MUTE else BotClient
     try:
         client_settings = BotClientSettings(
@@ -288,7 +287,10 @@ def _client(settings: PaperBotSettings, bot: PaperBot) -> BotClient:
             port=broker.port,
             protocol=broker.protocol,
             username=broker.username,
-            password=password,
+            password_file=broker.password_file,
+            tls_ca=broker.tls_ca,
+            tls_cert=broker.tls_cert,
+            tls_key=broker.tls_key,
             mode=settings.mode,
             venue=settings.venue_id,
             account=settings.account,

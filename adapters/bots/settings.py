@@ -30,6 +30,9 @@ class BotBrokerSettings(BaseModel):
     protocol: Literal["5", "3.1.1"] = Field(default="5", description="version of MQTT; embedded is 3.1.1")
     username: str | None = Field(default=None, min_length=1, description="if the broker wants one")
     password_file: Path | None = Field(default=None, description="file that holds its password")
+    tls_ca: Path | None = Field(default=None, description="authority that signed the broker's certificate")
+    tls_cert: Path | None = Field(default=None, description="our certificate, where the broker asks for one")
+    tls_key: Path | None = Field(default=None, description="its key")
 
 
 class StrategySettings(BaseModel):

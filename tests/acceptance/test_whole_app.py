@@ -194,12 +194,12 @@ def _bot_settings(folder: Path, name: str, venue: LoopbackVenue, broker: Broker,
     if name == "mqtt311":
         place["protocol"] = "3.1.1"
     if app.broker is not None:
-        (folder / "password").write_text(app.broker.password)
+        (folder / "password").write_text(app.broker.bot_password(name))
         place = {
             "host": app.broker.host,
             "port": app.broker.port,
             "protocol": "3.1.1",
-            "username": app.broker.username,
+            "username": name,
             "password_file": folder / "password",
         }
     return {
