@@ -71,16 +71,14 @@ def rate_limit_exceeded(reason: str) -> Exception:
 
 
 @functools.cache
-def _taps() -> type[Any]:
+def _taps() -> type[Any]:  # noqa: C901 - one class of short methods
     class Taps:
         tap: Tap
         embargo: Embargo
         clients: dict[str, Any] | None
 
         async def fetch(self, *request: Any, **more: Any) -> Any:
-            left_s = self.embargo.left_s
-            if left_s > 0.0:
-                raise rate_limit_exceeded(f"the venue asked for no requests for another {left_s:.1f} s")
+            self._check_embargo()
             return await super().fetch(*request, **more)  # type: ignore[misc]  # ccxt is untyped
 
         def on_rest_response(
@@ -94,7 +92,23 @@ def _taps() -> type[Any]:
             client = super().client(url)  # type: ignore[misc]
             if not known:
                 _protect(client, self.tap)
+                self._guard_dial(client)
             return client
+
+        def _guard_dial(self, client: Any) -> None:
+            """Let no dial through that was waiting when the venue asked for no requests."""
+            dial: Callable[[Any], Any] = client.create_connection
+
+            def dial_unless_embargoed(session: Any) -> Any:
+                self._check_embargo()
+                return dial(session)
+
+            client.create_connection = dial_unless_embargoed
+
+        def _check_embargo(self) -> None:
+            left_s = self.embargo.left_s
+            if left_s > 0.0:
+                raise rate_limit_exceeded(f"the venue asked for no requests for another {left_s:.1f} s")
 
         def on_connected(self, client: Any, message: Any = None) -> None:
             super().on_connected(client, message)  # type: ignore[misc]

@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -171,7 +172,7 @@ async def through(faults: Sequence[Fault], *, seed: int, lasting_s: float) -> St
 async def _until_right(storm: Storm) -> None:
     for code, symbol in zip(CODES, SYMBOLS, strict=True):
         await eventually(
-            lambda code=code, symbol=symbol: storm.book_is_right(code, symbol),  # type: ignore[misc]
+            partial(storm.book_is_right, code, symbol),
             within_s=RECOVERY_S,
             what=f"{symbol} to be right: {storm.events.tail()}",
         )
