@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from guard.units import NS_PER_S, AccountId, BotId, MarketId, Nanoseconds, symbol_of
 from perpguard_sdk.messages import ALL_SYMBOLS, Birth, BotState, BotStatus, Reported
@@ -20,9 +20,28 @@ class BotConfig:
     markets: tuple[MarketId, ...] = ()
 
 
+LIVES_MAX = 64
+"""So many lives of a bot are told apart from new ones; it would have to be started as often in a few seconds."""
+
+LIFE_QUIET_NS = 10 * NS_PER_S
+"""A life without a birth is believed only if the one before has said nothing for so long."""
+
+
+@dataclass(slots=True)
+class Life:
+    """One run of a bot: its birth, if that was heard, and the number of its latest report."""
+
+    birth: Birth | None = None
+    number: int = 0
+
+
 @dataclass(slots=True)
 class BotRecord:
     """What is known of one bot; times are ours.
+
+    What it says is signed, and can still come late, twice, or be played back by somebody who has recorded
+    it. ``session`` is therefore the life that spoke last in an order that nobody can play back: births that
+    are new, and reports whose number rises. A life that was left comes back only if it goes on reporting.
 
     ``markets`` are those that it may trade: by the settings, else by its birth, and always those that it
     reported a position in or that a former guard restricted, because a restriction must not end with
@@ -37,6 +56,37 @@ class BotRecord:
     reported_at: Nanoseconds | None = None
     seen_at: Nanoseconds | None = None
     markets: tuple[MarketId, ...] = ()
+    session: str = ""
+    lives: dict[str, Life] = field(default_factory=dict)
+
+    def take_birth(self, birth: Birth) -> bool:
+        """Begin or go on with a life; return whether this is the birth of the one that speaks now."""
+        known = self.lives.get(birth.session)
+        if known is not None and known.birth is not None and birth.session != self.session:
+            return False
+        self._life(birth.session).birth = birth
+        self.birth, self.session = birth, birth.session
+        return True
+
+    def take_report(self, reported: Reported, at: Nanoseconds) -> bool:
+        """Return whether a report says anything new."""
+        known = self.lives.get(reported.session)
+        if known is None and self.session and at - (self.reported_at or 0) < LIFE_QUIET_NS:
+            return False
+        if known is not None and 0 < reported.number <= known.number:
+            return False
+        life = self._life(reported.session)
+        life.number = max(life.number, reported.number)
+        if reported.session != self.session:
+            self.session, self.birth = reported.session, life.birth or self.birth
+        self.reported, self.reported_at = reported, at
+        return True
+
+    def _life(self, session: str) -> Life:
+        life = self.lives.setdefault(session, Life())
+        while len(self.lives) > LIVES_MAX:
+            del self.lives[next(name for name in self.lives if name != self.session)]
+        return life
 
     @property
     def is_online(self) -> bool:
@@ -49,17 +99,12 @@ class BotRecord:
             return False
         if self.status is None or self.status.state is not BotStatus.OFFLINE:
             return True
-        if self.status.session != self.birth.session:
+        if self.status.session != self.session:
             return True
         if self.reported is None or self.reported_at is None or self.status_at is None:
             return False
-        is_same_life = self.reported.session == self.birth.session
+        is_same_life = self.reported.session == self.session
         return is_same_life and self.reported_at - self.status_at >= WILL_LATE_NS
-
-    @property
-    def session(self) -> str:
-        """The session of its latest birth, empty before the first."""
-        return "" if self.birth is None else self.birth.session
 
     @property
     def symbols(self) -> set[str]:

@@ -253,9 +253,7 @@ class GuardState:
             record = self.bots[config.bot] = former.get(config.bot) or BotRecord(config)
             record.config = config
             if config.bot in former:
-                named = self._named_markets(record)
-                self.dropping |= {(config.bot, market) for market in record.markets if market not in named}
-                self.dropping -= {(config.bot, market) for market in named}
+                self._drop_unnamed(record)
             elif config.bot in floors:
                 self.floors[config.bot] = floors[config.bot]
             self._note_markets(record)
@@ -301,6 +299,12 @@ class GuardState:
             self.markets.pop(market, None)
             self.book_faults.pop(market, None)
             self.warmed.discard(market)
+
+    def _drop_unnamed(self, record: BotRecord) -> None:
+        """Let go, in steps, of markets that neither settings nor birth nor a position name any more."""
+        named = self._named_markets(record)
+        self.dropping |= {(record.config.bot, market) for market in record.markets if market not in named}
+        self.dropping -= {(record.config.bot, market) for market in named}
 
     def _note_markets(self, record: BotRecord) -> None:
         """Gather what a bot may trade. A market that nobody watches gets a view that says so: never heard of."""
@@ -407,15 +411,16 @@ class GuardState:
         record.seen_at = event.received_at
         match event:
             case BotBorn(birth=birth):
-                if birth.session != record.session:
-                    record.markets = ()  # another life may trade other markets
-                record.birth = birth
-                self._note_markets(record)
+                before = record.session
+                if record.take_birth(birth):
+                    if birth.session != before:  # another life may trade other markets
+                        self._drop_unnamed(record)
+                    self._note_markets(record)
             case BotStatusSeen(state=status):
                 record.status, record.status_at = status, event.received_at
             case BotReported(reported=reported):
-                record.reported = reported
-                record.reported_at = event.received_at
+                if not record.take_report(reported, event.received_at):
+                    return
                 self._note_markets(record)
                 if reported.positions_known:
                     self._apply_reported_positions(record, reported, event.received_at)
@@ -448,4 +453,5 @@ def _without(
     for each_bot, positions in view.held_by_bot.items():
         if each_bot != bot:
             fresh.apply_bot(each_bot, positions, view.told_at[each_bot])
+    fresh.version += view.version + 1  # whoever remembers what it saw must see that it is another view
     return fresh

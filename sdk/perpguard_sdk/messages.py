@@ -290,7 +290,8 @@ class Reported(Message, frozen=True, kw_only=True, tag="reported"):
     posture it has verified: a guard that lost its memory starts above them. ``clock_offset_ms`` is
     guard clock minus bot wall clock, ``None`` while unknown. ``resync`` asks the guard to publish the
     posture and open commands again. ``advisory`` says that no live guard has ever armed this bot.
-    ``guard`` is the session of the one guard that it obeys in ``epoch``, empty while unknown.
+    ``guard`` is the session of the one guard that it obeys in ``epoch``, empty while unknown. ``number``
+    counts the reports of a session from 1 on: one that does not rise came late, twice, or is played back.
     """
 
     bot: str
@@ -311,6 +312,7 @@ class Reported(Message, frozen=True, kw_only=True, tag="reported"):
     clock_offset_ms: float | None = None
     resync: bool = False
     guard: str = ""
+    number: int = 0
 
 
 class Effect(Struct, frozen=True, kw_only=True, omit_defaults=True):

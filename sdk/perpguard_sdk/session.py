@@ -103,8 +103,7 @@ class BotSession:
             rearm_ms=settings.rearm_ms,
             reason=stored_problem or "starting",
         )
-        self.limits = self.oversight.limits()
-        self._wishes = self.oversight.wishes
+        self.limits, self._wishes = self.oversight.limits(), self.oversight.wishes
         self._desk = CommandDesk(epoch=stored.epoch, seq=stored.seq, seen=dict(stored.seen))
         for command in stored.started.values():
             self._desk.running[command.id] = Running(command, Phase.RECONCILING)
@@ -112,7 +111,7 @@ class BotSession:
         self._connected = False
         self._token = 0
         self._store_retry_ns = 0
-        self._reported_ns = 0
+        self._reported_ns = self._reports = 0
         self._out: list[Action] = []
 
     # Inputs
@@ -365,7 +364,6 @@ class BotSession:
         return unknown if guard_ms is None else guard_ms >= command.expires_at
 
     def _finish(self, command: Command | _Header, result: CommandResult, now: _Now) -> None:
-        """End a command that was not executed."""
         self._desk.drop(command.id)
         self._desk.keep(command.id, command.epoch, command.seq, result)
         self._wishes.persist = True
@@ -461,6 +459,7 @@ class BotSession:
         )
 
     def _reported(self, now: _Now) -> Reported:
+        self._reports += 1
         oversight, restrictions = self.oversight, self.limits.restrictions
         return Reported(
             bot=self.settings.bot,
@@ -481,6 +480,7 @@ class BotSession:
             clock_offset_ms=self.clock_offset_ms(now.mono_ns, now.wall_ms),
             resync=self._wishes.resync,
             guard=oversight.guard,
+            number=self._reports,
         )
 
     def _stored(self) -> StoredState:

@@ -97,7 +97,53 @@ def test_a_bot_with_a_new_life_may_trade_other_markets() -> None:
     state.apply(born(0.0, session="b1"))
     state.apply(born(1.0, session="b2", symbols=("ETH/USDT:USDT",)))
 
-    assert state.bots[ALPHA].markets == (ETH,)
+    assert state.bots[ALPHA].markets == (ETH, MARKET)
+    assert state.dropping == {(ALPHA, MARKET)}, "the engine lets it go once nothing is restricted there"
+
+
+def test_an_old_birth_that_comes_late_or_is_played_back_changes_nothing() -> None:
+    state = new_state(ALPHA, markets=())
+    record = state.bots[ALPHA]
+    state.apply(born(0.0, session="b1"))
+    state.apply(born(1.0, session="b2", symbols=("ETH/USDT:USDT",)))
+    state.apply(born(2.0, session="b1"))
+
+    assert (record.session, record.is_online, state.dropping) == ("b2", True, {(ALPHA, MARKET)})
+
+
+def test_a_life_is_found_again_by_its_reports_after_a_birth_that_was_never_heard_before() -> None:
+    """A guard that has just started cannot know that the birth is an old one; the bot's next report tells it."""
+    state = new_state(ALPHA)
+    record = state.bots[ALPHA]
+    state.apply(born(0.0, session="b2"))
+    state.apply(reported(1.0, session="b2", number=1))
+    state.apply(born(2.0, session="b1"))
+    assert record.session == "b1"
+    state.apply(reported(3.0, session="b2", number=2))
+    assert (record.session, record.birth and record.birth.session) == ("b2", "b2")
+    state.apply(born(4.0, session="b1"))
+    assert record.session == "b2"
+
+
+def test_a_bot_whose_own_birth_was_written_over_is_known_by_its_reports() -> None:
+    state = new_state(ALPHA)
+    record = state.bots[ALPHA]
+    state.apply(born(0.0, session="b1"))
+    state.apply(reported(1.0, session="b2", number=7))
+
+    assert record.session == "b2"
+
+
+def test_a_report_that_comes_late_twice_or_is_played_back_is_not_taken() -> None:
+    state = new_state(ALPHA)
+    record = state.bots[ALPHA]
+    state.apply(born(0.0, session="b2"))
+    state.apply(reported(1.0, session="b2", number=5, size=1.0))
+    for session, number in (("b2", 5), ("b2", 4), ("b1", 99)):
+        state.apply(reported(2.0, session=session, number=number, size=9.0))
+
+    assert (record.session, record.reported_at) == ("b2", at(1.0))
+    assert state.accounts[ACCOUNT].size(MARKET) == 1.0
 
 
 def test_a_market_that_a_bot_trades_and_nobody_watches_is_unknown_and_not_calm() -> None:

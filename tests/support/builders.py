@@ -130,6 +130,7 @@ def reported(
     symbol: str = SYMBOL,
     session: str = "b1",
     clock_offset_ms: float | None = None,
+    number: int = 0,
 ) -> BotReported:
     """A report; ``size`` ``None`` for no position at all."""
     positions: tuple[ReportedPosition, ...] = ()
@@ -148,6 +149,7 @@ def reported(
         positions=positions,
         orders=tuple(orders),
         positions_known=positions_known,
+        number=number,
         clock_offset_ms=clock_offset_ms,
         resync=resync,
     )
