@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 
 from adapters.storage import SqliteAudit, SqliteAuditReader, open_audit, set_aside
+from adapters.storage.rotation import finish, rotate
+from adapters.storage.segments import segments_of
 from guard.audit import AuditGap
 from guard.errors import AuditCorruptError, AuditError, AuditFullError, AuditLockedError
 from tests.support.audit_records import seconds, session, tick, whole_story
@@ -245,3 +247,22 @@ async def test_a_folder_that_cannot_be_is_named(tmp_path: Path) -> None:
         await SqliteAudit.open(tmp_path / "file" / "audit.sqlite3")
     with pytest.raises(AuditError, match=r"cannot be opened|Is a directory"):
         await SqliteAudit.open(tmp_path)
+
+
+async def test_a_disk_too_full_for_a_segment_loses_nothing_and_the_rotation_ends_later(
+    small_disk: Path,
+) -> None:
+    path = small_disk / "audit.sqlite3"
+    async with await SqliteAudit.open(path) as audit:
+        await audit.append([tick(seconds(each)) for each in range(60)], durable=True)
+        ballast = fill(small_disk)
+        ballast.write_bytes(b"x" * max(0, ballast.stat().st_size - 40_000))
+        with pytest.raises(AuditFullError):
+            await rotate(audit, seconds(400))
+        ballast.unlink()
+        await audit.append([tick(seconds(401))], durable=True)
+        assert (await audit.verify()).ok
+        await finish(audit)
+        assert audit.span.base_number == audit.span.closed_number == 61
+        assert (await audit.verify()).ok
+        assert len(segments_of(path)) == 1
