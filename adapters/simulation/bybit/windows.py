@@ -33,13 +33,17 @@ class Window:
     @property
     def levels(self) -> tuple[list[Level], list[Level]]:
         """Bids and asks as last looked at, best first."""
-        return list(self._bids.values()), list(self._asks.values())
+        bids = [self._bids[price] for price in sorted(self._bids, reverse=True)]
+        return bids, [self._asks[price] for price in sorted(self._asks)]
 
 
 def _best(side: BookLevels, depth: int) -> dict[float, Level]:
-    return {float(level[0]): level for level in side.top(depth)}
+    if depth >= len(side.prices):
+        return dict(side.levels)
+    best = side.prices[-depth:] if side.is_bid else side.prices[:depth]
+    return {price: side.levels[price] for price in best}
 
 
 def _changes(before: dict[float, Level], after: dict[float, Level]) -> list[Level]:
-    changed = [level for price, level in after.items() if before.get(price) != level]
-    return changed + [(before[price][0], "0") for price in before.keys() - after.keys()]
+    changed = [level for _, level in sorted(after.items() - before.items())]
+    return changed + [(before[price][0], "0") for price in sorted(before.keys() - after.keys())]
