@@ -313,9 +313,9 @@ class BotClient:
                     group.create_task(self._send(client), name="perpguard-send")
                     group.create_task(self._subscribe_again(client), name="perpguard-subscribe-again")
         except* (aiomqtt.MqttError, SubscriptionRefusedError, OSError, _LoginError) as errors:
-            remedy = explain_tls(errors, tls) if not connected else ""
-            found = dict.fromkeys(str(error) for error in _leaves(errors))
-            problem = "; ".join([remedy, *found] if remedy else found)
+            problem = "; ".join(dict.fromkeys(str(error) for error in _leaves(errors)))
+            if not connected and (remedy := explain_tls(problem, tls)):
+                problem = f"{remedy} ({problem})"
             if problem != self._problem:
                 _log.warning("bot %s: broker away, trying again: %s", self._settings.bot, problem)
             self._problem = problem

@@ -110,7 +110,7 @@ def tls_context(
     return context
 
 
-def explain_tls(error: BaseException, context: ssl.SSLContext | None) -> str:
+def explain_tls(error: BaseException | str, context: ssl.SSLContext | None) -> str:
     """Say what to do about a connection that failed; empty if it did not fail because of TLS."""
     if context is None:
         return ""
