@@ -136,11 +136,15 @@ class Sent(Record, frozen=True, kw_only=True, tag="sent"):
 
 
 class AuditGap(Record, frozen=True, kw_only=True, tag="audit_gap"):
-    """Something was sent before it could be recorded, or could not be recorded at all."""
+    """Something was sent before it could be recorded, or could not be recorded at all.
+
+    ``commands`` are ids of commands whose outcome nobody recorded, because their guard ended before it knew.
+    """
 
     from_at: Nanoseconds
     records_lost: int
     why: str
+    commands: tuple[str, ...] = ()
 
 
 class SegmentClosed(Record, frozen=True, kw_only=True, tag="segment_closed"):

@@ -99,6 +99,7 @@ def _chain_problems(evidence: Evidence) -> Iterator[str]:
 def _command_problems(evidence: Evidence) -> Iterator[str]:
     commands, outcomes = evidence.commands, evidence.outcomes
     gaps = [record for record in evidence.records if isinstance(record, AuditGap)]
+    named = {command_id for gap in gaps for command_id in gap.commands}
     for command_id, times in Counter(evidence.executed).items():
         if times > 1:
             yield f"DOUBLE: {command_id} was executed {times} times"
@@ -108,8 +109,8 @@ def _command_problems(evidence: Evidence) -> Iterator[str]:
     for command in commands.values():
         if command.session not in sessions:
             yield f"LOST: the session {command.session} that decided {command.id} was never opened"
-        elif command.id not in outcomes and command.session == evidence.session:
-            yield f"LOST: {command.id} ({command.verb}) has no outcome, and its guard was not killed"
+        elif command.id not in outcomes and command.id not in named:
+            yield f"LOST: {command.id} ({command.verb}) has no outcome, and no gap in the audit names it"
 
 
 def _posture_problems(evidence: Evidence) -> Iterator[str]:

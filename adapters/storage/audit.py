@@ -178,6 +178,10 @@ class SqliteAudit:
         async for stored in reader.records(command_id=command_id):
             yield stored
 
+    async def last_records(self, count: int) -> list[StoredRecord]:
+        """The last ``count`` records, oldest first."""
+        return await (await self._reading()).last_records(count)
+
     async def verify(self) -> Verdict:
         """Recompute the whole chain and everything that follows from it."""
         return await (await self._reading()).verify()

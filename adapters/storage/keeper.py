@@ -16,6 +16,7 @@ from adapters.storage.connection import absolute
 from adapters.storage.faults import translated
 from adapters.storage.files import settle
 from adapters.storage.set_aside import SIDE_FILES
+from adapters.storage.unfinished import LOOKED_BACK, unfinished
 from guard.audit import AnyRecord, AuditGap
 from guard.errors import AuditCorruptError, AuditError
 from guard.ports import Clock
@@ -80,11 +81,23 @@ class AuditKeeper:
                         "the audit was damaged: it is kept aside as evidence, a new one begins",
                         kept=str(aside),
                     )
+                await self._say_unfinished(self._audit)
                 if self._audit.migrated is not None:
                     log.info(
                         "the audit was brought forward; the old one is kept", kept=str(self._audit.migrated)
                     )
             return self._audit
+
+    async def _say_unfinished(self, audit: SqliteAudit) -> None:
+        """Name what a guard that was killed left open. Nothing depends on it: it is tried once."""
+        try:
+            gap = unfinished(
+                [each.record for each in await audit.last_records(LOOKED_BACK)], self._clock.now()
+            )
+            if gap is not None:
+                await audit.append([gap], durable=True)
+        except AuditError as error:
+            log.error("what the guard before left open cannot be recorded", error=str(error))
 
     async def _put_back(self, audit: SqliteAudit) -> None:
         """Write what is open into a new file; what lies in its place by now is kept aside.

@@ -18,6 +18,7 @@ import msgspec
 from guard.audit import (
     GENESIS_HASH,
     AnyRecord,
+    AuditGap,
     RecordRestored,
     SegmentOpened,
     SegmentRetired,
@@ -177,6 +178,8 @@ def commands_of(record: AnyRecord) -> set[str]:
     match record:
         case Sent(subject=subject) if not subject.startswith("posture:"):
             return {subject}
+        case AuditGap(commands=named):
+            return set(named)
         case Step(event=event, commands=commands, outcomes=outcomes):
             ids = {published.command.id for published in commands}
             ids |= {outcome.command_id for outcome in outcomes}
