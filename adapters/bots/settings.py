@@ -75,7 +75,11 @@ class PaperBotSettings(BaseModel):
     site: str = Field(default="home", description="as in the guard's [broker]")
     root: str = Field(default="perpguard", description="as in the guard's [broker]")
     mode: Mode = Field(default=Mode.PAPER, description="paper obeys a guard in paper mode, live a live one")
-    venue_id: Literal["binanceusdm"] = Field(default="binanceusdm", description="ccxt's id")
+    venue_id: Literal["binanceusdm", "bybit", "hyperliquid"] = Field(
+        default="binanceusdm",
+        description="as the guard's settings name the venue; it is traded through ccxt's binanceusdm all the same, "
+        "which loopback venues speak besides their own language",
+    )
     account: str = Field(min_length=1, description="as the guard's settings name the account")
     venue_urls: dict[str, Any] = Field(
         default_factory=dict, description="overrides of ccxt's URLs; the loopback venue gives them"

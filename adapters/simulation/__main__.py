@@ -64,6 +64,7 @@ async def _run(venue: LoopbackVenue, options: argparse.Namespace, plan: bytes | 
                 "port": venue.port,
                 "symbols": venue.symbols(),
                 "urls": venue.ccxt_urls(),
+                "trading_urls": venue.trading_urls(),
                 "control": venue.control_url(),
             }
         )

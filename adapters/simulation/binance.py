@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
+from weakref import WeakSet
 
 import msgspec
 import structlog
@@ -120,6 +121,8 @@ class BinanceDialect:
         self._hub = parts.hub
         self._rounds = parts.rounds
         self._public = PublicApi(parts.markets, parts.settings, parts.clock_ms).routes()
+        self._own: WeakSet[Connection] = WeakSet()
+        """Clients of this dialect: the venue may speak another one besides."""
         self._private = PrivateApi(parts.engine, parts.settings, parts.clock_ms).routes()
 
     def ccxt_urls(self, host: str, port: int) -> dict[str, Any]:
@@ -166,6 +169,7 @@ class BinanceDialect:
         kind = next((part for part in parts if part in ("ws", "stream")), None)
         if kind is None:
             return False
+        self._own.add(connection)
         connection.combined = kind == "stream"
         tail = parts[parts.index(kind) + 1 :]
         listen_keys = [request.query.get("listenKey", ""), *tail]
@@ -195,7 +199,10 @@ class BinanceDialect:
         return bool(self._hub.listeners((symbol, kind)) or self._hub.listeners((EVERY_SYMBOL, kind)))
 
     def tell(self, account: VenueAccount, event: dict[str, Any]) -> None:
-        self._hub.tell(account.spec.name, encode(event))
+        frame = encode(event)
+        for connection in list(self._own):
+            if connection.account == account.spec.name:
+                self._hub.send(connection, frame)
 
     def _subscribe(self, connection: Connection, name: str) -> None:
         self._hub.subscribe(connection, name, parse_stream(name))

@@ -124,10 +124,12 @@ def make_dialect(name: DialectName | str, parts: VenueParts) -> Dialect:
 
             return BinanceDialect(parts)
         case DialectName.BYBIT:
-            from adapters.simulation.bybit import BybitDialect  # noqa: PLC0415 - see above
+            from adapters.simulation.bilingual import Bilingual  # noqa: PLC0415
+            from adapters.simulation.bybit import BybitDialect  # noqa: PLC0415
 
-            return BybitDialect(parts)
+            return Bilingual(BybitDialect(parts), parts)
         case DialectName.HYPERLIQUID:
+            from adapters.simulation.bilingual import Bilingual  # noqa: PLC0415
             from adapters.simulation.hyperliquid import HyperliquidDialect  # noqa: PLC0415
 
-            return HyperliquidDialect(parts)
+            return Bilingual(HyperliquidDialect(parts), parts)

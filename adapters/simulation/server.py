@@ -35,7 +35,7 @@ class VenueServer:
         self._faults = faults
         self._control = control
         self._account_of = account_of
-        self._host = host
+        self.host = host
         self.port = port
         app = web.Application()
         app.router.add_route("*", "/{path:.*}", self._handle)
@@ -48,7 +48,7 @@ class VenueServer:
             OSError: the port is taken.
         """
         await self._runner.setup()
-        site = web.TCPSite(self._runner, self._host, self.port)
+        site = web.TCPSite(self._runner, self.host, self.port)
         await site.start()
         self.port = int(self._runner.addresses[0][1])
 
@@ -57,11 +57,11 @@ class VenueServer:
 
     def ccxt_urls(self) -> dict[str, Any]:
         """The value for ccxt's ``urls``."""
-        return self._dialect.ccxt_urls(self._host, self.port)
+        return self._dialect.ccxt_urls(self.host, self.port)
 
     @property
     def control_url(self) -> str:
-        return f"http://{self._host}:{self.port}{CONTROL_PATH}"
+        return f"http://{self.host}:{self.port}{CONTROL_PATH}"
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         if request.path.startswith("/control/"):

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from adapters.simulation.account import VenueAccount, VenueAccountState, VenuePosition
+from adapters.simulation.binance import binance_urls
 from adapters.simulation.dialects import DialectName, VenueParts, make_dialect
 from adapters.simulation.engine import Engine
 from adapters.simulation.ledger import Ledger
@@ -183,6 +184,10 @@ class LoopbackVenue:
     def ccxt_urls(self) -> dict[str, Any]:
         """The value for ``{"urls": ...}`` of ccxt's configuration; nothing else is needed."""
         return self._server.ccxt_urls()
+
+    def trading_urls(self) -> dict[str, Any]:
+        """The same for ccxt's binanceusdm, by which accounts trade whatever else the venue speaks."""
+        return binance_urls(self._server.host, self._server.port)
 
     def control_url(self) -> str:
         """Where other processes on this machine begin faults (POST), see them (GET) and end them (DELETE)."""

@@ -1,7 +1,7 @@
 """The venue as Hyperliquid: POST /info, and one WebSocket on which whole states are told.
 
-Nothing is signed here, for nothing is traded here: accounts trade in Binance's words on the same port, which
-``BinanceDialect`` takes, and are seen in Hyperliquid's.
+Nothing is signed here, for nothing is traded here: accounts trade in Binance's words (see ``bilingual``) and are
+seen in Hyperliquid's.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import msgspec
 
 from adapters.simulation import wire
 from adapters.simulation.account import VenueAccount
-from adapters.simulation.binance import BinanceDialect
 from adapters.simulation.dialects import RestRequest, VenueParts
 from adapters.simulation.errors import Refusal
 from adapters.simulation.hyperliquid import accounts, market_payloads
@@ -54,7 +53,6 @@ class HyperliquidDialect:
     def __init__(self, parts: VenueParts) -> None:
         self._parts = parts
         self._hub = parts.hub
-        self._trading = BinanceDialect(parts)
         self._markets = parts.markets
         self._coins = {market_payloads.coin_of(m.spec): m for m in parts.markets.values()}
         # A connection that ended is forgotten with its subscriptions: nothing else holds it.
@@ -91,7 +89,7 @@ class HyperliquidDialect:
 
     async def answer(self, request: RestRequest) -> Any:
         if (request.method, request.path) != ("POST", "/info"):
-            return await self._trading.answer(request)
+            raise Refusal(0, "Not Found", 404)
         try:
             told = msgspec.json.decode(request.body, type=dict[str, Any])
         except msgspec.MsgspecError:
@@ -102,9 +100,7 @@ class HyperliquidDialect:
         return answer(told)
 
     def refused(self, refusal: Refusal) -> tuple[Any, int]:
-        if refusal.code == 0:
-            return refusal.message, refusal.status
-        return self._trading.refused(refusal)
+        return refusal.message, refusal.status
 
     def _meta(self) -> Json:
         return market_payloads.meta(self._markets.values(), self._parts.engine.table)
@@ -157,14 +153,11 @@ class HyperliquidDialect:
 
     def admit(self, connection: Connection, request: web.Request) -> bool:
         if request.path != SOCKET_PATH:
-            return self._trading.admit(connection, request)
+            return False
         self._subscribed[connection] = {}
         return True
 
     def hear(self, connection: Connection, text: str) -> None:
-        if connection not in self._subscribed:
-            self._trading.hear(connection, text)
-            return
         try:
             said = msgspec.json.decode(text, type=dict[str, Any])
         except msgspec.MsgspecError:
@@ -191,6 +184,11 @@ class HyperliquidDialect:
             self._complain(connection, f"Invalid subscription: {text}")
             return
         subscribed[_name(subscription)] = subscription
+        market = self._coins.get(str(subscription.get("coin")))
+        stream = _STREAMS.get(subscription["type"], ACCOUNT_STREAM)
+        # By these names faults find the sockets that carry a stream or a market.
+        symbol = "" if market is None else market.spec.symbol
+        self._hub.subscribe(connection, f"{stream} {symbol} {_name(subscription)}", None)
         self._acknowledge(connection, "subscribe", subscription)
         self._send(connection, frames)
         if len(subscribed) == 1:
@@ -247,17 +245,17 @@ class HyperliquidDialect:
 
     def publish(self, symbol: str, kind: FrameKind, payload: bytes) -> None:
         """Books and contexts come with the next block; trades at once."""
-        self._trading.publish(symbol, kind, payload)
         if kind is FrameKind.TRADE:
             coin = market_payloads.coin_of(self._markets[symbol].spec)
             trade = market_payloads.trade(wire.decode_trade(payload), coin)
             self._tell_subscribers({"type": "trades", "coin": coin}, [_frame("trades", [trade])])
 
     def has_subscribers(self, symbol: str, kind: FrameKind) -> bool:
-        return self._trading.has_subscribers(symbol, kind)
+        """Books and contexts are told with each block, and trades without being derived."""
+        del symbol, kind
+        return False
 
     def tell(self, account: VenueAccount, event: Json) -> None:
-        self._trading.tell(account, event)
         address = address_of(account.spec)
         match event["e"]:
             case "ORDER_TRADE_UPDATE":

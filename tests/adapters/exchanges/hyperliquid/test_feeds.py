@@ -14,6 +14,7 @@ from adapters.exchanges.hyperliquid import CAPABILITIES, connect_account, connec
 from adapters.exchanges.hyperliquid.account import HyperliquidAccount
 from adapters.exchanges.hyperliquid.market import HyperliquidMarket
 from adapters.simulation import LoopbackVenue
+from adapters.simulation.bilingual import Bilingual
 from adapters.simulation.hyperliquid import HyperliquidDialect, address_of
 from adapters.simulation.streams import Connection
 from guard.errors import VenueAuthError
@@ -178,7 +179,9 @@ async def test_a_coarse_socket_may_be_lost_without_losing_the_book(venue: Loopba
 
 def coarse_sockets(venue: LoopbackVenue) -> list[Connection]:
     """The sockets that carry nothing but coarse books."""
-    dialect = venue._dialect
+    bilingual = venue._dialect
+    assert isinstance(bilingual, Bilingual)
+    dialect = bilingual.spoken
     assert isinstance(dialect, HyperliquidDialect)
     return [
         connection

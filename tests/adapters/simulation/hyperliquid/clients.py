@@ -8,7 +8,6 @@ from typing import Any
 
 from adapters.simulation import LoopbackVenue, VenueAccountSpec
 from adapters.simulation.hyperliquid import address_of
-from tests.support.dialects import trading_urls
 
 SYMBOL = "BTC/USDC:USDC"
 TRADED = "BTC/USDT:USDT"
@@ -39,7 +38,7 @@ async def trader(venue: LoopbackVenue, account: VenueAccountSpec = ALICE) -> Asy
     import ccxt.pro as ccxtpro
 
     config = {
-        "urls": trading_urls(venue.port),
+        "urls": venue.trading_urls(),
         "apiKey": account.api_key,
         "secret": account.api_secret,
         "enableRateLimit": False,
