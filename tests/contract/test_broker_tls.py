@@ -93,7 +93,7 @@ async def running(client: BotClient) -> AsyncIterator[BotClient]:
 async def refusals(broker: Broker, folder: Path, files: Files, host: str = "127.0.0.1") -> tuple[str, str]:
     """What guard and bot say of a broker that they do not come into."""
     site = Site(broker, "5", settings={**files.named(), "host": host})
-    client = bot(broker, folder, host=host, **files.named())  # type: ignore[arg-type]
+    client = bot(broker, folder, host=host, **files.named())
     async with site.guard(wait=False) as guard, running(client):
         down = await guard.expect_link(up=False)
         await eventually(lambda: client.state.problem, what="what the bot says")

@@ -108,6 +108,10 @@ class Broker:
         """SIGCONT."""
         os.kill(self.pid, signal.SIGCONT)
 
+    def hang_up(self) -> None:
+        """SIGHUP: it reads its configuration and what that names again."""
+        os.kill(self.pid, signal.SIGHUP)
+
     async def _save(self, path: Path) -> None:
         """Mosquitto writes what is retained now and then; have it written now, unless it is hung or dead."""
         before = _changed_at(path)
