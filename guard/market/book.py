@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
+from itertools import chain
 from typing import Protocol
 
 import numpy as np
@@ -151,7 +152,7 @@ class ArrayBook:
 
     def _parsed(self, levels: Levels, name: str) -> tuple[Floats, Floats]:
         try:
-            table = np.asarray(levels, dtype=np.float64)
+            table = _as_table(levels)
         except (TypeError, ValueError) as error:
             raise MalformedFrameError(
                 self._where, f"{name} are not pairs of price and size: {error}"
@@ -172,6 +173,13 @@ class ArrayBook:
 
 
 _NO_LEVELS: Floats = np.empty(0)
+
+
+def _as_table(levels: Levels) -> Floats:
+    # numpy takes True for 1.0, a price or a size like any other.
+    if not isinstance(levels, np.ndarray) and bool in set(map(type, chain.from_iterable(levels))):
+        raise TypeError("a truth value is no number")
+    return np.asarray(levels, dtype=np.float64)
 
 
 class _SideArrays:

@@ -78,7 +78,8 @@ def _status(rng: Random, at_s: float, symbol: str) -> Fault:
         at_s=at_s,
         for_s=_lasting(rng, 0.5, 3.0),
         status=status,
-        retry_after_s=float(rng.randint(1, 3)) if waits and rng.random() < 0.8 else None,
+        # A ban that names no end keeps clients away for as long as they think fit: minutes.
+        retry_after_s=float(rng.randint(1, 3)) if waits else None,
     )
 
 

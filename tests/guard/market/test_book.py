@@ -95,6 +95,10 @@ def test_beyond_its_capacity_the_farthest_go() -> None:
         [("one", "two")],
         [(1.0, None)],
         [(1.0,), (1.0, 2.0)],
+        [(True, "1.0")],
+        [("1.0", True)],
+        [(1e19, 1.0)],
+        [("1.0", "1e300")],
     ],
 )
 @pytest.mark.parametrize("is_snapshot", [True, False])
