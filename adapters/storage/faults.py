@@ -35,7 +35,7 @@ def corrupt(path: Path, what: str) -> AuditCorruptError:
     )
 
 
-def _from_sqlite(path: Path, error: sqlite3.Error) -> AuditError:
+def _from_sqlite(path: Path, error: sqlite3.Error) -> AuditError:  # noqa: PLR0911 (one sort of failure a line)
     name = getattr(error, "sqlite_errorname", "") or ""
     if name.startswith("SQLITE_FULL") or (name.startswith("SQLITE_IOERR") and _is_full(path)):
         return _full(path)
@@ -47,6 +47,8 @@ def _from_sqlite(path: Path, error: sqlite3.Error) -> AuditError:
         )
     if name.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")):
         return corrupt(path, f"SQLite says {error} ({name})")
+    if str(error).startswith(("no such table", "no such column")):
+        return corrupt(path, f"a part of it is gone ({error})")
     if name.startswith(("SQLITE_READONLY", "SQLITE_PERM")):
         return AuditError(
             str(path), f"cannot be written ({error}): give the guard's user write access to it and its folder"

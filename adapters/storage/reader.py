@@ -200,7 +200,8 @@ class SqliteAuditReader:
         """Recompute the whole chain, its segments too, and everything that follows from it, as of one moment."""
         if is_segment(self.path):
             return await self._connection.call(verify_file)
-        return await self._connection.call(lambda database: verify_series(self.path, database))
+        with translated(self.path):
+            return await self._connection.call(lambda database: verify_series(self.path, database))
 
     async def span(self) -> Span:
         """Which part of the chain is in the database itself."""
