@@ -15,7 +15,7 @@ from msgspec import structs
 
 from guard.commands import CommandOutcome, OutcomeKind, PublishCommand, PublishPosture
 from guard.desired import Desired, Limits
-from guard.effects import Effect, Reading, entries_reported, size_of
+from guard.effects import Effect, Reading, size_of
 from guard.events import (
     AnyEvent,
     BotAcked,
@@ -43,7 +43,7 @@ from guard.wants import (
     still_asked,
     wants_of,
 )
-from perpguard_sdk.messages import SCHEMA_VERSION, AckStatus, Command, Entries, Mode, Posture, Verb
+from perpguard_sdk.messages import SCHEMA_VERSION, AckStatus, Command, Mode, Posture, Verb
 
 CHAIN_MAX = 3
 """Commands that take each other's place get no more time together than this many of their deadlines."""
@@ -189,9 +189,20 @@ class Dispatch:
                 self._drop_removed(state, now, outcomes)
             case LinkChanged(link=LinkKind.BROKER, up=True):
                 for bot in state.bots:
+                    self._renew(bot, now, outcomes)
                     self._say_again(bot, now)
             case _:
                 pass  # a command that could not be handed over (CommandSent) is sent again as one unheard
+
+    def _renew(self, bot: BotId, now: Nanoseconds, outcomes: list[CommandOutcome]) -> None:
+        """The broker is back: no deadline has run meanwhile, and what has expired is wanted by a new command."""
+        memory = self._memory(bot)
+        for key, open_ in list(memory.open.items()):
+            if ms_of(now) >= open_.command.expires_at:
+                outcomes.append(superseded(memory.open.pop(key), bot, "the broker was away", now))
+            else:
+                confirm_ns = open_.deadline_at - open_.issued_at
+                open_.deadline_at, open_.since = now + confirm_ns, now
 
     def _say_again(self, bot: BotId, now: Nanoseconds) -> None:
         """A bot that may have missed something gets its posture and open commands again, same ids."""
@@ -222,7 +233,7 @@ class Dispatch:
             return  # nothing was wanted and nothing open, and all that this hangs on is as it was
         memory.quiet.pop(market, None)
         was_open = any(key[0] == market for key in memory.open)
-        self._follow_size(record, memory, market, limits, state)
+        memory.follow_size(state, record, market, limits, self.settings.settle_ms * NS_PER_MS)
         cap = memory.size_caps.get(market)
         wanted = {want.kind: want for want in wants_of(limits, state, record, market, cap, said_since)}
         if not wanted and not was_open:
@@ -242,31 +253,8 @@ class Dispatch:
                     since = open_.since if want.verb is open_.want.verb else now
             if want is None:
                 memory.forget((market, kind))
-            elif self._may_issue(record, memory, (market, kind), want, now):
+            elif not _is_broker_away(state) and self._may_issue(record, memory, (market, kind), want, now):
                 commands.append(self._issue(record, memory, market, want, state, now, since))
-
-    def _follow_size(
-        self, record: BotRecord, memory: BotMemory, market: MarketId, limits: Limits, state: GuardState
-    ) -> None:
-        """Keep the size that a paused position must not outgrow.
-
-        Orders in flight may still fill until the bot says that it is paused, or its time to settle is over.
-        """
-        size = size_of(state, record, market)
-        if limits.entries is Entries.ALLOWED:
-            memory.size_caps.pop(market, None)
-            memory.paused.pop(market, None)
-        elif size is not None:
-            open_ = memory.open.get((market, Kind.ENTRIES))
-            known = memory.size_caps.get(market, abs(size.value))
-            settling = open_ is not None and self._is_settling(record, market, open_, state.now)
-            follow = max if settling else min
-            memory.size_caps[market] = follow(known, abs(size.value))
-
-    def _is_settling(self, record: BotRecord, market: MarketId, open_: Open, now: Nanoseconds) -> bool:
-        said = entries_reported(record, market, since=open_.issued_at)
-        says_paused = said is not None and said is not Entries.ALLOWED
-        return not says_paused and now < open_.issued_at + self.settings.settle_ms * NS_PER_MS
 
     def _judge(
         self,
@@ -295,12 +283,14 @@ class Dispatch:
             verdict = self._judge_dry_run(record, open_, now)
         elif effect.reading is Reading.HOLDS:
             verdict = Verdict(OutcomeKind.CONFIRMED)
-        elif self._is_put_off(record, open_, want, effect, now):
+        elif self._is_put_off(record, open_, want, effect, now) and not _is_broker_away(state):
             verdict = Verdict(OutcomeKind.FAILED, "each newer limit found the former one not kept")
         elif (outdated := self._outdated(record, open_, want, limits)) is not None:
             verdict = Verdict(OutcomeKind.SUPERSEDED, outdated)
         elif (answer := refusal_of(open_, memory.failures.get((market, open_.want.kind)))) is not None:
             verdict = answer
+        elif _is_broker_away(state):
+            verdict = None
         else:
             looks = record.reported is not None or size_of(state, record, market) is not None
             verdict = self._judge_in_time(open_, effect, now, looks=looks)
@@ -385,7 +375,7 @@ class Dispatch:
         waits = self.settings.retry_ms
         if open_.heard or not waits or now < open_.retry_at or ms_of(now) >= open_.command.expires_at:
             return
-        if not record.is_online or _only_listens(record, state):
+        if not record.is_online or _only_listens(record, state) or _is_broker_away(state):
             return
         wait_ms = waits[-1]
         if open_.attempt < len(waits):
@@ -493,6 +483,11 @@ class Dispatch:
 
 def _posture_settings(settings: DispatchSettings) -> PostureSettings:
     return PostureSettings(ttl_s=settings.posture_ttl_s, refresh_s=settings.posture_refresh_s)
+
+
+def _is_broker_away(state: GuardState) -> bool:
+    """Then nothing can be said, and that nobody has obeyed says nothing of anyone: postures wait for its return."""
+    return LinkKind.BROKER in state.links_down
 
 
 def _only_listens(record: BotRecord, state: GuardState) -> bool:

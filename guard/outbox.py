@@ -203,13 +203,13 @@ class Outbox:
             return
         if self._held[posture.bot] > 0 and last is not None:
             posture = no_looser(posture, last)
+        # Noted before the broker has taken it: another may be on its way meanwhile, and must not undo this one.
+        self._sent[posture.bot] = posture
         ok, detail = True, ""
         try:
             await self.sink.publish_posture(posture)
         except BrokerError as error:
             ok, detail = False, str(error)
-        else:
-            self._sent[posture.bot] = posture
         if publish.changed:
             subject = f"posture:{posture.bot}:{posture.version}"
             self.journal.put(

@@ -6,7 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from guard.commands import CommandOutcome, OutcomeKind
+from guard.desired import Limits
+from guard.effects import entries_reported, size_of
 from guard.findings import Finding, Limit, Reason, Severity, Subject
+from guard.state import BotRecord, GuardState
 from guard.units import BotId, MarketId, Nanoseconds
 from guard.wants import Kind, ResumeWant, Want
 from perpguard_sdk.messages import Ack, AckStatus, Command, Entries, Evidence, Verb
@@ -101,6 +104,37 @@ class BotMemory:
         """
         paused, issued_at = self.paused.get(market, (Entries.ALLOWED, 0))
         return issued_at if paused.tightness >= entries.tightness else 0
+
+    def follow_size(
+        self,
+        state: GuardState,
+        record: BotRecord,
+        market: MarketId,
+        limits: Limits,
+        settle_ns: Nanoseconds,
+    ) -> None:
+        """Keep the size that a paused position must not outgrow.
+
+        Orders in flight may still fill until the bot says that it is paused, or its time to settle is over.
+        """
+        size = size_of(state, record, market)
+        if limits.entries is Entries.ALLOWED:
+            self.size_caps.pop(market, None)
+            self.paused.pop(market, None)
+        elif size is not None:
+            known = self.size_caps.get(market, abs(size.value))
+            follow = max if self._is_settling(record, market, state.now, settle_ns) else min
+            self.size_caps[market] = follow(known, abs(size.value))
+
+    def _is_settling(
+        self, record: BotRecord, market: MarketId, now: Nanoseconds, settle_ns: Nanoseconds
+    ) -> bool:
+        open_ = self.open.get((market, Kind.ENTRIES))
+        if open_ is None:
+            return False
+        said = entries_reported(record, market, since=open_.issued_at)
+        says_paused = said is not None and said is not Entries.ALLOWED
+        return not says_paused and now < open_.issued_at + settle_ns
 
     def forget(self, key: tuple[MarketId, Kind]) -> None:
         """What was wanted is so, or is not wanted any more."""

@@ -42,7 +42,7 @@ from guard.events import (
 from guard.market.freshness import StreamClock
 from guard.market.view import BaselineSettings, MarketView
 from guard.units import NS_PER_S, AccountId, BotId, MarketId, Nanoseconds, market_id, symbol_of, venue_of
-from perpguard_sdk.messages import ALL_SYMBOLS, Mode, Posture, Reported
+from perpguard_sdk.messages import ALL_SYMBOLS, Birth, Mode, Posture, Reported
 
 __all__ = ["BotConfig", "BotRecord", "GuardState", "Refusals"]
 
@@ -411,11 +411,7 @@ class GuardState:
         record.seen_at = event.received_at
         match event:
             case BotBorn(birth=birth):
-                before = record.session
-                if record.take_birth(birth):
-                    if birth.session != before:  # another life may trade other markets
-                        self._drop_unnamed(record)
-                    self._note_markets(record)
+                self._take_birth(record, birth)
             case BotStatusSeen(state=status):
                 record.status, record.status_at = status, event.received_at
             case BotReported(reported=reported):
@@ -424,6 +420,13 @@ class GuardState:
                 self._note_markets(record)
                 if reported.positions_known:
                     self._apply_reported_positions(record, reported, event.received_at)
+
+    def _take_birth(self, record: BotRecord, birth: Birth) -> None:
+        before = record.session
+        if record.take_birth(birth):
+            if birth.session != before:  # another life may trade other markets
+                self._drop_unnamed(record)
+            self._note_markets(record)
 
     def _apply_reported_positions(self, record: BotRecord, reported: Reported, at: Nanoseconds) -> None:
         account = record.config.account

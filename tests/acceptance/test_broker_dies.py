@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from guard.audit import Sent
-from perpguard_sdk.messages import CutLeverage, Posture, Verb
+from guard.audit import Sent, Step
+from perpguard_sdk.messages import CutLeverage, Posture
 from tests.support.eventually import eventually
 from tests.support.processes import ask
 from tests.support.stage import SYMBOL, ground
@@ -73,9 +73,11 @@ async def test_no_stale_command_is_executed_after_the_broker_was_away(tmp_path: 
         assert not unread_ids & set(site.executed("beta"))
         await site.assert_executed_in_time("alpha", "beta")
         meanwhile = [
-            command
-            for command in (await site.commands()).values()
-            if killed_ms < command.ts < back_ms and command.verb is not Verb.RESUME
+            publish
+            for record in await site.records()
+            if isinstance(record, Step) and killed_ms < record.at // 1_000_000 < back_ms
+            for publish in record.postures
+            if publish.changed and publish.tightens
         ]
         assert meanwhile, "the market fell on: something tighter was decided during the outage"
         unsent = [

@@ -231,6 +231,52 @@ def test_who_may_have_missed_something_gets_posture_and_open_commands_again(agai
     assert not step.postures[0].changed
 
 
+def test_while_the_broker_is_away_postures_are_decided_and_commands_wait_for_its_return() -> None:
+    """Nothing can be said, so nobody has disobeyed: no command is issued, repeated, expired or failed."""
+    scene = Scene()
+    scene.guard.feed(born(0.2, deadline_ms=1_000), reported(0.5, size=4.0))
+    scene.say(finding(max_size=3.0, bot=ALPHA))
+    scene.guard.feed(tick(1.0))
+    before = scene.guard.commands[-1].command
+    scene.guard.feed(_broker(1.5, up=False))
+    scene.say(finding(max_size=2.0, bot=ALPHA), PAUSE)
+    decided = scene.guard.feed(*(tick(2.0 + step) for step in range(30)))
+
+    assert [one.command.id for step in decided for one in step.commands] == []
+    assert [one.posture.max_size for step in decided for one in step.postures if one.changed] == [
+        {SYMBOL: 2.0}
+    ]
+    assert Reason.COMMAND_FAILED not in scene.reasons()
+
+    (back,) = scene.guard.feed(_broker(40.0, up=True))
+
+    assert [one.posture.max_size for one in back.postures] == [{SYMBOL: 2.0}]
+    assert {one.command.verb for one in back.commands} == {Verb.PAUSE, Verb.CUT_LEVERAGE}
+    assert before.id not in {one.command.id for one in back.commands}
+    assert all(one.command.ts == at(40.0) // 1_000_000 for one in back.commands)
+
+
+def test_a_command_that_has_not_expired_while_the_broker_was_away_keeps_its_id_and_gets_its_time_again() -> (
+    None
+):
+    scene = Scene()
+    scene.guard.feed(born(0.2, deadline_ms=1_000), reported(0.5, size=4.0))
+    scene.say(finding(max_size=3.0, bot=ALPHA))
+    scene.guard.feed(tick(1.0))
+    first = scene.guard.commands[-1].command
+    scene.guard.feed(_broker(1.2, up=False), reported(4.0, size=4.0))
+    (back,) = scene.guard.feed(_broker(5.0, up=True))
+    assert [one.command.id for one in back.commands] == [first.id]
+    scene.guard.feed(reported(6.0, size=4.0))
+    assert Reason.COMMAND_FAILED not in scene.reasons()
+    scene.guard.feed(tick(7.5), reported(7.6, size=4.0), tick(7.8))
+    assert Reason.COMMAND_FAILED in scene.reasons()
+
+
+def _broker(seconds: float, *, up: bool) -> LinkChanged:
+    return LinkChanged(received_at=at(seconds), link=LinkKind.BROKER, up=up)
+
+
 def test_a_repeated_command_gets_a_seq_that_the_bot_does_not_take_for_a_replay(scene: Scene) -> None:
     scene.guard.feed(snapshot(0.5, position(2.0)))
     scene.say(PAUSE, finding(policy="cut", account=ACCOUNT, max_size=1.0))

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 from guard.audit import AnyRecord, AuditGap, Step
+from guard.findings import Reason
 from guard.journal import BATCH_MAX
 from guard.units import NS_PER_MS, NS_PER_S
 from perpguard_sdk.limits import Restrictions, of_posture
@@ -112,6 +113,9 @@ class Referee:
         if is_tick:
             self._ticked.add(process.session)
         now = self.world.schedule.now_ns
+        for finding in step.opened:
+            if finding.reason is Reason.POLICY_RAISED:
+                self._violate(f"{finding.policy} of {process.session} raised {finding.evidence[0].value}")
         for publish in step.postures:
             posture = publish.posture
             key = (posture.bot, posture.session, posture.epoch, posture.version)
