@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typer
 
-from guard.cli import audit, backup, bots, completion, explain, running
+from guard.cli import audit, backup, bots, completion, doctor, explain, running
 
 __all__ = ["cli", "main"]
 
@@ -20,6 +20,7 @@ cli = typer.Typer(
 cli.command("run")(running.run)
 cli.command("demo")(running.demo)
 cli.command("check")(running.check)
+cli.command("doctor")(doctor.doctor)
 cli.command("reload")(running.reload)
 cli.command("explain")(explain.explain)
 cli.command("backup")(backup.backup)
