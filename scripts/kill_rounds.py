@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import logging
 import random
 import sys
 import tempfile
@@ -324,6 +325,8 @@ def main() -> int:
     )
     parser.add_argument("--keep", type=Path, help="an empty folder to leave everything in")
     arguments = parser.parse_args()
+    # asyncio warns when signalling a process has reaped it already, as it has every one that is killed here.
+    logging.getLogger("asyncio").setLevel(logging.ERROR)
     since_s = time.monotonic()
     with contextlib.ExitStack() as stack:
         folder = arguments.keep or Path(

@@ -17,7 +17,7 @@ from adapters.storage.faults import translated
 from adapters.storage.lock import WriterLock
 from adapters.storage.reader import SqliteAuditReader
 from adapters.storage.schema import Span
-from adapters.storage.set_aside import set_aside
+from adapters.storage.set_aside import set_aside, set_orphans_aside
 from guard.audit import AnyRecord, AuditGap
 from guard.errors import AuditCorruptError, AuditError
 from guard.ports import Clock, StoredRecord, Verdict
@@ -31,6 +31,10 @@ BUSY_MS = 1000
 class SqliteAudit:
     """Fulfils AuditLog, AuditReader and Memory of guard.ports.
 
+    Attributes:
+        path: the database.
+        orphaned: where segments were put whose database was gone when this one was opened.
+
     >>> async def keep(path: Path, records: list[AnyRecord]) -> None:
     ...     async with await SqliteAudit.open(path) as audit:
     ...         await audit.append(records, durable=True)
@@ -39,6 +43,7 @@ class SqliteAudit:
     def __init__(self, path: Path, connection: WorkerConnection, lock: WriterLock, chain: Chain) -> None:
         """Use ``open`` instead."""
         self.path = path
+        self.orphaned: Path | None = None
         self._connection = connection
         self._lock = lock
         self._chain = chain
@@ -61,6 +66,8 @@ class SqliteAudit:
         lock = _claim(path)
         connection: WorkerConnection | None = None
         try:
+            with translated(path):
+                orphaned = set_orphans_aside(path)
             connection = await connect(path, uri=path.as_uri(), busy_ms=busy_ms)
             with translated(path):
                 chain = await connection.call(lambda database: Chain(path, database))
@@ -69,7 +76,9 @@ class SqliteAudit:
                 await close_quietly(connection)
             lock.release()
             raise
-        return cls(path, connection, lock, chain)
+        audit = cls(path, connection, lock, chain)
+        audit.orphaned = orphaned
+        return audit
 
     async def __aenter__(self) -> Self:
         return self
@@ -209,19 +218,23 @@ async def open_audit(path: Path | str, clock: Clock) -> tuple[SqliteAudit, Path 
     Raises:
         AuditError: as ``SqliteAudit.open``, but for damage.
     """
+    aside, why = None, ""
     try:
-        return await SqliteAudit.open(path), None
+        audit = await SqliteAudit.open(path)
     except AuditCorruptError as error:
         aside = set_aside(absolute(path))
-        now = clock.now()
         why = f"the audit before this one was damaged and is kept as {aside}: {error.detail}"
         audit = await SqliteAudit.open(path)
+    if audit.orphaned is not None:
+        why = f"the audit before this one is gone; its segments are kept in {audit.orphaned}"
+    if why:
+        now = clock.now()
         try:
             await audit.append([AuditGap(at=now, from_at=now, records_lost=0, why=why)], durable=True)
         except BaseException:
             await audit.close()
             raise
-        return audit, aside
+    return audit, aside
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -15,7 +14,7 @@ from adapters.storage.audit import SqliteAudit, open_audit
 from adapters.storage.connection import absolute
 from adapters.storage.faults import translated
 from adapters.storage.files import settle
-from adapters.storage.set_aside import SIDE_FILES
+from adapters.storage.set_aside import SIDE_FILES, free_name
 from adapters.storage.unfinished import LOOKED_BACK, unfinished
 from guard.audit import AnyRecord, AuditGap
 from guard.errors import AuditCorruptError, AuditError
@@ -136,10 +135,7 @@ def _make_room(path: Path) -> Path | None:
     """Rename what lies at ``path``, and logs of a database that is gone, to ``NAME.replaced-N``."""
     if not any(path.with_name(path.name + side).exists() for side in SIDE_FILES):
         return None
-    names = (path.with_name(f"{path.name}.replaced-{number}") for number in count(1))
-    aside = next(
-        name for name in names if not any(name.with_name(name.name + side).exists() for side in SIDE_FILES)
-    )
+    aside = free_name(path, "replaced")
     for side in reversed(SIDE_FILES):
         source = path.with_name(path.name + side)
         if source.exists():

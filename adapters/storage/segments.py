@@ -100,7 +100,10 @@ def write_segment(path: Path, reached: Reached = nobody) -> Segment | None:
     assert isinstance(opened, SegmentOpened), "span names the record that begins the segment"
     whole = segment_path(path, first, span.closed_number)
     segment = Segment(first, span.closed_number, whole)
-    if whole.exists() or span.base_number >= span.closed_number:
+    if span.base_number >= span.closed_number:
+        return segment
+    if whole.exists():
+        _check_is_ours(whole, opened)
         return segment
     whole.parent.mkdir(mode=0o700, exist_ok=True)
     partial = whole.with_name(whole.name + ".partial")
@@ -118,6 +121,18 @@ def write_segment(path: Path, reached: Reached = nobody) -> Segment | None:
     settle(partial, whole)
     reached("segment named")
     return segment
+
+
+def _check_is_ours(whole: Path, opened: SegmentOpened) -> None:
+    """Before anything is removed: a file of this name may be of another record."""
+    with contextlib.closing(_reading(whole)) as file:
+        row = file.execute("SELECT last_hash FROM meta").fetchone()
+        verdict = verify_file(file)
+    if row is None or str(row[0]) != opened.former_hash or not verdict.ok:
+        raise AuditCorruptError(
+            str(whole),
+            "is not the segment of this record, though it is called so: move it away, and it is written anew",
+        )
 
 
 def _first_of_closed(database: sqlite3.Connection, span: Span) -> int:

@@ -11,12 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from adapters.storage import AuditSettings, SqliteAudit, SqliteAuditReader
+from adapters.storage import AuditSettings, SqliteAudit, SqliteAuditReader, open_audit
 from adapters.storage.rotation import finish, is_due, retire_old, rotate
 from adapters.storage.segments import segments_of
-from guard.audit import AnyRecord, SegmentClosed, SegmentOpened, SegmentRetired
+from guard.audit import AnyRecord, AuditGap, SegmentClosed, SegmentOpened, SegmentRetired
+from guard.errors import AuditCorruptError
 from guard.ports import Verdict
 from tests.support.audit_records import PAUSE_ID, pause_step, seconds, session, tick, whole_story
+from tests.support.fakes import FakeClock
 
 DAY_S = 86_400
 
@@ -262,3 +264,50 @@ async def test_appends_do_not_wait_for_a_rotation(tmp_path: Path) -> None:
         assert len(waited_ms) > 20
         assert sorted(waited_ms)[len(waited_ms) // 2] < 20
         assert (await audit.verify()).ok
+
+
+async def test_a_file_of_another_record_in_the_place_of_a_segment_costs_no_records(tmp_path: Path) -> None:
+    path, other = tmp_path / "audit.sqlite3", tmp_path / "other.sqlite3"
+    async with await SqliteAudit.open(other) as audit:
+        await audit.append([tick(seconds(each)) for each in range(7)], durable=True)
+        await rotate(audit, seconds(50))
+    async with await SqliteAudit.open(path) as audit:
+        await audit.append(whole_story(), durable=True)
+        shutil.copytree(segments_of(other)[0].path.parent, tmp_path / "audit.sqlite3.segments")
+        with pytest.raises(AuditCorruptError, match="is not the segment of this record"):
+            await rotate(audit, seconds(50))
+        assert ours(await records_of(path)) == whole_story()
+        segments_of(path)[0].path.unlink()
+        await finish(audit)
+        assert (await audit.verify()).ok
+        assert audit.span.base_number == 8
+
+
+async def test_a_damaged_record_takes_its_segments_along(tmp_path: Path) -> None:
+    path = tmp_path / "audit.sqlite3"
+    await three_segments(path)
+    with sqlite3.connect(path, isolation_level=None) as database:
+        database.execute("DELETE FROM records WHERE number = 14")
+    database.close()
+    audit, aside = await open_audit(path, FakeClock(seconds(500)))
+    async with audit:
+        assert aside is not None
+        assert [each.first for each in segments_of(aside)] == [1, 9]
+        assert segments_of(path) == []
+        await rotate(audit, seconds(600))
+        assert (await audit.verify()).ok
+
+
+async def test_segments_whose_database_is_gone_are_kept_and_not_taken_for_a_new_record(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "audit.sqlite3"
+    await three_segments(path)
+    path.unlink()
+    audit, _ = await open_audit(path, FakeClock(seconds(500)))
+    async with audit:
+        assert audit.orphaned == tmp_path / "audit.sqlite3.orphaned-1.segments"
+        assert [each.first for each in segments_of(tmp_path / "audit.sqlite3.orphaned-1")] == [1, 9]
+        (gap,) = [each.record async for each in audit.records()]
+        assert isinstance(gap, AuditGap)
+        assert str(audit.orphaned) in gap.why
