@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections import OrderedDict
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from random import Random
-from typing import Any
 
 from adapters.simulation import Fault, LoopbackVenue, generated_source
 from adapters.simulation.book import VenueBook
@@ -68,7 +67,6 @@ class Storm:
     events: Events = field(default_factory=Events)
     compared: int = 0
     wrong: list[str] = field(default_factory=list)
-    unhandled: list[dict[str, Any]] = field(default_factory=list)
 
     def observe(self, market: MarketId, update_id: int, book: Book) -> None:
         """Compare a feed's book with the venue's of the same update."""
@@ -134,6 +132,20 @@ def ccxt_sockets() -> int:
     return sum(isinstance(each, Client) for each in gc.get_objects())
 
 
+@contextmanager
+def unhandled() -> Iterator[list[str]]:
+    """Collect what the event loop is told of exceptions that nobody handled, those found by the collector too."""
+    loop = asyncio.get_running_loop()
+    found: list[str] = []
+    before = loop.get_exception_handler()
+    loop.set_exception_handler(lambda _, context: found.append(f"{context}"))
+    try:
+        yield found
+        gc.collect()
+    finally:
+        loop.set_exception_handler(before)
+
+
 async def through(faults: Sequence[Fault], *, seed: int, lasting_s: float) -> Storm:
     """Run the feeds of a sound venue, begin ``faults``, wait ``lasting_s``, end them, and wait for recovery.
 
@@ -147,25 +159,18 @@ async def through(faults: Sequence[Fault], *, seed: int, lasting_s: float) -> St
             market = venue.market(code)
             market.book = RememberingBook(market.book)
         storm = Storm(venue)
-        before = loop.get_exception_handler()
-        loop.set_exception_handler(lambda _, context: storm.unhandled.append(context))
         settings = settings_for(venue.ccxt_urls(), *SYMBOLS, account=True, silence_s_max=1.0, retry_s_max=1.0)
         market_feed, accounts = feeds_for(settings, observer=storm.observe)
-        try:
-            async with running([market_feed, *accounts]) as events:
-                storm.events = events
-                await _until_right(storm)
-                trader = loop.create_task(_trade(venue, Random(f"trader:{seed}")), name="storm-trader")
-                venue.misbehave(*faults, seed=seed)
-                await _passing(lasting_s)
-                venue.behave()
-                trader.cancel()
-                await asyncio.wait([trader])
-                await _until_right(storm)
-        finally:
-            gc.collect()
-            await asyncio.sleep(0)
-            loop.set_exception_handler(before)
+        async with running([market_feed, *accounts]) as events:
+            storm.events = events
+            await _until_right(storm)
+            trader = loop.create_task(_trade(venue, Random(f"trader:{seed}")), name="storm-trader")
+            venue.misbehave(*faults, seed=seed)
+            await _passing(lasting_s)
+            venue.behave()
+            trader.cancel()
+            await asyncio.wait([trader])
+            await _until_right(storm)
         return storm
 
 
