@@ -78,6 +78,8 @@ class AccountState:
         self._merge_positions(reading.positions)
         if reading.orders is not None:
             self._merge_orders(reading.orders)
+        if reading.is_only_source:
+            self.suspects.clear()
         self.known = True
         return overtaken
 

@@ -114,6 +114,10 @@ def _taps() -> type[Any]:  # noqa: C901 - one class of short methods
             super().on_connected(client, message)  # type: ignore[misc]
             self.tap.on_connected(client.url)
 
+        def on_close(self, client: Any, error: Any) -> None:
+            super().on_close(client, error)  # type: ignore[misc]
+            _tell_lost(self.tap, client.url)
+
         def ws_dial_delay(self, url: str) -> float:
             delay = float(super().ws_dial_delay(url))  # type: ignore[misc]
             # Above 30 s it is the venue's Retry-After, which is obeyed.
@@ -125,12 +129,20 @@ def _taps() -> type[Any]:  # noqa: C901 - one class of short methods
             if client.dial_failed and isinstance(status, int):
                 self.embargo.hear(status, getattr(refused, "headers", None) or {})
             super().on_error(client, error)  # type: ignore[misc]
+            _tell_lost(self.tap, client.url)
 
         def handle_message(self, client: Any, message: Any) -> None:
             if not self.tap.take(client.url, message):
                 super().handle_message(client, message)  # type: ignore[misc]
 
     return Taps
+
+
+def _tell_lost(tap: Tap, url: str) -> None:
+    """A tap with ``on_lost`` hears of every socket that failed, also while nobody waits on it."""
+    on_lost = getattr(tap, "on_lost", None)
+    if on_lost is not None:
+        on_lost(url)
 
 
 def _protect(client: Any, tap: Tap) -> None:

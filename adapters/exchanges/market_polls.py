@@ -65,7 +65,7 @@ class Polls:
         while True:
             for symbol in list(self._markets):
                 market = self._markets.get(symbol)
-                if market is None:
+                if market is None or connection.capabilities.way(Stream.OPEN_INTEREST) is not Way.POLLED:
                     continue
                 try:
                     size, exchange_at = await connection.fetch_open_interest(symbol)
@@ -78,7 +78,7 @@ class Polls:
                 await self._pause_s(
                     interest_pause_s(self._settings, connection.capabilities, len(self._markets))
                 )
-            if not self._markets:
+            if not self._markets or connection.capabilities.way(Stream.OPEN_INTEREST) is not Way.POLLED:
                 await self._pause_s(self._settings.open_interest_poll_s)
 
     async def _poll_funding(self, connection: MarketConnection) -> None:

@@ -285,6 +285,8 @@ class AccountReading:
     totals: AccountTotals
     positions: Sequence[PositionSeen]
     orders: Sequence[OrderSeen] | None
+    is_only_source: bool = False
+    """Whether the stream tells nothing of it, but only when to ask: then a difference is news and not a loss."""
 
 
 @dataclass(frozen=True, slots=True)

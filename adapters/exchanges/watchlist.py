@@ -18,7 +18,7 @@ from adapters.exchanges.market_polls import interest_pause_s
 from adapters.exchanges.market_subscriptions import Subscriptions
 from adapters.exchanges.selection import busiest, chosen, quote_of
 from adapters.exchanges.settings import VenueSettings
-from adapters.exchanges.venue import ListedMarket, MarketConnection, Way
+from adapters.exchanges.venue import Capabilities, ListedMarket, MarketConnection, Way
 from guard.errors import VenueError
 from guard.events import MarketsWatched, Stream, StreamFaultKind
 from guard.ports import Clock, Emit
@@ -29,7 +29,9 @@ LOOK_NS = 5 * NS_PER_S
 RELIST_NS = 3_600 * NS_PER_S
 """The venue's markets are read anew so often: a few megabytes, and some 0.2 s in which nothing else runs."""
 RELIST_NS_MIN = 60 * NS_PER_S
-"""Not more often than this where something asks for it: an unknown symbol, a book that stays away."""
+"""So long after a symbol was found to be unknown it is looked for again, then after twice as long, and so on."""
+ASTRAY_RELIST_NS = 600 * NS_PER_S
+"""Not more often than this because a book stays away."""
 ASTRAY_NS = 120 * NS_PER_S
 """A book that is away for so long may belong to a market that is not listed any more."""
 
@@ -55,7 +57,10 @@ class Watchlist:
     _halted: set[str] = field(default_factory=set)
     _has_left: bool = False
     """Whether a market was left since it was last said what is watched."""
+    _said: Capabilities | None = None
+    """What was said last of how the venue gives its streams: it may turn out to give less."""
     _listed_at: Nanoseconds = 0
+    _unlisted_pause_ns: Nanoseconds = RELIST_NS_MIN
     _choose_at: Nanoseconds = 0
     _seen_at: dict[str, Nanoseconds] = field(default_factory=dict)
     """When each market's book was last alive."""
@@ -93,6 +98,8 @@ class Watchlist:
                     await self.subscriptions.regroup()
                 elif self._wanted() - self._known():
                     await self._watch_what_should_be()
+                if self.connection.capabilities != self._said:
+                    self._say()
             except VenueError as error:
                 log.warning(
                     "markets cannot be read, trying again", venue=self.settings.id, detail=error.detail
@@ -112,7 +119,12 @@ class Watchlist:
             if market.sync.live or symbol in self._halted:
                 self._seen_at[symbol] = now
         astray = any(now - self._seen_at.get(symbol, now) >= ASTRAY_NS for symbol in self.markets)
-        return bool(self._unlisted or astray) and since_ns >= RELIST_NS_MIN * (10 if astray else 1)
+        if astray and since_ns >= ASTRAY_RELIST_NS:
+            return True
+        if not self._unlisted or since_ns < self._unlisted_pause_ns:
+            return False
+        self._unlisted_pause_ns = min(2 * self._unlisted_pause_ns, RELIST_NS)
+        return True
 
     def _next_choice(self, now: Nanoseconds) -> Nanoseconds:
         hour_ns = 3_600 * NS_PER_S
@@ -176,6 +188,7 @@ class Watchlist:
         for symbol, error in zip((each for each in new if each not in added), errors, strict=True):
             if symbol not in self._unlisted:
                 self._unlisted.add(symbol)
+                self._unlisted_pause_ns = RELIST_NS_MIN
                 log.error("symbol refused", venue=self.settings.id, detail=str(error))
                 name = market_id(self.settings.id, symbol)
                 self.ledger.fault(name, Stream.BOOK, StreamFaultKind.REFUSED, str(error))
@@ -208,7 +221,7 @@ class Watchlist:
         self._has_left = True
 
     def _say(self) -> None:
-        capabilities = self.connection.capabilities
+        capabilities = self._said = self.connection.capabilities
         periods_ms = dict(capabilities.periods_ms)
         if capabilities.way(Stream.OPEN_INTEREST) is Way.POLLED:
             pause_s = interest_pause_s(self.settings, capabilities, len(self.markets))
