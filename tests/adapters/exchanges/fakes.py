@@ -59,7 +59,10 @@ class FakeMarket:
             ListedMarket(symbol, "USDT", "USDT", active=True, volume_usd=1.0) for symbol in self.listed
         ]
         self.closed = False
-        self._lost: dict[Stream, asyncio.Future[None]] = {}
+        self.listings = 0
+        self.watched: dict[Stream, list[str]] = {}
+        """Every symbol that was ever asked for."""
+        self._lost: dict[Stream, dict[asyncio.Future[None], Sequence[str]]] = {}
 
     async def connect(self, sink: MarketSink) -> FakeMarket:
         self.sink = sink
@@ -70,6 +73,7 @@ class FakeMarket:
         return self.gives
 
     async def list_perpetuals(self) -> Sequence[ListedMarket]:
+        self.listings += 1
         if isinstance(self.perpetuals, VenueError):
             raise self.perpetuals
         return self.perpetuals
@@ -85,12 +89,22 @@ class FakeMarket:
 
     async def watch(self, stream: Stream, symbols: Sequence[str]) -> None:
         assert self.sink is not None
-        self._lost[stream] = asyncio.get_running_loop().create_future()
+        lost = asyncio.get_running_loop().create_future()
+        self._lost.setdefault(stream, {})[lost] = symbols
+        self.watched.setdefault(stream, []).extend(symbols)
         self.sink.on_subscribed(stream, symbols)
-        await self._lost[stream]
+        try:
+            await lost
+        finally:
+            del self._lost[stream][lost]
 
     def lose(self, stream: Stream) -> None:
-        self._lost[stream].set_exception(VenueError(VENUE, "gone"))
+        for lost in self._lost[stream]:
+            lost.set_exception(VenueError(VENUE, "gone"))
+
+    def watching(self, stream: Stream) -> list[Sequence[str]]:
+        """The subscriptions of a stream that stand, as they were asked for."""
+        return list(self._lost[stream].values())
 
     async def fetch_depth(self, symbol: str) -> DepthSnapshot:
         del symbol
