@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from adapters.mqtt.embedded import find_program
-from adapters.mqtt.settings import BrokerKind
+from adapters.mqtt.settings import BrokerKind, BrokerSettings
+from adapters.mqtt.tls import tls_context
 from guard.configuration import Settings, load
 from guard.errors import BrokerError, SettingsError
 from guard.settings import resolve_secrets
@@ -17,6 +18,8 @@ from perpguard_sdk.messages import Mode
 
 QUIET_BEATS_MIN = 3
 """A guard is only quiet if so many of its heartbeats stayed out: they come late on a busy machine."""
+
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 @dataclass(slots=True)
@@ -99,6 +102,7 @@ def _check_files(check: Check, settings: Settings) -> None:
             check.problems.append(
                 (f"broker.{name}", f"{file} cannot be read: correct it, or its permissions")
             )
+    _check_tls(check, settings)
     for path, place in (
         ("audit.path", settings.audit.path.parent),
         ("broker.data_dir", settings.broker.data_dir),
@@ -114,9 +118,36 @@ def _check_files(check: Check, settings: Settings) -> None:
         )
 
 
+def _check_tls(check: Check, settings: Settings) -> None:
+    """Certificates, key and passphrase as a connection would read them, unless one is known to be missing."""
+    if any(path.startswith("broker.tls_") for path, _ in check.problems):
+        return
+    try:
+        tls_context(settings.broker)
+    except SettingsError as error:
+        check.problems += error.problems
+
+
+def _warn_of_broker(check: Check, broker: BrokerSettings) -> None:
+    if broker.kind is BrokerKind.EMBEDDED or broker.tls or broker.host in LOOPBACK:
+        return
+    if broker.username is not None:
+        check.warnings.append(
+            f"broker.tls_ca is not set: the password, every position and every command cross the network to "
+            f"{broker.host} in PLAIN TEXT; give the broker a certificate and name its authority here "
+            "(docs/how-to/secure-the-broker.md)"
+        )
+    else:
+        check.warnings.append(
+            f"broker.username is not set: anybody who reaches {broker.host} can read every position "
+            "(docs/how-to/secure-the-broker.md)"
+        )
+
+
 def _warn(check: Check, settings: Settings) -> None:
     if settings.guard.mode is Mode.LIVE:
         check.warnings.append("guard.mode is live: commands go to real bots")
+    _warn_of_broker(check, settings.broker)
     if not settings.venues:
         check.warnings.append("venues is empty: no market is watched, so nothing can be found")
     beat_s = settings.broker.heartbeat_ms / 1000
