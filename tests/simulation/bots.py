@@ -347,6 +347,7 @@ class BotProcess:
 
     def _connect(self) -> None:
         will = self.session.offline(*self._now())
+        self.world.referee.bot_said(will)
         link = Link(
             client=f"bot-{self.spec.name}",
             take=self._take,
@@ -398,6 +399,7 @@ class BotProcess:
             publish: Publish = answer.value
         if not publish.retain and not self._passes(Point.BEFORE_ANSWERING):
             return
+        self.world.referee.bot_said(publish)
         self._on_its_way = publish
         link, network = self._link, self.world.broker.network
         delay_s = 0.0003 + self.world.chance.random() * network.delay_s_max / 4.0

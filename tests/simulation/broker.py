@@ -163,9 +163,7 @@ class Broker:
         elif not (network.reordered_ratio and chance() < network.reordered_ratio):
             at_ns = link.last_at_ns = max(at_ns, link.last_at_ns)
         self.schedule.at(at_ns, self._arrive, link, topic, payload, retain)
-        # A birth that came twice, the second time after that of the next life, keeps a bot in safe mode until
-        # it connects again: known, safe, and out of the order that MQTT keeps within a connection.
-        if qos and network.twice_ratio and not topic.endswith("/birth") and chance() < network.twice_ratio:
+        if qos and network.twice_ratio and chance() < network.twice_ratio:
             again_ns = at_ns + int((0.01 + 2.0 * chance()) * NS_PER_S)
             self.schedule.at(again_ns, self._arrive, link, topic, payload, retain)
 

@@ -146,7 +146,8 @@ def _judge_records(home: Home) -> Iterator[str]:
 
 def _end(world: World) -> None:
     """Let every task end, so that nothing of this seed is left when the next begins."""
-    world.is_over, world.schedule.is_halted = True, False
+    world.is_quiet = world.is_over = True
+    world.schedule.is_halted = False
     for guard in world.guards:
         guard.is_dead = True
         guard.crash()

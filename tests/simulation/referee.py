@@ -11,12 +11,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
+import msgspec
+
 from guard.audit import AnyRecord, AuditGap, Step
+from guard.events import BotAcked, BotBorn, BotReported, BotStatusSeen
 from guard.findings import Reason
 from guard.journal import BATCH_MAX
 from guard.units import NS_PER_MS, NS_PER_S
+from perpguard_sdk.actions import Publish
 from perpguard_sdk.limits import Restrictions, of_posture
-from perpguard_sdk.messages import ALL_SYMBOLS, Command, Entries, Heartbeat, Posture, Resume, Verb
+from perpguard_sdk.messages import ALL_SYMBOLS, BotMessage, Command, Entries, Heartbeat, Posture, Resume, Verb
 from perpguard_sdk.records import StoredState
 
 if TYPE_CHECKING:
@@ -26,6 +30,8 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 T = TypeVar("T")
+
+_encoder = msgspec.json.Encoder()
 
 DEAD_MAN_NS = 3 * NS_PER_S
 REARM_NS = 5 * NS_PER_S
@@ -95,6 +101,7 @@ class Referee:
     sent: list[SentAway] = field(default_factory=list)
     genuine: dict[tuple[str, bytes], tuple[Command | Posture | Heartbeat, int]] = field(default_factory=dict)
     standing: dict[str, Standing] = field(default_factory=dict)
+    said: set[bytes] = field(default_factory=set)
     executions: int = 0
     checks: int = 0
     _latest_recorded: dict[tuple[str, str, int], Posture] = field(default_factory=dict)
@@ -113,9 +120,7 @@ class Referee:
         if is_tick:
             self._ticked.add(process.session)
         now = self.world.schedule.now_ns
-        for finding in step.opened:
-            if finding.reason is Reason.POLICY_RAISED:
-                self._violate(f"{finding.policy} of {process.session} raised {finding.evidence[0].value}")
+        self._check_event(process, step)
         for publish in step.postures:
             posture = publish.posture
             key = (posture.bot, posture.session, posture.epoch, posture.version)
@@ -137,6 +142,25 @@ class Referee:
                 self._owed[session, bot] = version, process.ran_ns()
             elif process.ran_ns() - ran_ns > HAND_OVER_NS:
                 self._violate(f"a tightening was not handed over: posture {version} of {bot} by {session}")
+
+    def _check_event(self, process: GuardProcess, step: Step) -> None:
+        """What a guard takes for a bot's word is that bot's, and nothing in it raises."""
+        for finding in step.opened:
+            if finding.reason is Reason.POLICY_RAISED:
+                self._violate(f"{finding.policy} of {process.session} raised {finding.evidence[0].value}")
+        match step.event:
+            case BotBorn(birth=message) | BotReported(reported=message) | BotAcked(ack=message):
+                heard: BotMessage = message
+            case BotStatusSeen(state=state):
+                heard = state
+            case _:
+                return
+        if _encoder.encode(heard) not in self.said:
+            self._violate(f"{process.session} believes what {heard.bot} never said: {heard}")
+
+    def bot_said(self, publish: Publish) -> None:
+        """A bot has signed something."""
+        self.said.add(_encoder.encode(publish.message))
 
     def offered(self, process: GuardProcess, bot: str, posture: Posture | None = None) -> None:
         """A guard tries to hand something over; whether the broker takes it is another matter."""

@@ -48,6 +48,8 @@ class World:
         self.bots = [BotProcess(self, spec, plant) for spec in BOTS]
         self.venue_is_away = False
         self.venue_late_s = 0.0
+        self.is_quiet = False
+        """No more faults."""
         self.is_over = False
         self._demand = 0
 
@@ -80,6 +82,13 @@ class World:
     @property
     def living_guards(self) -> list[GuardProcess]:
         return [guard for guard in self.guards if guard.is_alive]
+
+    def some_guard(self) -> GuardProcess | None:
+        living = self.living_guards
+        return self.chance.choice(living) if living else None
+
+    def some_bot(self) -> BotProcess:
+        return self.chance.choice(self.bots)
 
     def venue_changed(self, account: str) -> None:
         """The venue tells of a change at once, as its private stream does."""
