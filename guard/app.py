@@ -26,6 +26,7 @@ from adapters.storage.samples import SampleRecorder
 from adapters.systemd import Notifier, monotonic_usec
 from guard.account.hypothetical import Hypothetical, snapshots_of
 from guard.arbiter import Arbiter
+from guard.clock_offset import ClockOffset, TimedFeed
 from guard.configuration import Settings, resolve_secrets
 from guard.dispatch import Dispatch
 from guard.engine import Engine
@@ -70,6 +71,7 @@ class App:
     broker: EmbeddedBroker | None = None
     reloader: Reloader | None = None
     _link: MqttLink = field(init=False)
+    _clock_offset: ClockOffset = field(init=False)
     _supervised: Supervised | None = None
     _stack: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack)
     _running: asyncio.Task[None] | None = None
@@ -83,6 +85,7 @@ class App:
             BrokerError: the embedded broker cannot be started.
         """
         settings = self.settings
+        self._clock_offset = ClockOffset(lambda event: self.runner.inbox.put(event))  # noqa: PLW0108 (there is no runner yet)
         try:
             secret_values = resolve_secrets(settings, "settings")
             feeds = {venue.id: self.venue_feeds(settings, venue.id) for venue in settings.venues}
@@ -165,7 +168,8 @@ class App:
 
     def venue_feeds(self, settings: Settings, venue: str) -> list[Feed]:
         """Make the feeds of one venue; nothing connects. Raises SettingsError."""
-        return _venue_feeds(settings, venue, self.clock, held=lambda: self.runner.engine.state.needed(venue))
+        feeds = _venue_feeds(settings, venue, self.clock, held=lambda: self.runner.engine.state.needed(venue))
+        return [TimedFeed(feed, self._clock_offset) for feed in feeds]
 
     def asked_feeds(self, settings: Settings) -> list[Feed]:
         """Make the feed that tells the positions of the settings, if there are any."""

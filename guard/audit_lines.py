@@ -17,7 +17,7 @@ from guard.audit import (
     SettingsReloaded,
     Step,
 )
-from guard.events import AnyEvent, BotAcked, BotBorn, LinkChanged, SettingsChanged, StreamFault
+from guard.events import AnyEvent, BotAcked, BotBorn, LinkChanged, LinkKind, SettingsChanged, StreamFault
 from guard.explain_words import utc_words
 from guard.findings import Finding
 
@@ -110,6 +110,8 @@ def _event_words(event: AnyEvent) -> str:
             )
         case BotBorn(birth=birth):
             return f"{birth.bot} was born ({birth.software} {birth.software_version}, {birth.mode})"
+        case LinkChanged(link=LinkKind.SETTINGS | LinkKind.CLOCK, detail=detail):
+            return detail
         case LinkChanged(link=link, up=up, detail=detail):
             return f"{link} {'is there' if up else 'is away'} ({detail})"
         case SettingsChanged(settings_digest=digest):

@@ -69,6 +69,10 @@ def failed(checks: Sequence[Check]) -> list[str]:
     return [check.name for check in checks if check.status is Status.FAILED]
 
 
+def open_to_all(folder: Path) -> None:
+    folder.chmod(0o777)
+
+
 def damage(path: Path) -> None:
     path.write_bytes(b"this is no database" * 100)
 
@@ -171,7 +175,7 @@ async def test_secrets_that_others_can_use_are_told(tmp_path: Path) -> None:
     found = one(await offline(path), "secret bots.0.key")
     assert found.status is Status.WARNING
     assert "644" in found.detail
-    tmp_path.chmod(0o777)
+    open_to_all(tmp_path)
     assert "secret bots.0.key" in failed(await offline(path))
 
 
