@@ -8,6 +8,7 @@ be the ``u`` of the one before it; otherwise start over.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
@@ -16,8 +17,8 @@ from guard.units import Nanoseconds
 BUFFER_MAX = 3_000
 """Diffs kept while a snapshot is fetched: 5 min at ten a second; at about 3 KB each, 9 MB."""
 
-RawLevels = list[list[str]]
-"""Price and absolute size, as the venue writes them."""
+RawLevels = Sequence[Sequence[str | float]]
+"""Price and absolute size, as the venue writes them or as ccxt read them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,7 +77,7 @@ def _extended(fine: RawLevels, coarse: RawLevels, *, sign: float) -> RawLevels:
     """Append what the coarse side holds behind the last fine level. ``sign`` is 1 for bids, -1 for asks."""
     near = [(sign * price, size) for price, size in _numbers(fine)]
     end = near[-1][0]
-    behind: RawLevels = []
+    behind: list[Sequence[str | float]] = []
     nearer = float("inf")
     for (price, size), (text, _) in zip(_numbers(coarse), coarse, strict=True):
         step = sign * price
