@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from adapters.exchanges.binance.budget import SnapshotBudget
 from adapters.exchanges.binance.capabilities import CAPABILITIES
 from adapters.exchanges.binance.client import DEFAULTS, BinanceQuirks, Message, event_of
 from adapters.exchanges.binance.payloads import (
@@ -35,7 +36,7 @@ from guard.ports import Clock
 from guard.units import NS_PER_S, Nanoseconds
 
 SNAPSHOT_LEVELS = 1_000
-"""The most that the venue gives, at a request weight of 20 of 2,400 a minute."""
+"""The most that the venue gives."""
 
 _STREAMS = {
     "depthUpdate": Stream.BOOK,
@@ -60,6 +61,7 @@ class BinanceMarket:
         self._symbols: dict[str, str] = {}
         self._codes: dict[str, str] = {}
         self._subscriptions: dict[str, tuple[Stream, str]] = {}
+        self._budget = SnapshotBudget()
         self._owners: dict[tuple[Stream, str], str] = {}
         """The socket that was last subscribed to each stream: another may still bring a market that was left."""
         self._alive_at: dict[str, Nanoseconds] = {}
@@ -122,7 +124,7 @@ class BinanceMarket:
         return await asked(self._venue, self._depth(symbol))
 
     async def _depth(self, symbol: str) -> DepthSnapshot:
-        request = {"symbol": self._codes[symbol], "limit": SNAPSHOT_LEVELS}
+        request = {"symbol": self._codes[symbol], "limit": self._budget.levels(self._clock.now())}
         return parse_snapshot(await self._client.fapiPublicGetDepth(request))
 
     async def renew_depth(self, symbol: str) -> None:
