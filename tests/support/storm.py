@@ -29,8 +29,9 @@ LEVELS = 10
 KEPT = 3_000
 """States of a book that are remembered: five minutes at ten a second."""
 SPEED = 2.0
-RECOVERY_S = 12.0
-"""How long feeds may take once the venue is sound: silence of 1 s, a pause of 1 s at most, a snapshot."""
+RECOVERY_S = 20.0
+"""How long feeds may take once the venue is sound: silence of 1 s, a pause of 1 s at most, a snapshot: some 4 s
+where a machine has nothing else to do."""
 
 Best = tuple[tuple[tuple[float, float], ...], tuple[tuple[float, float], ...]]
 
