@@ -41,7 +41,11 @@ class HandMarket:
     def specs(self) -> Sequence[SymbolSpec]:
         return tuple(
             SymbolSpec(
-                symbol=symbol, base=symbol.removesuffix("USDT"), tick=Decimal("0.1"), step=Decimal("0.001")
+                symbol=symbol,
+                base=symbol[:-4],
+                quote=symbol[-4:],
+                tick=Decimal("0.1"),
+                step=Decimal("0.001"),
             )
             for symbol in self.symbols
         )

@@ -142,7 +142,6 @@ class HyperliquidAccount:
                 self._venue, first_of([self._watch_state(), self._watch_orders(), self._watch_fills()])
             )
         finally:
-            self._streamed = None
             for socket in (self._client.clients or {}).values():
                 socket.subscriptions.clear()
 
@@ -184,7 +183,9 @@ class HyperliquidAccount:
             other_usd=0.0,
             maintenance_usd=state.maintenance_usd,
         )
-        return AccountReading(totals=totals, positions=state.positions, orders=found)
+        # The stream tells the whole state with every few blocks, and of orders only that they changed: what REST
+        # knows first is news, and not an update that was lost.
+        return AccountReading(totals=totals, positions=state.positions, orders=found, is_only_source=True)
 
     async def _wallet_usd(self, state: State) -> float:
         """The wallet of the perpetuals, or the spot USDC where the account's mode makes that the collateral.

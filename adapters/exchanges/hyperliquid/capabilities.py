@@ -40,6 +40,11 @@ DEFAULTS: dict[str, Any] = {
     # Documented ("Rate limits"): 20 for all that ccxt 4.5.90 counts as 10, and 60 for this one.
     "api": {"public": {"post": {"info": {"cost": 20, "byType": {"userRole": 60}}}}},
     # Spot pairs are of no use here, and the markets of each HIP-3 exchange cost a request.
-    "options": {"fetchMarkets": {"types": ["swap"]}},
+    "options": {
+        "fetchMarkets": {"types": ["swap"]},
+        # ccxt copies these from client to client along with the markets, and fails where the first has none.
+        "hip3TokensByName": {},
+        "cachedCurrenciesById": {},
+    },
 }
 """What ccxt is told besides what every venue's client is told."""

@@ -263,6 +263,10 @@ async def test_orders_and_triggers_are_asked_for_when_the_stream_tells_of_any(ve
         await bot.cancel_order(order["id"], TRADED, {"trigger": True})
         events.forget()
         await events.until(AccountSnapshot, lambda seen: seen.orders == ())
+        # Nothing of this was lost, and the account was never unknown.
+        readings = len(events.of(AccountSnapshot))
+        await eventually(lambda: len(events.of(AccountSnapshot)) >= readings + 3)
+        assert events.of(StreamFault) == []
 
 
 async def test_an_account_that_was_cut_off_is_read_again(venue: LoopbackVenue) -> None:
