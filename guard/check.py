@@ -102,7 +102,7 @@ def _check_files(check: Check, settings: Settings) -> None:
             check.problems.append(
                 (f"broker.{name}", f"{file} cannot be read: correct it, or its permissions")
             )
-    _check_tls(check, settings)
+    _check_login(check, settings)
     for path, place in (
         ("audit.path", settings.audit.path.parent),
         ("broker.data_dir", settings.broker.data_dir),
@@ -118,11 +118,12 @@ def _check_files(check: Check, settings: Settings) -> None:
         )
 
 
-def _check_tls(check: Check, settings: Settings) -> None:
-    """Certificates, key and passphrase as a connection would read them, unless one is known to be missing."""
-    if any(path.startswith("broker.tls_") for path, _ in check.problems):
+def _check_login(check: Check, settings: Settings) -> None:
+    """Password, certificates, key and passphrase as a connection would read them, unless one is known to fail."""
+    if any(path.startswith(("broker.tls_", "broker.password")) for path, _ in check.problems):
         return
     try:
+        settings.broker.password()
         tls_context(settings.broker)
     except SettingsError as error:
         check.problems += error.problems
