@@ -79,7 +79,7 @@ def _levels(levels: RawLevels, contract_usd: float, where: str) -> RawLevels:
         try:
             price, contracts = float(level[0]), float(level[1])
             size = contracts * contract_usd / price
-        except (ValueError, TypeError, IndexError, ZeroDivisionError) as error:
+        except (ValueError, TypeError, LookupError, ZeroDivisionError) as error:
             raise MalformedFrameError(
                 where, f"a level is not a price and a quantity: {level!r:.40}"
             ) from error

@@ -312,9 +312,10 @@ def parse_user_event(message: Payload) -> AccountUpdate | None:
     at = at_of(message, "T") or at_of(message, "E")
     if kind == "ACCOUNT_UPDATE":
         return _account_update(mapping(message, "a", kind), at)
-    if kind in {"ORDER_TRADE_UPDATE", "ALGO_UPDATE"}:
+    # Tuples, because whatever stands there instead of a name need not be hashable.
+    if kind in ("ORDER_TRADE_UPDATE", "ALGO_UPDATE"):
         return AccountUpdate(exchange_at=at, order=_order_event(mapping(message, "o", kind), kind))
-    if kind in {"ACCOUNT_CONFIG_UPDATE", "MARGIN_CALL"}:
+    if kind in ("ACCOUNT_CONFIG_UPDATE", "MARGIN_CALL"):
         return AccountUpdate(exchange_at=at, stale=True)
     return None
 
