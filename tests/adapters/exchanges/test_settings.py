@@ -26,6 +26,19 @@ from guard.errors import SettingsError
             {"accounts": {"main": {"api_key_env": "K", "api_key_file": "k", "api_secret_env": "S"}}},
             ("accounts", "main"),
         ),
+        ({"id": "okx", "accounts": {"main": {"api_key_env": "K", "api_secret_env": "S"}}}, ("accounts",)),
+        (
+            {"id": "hyperliquid", "accounts": {"main": {"api_key_env": "K", "api_secret_env": "S"}}},
+            ("accounts",),
+        ),
+        ({"id": "lighter", "accounts": {"main": {"api_key_env": "K", "api_secret_env": "S"}}}, ("accounts",)),
+        ({"accounts": {"main": {"wallet_address": "0x1"}}}, ("accounts",)),
+        (
+            {"id": "hyperliquid", "accounts": {"main": {"wallet_address": "0x1", "password_env": "P"}}},
+            ("accounts", "main"),
+        ),
+        ({"top": 501}, ("top",)),
+        ({"top": 5, "choose_at_h": 24}, ("choose_at_h",)),
         ({"accounts": {"a b": {"api_key_env": "K", "api_secret_env": "S"}}}, ("accounts", "a b", "[key]")),
     ],
 )
@@ -59,3 +72,19 @@ def test_a_missing_secret_is_the_callers_error_before_anything_is_made() -> None
         ("venues.0.accounts.main.api_key", None, "K"),
         ("venues.0.accounts.main.api_secret", Path("s"), None),
     ]
+
+
+@pytest.mark.parametrize(
+    ("named", "meant"), [("binance usdm", "binanceusdm"), ("ByBit", "bybit"), ("kraken", "krakenfutures")]
+)
+def test_a_venue_that_ccxt_does_not_know_is_answered_with_those_that_look_like_it(
+    named: str, meant: str
+) -> None:
+    with pytest.raises(ValidationError, match=f"did you mean.*{meant}"):
+        VenueSettings.model_validate({"id": named, "top": 5})
+
+
+def test_the_busiest_alone_are_enough() -> None:
+    settings = VenueSettings.model_validate({"id": "hyperliquid", "top": 5})
+
+    assert (settings.symbols, settings.top, settings.quote) == ([], 5, None)
