@@ -27,6 +27,11 @@ SECRET_LENGTH_MIN = 4
 """A shorter secret would redact half of every line; it is refused elsewhere as too weak."""
 
 
+CUT_LENGTH_MIN = 16
+"""Half of a shorter secret is too little to be sure that it is one."""
+CUTS_MAX = 128
+"""Places at which a secret may be cut off: a private key in PEM has thousands of characters, and each place
+nests its pattern once more."""
 REPEAT_S = 10.0
 REPEAT_S_MAX = 600.0
 CAUSES_MAX = 1_000
@@ -75,7 +80,10 @@ class Redactor:
         self.register(secrets)
 
     def register(self, secrets: Iterable[str | bytes]) -> None:
-        """Blank these exact values from now on, also in their JSON, hexadecimal and repr spellings."""
+        """Blank these values from now on, also in their hexadecimal and repr spellings, and cut off.
+
+        Python cuts long values off in some of its errors: the first half of a longer secret is blanked too.
+        """
         for secret in secrets:
             raw = secret if isinstance(secret, bytes) else secret.encode()
             text = raw.decode(errors="replace")
@@ -83,7 +91,11 @@ class Redactor:
             self._known |= {each for each in spellings if len(each) >= SECRET_LENGTH_MIN}
         if self._known:
             longest_first = sorted(self._known, key=len, reverse=True)
-            self._pattern = re.compile("|".join(re.escape(each) for each in longest_first))
+            self._pattern = re.compile("|".join(_or_its_beginning(each) for each in longest_first))
+
+    def clean(self, text: str) -> str:
+        """Blank the secrets in a text that goes elsewhere than into the log."""
+        return self._clean_text(text)
 
     def __call__(
         self, _logger: object, _method: str, event: MutableMapping[str, Any]
@@ -107,6 +119,18 @@ class Redactor:
 
     def _clean_text(self, text: str) -> str:
         return text if self._pattern is None else self._pattern.sub(REDACTED, text)
+
+
+def _or_its_beginning(secret: str) -> str:
+    """A pattern for a secret or as much of its beginning as is there, but at least half of it."""
+    if len(secret) < CUT_LENGTH_MIN:
+        return re.escape(secret)
+    half = len(secret) // 2
+    step = -(-(len(secret) - half) // CUTS_MAX)
+    pattern = ""
+    for at in reversed(range(half, len(secret), step)):
+        pattern = f"(?:{re.escape(secret[at : at + step])}{pattern})?"
+    return re.escape(secret[:half]) + pattern
 
 
 @dataclass(slots=True)

@@ -320,6 +320,8 @@ async def serve(settings: Settings, path: Path | None = None, redactor: Redactor
         raise
     except Exception as error:
         why, code = f"{type(error).__name__}: {error}", 1
+        # It is recorded and published: nobody knows what such an error has in its hands.
+        why = redactor.clean(why) if redactor is not None else type(error).__name__
         log.exception("perpguard cannot go on: this is a bug, please report it with these lines")
     finally:
         asked.cancel()

@@ -217,3 +217,22 @@ def test_the_level_can_change_while_it_runs(stream: io.StringIO) -> None:
     set_level(LogLevel.INFO)
     structlog.get_logger().info("written")
     assert [json.loads(line)["event"] for line in stream.getvalue().splitlines()] == ["written"]
+
+
+@pytest.mark.parametrize("length", [16, 64, 256])
+def test_a_secret_that_was_cut_off_is_blanked_too(length: int) -> None:
+    secret = "".join(chr(ord("a") + number % 26) for number in range(length))
+    redactor = Redactor([secret])
+    for end in (length, length - 1, length // 2):
+        assert redactor.clean(f"<{secret[:end]}>") == "<[redacted]>"
+    assert redactor.clean(f"<{secret[: length // 2 - 1]}>") != "<[redacted]>"
+    assert redactor.clean("nothing of it") == "nothing of it"
+
+
+def test_a_secret_of_thousands_of_characters_is_blanked_and_does_not_stop_the_log() -> None:
+    secret = "".join(f"{number:04d}" for number in range(1000))
+    redactor = Redactor([secret])
+    assert redactor.clean(f"<{secret}>") == "<[redacted]>"
+    left = redactor.clean(f"<{secret[:3000]}>")
+    assert left.startswith("<[redacted]")
+    assert len(left) < 40
