@@ -40,7 +40,10 @@ def cut_to(size: int) -> Damage:
 
 
 def replaced(data: bytes) -> Damage:
-    return lambda path: path.write_bytes(data) and None
+    def damage(path: Path) -> None:
+        path.write_bytes(data)
+
+    return damage
 
 
 def told(*statements: str) -> Damage:
@@ -64,7 +67,10 @@ def _another_database(path: Path) -> None:
 
 
 def _garbage_beside(suffix: str) -> Damage:
-    return lambda path: path.with_name(path.name + suffix).write_bytes(os.urandom(9000)) and None
+    def damage(path: Path) -> None:
+        path.with_name(path.name + suffix).write_bytes(os.urandom(9000))
+
+    return damage
 
 
 CORRUPT: dict[str, Damage] = {

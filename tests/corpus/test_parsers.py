@@ -24,7 +24,7 @@ EXAMPLES = int(os.environ.get("PERPGUARD_FUZZ_EXAMPLES", "15"))
 """For each parser; thousands for a long look."""
 
 PARSERS = every_parser()
-ODD_LEAVES = (
+ODD_LEAVES: tuple[Any, ...] = (
     None, True, False, 0, -1, 1, 1.5, -0.0, 1e308, -1e308, 2**63, 2**70, "", " ", "0", "-1", "1e400", "nan", "NaN",
     "inf", "-inf", "Infinity", "0x10", "1_000", "١٢", "1,5", "null", "true", "A" * 300, "\x00", "💥", [], {}, [[]],
     [None], {"a": None}, float("nan"), float("inf"), "1e-400", "12345678901234567890123456789",
