@@ -246,7 +246,8 @@ class Hub:
                 delivery = group.create_task(_deliver(connection), name="venue-deliver")
                 async for message in connection.socket:
                     if message.type is WSMsgType.TEXT:
-                        hear(connection, message.data)
+                        if self._faults is None or self._faults.hears(connection.account):
+                            hear(connection, message.data)
                     elif message.type is WSMsgType.PING and self._answers(connection):
                         await connection.socket.pong(message.data)
                 delivery.cancel()

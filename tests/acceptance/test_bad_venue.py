@@ -1,4 +1,6 @@
-"""A venue that does not list a symbol or refuses a key: the rest goes on, and the state topic says what does not."""
+"""A venue that does not list a symbol, refuses a key, or does everything wrong for a while: what is unknown is said,
+no entries are allowed on it, nothing else is asked of a bot, and the rest goes on.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from perpguard_sdk.messages import Entries, GuardStatus, Posture, Signal
+from adapters.simulation import Fault, FaultKind, fault_schedule
+from perpguard_sdk.messages import Entries, GuardStatus, Posture, Signal, Verb
 from tests.support.eventually import eventually
 from tests.support.processes import merged
-from tests.support.stage import SYMBOL, Site, ground
-from tests.support.together import together
+from tests.support.stage import CODE, SYMBOL, Site, ground
+from tests.support.together import Note, together
 
 pytestmark = pytest.mark.acceptance
 
@@ -76,6 +79,76 @@ async def test_a_refused_key_blocks_entries_and_the_market_is_watched_on(tmp_pat
         assert any("binanceusdm:wrong" in problem for problem in _problems(site))
         assert daemon.runs
         assert "not the secret" not in daemon.tail(1_000_000)
+
+
+STORM_S = 12.0
+STORM: tuple[Fault, ...] = (
+    # At first and in the end nothing comes at all, and nothing can be asked; between them everything at once. A market that is delisted is
+    # left out, for then the position is truly gone.
+    Fault(kind=FaultKind.SILENCE, for_s=7.0, pongs=False),
+    Fault(kind=FaultKind.STATUS, for_s=7.0, status=503),
+    Fault(kind=FaultKind.SILENCE, at_s=STORM_S, for_s=5.0, pongs=False),
+    Fault(kind=FaultKind.STATUS, at_s=STORM_S, for_s=5.0, status=503),
+    *fault_schedule(
+        20, STORM_S, 4.0, symbols=[CODE], kinds=[kind for kind in FaultKind if kind is not FaultKind.DELIST]
+    ),
+)
+
+
+@together
+async def test_a_storm_of_faults_blocks_entries_cuts_nothing_and_passes(tmp_path: Path, note: Note) -> None:
+    """Beside the faults the market is calm and deep all the time: nothing that is true asks for more than a pause."""
+    async with ground(tmp_path, ["calm"]) as here:
+        site = await here.site("home", ["calm"], broker={"claim_quiet_s": 0.5})
+        settings = site.daemon_settings("guard-1", "guard-1", {})
+        venue = merged(
+            settings["venues"][0], {"silence_s_max": 2.0, "retry_s_max": 2.0, "refused_retry_s": 1.0}
+        )
+        daemon = site.daemon(venues=[venue])
+        await site.start(daemon, site.bot("calm", rearm_ms=1500))
+        await site.play("calm")
+        size = site.size("calm")
+
+        began_s = time.monotonic()
+        here.venue.misbehave(*STORM, seed=20)
+        await site.tap.expect_guard(
+            lambda state: (
+                any(SYMBOL in problem for problem in state.problems)
+                and any("binanceusdm:calm" in problem for problem in state.problems)
+            ),
+            since_s=began_s,
+            within_s=20.0,
+            what="market and account unknown",
+        )
+        note("storm_unknown_said_s", time.monotonic() - began_s)
+        await eventually(lambda: _entries(site, "calm") is Entries.REDUCE_ONLY, what="no entries")
+        faults = here.venue.misbehaviour
+        await eventually(
+            lambda: not faults.active and not faults.waiting,
+            within_s=STORM_S + 10.0,
+            what="the storm to pass",
+        )
+        passed_s = time.monotonic()
+        await eventually(
+            lambda: _entries(site, "calm") is None and not _problems(site),
+            within_s=60.0,
+            what="everything to be known again, and entries allowed",
+        )
+        note("storm_recovered_s", time.monotonic() - passed_s)
+
+        asked = {command.verb for heard, command in site.tap.commands("calm") if heard.at_s >= began_s}
+        assert asked <= {Verb.PAUSE, Verb.RESUME}
+        assert site.size("calm") == size
+        assert sum(faults.hits.values()) > 50
+        assert daemon.runs
+        said = daemon.tail(10_000_000)
+        for trace in ("Traceback", "never retrieved", "Exception in callback", "Unclosed"):
+            assert trace not in said
+
+
+def _entries(site: Site, bot: str) -> Entries | None:
+    posture = site.tap.last(Posture, bot=bot)
+    return None if posture is None else posture.entries.get(SYMBOL)
 
 
 async def _expect_unknown(site: Site, bot: str) -> None:

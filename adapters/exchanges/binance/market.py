@@ -64,7 +64,10 @@ class BinanceMarket:
         self._budget = SnapshotBudget()
         self._owners: dict[tuple[Stream, str], str] = {}
         """The socket that was last subscribed to each stream: another may still bring a market that was left."""
+        self._asked_at: dict[tuple[Stream, str], Nanoseconds] = {}
+        """When each subscription was asked for that was neither answered yet nor brought anything."""
         self._alive_at: dict[str, Nanoseconds] = {}
+        self._connected_at: dict[str, Nanoseconds] = {}
         self._frame_at: dict[str, Nanoseconds] = {}
 
     @property
@@ -91,6 +94,7 @@ class BinanceMarket:
         return known, errors
 
     async def watch(self, stream: Stream, symbols: Sequence[str]) -> None:
+        self._asked_at |= dict.fromkeys(((stream, symbol) for symbol in symbols), self._clock.now())
         try:
             while True:
                 await asked(self._venue, self._subscribe(stream, list(symbols)))
@@ -113,6 +117,7 @@ class BinanceMarket:
     def _forget(self, stream: Stream, symbols: Sequence[str]) -> None:
         """Make ccxt subscribe anew: it remembers a subscription that the venue refused as made."""
         for symbol in symbols:
+            self._asked_at.pop((stream, symbol), None)
             name = _name_at_ccxt(stream, symbol, self._codes[symbol])
             for socket in (self._client.clients or {}).values():
                 socket.subscriptions.pop(name, None)
@@ -155,10 +160,26 @@ class BinanceMarket:
             carried = self._carried(socket)
             heard_at = self._frame_at if carried == {Stream.MARK_PRICE} else self._alive_at
             silent_ns = now - heard_at.get(url, now)
-            if socket.isConnected and silent_ns > silence_ns:
+            if not socket.isConnected:
+                continue
+            if silent_ns > silence_ns:
                 socket.on_error(network_error(f"nothing came for {silent_ns / NS_PER_S:.1f} s"))
-                closed.append("+".join(sorted(carried)) or url)
+            elif now - self._owed_since(url, socket, now) > silence_ns:
+                socket.on_error(network_error("a subscription was not answered"))
+            else:
+                continue
+            closed.append("+".join(sorted(carried)) or url)
         return closed
+
+    def _owed_since(self, url: str, socket: Any, now: Nanoseconds) -> Nanoseconds:
+        """Since when a socket owes the answer to a subscription; ``now`` if it owes none."""
+        asked_at = (
+            self._asked_at.get(self._subscriptions[name])
+            for name in socket.subscriptions
+            if name in self._subscriptions
+        )
+        oldest = min((at for at in asked_at if at is not None), default=now)
+        return max(oldest, self._connected_at.get(url, now))
 
     def _carried(self, socket: Any) -> set[Stream]:
         return {self._subscriptions[name][0] for name in socket.subscriptions if name in self._subscriptions}
@@ -180,12 +201,13 @@ class BinanceMarket:
         self._frame_at[url] = self._clock.now()
 
     def on_connected(self, url: str) -> None:
-        self._alive_at[url] = self._frame_at[url] = self._clock.now()
+        self._connected_at[url] = self._alive_at[url] = self._frame_at[url] = self._clock.now()
 
     def on_acknowledged(self, url: str, subscriptions: list[str]) -> None:
         for name in subscriptions:
             if name in self._subscriptions:
                 self._owners[self._subscriptions[name]] = url
+                self._asked_at.pop(self._subscriptions[name], None)
         for stream in dict.fromkeys(_STREAMS.values()):
             named = [self._subscriptions[name] for name in subscriptions if name in self._subscriptions]
             symbols = [symbol for kind, symbol in named if kind is stream]

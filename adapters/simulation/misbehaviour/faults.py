@@ -92,7 +92,12 @@ INSTANT_KINDS = frozenset({FaultKind.DISCONNECT, FaultKind.RESET, FaultKind.EXPI
 
 ACCOUNT_STREAM = "account"
 ANSWER_STREAM = "answer"
-"""The names in ``Fault.streams`` of private events and of answers to SUBSCRIBE; the others are a FrameKind."""
+REQUEST_STREAM = "request"
+"""The names in ``Fault.streams`` of private events, of answers to SUBSCRIBE and of what clients say on their sockets;
+the others are a FrameKind."""
+
+NAMED_ONLY = frozenset({ANSWER_STREAM, REQUEST_STREAM})
+"""Hit only by faults that name them."""
 
 Seconds = Annotated[float, msgspec.Meta(ge=0.0, le=864_000.0)]
 
@@ -112,7 +117,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     rate: Annotated[float, msgspec.Meta(gt=0.0, le=1.0)] = 1.0
     count: Annotated[int, msgspec.Meta(ge=1)] | None = None
     streams: tuple[str, ...] = ()
-    """Names of FrameKind (``depth``, ``trade``, ...), ``account``, ``answer``; empty: all but ``answer``."""
+    """FrameKinds (``depth`` ...), ``account``, ``answer``, ``request``; empty: all but the last two."""
     symbols: tuple[str, ...] = ()
     """The venue's own names, e.g. BTCUSDT."""
     paths: tuple[str, ...] = ()

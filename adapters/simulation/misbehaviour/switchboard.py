@@ -20,7 +20,9 @@ from adapters.simulation.misbehaviour.faults import (
     ANSWER_STREAM,
     FRAME_KINDS,
     INSTANT_KINDS,
+    NAMED_ONLY,
     REQUEST_KINDS,
+    REQUEST_STREAM,
     Fault,
     FaultKind,
 )
@@ -213,6 +215,10 @@ class Misbehaviour:
             return None
         return [Outgoing(fate.payload, fate.ready_at_s, fate.binary)] * fate.copies
 
+    def hears(self, account: str | None) -> bool:
+        """Whether what a client says on its socket is heard."""
+        return not self._frames or self.treated(b"", Mark(REQUEST_STREAM, account=account), 0.0) != []
+
     def answers_pings(self, account: str | None) -> bool:
         """Whether a ping gets its pong."""
         return all(
@@ -314,9 +320,9 @@ def request_key(method: str, target: str, who: str) -> str:
 def _in_scope(fault: Fault, mark: Mark) -> bool:
     if mark.stream == PONG.stream and not (fault.kind is FaultKind.SILENCE and fault.pongs is False):
         return False
-    if fault.kind is FaultKind.SILENCE and not fault.streams:
+    if fault.kind is FaultKind.SILENCE and not fault.streams and mark.stream != REQUEST_STREAM:
         return fault.account in (None, mark.account) and (not fault.symbols or mark.symbol in fault.symbols)
-    if mark.stream not in fault.streams and (fault.streams or mark.stream == ANSWER_STREAM):
+    if mark.stream not in fault.streams and (fault.streams or mark.stream in NAMED_ONLY):
         return False
     return (not fault.symbols or mark.symbol in fault.symbols) and fault.account in (None, mark.account)
 

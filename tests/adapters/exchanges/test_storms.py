@@ -32,7 +32,6 @@ def every_fault() -> list[tuple[Fault, ...]]:
     kind = FaultKind
     frames = [
         Fault(kind=kind.DROP, rate=0.2),
-        Fault(kind=kind.DROP, streams=("answer",)),
         Fault(kind=kind.DELAY, rate=0.3, delay_s=0.4, jitter_s=0.35),
         Fault(kind=kind.DUPLICATE, rate=0.3),
         Fault(kind=kind.REORDER, rate=0.3),
@@ -46,6 +45,7 @@ def every_fault() -> list[tuple[Fault, ...]]:
         *(Fault(kind=kind.SILENCE, pongs=pongs, account="main") for pongs in (True, False)),
     ]
     requests = [
+        *(Fault(kind=kind.DROP, streams=(each,)) for each in ("answer", "request")),
         Fault(kind=kind.REFUSE),
         Fault(kind=kind.STATUS, status=418, retry_after_s=2),
         Fault(kind=kind.STATUS, status=429, retry_after_s=1),
