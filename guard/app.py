@@ -42,7 +42,7 @@ from guard.settings import resolve_secret
 from guard.state import BotConfig, GuardState
 from guard.stopping import asked_to_stop, leave, on_hangup
 from guard.supervised import Supervised
-from guard.units import BotId, account_id, market_id
+from guard.units import BotId, MarketId, account_id, market_id
 
 SAY_S = 1.0
 END_S = 2.0
@@ -168,7 +168,13 @@ class App:
 
     def venue_feeds(self, settings: Settings, venue: str) -> list[Feed]:
         """Make the feeds of one venue; nothing connects. Raises SettingsError."""
-        feeds = _venue_feeds(settings, venue, self.clock, held=lambda: self.runner.engine.state.needed(venue))
+        feeds = _venue_feeds(
+            settings,
+            venue,
+            self.clock,
+            held=lambda: self.runner.engine.state.needed(venue),
+            stride=lambda market: self.runner.inbox.stride(market),  # noqa: PLW0108 (there is no runner yet)
+        )
         return [TimedFeed(feed, self._clock_offset) for feed in feeds]
 
     def asked_feeds(self, settings: Settings) -> list[Feed]:
@@ -402,14 +408,18 @@ def _identity(settings: Settings, session: str) -> Identity:
 
 
 def _venue_feeds(
-    settings: Settings, name: str, clock: Clock, held: Callable[[], Collection[str]]
+    settings: Settings,
+    name: str,
+    clock: Clock,
+    held: Callable[[], Collection[str]],
+    stride: Callable[[MarketId], int],
 ) -> list[Feed]:
     index, venue = next((index, venue) for index, venue in enumerate(settings.venues) if venue.id == name)
 
     def resolve(*, what: str, file: Path | str | None, env: str | None) -> bytes:
         return resolve_secret(what=f"venues.{index}.{what}", file=file, env=env)
 
-    return list(venue_feeds(venue, clock=clock, resolve_secret=resolve, held=held))
+    return list(venue_feeds(venue, clock=clock, resolve_secret=resolve, held=held, stride=stride))
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from adapters.exchanges.account_feed import AccountFeed
 from adapters.exchanges.ccxt_session import Credentials, Markets
 from adapters.exchanges.credentials import SecretResolver, credentials_of
 from adapters.exchanges.market_books import Observer
-from adapters.exchanges.market_feed import MarketFeed, nothing_held
+from adapters.exchanges.market_feed import MarketFeed, Stride, every_sample, nothing_held
 from adapters.exchanges.modules import capabilities_of, module_of
 from adapters.exchanges.probe import AccountProbe, VenueProbe, probe
 from adapters.exchanges.settings import AccountCredentials, VenueSettings
@@ -49,6 +49,7 @@ def venue_feeds(
     path: str = "",
     observer: Observer | None = None,
     held: Callable[[], Collection[str]] = nothing_held,
+    stride: Stride = every_sample,
 ) -> list[Feed]:
     """Make one MarketFeed and one AccountFeed for each account; nothing connects before ``run``.
 
@@ -59,6 +60,7 @@ def venue_feeds(
         path: where in the settings the venue is, e.g. ``venues.0``, for errors.
         observer: called after every diff that was applied; for tests.
         held: the symbols of this venue in which there are positions, or that bots trade: watched always.
+        stride: of how many samples of a market one is taken, while there is more to judge than can be.
 
     Raises:
         SettingsError: a secret is missing (from ``resolve_secret``).
@@ -69,7 +71,7 @@ def venue_feeds(
         return await module.connect_market(settings, sink, clock, markets)
 
     feeds: list[Feed] = [
-        MarketFeed(settings, clock=clock, connect=connect_market, observer=observer, held=held)
+        MarketFeed(settings, clock=clock, connect=connect_market, observer=observer, held=held, stride=stride)
     ]
     for account, named in settings.accounts.items():
         where = ".".join(filter(None, (path, "accounts", account)))

@@ -7,6 +7,7 @@ books, sample, follow which markets are to be watched, and watch over silence.
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable, Collection, Sequence
 
 import structlog
@@ -41,6 +42,16 @@ from guard.units import NS_PER_MS, NS_PER_S, MarketId, Nanoseconds
 log = structlog.get_logger()
 
 
+Stride = Callable[[MarketId], int]
+"""Of how many samples of a market one is taken."""
+
+
+def every_sample(market: MarketId) -> int:
+    """Leave no sample out."""
+    del market
+    return 1
+
+
 def nothing_held() -> Collection[str]:
     """Stands for a venue on which nobody holds anything."""
     return ()
@@ -55,6 +66,7 @@ class MarketFeed:
         connect: makes the connection that delivers to this feed.
         observer: called after every diff that was applied; for tests.
         held: the symbols of this venue in which there are positions, or that bots trade: watched always.
+        stride: of how many samples of a market one is taken; a book whose status changes is said at once.
     """
 
     def __init__(
@@ -65,12 +77,14 @@ class MarketFeed:
         connect: Callable[[MarketSink], Awaitable[MarketConnection]],
         observer: Observer | None = None,
         held: Callable[[], Collection[str]] = nothing_held,
+        stride: Stride = every_sample,
     ) -> None:
         self._settings = settings
         self._clock = clock
         self._connect = connect
         self._observer = observer
         self._held = held
+        self._stride = stride
         self._emit: Emit = _nowhere
         self._ledger = Ledger(_nowhere, clock)
         self._markets: dict[str, WatchedMarket] = {}
@@ -255,11 +269,12 @@ class MarketFeed:
         )
 
     async def _sample(self) -> None:
-        while True:
+        for round_ in itertools.count():
             await self._pause(self._settings.sample_ms * NS_PER_MS)
             now = self._clock.now()
-            for market in self._markets.values():
-                if market.changed:
+            for number, market in enumerate(self._markets.values()):
+                # Not all of them in the same round, so that a round takes about as long as another.
+                if market.changed and (round_ + number) % self._stride(market.id) == 0:
                     self._say(market)
                     self._books.refresh_if_narrow(market, now)
 

@@ -14,8 +14,8 @@ from enum import Enum, auto
 
 from guard.units import Nanoseconds
 
-BUFFER_MAX = 3_000
-"""Diffs kept while a snapshot is fetched: 5 min at ten a second; at about 3 KB each, 9 MB."""
+BUFFER_MAX = 300
+"""Diffs kept while a snapshot is fetched: 30 s at ten a second, longer than any request; 3 KB each, 0.9 MB."""
 
 RawLevels = Sequence[Sequence[str | float]]
 """Price and absolute size, as the venue writes them or as ccxt read them."""

@@ -234,3 +234,22 @@ async def test_a_flood_of_frames_that_cannot_be_read_is_said_once_a_second() -> 
         "binanceusdm:BTC/USDT:USDT",
         "binanceusdm:ETH/USDT:USDT",
     }
+
+
+async def test_a_market_of_no_one_is_sampled_less_often_while_that_is_asked_and_loses_no_flow() -> None:
+    clock, connection = HandClock(), FakeMarket()
+    stride = 4
+    settings = VenueSettings(id=VENUE, symbols=[SYMBOL])
+    feed = MarketFeed(settings, clock=clock, connect=connection.connect, stride=lambda _: stride)
+    async with running([feed]) as events:
+        await clock.advance(0.1)
+        events.all.clear()
+        for _ in range(40):
+            feed.on_trade(SYMBOL, TradeFrame(100.0, None))
+            await clock.advance(0.25)
+        taken = len(events.of(MarketFeatures))
+        stride = 1
+        await clock.advance(0.3)
+
+    assert 8 <= taken <= 12
+    assert sum(features.buy_usd for features in events.of(MarketFeatures)) == pytest.approx(4_000.0)
