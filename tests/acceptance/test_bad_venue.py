@@ -83,8 +83,8 @@ async def test_a_refused_key_blocks_entries_and_the_market_is_watched_on(tmp_pat
 
 STORM_S = 12.0
 STORM: tuple[Fault, ...] = (
-    # At first and in the end nothing comes at all, and nothing can be asked; between them everything at once. A market that is delisted is
-    # left out, for then the position is truly gone.
+    # At first and in the end nothing comes at all, and nothing can be asked; between them everything at once. A
+    # market that is delisted is left out, for then the position is truly gone.
     Fault(kind=FaultKind.SILENCE, for_s=7.0, pongs=False),
     Fault(kind=FaultKind.STATUS, for_s=7.0, status=503),
     Fault(kind=FaultKind.SILENCE, at_s=STORM_S, for_s=5.0, pongs=False),

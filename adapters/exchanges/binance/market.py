@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 from adapters.exchanges.binance.budget import SnapshotBudget
@@ -28,6 +28,7 @@ from adapters.exchanges.ccxt_session import (
     network_error,
     perpetuals_of,
 )
+from adapters.exchanges.repeats import Repeats
 from adapters.exchanges.settings import VenueSettings
 from adapters.exchanges.venue import Capabilities, DepthSnapshot, ListedMarket, MarketSink, MarkFrame
 from guard.errors import UnknownSymbolError
@@ -68,6 +69,7 @@ class BinanceMarket:
         """When each subscription was asked for that was neither answered yet nor brought anything."""
         self._alive_at: dict[str, Nanoseconds] = {}
         self._connected_at: dict[str, Nanoseconds] = {}
+        self._repeats = Repeats()
         self._frame_at: dict[str, Nanoseconds] = {}
 
     @property
@@ -231,12 +233,19 @@ class BinanceMarket:
             case "depthUpdate":
                 self._sink.on_depth(symbol, parse_depth(message))
             case "trade" | "aggTrade":
-                if (trade := parse_trade(message)) is not None:
+                number = message.get("a" if event == "aggTrade" else "t")
+                if (trade := parse_trade(message)) is not None and not self._is_repeat(event, symbol, number):
                     self._sink.on_trade(symbol, trade)
             case "markPriceUpdate":
                 self._sink.on_mark(symbol, parse_mark(message))
             case "forceOrder":
-                self._sink.on_liquidation(symbol, parse_liquidation(message))
+                # It has no number; of two in one millisecond that are equal, one is taken for a repeat.
+                liquidation = parse_liquidation(message)
+                if not self._is_repeat(event, symbol, liquidation):
+                    self._sink.on_liquidation(symbol, liquidation)
+
+    def _is_repeat(self, event: str, symbol: str, name: Hashable) -> bool:
+        return name is not None and self._repeats.is_repeat((event, symbol), name)
 
     def on_malformed(self, url: str, frame: str | bytes, error: Exception) -> None:
         del url
