@@ -57,7 +57,7 @@ async def test_what_happens_to_one_venue_is_that_ones_alone(tmp_path: Path, note
 
         await dead.start()
         began_s = time.monotonic()
-        await eventually(lambda: entries(site, dead) is None, within_s=40.0, what="entries allowed again")
+        await eventually(lambda: entries(site, dead) is None, within_s=60.0, what="entries allowed again")
         note("three_venues_believed_again_s", time.monotonic() - began_s)
         assert problems(site, dead.id) == []
         assert verbs(site, dead, killed_s) <= {Verb.PAUSE, Verb.RESUME}
@@ -92,8 +92,8 @@ async def three_venues(folder: Path) -> AsyncIterator[tuple[Site, dict[str, Venu
             ],
         )
         await site.start(daemon, *(trading(site, venue) for venue in venues))
-        await site.decides()
-        await asyncio.gather(*(site.armed(bot) for bot in bots))
+        # Not that nothing troubles the guard: eight programs that start at once may well be more than it keeps up with.
+        await asyncio.gather(*(site.armed(bot, within_s=2 * READY_S) for bot in bots))
         yield site, {venue.id: venue for venue in venues}
 
 
@@ -136,7 +136,7 @@ async def opened(site: Site, venue: VenueProgram) -> float:
         Reported,
         lambda said: bool(said.positions) and said.positions[0].size > whole * 0.99 and len(said.orders) == 1,
         bot=bot_of(venue),
-        within_s=READY_S,
+        within_s=2 * READY_S,
         what=f"{bot_of(venue)} to report its position and its stop",
     )
     return said.positions[0].size
