@@ -8,22 +8,25 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from guard.audit import AnyRecord, Sent, SessionOpened, Step
+from guard.audit import AnyRecord, Sent, SessionOpened, SettingsReloaded, Step
 from guard.commands import CommandOutcome, OutcomeKind
 from guard.events import AccountSnapshot, AnyEvent, BotAcked, BotReported, PositionSource
 from guard.explain_words import (
     DRY_RUN,
-    REASON_NAMES,
     REASONS,
     SEVERITIES,
     VERBS,
     ack_words,
+    changed_words,
+    decapitalised,
     duration_words,
     evidence_words,
     list_words,
     market_words,
     near_words,
     posture_words,
+    reason_name,
+    reason_words,
     request_words,
     size_words,
     utc_words,
@@ -112,6 +115,7 @@ class _Standing:
 class _Story:
     command_id: str
     session: SessionOpened | None = None
+    reloaded: SettingsReloaded | None = None
     command: Command | None = None
     issued_at: Nanoseconds = 0
     attempts: list[tuple[Nanoseconds, int]] = field(default_factory=list)
@@ -130,9 +134,11 @@ def _gather(records: Sequence[AnyRecord], command_id: str) -> _Story:
     for record in records:
         match record:
             case SessionOpened() if story.command is None:
-                story.session = record
+                story.session, story.reloaded = record, None
                 # What ended under a former guard is not what this one gives back.
                 story.findings = {key: each for key, each in story.findings.items() if each.closed_at is None}
+            case SettingsReloaded(applied=True) if record.changes and story.command is None:
+                story.reloaded = record
             case Sent(subject=subject) if subject == command_id:
                 story.sent.append(record)
             case Step():
@@ -203,6 +209,8 @@ def _asked(story: _Story, command: Command) -> Iterator[str]:
             f"{utc_words(session.at)} (epoch {session.epoch}); this was the bot's command number {command.seq} "
             "in that epoch."
         )
+    if story.reloaded is not None:
+        yield changed_words(story.reloaded, story.issued_at)
 
 
 def _waited(story: _Story, main: _Standing) -> str:
@@ -222,7 +230,7 @@ def _why(story: _Story, command: Command) -> Iterator[str]:
     main = _main_finding(story, command)
     # What stood in the command is what was known when it was given; the finding may have moved since.
     evidence = command.evidence or (() if main is None else main.finding.evidence)
-    yield from list(_chain(command, evidence)) or [_reason_words(command.reason)]
+    yield from list(_chain(command, evidence)) or [reason_words(command.reason)]
     if main is None:
         yield "The finding itself is not among the records."
     else:
@@ -230,7 +238,7 @@ def _why(story: _Story, command: Command) -> Iterator[str]:
         if main.finding.evidence == command.evidence:
             yield from _counterfactual(main.finding.counterfactual)
     also = (_also(each.finding) for each in _others(story, main, command))
-    yield from dict.fromkeys(f"At the same time: {_decapitalised(words)}" for words in also)
+    yield from dict.fromkeys(f"At the same time: {decapitalised(words)}" for words in also)
     yield from _evidence(evidence, command.symbol)
 
 
@@ -277,7 +285,7 @@ def _why_resumed(story: _Story, command: Command) -> Iterator[str]:
             "(an end is recorded once it has lasted for 5 s):"
         )
     elif before is not None and before.reasons:
-        why = list_words([_reason_name(reason) for reason in before.reasons])
+        why = list_words([reason_name(reason) for reason in before.reasons])
         yield f"What the bot had been restricted for was over: {why}. When it ended is not in the records."
     else:
         yield (
@@ -289,12 +297,12 @@ def _why_resumed(story: _Story, command: Command) -> Iterator[str]:
         if standing.opened_at is not None and standing.closed_at is not None:
             lasted = f" after {duration_words(standing.closed_at - standing.opened_at)}"
         ago = duration_words(story.issued_at - (standing.closed_at or 0))
-        yield f"- {_reason_name(standing.finding.reason)}: ended{lasted}, {ago} before this command."
+        yield f"- {reason_name(standing.finding.reason)}: ended{lasted}, {ago} before this command."
     still = [
         REASONS[each.finding.reason] for each in _others(story, None, command) if _restricts(each.finding)
     ]
     for words in dict.fromkeys(still):
-        yield f"Still standing, and asking for no more than this: {_decapitalised(words)}"
+        yield f"Still standing, and asking for no more than this: {decapitalised(words)}"
     yield from _evidence(command.evidence, command.symbol)
 
 
@@ -320,10 +328,6 @@ def _closed_at(standing: _Standing) -> Nanoseconds:
 def _restricts(finding: Finding) -> bool:
     """Whether entries were blocked, or kept blocked, because of it."""
     return finding.limit.entries is not None or finding.freezes
-
-
-def _reason_name(reason: str) -> str:
-    return REASON_NAMES[Reason(reason)] if reason in REASON_NAMES else reason.replace("_", " ")
 
 
 def _evidence(evidence: Sequence[Evidence], symbol: str) -> Iterator[str]:
@@ -481,10 +485,6 @@ def _concerns(finding: Finding, command: Command) -> bool:
     return subject.market is None or command.symbol in {ALL_SYMBOLS, symbol_of(subject.market)}
 
 
-def _reason_words(reason: str) -> str:
-    return REASONS[Reason(reason)] if reason in set(Reason) else f"The reason given is {reason}."
-
-
 def _kind(story: _Story) -> OutcomeKind | None:
     return None if story.outcome is None else story.outcome.outcome
 
@@ -493,7 +493,3 @@ def _after(story: _Story, at: Nanoseconds) -> str:
     if not story.issued_at:
         return f"at {utc_words(at)}"
     return f"{duration_words(at - story.issued_at)} after the decision"
-
-
-def _decapitalised(sentence: str) -> str:
-    return sentence[:1].lower() + sentence[1:]

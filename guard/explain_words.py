@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import TypeVar
 
+from guard.audit import SettingsReloaded
 from guard.findings import Reason, Severity
 from guard.units import NS_PER_MS, NS_PER_S, Nanoseconds
 from perpguard_sdk.messages import (
@@ -110,6 +111,8 @@ REASON_NAMES: Mapping[Reason, str] = MappingProxyType(
     }
 )
 """What restricts a bot, as a few words."""
+
+CHANGES_SHOWN = 5
 
 DRY_RUN = "a dry run"
 """How the detail of an outcome begins where the bot obeys only guards of the other mode."""
@@ -395,3 +398,30 @@ def ack_words(ack: Ack, when: str, symbol: str) -> str:
 
 def _orders(ids: Sequence[str]) -> str:
     return f"the order {ids[0]}" if len(ids) == 1 else f"the orders {list_words(list(ids))}"
+
+
+def changed_words(record: SettingsReloaded, at: Nanoseconds) -> str:
+    """What was changed in the settings before something that happened ``at``, and how long before."""
+    changes = [f"{change.path} from {change.old} to {change.new}" for change in record.changes]
+    shown = changes[:CHANGES_SHOWN] + [f"{len(changes) - CHANGES_SHOWN} more"] * (
+        len(changes) > CHANGES_SHOWN
+    )
+    return (
+        f"Its settings had last been changed {duration_words(at - record.at)} before ({record.cause}): "
+        f"{list_words(shown)}."
+    )
+
+
+def reason_name(reason: str) -> str:
+    """A reason as a few words."""
+    return REASON_NAMES[Reason(reason)] if reason in REASON_NAMES else reason.replace("_", " ")
+
+
+def reason_words(reason: str) -> str:
+    """A reason as a sentence."""
+    return REASONS[Reason(reason)] if reason in set(Reason) else f"The reason given is {reason}."
+
+
+def decapitalised(sentence: str) -> str:
+    """A sentence to go on with behind a colon."""
+    return sentence[:1].lower() + sentence[1:]

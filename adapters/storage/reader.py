@@ -31,6 +31,9 @@ PAGE_RECORDS = 500
 """Records read at once; between pages no read transaction is open, which would keep the log large."""
 STORY_RECORDS_MAX = 50
 """How many changes of each reason are looked through for one that touches a command."""
+SETTINGS_LOOKED_AT = 5
+"""The last changes of settings before a command: some may have been refused, or have changed nothing."""
+
 LAST_COMMAND = "last"
 BUSY_MS = 2000
 
@@ -138,8 +141,9 @@ class SqliteAuditReader:
     async def story(self, command_id: str) -> list[StoredRecord]:
         """What explains one command: the records that concern it and those that led to it, in order.
 
-        The latter are the opening of its session, the posture of its bot before it, and of each reason how a
-        finding that touches it last ended, how that one had begun, and how it stood since.
+        The latter are the opening of its session, the last changes of settings, the posture of its
+        bot before it, and of each reason how a finding that touches it last ended, how that one had begun, and
+        how it stood since.
 
         Raises:
             CommandNotFoundError: no command, or more than one, begins so.
@@ -162,7 +166,13 @@ class SqliteAuditReader:
                 (stored.number,),
                 1,
             )
-            numbers |= {int(row[0]) for row in (*before, *session)}
+            changed = await self._newest(
+                "SELECT number FROM records WHERE kind = 'settings_reloaded' AND number < ? AND {span} "
+                "ORDER BY number DESC LIMIT {left}",
+                (stored.number,),
+                SETTINGS_LOOKED_AT,
+            )
+            numbers |= {int(row[0]) for row in (*before, *session, *changed)}
             for reason in Reason:
                 numbers |= await self._last_changes(reason, stored.number, command)
         return await self._read(sorted(numbers))

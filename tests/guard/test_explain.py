@@ -7,8 +7,10 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec import structs
 
-from guard.audit import AnyRecord, Step
+from guard.audit import AnyRecord, SettingChange, SettingsReloaded, Step
+from guard.audit_lines import record_words
 from guard.commands import OutcomeKind, PublishCommand, PublishPosture
 from guard.events import AccountSnapshot, Position, PositionSource, Tick
 from guard.explain import explain
@@ -329,6 +331,29 @@ def test_the_outcome_is_told_as_data_too() -> None:
 def test_every_reason_and_verb_has_words() -> None:
     assert set(REASONS) == set(Reason)
     assert set(VERBS) == set(Verb)
+
+
+def test_a_change_of_settings_before_a_command_is_named() -> None:
+    records, command_id = cut_story(), CUT_ID
+    first = next(index for index, record in enumerate(records) if isinstance(record, Step))
+    change = SettingChange(path="policies.cut_leverage.buffer_bps", old="50.0", new="80.0", effect="tightens")
+    reloaded = SettingsReloaded(
+        at=records[first].at - 1,
+        cause="SIGHUP",
+        applied=True,
+        former_digest="a",
+        settings_digest="b",
+        changes=(change,),
+    )
+    refused = structs.replace(reloaded, applied=False, problems=("guard.name: restart needed",))
+    told = explain([*records[:first], reloaded, refused, *records[first:]], command_id).text
+    assert "Its settings had last been changed" in told
+    assert "policies.cut_leverage.buffer_bps from 50.0 to 80.0" in told
+    assert "last been changed" not in explain([*records[:first], refused, *records[first:]], command_id).text
+    assert record_words(reloaded).startswith(
+        "settings changed (SIGHUP): policies.cut_leverage.buffer_bps 50.0 -> 80.0"
+    )
+    assert "restart needed" in record_words(refused)
 
 
 if __name__ == "__main__":
