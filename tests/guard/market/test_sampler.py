@@ -121,3 +121,15 @@ def test_a_book_has_turned_when_price_moved_or_half_of_the_touch_is_gone() -> No
     sampler.sample(5)
     sampler.on_deltas([[100.0, 1.0]], [[100.1, 0.0]], received_at=6)
     assert sampler.has_turned
+
+
+def test_a_window_that_the_venue_keeps_ends_with_its_last_level_however_price_moves() -> None:
+    kept = MarketSampler(MARKET, new_book(), windowed=True)
+    kept.on_snapshot([[99.9, 1.0], [99.8, 1.0]], [[100.1, 1.0], [100.2, 1.0]], received_at=0)
+    for second in range(120):  # a minute of churn makes nothing known here
+        kept.sample(second * S)
+    kept.on_deltas([[99.7, 1.0]], [[100.3, 1.0]], received_at=121 * S)
+    sample = kept.sample(122 * S)
+
+    assert sample.bids is not None
+    assert sample.bids.visible_bps == pytest.approx(30.0)
