@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from adapters.storage import SqliteAudit, SqliteAuditReader
-from guard.audit import AnyRecord, Step, encode_record
+from guard.audit import AnyRecord, SettingsReloaded, Step, encode_record
 from guard.errors import AuditError, AuditLockedError, CommandNotFoundError
 from guard.events import Tick
 from guard.ports import AuditLog, AuditReader, Memory, StoredRecord
@@ -117,6 +117,18 @@ async def test_a_story_holds_since_when_a_finding_stood_and_when_it_ended(tmp_pa
         await audit.append(records, durable=True)
         async with await SqliteAuditReader.open(audit.path) as reader:
             assert [each.number for each in await reader.story("last")] == [1, 2, 3, 4, 7]
+
+
+async def test_a_story_holds_the_last_changes_of_settings_before_the_command(tmp_path: Path) -> None:
+    def change(at_s: float) -> SettingsReloaded:
+        at = seconds(at_s)
+        return SettingsReloaded(at=at, cause="SIGHUP", applied=True, former_digest="a", settings_digest="b")
+
+    records: list[AnyRecord] = [session(), change(1), tick(seconds(2)), pause_step(at=seconds(3)), change(4)]
+    async with await SqliteAudit.open(tmp_path / "audit.sqlite3") as audit:
+        await audit.append(records, durable=True)
+        async with await SqliteAuditReader.open(audit.path) as reader:
+            assert [each.number for each in await reader.story("last")] == [1, 2, 4]
 
 
 async def test_many_records_are_read_in_pages_and_from_the_end(tmp_path: Path) -> None:
