@@ -14,20 +14,17 @@ from typing import Any
 
 from guard.runner import Runner
 
-AFTER_STEPS = 20
+AFTER_S = 2.0
 
 
 def main() -> None:
     secrets = Path(sys.argv[1]).read_text().splitlines()
     sys.argv = ["perpguard", *sys.argv[2:]]
-    process, steps = Runner.run, 0
+    process = Runner.run
 
     async def run(self: Runner) -> Any:
-        nonlocal steps
         running = asyncio.ensure_future(process(self))
-        while steps < AFTER_STEPS and not running.done():
-            steps += 1
-            await asyncio.sleep(0.1)
+        await asyncio.wait([running], timeout=AFTER_S)
         running.cancel()
         await asyncio.wait([running])
         _fail(*secrets)

@@ -33,7 +33,7 @@ async def documented_bot(folder: Path, venue: LoopbackVenue, broker: Broker) -> 
         ("secrets/alpha.key", KEY),
         ("secrets/alpha.api_key", b"key-alpha"),
         ("secrets/alpha.api_secret", b"secret-alpha"),
-        ("var/broker/password-home", b"unused: this broker asks for none"),
+        ("secrets/alpha.bot.toml", _snippet(broker)),
     ):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(secret + b"\n")
@@ -44,7 +44,6 @@ async def documented_bot(folder: Path, venue: LoopbackVenue, broker: Broker) -> 
         env=os.environ
         | {
             "VENUE_URLS": json.dumps(venue.ccxt_urls()),
-            "BROKER_PORT": str(broker.port),
             "PYTHONPATH": f"{ROOT}:{ROOT / 'sdk'}",
         },
     )
@@ -55,6 +54,14 @@ async def documented_bot(folder: Path, venue: LoopbackVenue, broker: Broker) -> 
         with contextlib.suppress(ProcessLookupError):
             process.kill()
         await process.wait()
+
+
+def _snippet(broker: Broker) -> bytes:
+    """As ``perpguard bots add`` writes it, for a broker that asks for no password."""
+    lines = ['bot = "alpha"', 'key_file = "alpha.key"', 'guard = "guard-1"', 'mode = "paper"', 'site = "home"']
+    lines += ['venue = "binanceusdm"', 'account = "main"', 'symbols = ["BTC/USDT:USDT"]']
+    lines += ['host = "127.0.0.1"', f"port = {broker.port}", 'protocol = "3.1.1"']
+    return "\n".join(lines).encode()
 
 
 async def test_it_enters_when_allowed_and_obeys_each_verb(tmp_path: Path, mosquitto_broker: Broker) -> None:
