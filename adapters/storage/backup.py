@@ -19,12 +19,14 @@ from adapters.storage.connection import absolute
 from adapters.storage.faults import translated
 from adapters.storage.files import settle, sha256_of, sync_folder
 from adapters.storage.lock import WriterLock
+from adapters.storage.pile import Pile
 from adapters.storage.samples import sealed_files
 from adapters.storage.schema import read_span
 from adapters.storage.segments import segments_of, verify_series
 from adapters.storage.set_aside import SIDE_FILES
 from adapters.storage.usage import segments_folder
-from guard.audit import RecordRestored
+from adapters.storage.verify_samples import sealed_of
+from guard.audit import RecordRestored, SamplesRetired
 from guard.errors import AuditCorruptError, AuditError
 from guard.ports import Verdict
 from guard.units import Nanoseconds
@@ -217,7 +219,8 @@ def _put_back(
         for file in manifest.files:
             _copy(source / file.name, coming / file.name)
         (coming / DATABASE).chmod(0o600)
-        records = _say_restored(coming / DATABASE, source, manifest, epoch, now)
+        sampled = coming / SAMPLES if (source / SAMPLES).is_dir() else samples
+        records = _say_restored(coming / DATABASE, source, manifest, epoch, now, sampled)
         before_switch()
         aside = _move_aside(path, there) if there else None
         # Segments first: the record is there only once its database is.
@@ -231,9 +234,15 @@ def _put_back(
     return Restored(records, epoch, aside)
 
 
-def _say_restored(place: Path, source: Path, manifest: Manifest, epoch: int, now: Nanoseconds) -> int:
+def _say_restored(
+    place: Path, source: Path, manifest: Manifest, epoch: int, now: Nanoseconds, samples: Path | None
+) -> int:
+    """Append what the record says of its restoring, and of files of samples that did not come back with it."""
     with contextlib.closing(sqlite3.connect(place, isolation_level=None)) as database:
         chain = Chain(place, database)
+        with Pile(place, database) as pile:
+            sealed = sealed_of(pile.about_samples())
+        missing = [each for each in sealed if samples is None or not (samples / each.file).exists()]
         record = RecordRestored(
             at=now,
             source=str(source),
@@ -242,7 +251,11 @@ def _say_restored(place: Path, source: Path, manifest: Manifest, epoch: int, now
             last_hash=manifest.last_hash,
             epoch=epoch,
         )
-        chain.append(database, [record], durable=True)
+        gone = [
+            SamplesRetired(at=now, file=each.file, sha256=each.sha256, why="not there after a restore")
+            for each in missing
+        ]
+        chain.append(database, [record, *gone], durable=True)
         database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         return chain.number
 

@@ -15,9 +15,10 @@ from adapters.storage.chain import WAL_BYTES_MAX, check_tail
 from adapters.storage.connection import absolute
 from adapters.storage.faults import translated
 from adapters.storage.lock import lock_path
-from adapters.storage.schema import SCHEMA_VERSION
+from adapters.storage.schema import SCHEMA_VERSION, read_span
+from adapters.storage.segments import segments_of
 from adapters.storage.settings import MB, AuditSettings, SamplesSettings
-from adapters.storage.usage import Usage, usage_of
+from adapters.storage.usage import Usage, segments_folder, usage_of
 from guard.errors import AuditError
 
 SQLITE_MIN = (3, 37, 0)
@@ -71,6 +72,7 @@ def inspect_storage(settings: AuditSettings, samples: SamplesSettings | None = N
             _writer(path),
             _log(path),
             _chain(path),
+            _segments(path),
         )
     )
 
@@ -172,6 +174,29 @@ def _chain(path: Path) -> StorageCheck:
     except AuditError as error:
         return _failed("chain", error.detail, "run `perpguard audit verify`, and keep the file")
     return StorageCheck("chain", CheckResult.OK, f"{number} records, the last as written ({last_hash[:12]})")
+
+
+def _segments(path: Path) -> StorageCheck:
+    """Whether the files are there, by their names; ``audit verify`` reads them."""
+    found = segments_of(path)
+    if not path.exists() or not path.stat().st_size:
+        return StorageCheck("segments", CheckResult.OK, "none yet")
+    try:
+        with _reading(path) as database:
+            span = read_span(database)
+    except AuditError as error:
+        return _failed("segments", error.detail, "run `perpguard audit verify`, and keep the file")
+    expected = span.retired_number + 1
+    for segment in found:
+        if segment.first == expected:
+            expected = segment.last + 1
+    if expected <= span.base_number:
+        return _failed(
+            "segments",
+            f"records {expected} to {span.base_number} are in no file",
+            f"put the segment back from a backup into {segments_folder(path)}",
+        )
+    return StorageCheck("segments", CheckResult.OK, f"{len(found)}, none missing")
 
 
 def lock_holder(path: Path) -> str | None:

@@ -129,7 +129,8 @@ class Housekeeping:
         usage: Usage = await asyncio.to_thread(usage_of, absolute(settings.path), self.sample_settings)
         if usage.total_bytes > settings.quota_mb * MB:
             return (
-                f"the record and its samples take more than {settings.quota_mb:g} MB (audit.quota_mb), and "
-                "nothing of it may be removed: raise it, or lower audit.keep_days_min"
+                f"the record, its samples and what is kept aside take more than {settings.quota_mb:g} MB "
+                "(audit.quota_mb), and nothing of it may be removed: raise it, lower audit.keep_days_min, or "
+                "move away what is kept aside"
             )
         return ""

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from adapters.storage.schema import read_span
 from adapters.storage.segments import open_segment, segments_of
+from guard.audit import AnyRecord, decode_record
 
 Rows = list[tuple[Any, ...]]
 
@@ -86,6 +87,15 @@ class Pile:
                 if segment.first <= number <= segment.last:
                     found += self._file(index).execute(sql, (number,)).fetchall()
         return found
+
+    def about_samples(self) -> list[AnyRecord]:
+        """The records of files of samples, in order."""
+        rows = self.newest(
+            "SELECT body FROM records WHERE kind IN ('samples_sealed', 'samples_retired') AND {span} "
+            "ORDER BY number DESC",
+            (),
+        )
+        return [decode_record(body) for (body,) in reversed(rows)]
 
     def _file(self, index: int) -> sqlite3.Connection:
         if index not in self._open:

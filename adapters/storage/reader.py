@@ -219,11 +219,7 @@ class SqliteAuditReader:
 
     async def about_samples(self) -> list[AnyRecord]:
         """The records of files of samples, in order."""
-        sql = (
-            "SELECT number, body, hash FROM records "
-            "WHERE kind IN ('samples_sealed', 'samples_retired') AND {span} ORDER BY number DESC"
-        )
-        return [self._decode(row).record for row in reversed(await self._newest(sql, ()))]
+        return await self._call(lambda pile: pile.about_samples())
 
     async def last_epoch(self) -> int:
         """The highest epoch in the records, 0 if there is none."""

@@ -11,6 +11,12 @@ from guard.audit import AnyRecord, SamplesRetired, SamplesSealed
 
 def verify_samples(records: Iterable[AnyRecord], folder: Path) -> list[str]:
     """Say which files are not as they were sealed, or gone without a record; empty if all are. Raises OSError."""
+    found = (_problem(record, folder / record.file) for record in sealed_of(records))
+    return [problem for problem in found if problem]
+
+
+def sealed_of(records: Iterable[AnyRecord]) -> list[SamplesSealed]:
+    """The files that should be there."""
     sealed: dict[str, SamplesSealed] = {}
     for record in records:
         match record:
@@ -20,8 +26,7 @@ def verify_samples(records: Iterable[AnyRecord], folder: Path) -> list[str]:
                 sealed.pop(file, None)
             case _:
                 pass
-    found = (_problem(record, folder / record.file) for record in sealed.values())
-    return [problem for problem in found if problem]
+    return list(sealed.values())
 
 
 def _problem(record: SamplesSealed, path: Path) -> str:

@@ -40,13 +40,15 @@ def audit_verify(
         from guard.configuration import load  # noqa: PLC0415
 
         place = audit_path(path, settings)
-        samples = SamplesSettings() if path is not None else load(settings).samples
+        samples = (SamplesSettings() if path is not None else load(settings).samples).folder(place)
+        # Of a record that was named by its path we do not know whether samples lie elsewhere.
+        looks = path is None or samples.is_dir()
 
         async def verify() -> tuple[Any, list[str]]:
             async with await SqliteAuditReader.open(place) as reader:
                 verdict = await reader.verify()
-                about_samples = await reader.about_samples() if verdict.ok else []
-                return verdict, verify_samples(about_samples, samples.folder(place))
+                about_samples = await reader.about_samples() if verdict.ok and looks else []
+                return verdict, verify_samples(about_samples, samples)
 
         verdict, problems = asyncio.run(verify())
     ok = verdict.ok and not problems

@@ -86,6 +86,19 @@ async def test_retired_segments_are_not_missed_and_samples_go_along(tmp_path: Pa
     assert await problems(other) == []
 
 
+async def test_samples_that_do_not_come_back_are_not_missed(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    async with await SqliteAudit.open(bench.audit_path) as audit:
+        await bench.keep(judged(0, 8))
+        await bench.recorder.seal_and_retire(audit, seconds(2 * DAY_S))
+    await backed_up(bench.audit_path, tmp_path / "backup")
+    other = Bench(tmp_path / "other")
+    await put_back(tmp_path / "backup", other.audit_path)
+    assert await problems(other) == []
+    assert (await verdict(other.audit_path)).ok
+    assert "not there after a restore" in str((await records_of(other.audit_path))[-1])
+
+
 async def test_nothing_is_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "audit.sqlite3"
     await three_segments(path)

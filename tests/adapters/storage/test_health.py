@@ -10,6 +10,8 @@ import pytest
 
 from adapters.storage import AuditSettings, SqliteAudit, health
 from adapters.storage.health import CheckResult, StorageCheck, inspect_storage
+from adapters.storage.segments import segments_of
+from tests.adapters.storage.test_rotation import three_segments
 from tests.support.audit_records import whole_story
 
 
@@ -68,3 +70,24 @@ def test_an_old_sqlite_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(health, "SQLITE_MIN", (99, 0, 0))
     found = by_name(AuditSettings(path=tmp_path / "audit.sqlite3"))["sqlite"]
     assert (found.result, "99.0.0" in found.remedy) == (CheckResult.FAILED, True)
+
+
+async def test_a_segment_that_is_missing_is_named(tmp_path: Path) -> None:
+    settings = AuditSettings(path=tmp_path / "audit.sqlite3", free_mb_min=1)
+    await three_segments(settings.path)
+    assert by_name(settings)["segments"].detail == "2, none missing"
+    segments_of(settings.path)[1].path.unlink()
+    found = by_name(settings)["segments"]
+    assert found.result is CheckResult.FAILED
+    assert "records 9 to 12" in found.detail
+    assert "audit.sqlite3.segments" in found.remedy
+
+
+async def test_what_is_kept_aside_counts(tmp_path: Path) -> None:
+    settings = AuditSettings(path=tmp_path / "audit.sqlite3", free_mb_min=1, quota_mb=1)
+    await three_segments(settings.path)
+    assert by_name(settings)["quota"].result is CheckResult.OK
+    (tmp_path / "audit.sqlite3.damaged-1").write_bytes(bytes(2_000_000))
+    found = by_name(settings)["quota"]
+    assert found.result is CheckResult.WARNING
+    assert "kept aside 1.9 MB" in found.detail

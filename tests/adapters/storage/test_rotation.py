@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -311,3 +312,21 @@ async def test_segments_whose_database_is_gone_are_kept_and_not_taken_for_a_new_
         (gap,) = [each.record async for each in audit.records()]
         assert isinstance(gap, AuditGap)
         assert str(audit.orphaned) in gap.why
+
+
+async def test_a_reader_sees_every_record_once_while_they_move(tmp_path: Path) -> None:
+    path = tmp_path / "audit.sqlite3"
+    async with await SqliteAudit.open(path) as audit, AsyncExitStack() as stack:
+        await audit.append([tick(seconds(each)) for each in range(1500)], durable=True)
+        reader = await stack.enter_async_context(await SqliteAuditReader.open(path))
+        rotating = asyncio.create_task(rotate(audit, seconds(2000)), name="rotation")
+        passes, reads = 0, 0
+        while not rotating.done() or not passes:
+            passes += rotating.done()
+            numbers = [each.number async for each in reader.records()]
+            assert numbers == list(range(1, len(numbers) + 1))
+            assert len(numbers) in {1500, 1502}
+            assert (await reader.verify()).ok
+            reads += 1
+        await rotating
+        assert reads > 2
