@@ -145,6 +145,9 @@ class Books:
         now = self._clock.now()
         if self._source is not DepthSource.REST and not market.sync.live:
             market.counters.buffered += 1  # what follows a whole book comes after it: this one is of no use
+            # The answer to the subscription, and the whole book after it, may be lost: diffs prove as much.
+            if market.awaited_since is None:
+                market.awaited_since = now
             return
         match market.sync.accept(diff):
             case Verdict.APPLY:

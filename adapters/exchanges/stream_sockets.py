@@ -24,6 +24,9 @@ class Carried:
     symbols: tuple[str, ...]
     alive_at: Nanoseconds
     data_at: Nanoseconds
+    opened_at: Nanoseconds
+    is_answered: bool = False
+    """Whether the venue has taken the subscription, or delivers what was asked for."""
 
 
 class StreamSockets:
@@ -40,7 +43,7 @@ class StreamSockets:
         while (url := f"{address}#{stream}-{number}") in self._carried:
             number += 1
         now = self._clock.now()
-        self._carried[url] = Carried(stream, tuple(symbols), now, now)
+        self._carried[url] = Carried(stream, tuple(symbols), now, now, now)
         return url
 
     def close(self, url: str, reason: str) -> None:
@@ -74,18 +77,32 @@ class StreamSockets:
         """A socket delivered what it is for."""
         if (carried := self._carried.get(url)) is not None:
             carried.data_at = self._clock.now()
+            carried.is_answered = True
+
+    def on_answered(self, url: str) -> None:
+        """The venue took a subscription."""
+        if (carried := self._carried.get(url)) is not None:
+            carried.is_answered = True
 
     def on_connected(self, url: str) -> None:
         """A socket opened: its silence begins to count."""
         if (carried := self._carried.get(url)) is not None:
-            carried.alive_at = carried.data_at = self._clock.now()
+            carried.alive_at = carried.data_at = carried.opened_at = self._clock.now()
+            carried.is_answered = False
 
     def close_silent(self, silence_ns: Nanoseconds, owing: Collection[Stream]) -> list[str]:
-        """Fail the sockets that show no sign of life, and those of ``owing`` streams that bring no data."""
-        now, closed = self._clock.now(), []
+        """Fail the sockets that show no sign of life, or whose subscription is not answered.
+
+        Of those that carry one of the ``owing`` streams, a sign of life is data.
+        """
+        closed = []
         for url, carried in list(self._carried.items()):
-            socket = self.socket(url)
-            silent_ns = now - (carried.data_at if carried.stream in owing else carried.alive_at)
+            socket, since = self.socket(url), carried.alive_at
+            if carried.stream in owing:
+                since = carried.data_at
+            elif not carried.is_answered:
+                since = min(since, carried.opened_at)
+            silent_ns = self._clock.now() - since
             if socket is not None and socket.isConnected and silent_ns > silence_ns:
                 socket.on_error(network_error(f"nothing came for {silent_ns / NS_PER_S:.1f} s"))
                 closed.append(str(carried.stream))

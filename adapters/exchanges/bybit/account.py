@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, TypeVar
 
+from adapters.exchanges.answers import answered
 from adapters.exchanges.bybit.client import DEFAULTS
 from adapters.exchanges.bybit.payloads import (
     parse_margin_mode,
@@ -60,6 +62,7 @@ class BybitAccount:
         self._markets = markets
         self._client = make_client(settings, self, credentials=credentials, defaults=DEFAULTS)
         self._mode = MarginMode.CROSS
+        self._answer = asyncio.Event()
 
     async def _asked(self, answer: Awaitable[T]) -> T:
         return await asked(self._venue, answer)
@@ -77,12 +80,16 @@ class BybitAccount:
         return parse_permissions(await self._asked(self._client.privateGetV5UserQueryApi()))
 
     async def watch(self) -> None:
-        url = self._client.implode_hostname(self._client.urls["api"]["ws"]["private"]["contract"])
+        self._answer.clear()
         try:
-            while True:
-                await self._asked(self._subscribe(url))
+            await answered(self._venue, self._keep(), self._answer)
         finally:
             self.reopen("the private stream is opened anew, or not watched any more")
+
+    async def _keep(self) -> None:
+        url = self._client.implode_hostname(self._client.urls["api"]["ws"]["private"]["contract"])
+        while True:
+            await self._asked(self._subscribe(url))
 
     async def _subscribe(self, url: str) -> None:
         await self._client.authenticate(url)
@@ -173,6 +180,7 @@ class BybitAccount:
         if not isinstance(message, dict):
             raise MalformedFrameError("frame", "not a JSON object")
         if isinstance(message.get("topic"), str):
+            self._take_answer()  # what comes was subscribed to, even if the venue's word for it was lost
             for update in parse_private(message, self._mode):
                 self._sink.on_update(update)
             return True
@@ -182,10 +190,15 @@ class BybitAccount:
                 self._refused(url, str(message.get("ret_msg")))
                 return True
             case "subscribe" if succeeded is not False:
-                self._sink.on_connected()
+                self._take_answer()
                 return True
             case _:
                 return False
+
+    def _take_answer(self) -> None:
+        if not self._answer.is_set():
+            self._answer.set()
+            self._sink.on_connected()
 
     def _refused(self, url: str, reason: str) -> None:
         """Fail with what makes it a matter of the key; of this answer ccxt makes an ordinary error."""

@@ -226,6 +226,7 @@ class BybitMarket:
                 reason = f"the book of {symbol} was refused: {message.get('ret_msg')}"
                 socket.on_error(network_error(reason))
         elif symbol is None and not refused and carried is not None:
+            self._sockets.on_answered(url)
             self._sink.on_subscribed(carried.stream, carried.symbols)
             if carried.stream is Stream.MARK_PRICE:
                 self._sink.on_subscribed(Stream.OPEN_INTEREST, carried.symbols)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, TypeVar
 
+from adapters.exchanges.answers import answered
 from adapters.exchanges.ccxt_session import (
     Credentials,
     Markets,
@@ -65,6 +66,7 @@ class OkxAccount:
         self._held: set[str] = set()
         """Codes of the markets in which positions were seen: their tiers are read too."""
         self._acknowledged: set[str] = set()
+        self._answer = asyncio.Event()
 
     async def _asked(self, answer: Awaitable[T]) -> T:
         return await asked(self._venue, answer)
@@ -78,7 +80,15 @@ class OkxAccount:
         return parse_permissions(await self._asked(self._client.privateGetAccountConfig()))
 
     async def watch(self) -> None:
+        self._answer.clear()
         self._acknowledged.clear()
+        try:
+            await answered(self._venue, self._keep(), self._answer)
+        finally:
+            self.reopen("the private streams are opened anew, or not watched any more")
+
+    async def _keep(self) -> None:
+        """Watch both sockets until one of them fails."""
         watching = [
             asyncio.create_task(self._watch(access, channels), name=f"{self._venue} {access} stream")
             for access, channels in (("private", _PRIVATE_CHANNELS), ("business", _BUSINESS_CHANNELS))
@@ -91,7 +101,6 @@ class OkxAccount:
             for task in watching:
                 task.cancel()
             await asyncio.gather(*watching, return_exceptions=True)
-            self.reopen("the private streams are opened anew, or not watched any more")
 
     async def _watch(self, access: str, channels: Sequence[str]) -> None:
         while True:
@@ -212,7 +221,9 @@ class OkxAccount:
                     self._sink.on_update(update)
             case "subscribe":
                 self._acknowledged.add(str(argument.get("channel")))
-                if self._acknowledged.issuperset((*_PRIVATE_CHANNELS, *_BUSINESS_CHANNELS)):
+                everything = self._acknowledged.issuperset((*_PRIVATE_CHANNELS, *_BUSINESS_CHANNELS))
+                if everything and not self._answer.is_set():
+                    self._answer.set()
                     self._sink.on_connected()
             case _:
                 return False

@@ -258,6 +258,7 @@ class OkxMarket:
         """Take the answer to a subscription: one for each channel, or none for one that failed."""
         carried, channel = self._sockets.carried(url), str(argument.get("channel"))
         symbol = self._symbols.get(str(argument.get("instId")))
+        self._sockets.on_answered(url)
         if channel == "books" and symbol is not None and self._renewing.get(symbol):
             self._renewing[symbol] -= 1
         elif carried is None or event != "subscribe":
