@@ -87,6 +87,12 @@ class VenueSettings(BaseModel):
     )
     choose_at_h: int = Field(default=0, ge=0, le=23, description="hour (UTC) at which they are chosen anew")
     choose_every_h: int = Field(default=24, ge=1, le=168, description="how often they are chosen anew")
+    listing_poll_s: float = Field(
+        default=3_600.0,
+        ge=0.5,
+        le=86_400,
+        description="how often the venue's markets are read anew: what is listed, halted, delisted",
+    )
     urls: dict[str, Any] = Field(
         default_factory=dict,
         description="replaces ccxt's URLs, in the same shape: a testnet, a proxy, loopback",

@@ -24,10 +24,8 @@ from guard.events import MarketsWatched, Stream, StreamFaultKind
 from guard.ports import Clock, Emit
 from guard.units import NS_PER_S, Nanoseconds, market_id
 
-LOOK_NS = 5 * NS_PER_S
+LOOK_NS = NS_PER_S
 """How often it is looked whether somebody holds something new."""
-RELIST_NS = 3_600 * NS_PER_S
-"""The venue's markets are read anew so often: a few megabytes, and some 0.2 s in which nothing else runs."""
 RELIST_NS_MIN = 60 * NS_PER_S
 """So long after a symbol was found to be unknown it is looked for again, then after twice as long, and so on."""
 ASTRAY_RELIST_NS = 600 * NS_PER_S
@@ -113,7 +111,8 @@ class Watchlist:
 
     def _must_relist(self, now: Nanoseconds) -> bool:
         since_ns = now - self._listed_at
-        if since_ns >= RELIST_NS or now >= self._choose_at:
+        relist_ns = int(self.settings.listing_poll_s * NS_PER_S)
+        if since_ns >= relist_ns or now >= self._choose_at:
             return True
         for symbol, market in self.markets.items():
             if market.sync.live or symbol in self._halted:
@@ -123,7 +122,7 @@ class Watchlist:
             return True
         if not self._unlisted or since_ns < self._unlisted_pause_ns:
             return False
-        self._unlisted_pause_ns = min(2 * self._unlisted_pause_ns, RELIST_NS)
+        self._unlisted_pause_ns = min(2 * self._unlisted_pause_ns, relist_ns)
         return True
 
     def _next_choice(self, now: Nanoseconds) -> Nanoseconds:

@@ -7,12 +7,15 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from adapters.clock import SystemClock
+from adapters.exchanges import venue_feeds
 from adapters.simulation import LoopbackVenue, generated_source
 from adapters.simulation.source import Frame, FrameKind
 from guard.events import (
     BookStatus,
     LiquidationSeen,
     MarketFeatures,
+    MarketsWatched,
     MarkPriceSeen,
     OpenInterestSeen,
     Stream,
@@ -20,10 +23,17 @@ from guard.events import (
     StreamFault,
     StreamFaultKind,
 )
-from guard.units import MarketId
+from guard.units import MarketId, symbol_of
 from tests.adapters.simulation.steady import SteadySource
 from tests.support.eventually import eventually
-from tests.support.exchange_feeds import Events, feeds_for, running, settings_for, venue_best
+from tests.support.exchange_feeds import (
+    Events,
+    feeds_for,
+    running,
+    secret_is_its_name,
+    settings_for,
+    venue_best,
+)
 
 BTC = MarketId("binanceusdm:BTC/USDT:USDT")
 ETH = MarketId("binanceusdm:ETH/USDT:USDT")
@@ -207,6 +217,34 @@ async def test_a_symbol_that_the_venue_does_not_list_is_named_and_the_others_go_
 
     assert "'BTCUSDT'" in refused.detail
     assert "did you mean BTC/USDT:USDT" in refused.detail
+
+
+async def test_the_busiest_market_is_chosen_and_one_that_is_held_comes_and_goes(venue: LoopbackVenue) -> None:
+    """Over the real ccxt: a second subscription beside the first, left and made again, counts nothing twice."""
+    held = {symbol_of(BTC), symbol_of(ETH)}  # both in one subscription at first
+    settings = settings_for(venue.ccxt_urls(), top=1, listing_poll_s=1.0).model_copy(update={"symbols": []})
+    feed, *_ = venue_feeds(
+        settings, clock=SystemClock(), resolve_secret=secret_is_its_name, held=lambda: held
+    )
+    async with running([feed]) as events:
+        for market in (BTC, ETH):
+            await until_ok(events, market)
+        held.clear()
+        (busiest,) = (await events.until(MarketsWatched, lambda seen: len(seen.markets) == 1)).markets
+        other = ETH if busiest == BTC else BTC
+        events.forget()
+        held.add(symbol_of(other))  # a second subscription, while the first socket still carries it
+        await events.until(MarketsWatched, lambda seen: set(seen.markets) == {busiest, other})
+        await until_ok(events, other)
+        trades = await events.until(
+            StreamActivity, lambda seen: (seen.subject, seen.stream) == (other, Stream.TRADES)
+        )
+        faults = events.of(StreamFault)
+        stale = feed.counters[other].stale  # type: ignore[attr-defined]
+
+    assert trades.updates > 0
+    assert faults == []
+    assert stale == 0  # diffs that came twice would be
 
 
 async def test_a_venue_that_is_away_at_the_start_is_waited_for() -> None:
