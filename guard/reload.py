@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from adapters.mqtt.settings import BrokerKind
 from guard.audit import SettingChange
 from guard.configuration import Settings
 from guard.settings import SECRET_WORDS
@@ -41,6 +42,9 @@ LIVE = (
     "dispatch.",
 )
 """What can change while the guard runs; all else needs a restart."""
+
+READ_AGAIN = frozenset({"broker.password", "broker.tls_key_passphrase"})
+"""Secrets of an external broker: they are read at each connection, so the next one takes them anyway."""
 
 _NAMED = {"bots": "name", "venues": "id"}
 _MOVES = re.compile(r"bots\.[^.]+\.(venue|account)$")
@@ -124,7 +128,8 @@ def plan(
 ) -> Plan:
     """Compare two settings and what their secrets are; a secret that differs is told by its path alone."""
     changes = [*difference(old, new), *_secret_changes(old, new, old_secrets or {}, new_secrets or {})]
-    restart = tuple(each.path for each in changes if not is_live(each.path))
+    read_again = READ_AGAIN if new.broker.kind is BrokerKind.EXTERNAL else frozenset()
+    restart = tuple(each.path for each in changes if not is_live(each.path) and each.path not in read_again)
     venues = {each.path.split(".")[1] for each in changes if each.path.startswith("venues.")}
     return Plan(
         changes=tuple(changes),

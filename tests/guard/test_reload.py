@@ -161,6 +161,8 @@ def test_a_secret_that_differs_is_told_by_its_path_alone(tmp_path: Path) -> None
     assert what.restart == ()
     what = plan(same, same, {"broker.password": b"one"}, {"broker.password": b"two"})
     assert what.restart == ("broker.password",)
+    elsewhere = Settings.model_validate({"broker": {"kind": "external"}})
+    assert plan(elsewhere, elsewhere, {"broker.password": b"one"}, {"broker.password": b"two"}).restart == ()
 
 
 def test_the_table_of_what_loosens_names_settings_that_there_are() -> None:
