@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -32,6 +32,8 @@ SPEED = 2.0
 RECOVERY_S = 20.0
 """How long feeds may take once the venue is sound: silence of 1 s, a pause of 1 s at most, a snapshot: some 4 s
 where a machine has nothing else to do."""
+
+CCXT_MODULES = ("ccxt.", "adapters.exchanges.ccxt_client")
 
 Best = tuple[tuple[tuple[float, float], ...], tuple[tuple[float, float], ...]]
 
@@ -125,12 +127,15 @@ def _difference(shown: Best, truth: Best) -> str:
     return "nothing"
 
 
-def ccxt_sockets() -> int:
-    """How many of ccxt's WebSocket clients are alive in this process."""
-    from ccxt.async_support.base.ws.client import Client
-
+def ccxt_objects() -> Counter[str]:
+    """How many of ccxt's clients of a venue, and of their WebSockets, are alive in this process."""
     gc.collect()
-    return sum(isinstance(each, Client) for each in gc.get_objects())
+    names = (
+        type(each).__name__
+        for each in gc.get_objects()
+        if str(type(each).__module__).startswith(CCXT_MODULES)
+    )
+    return Counter(name for name in names if name == "Client" or name.startswith("Tapped_"))
 
 
 @contextmanager

@@ -32,6 +32,12 @@ class BinanceQuirks:
     async def keep_alive_listen_key(self, params: Any = None) -> None:
         """Do nothing: ccxt starts one such chain at every authentication and never ends it."""
 
+    def delay(self, timeout: float, method: Any, *arguments: Any) -> Any:
+        """Set no timer for the above: each would hold the client, and all that it holds, for twenty minutes."""
+        if getattr(method, "__name__", "") == "keep_alive_listen_key":
+            return None
+        return super().delay(timeout, method, *arguments)  # type: ignore[misc]  # ccxt is untyped
+
 
 DEFAULTS: dict[str, Any] = {
     # 1,200 of the venue's 2,400 request weight a minute for each client, in bursts where needed: ccxt's

@@ -12,7 +12,7 @@ import os
 from collections.abc import Sequence
 
 from adapters.simulation import Corruption, Fault, FaultKind, fault_schedule
-from tests.support.storm import CODES, Storm, ccxt_sockets, through, unhandled
+from tests.support.storm import CODES, Storm, ccxt_objects, through, unhandled
 
 AT_ONCE = 8
 """Storms side by side: they mostly wait."""
@@ -126,12 +126,13 @@ async def test_mixed_faults_show_no_wrong_book_and_are_recovered_from() -> None:
     assert await _all(storms) == []
 
 
-async def test_a_hundred_reconnects_leave_no_socket_of_ccxt_behind() -> None:
+async def test_a_hundred_reconnects_leave_no_socket_and_no_client_of_ccxt_behind() -> None:
     cuts = [Fault(kind=FaultKind.RESET, at_s=0.05 * number) for number in range(100)]
-    before = ccxt_sockets()
+    before = ccxt_objects()
     with unhandled() as exceptions:
         storm = await through(cuts, seed=1, lasting_s=5.5)
     assert exceptions == []
     assert storm.venue.misbehaviour.hits[FaultKind.RESET] == 100
-    assert ccxt_sockets() <= before
     assert _of(storm) == []
+    del storm
+    assert not ccxt_objects() - before
