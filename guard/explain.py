@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from guard.audit import AnyRecord, Sent, SessionOpened, SettingsReloaded, Step
+from guard.audit import AnyRecord, AuditGap, Sent, SessionOpened, SettingsReloaded, Step
 from guard.commands import CommandOutcome, OutcomeKind
 from guard.events import AccountSnapshot, AnyEvent, BotAcked, BotReported, PositionSource
 from guard.explain_words import (
@@ -123,6 +123,7 @@ class _Story:
     acks: list[tuple[Nanoseconds, Ack]] = field(default_factory=list)
     outcome: CommandOutcome | None = None
     outcome_event: AnyEvent | None = None
+    left_open: AuditGap | None = None
     findings: dict[object, _Standing] = field(default_factory=dict)
     posture_before: Posture | None = None
     posture_after: Posture | None = None
@@ -141,6 +142,8 @@ def _gather(records: Sequence[AnyRecord], command_id: str) -> _Story:
                 story.reloaded = record
             case Sent(subject=subject) if subject == command_id:
                 story.sent.append(record)
+            case AuditGap(commands=named) if command_id in named:
+                story.left_open = record
             case Step():
                 _gather_step(story, record, bot)
             case _:
@@ -385,7 +388,9 @@ def _taken(story: _Story, sent: Sent) -> str:
 def _outcome(story: _Story) -> Iterator[str]:
     outcome = story.outcome
     if outcome is None:
-        yield "No effect has been judged: the command was still open where the records end."
+        gap, end = story.left_open, "the command was still open where the records end"
+        found = f"its guard ended before, as the next one found at {utc_words(gap.at)}" if gap else end
+        yield f"No effect has been judged: {found}."
         return
     detail = outcome.detail or "no detail"
     when = _after(story, outcome.judged_at)

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from msgspec import structs
 
+from adapters.storage.unfinished import unfinished
 from guard.audit import AnyRecord, SettingChange, SettingsReloaded, Step
 from guard.audit_lines import record_words
 from guard.commands import OutcomeKind, PublishCommand, PublishPosture
@@ -326,6 +327,14 @@ def test_other_commands_and_later_findings_do_not_get_in() -> None:
 def test_the_outcome_is_told_as_data_too() -> None:
     assert explain(liar_story(), PAUSE_ID).outcome is OutcomeKind.FAILED
     assert explain(lost_story(), PAUSE_ID).outcome is None
+
+
+def test_a_command_that_a_killed_guard_left_open_is_said_to_be() -> None:
+    gap = unfinished([session(), pause_step(at=seconds(10))], seconds(100))
+    assert gap is not None
+    told = explain([session(), pause_step(at=seconds(10)), gap], PAUSE_ID)
+    assert "No effect has been judged: its guard ended before, as the next one found at" in told.text
+    assert told.outcome is None
 
 
 def test_every_reason_and_verb_has_words() -> None:
