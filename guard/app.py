@@ -138,8 +138,12 @@ class App:
             FatalError: another guard is in charge, or nothing sensible can go on.
         """
         assert self._running is not None, "start comes first"
+        tasks = [task for task in (self._running, self._watching) if task is not None]
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         try:
-            await asyncio.shield(self._running)
+            for task in tasks:
+                if task.done():
+                    task.result()
         except BaseExceptionGroup as group:
             fatal = group.subgroup(FatalError)
             if fatal is not None:
@@ -198,19 +202,27 @@ class App:
 
     async def _reload_when_due(self, reloader: Reloader) -> None:
         watch = Watch(reloader.files, self.reload_asked)
-        watch.begin()
+        await asyncio.to_thread(watch.follow)
+        await self._carefully(reloader.catch_up())
         while True:
+            await asyncio.to_thread(watch.follow)
             cause = await watch.reason(look_at_files=reloader.settings.guard.watch_settings)
             if self._supervised is not None:
                 self._supervised.reloading()
             try:
-                await reloader.reload(cause)
-            except Exception:
-                log.exception("reading the settings again failed: this is a bug, the former settings go on")
+                await self._carefully(reloader.reload(cause))
             finally:
                 if self._supervised is not None:
                     self._supervised.reloaded()
-            watch.begin()
+
+    async def _carefully(self, reading: Awaitable[object]) -> None:
+        """Read the settings; what fails before anything was taken leaves the former ones as they are."""
+        try:
+            await reading
+        except FatalError:
+            raise
+        except Exception:
+            log.exception("reading the settings again failed: this is a bug, the former settings go on")
 
     def _supervise(self) -> None:
         if self.notifier is not None:

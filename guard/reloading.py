@@ -17,7 +17,7 @@ import structlog
 from guard.audit import SettingChange, SettingsReloaded
 from guard.check import check_settings
 from guard.configuration import Settings
-from guard.errors import AuditError, GuardError, SettingsError
+from guard.errors import AuditError, FatalError, GuardError, SettingsError
 from guard.events import LinkChanged, LinkKind, MarketsWatched, SettingsChanged
 from guard.policy import Policy
 from guard.ports import Feed
@@ -98,8 +98,22 @@ class Reloader:
         places = (place.file for place in secret_places(self.settings))
         return [self.path, *(path.expanduser() for path in places if path is not None)]
 
+    async def catch_up(self) -> None:
+        """Take a change that came between the start's reading and the first look at the file."""
+        try:
+            new, secrets = await asyncio.to_thread(read, self.path)
+            differs = bool(plan(self.settings, new, self.secrets, secrets).changes)
+        except SettingsError:
+            differs = True
+        if differs:
+            await self.reload(f"{self.path.name} changed while the guard started")
+
     async def reload(self, cause: str) -> bool:
-        """Read, check and take the settings; return whether they hold now. Never raises for what is in them."""
+        """Read, check and take the settings; return whether they hold now.
+
+        Raises:
+            FatalError: they could not be taken whole, which is a bug; a start with them is.
+        """
         try:
             new, secrets = await asyncio.to_thread(read, self.path)
             what = plan(self.settings, new, self.secrets, secrets)
@@ -117,7 +131,15 @@ class Reloader:
             self._refuse(cause, problems, "", ())
             return False
         floors = await self._floors(new)
-        self._swap(cause, new, secrets, what, floors)
+        try:
+            self._swap(cause, new, secrets, what, floors)
+        except Exception as error:
+            log.exception(
+                "the settings could not be taken whole: this is a bug, please report it with these lines"
+            )
+            raise FatalError(
+                f"settings that were checked could not be taken whole: {error}: start again"
+            ) from error
         await self._swap_feeds(what, feeds, asked)
         await self._let_bots_in(what)
         return True
