@@ -185,7 +185,8 @@ def algo_row(algo: AlgoOrder) -> Json:
         "cumExecValue": "0",
         "cumExecFee": "0",
         "orderType": "Limit" if request.type.is_priced else "Market",
-        "stopOrderType": "Stop",
+        # One that closes whatever is open then is what a position's own stop loss or take profit is at Bybit.
+        "stopOrderType": _stop_kind(request),
         "triggerPrice": plain(request.trigger_price),
         "triggerDirection": 1 if _rises(request) else 2,
         "triggerBy": _triggered_by(request.working_type),
@@ -193,7 +194,7 @@ def algo_row(algo: AlgoOrder) -> Json:
         "closeOnTrigger": request.close_position,
         "takeProfit": "",
         "stopLoss": "",
-        "tpslMode": "",
+        "tpslMode": "Full" if request.close_position else "",
         "smpType": "None",
         "createdTime": str(algo.created_ms),
         "updatedTime": str(algo.updated_ms),
@@ -346,6 +347,12 @@ def _algo_status(algo: AlgoOrder) -> str:
     if algo.is_open:
         return "Untriggered"
     return "Deactivated" if algo.status is OrderStatus.CANCELED else _STATUS[algo.status]
+
+
+def _stop_kind(request: OrderRequest) -> str:
+    if not request.close_position:
+        return "Stop"
+    return "StopLoss" if request.type.is_stop else "TakeProfit"
 
 
 def _rises(request: OrderRequest) -> bool:

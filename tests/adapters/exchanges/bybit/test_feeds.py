@@ -26,6 +26,7 @@ from guard.events import (
 from guard.market.book import Book, Side
 from guard.units import AccountId, MarketId
 from tests.adapters.simulation.bybit.clients import CODE, OTHER, OTHER_CODE, SYMBOL, client
+from tests.adapters.simulation.clients import client as binance_client
 from tests.support.eventually import eventually
 from tests.support.exchange_feeds import ACCOUNT, Events, feeds_for, running, settings_for
 from tests.support.hand_market import HandMarket
@@ -338,6 +339,22 @@ async def test_stops_and_orders_come_and_go(venue: LoopbackVenue, trader: Any) -
     assert one.orders is not None
     assert one.orders[0].price == 40_000.0
     assert events.faults(StreamFaultKind.RECONCILED) == []
+
+
+async def test_a_stop_that_closes_the_whole_position_is_as_large_as_it(venue: LoopbackVenue) -> None:
+    """The trader trades in Binance's words, as bots do on every loopback venue; the guard reads Bybit's."""
+    async with binance_client(venue, ACCOUNT, urls=venue.trading_urls()) as exchange:
+        await exchange.create_order(SYMBOL, "market", "buy", 0.1)
+        await exchange.create_order(
+            SYMBOL, "market", "sell", None, None, {"stopPrice": 50_000.0, "closePosition": True}
+        )
+    _, [feed] = feeds_for(settings(venue, account=True))
+    async with running([feed]) as events:
+        seen = await events.until(AccountSnapshot, lambda seen: bool(seen.orders) and not is_flat(seen))
+
+    assert seen.orders is not None
+    (order,) = seen.orders
+    assert (order.stop_price, order.reduce_only, order.size) == (50_000.0, True, -0.1)
 
 
 async def test_what_the_stream_lost_is_taken_from_rest_and_told(venue: LoopbackVenue, trader: Any) -> None:
