@@ -28,7 +28,7 @@ from adapters.exchanges.binance.coinm_payloads import (
     parse_contracts_open,
     update_in_base_units,
 )
-from adapters.exchanges.binance.market import SNAPSHOT_LEVELS, BinanceMarket
+from adapters.exchanges.binance.market import BinanceMarket
 from adapters.exchanges.binance.payloads import parse_mark, parse_open_algo_orders, parse_open_orders
 from adapters.exchanges.ccxt_session import Credentials, Markets, import_ccxt, perpetuals_of
 from adapters.exchanges.settings import VenueSettings
@@ -107,7 +107,7 @@ class CoinMarket(BinanceMarket):
 
     async def _depth(self, symbol: str) -> DepthSnapshot:
         code = self._codes[symbol]
-        request = {"symbol": code, "limit": SNAPSHOT_LEVELS}
+        request = {"symbol": code, "limit": self._budget.levels(self._clock.now())}
         response = await self._client.dapiPublicGetDepth(request)
         return parse_coin_snapshot(response, self._contracts_usd[code])
 
@@ -133,14 +133,18 @@ class CoinMarket(BinanceMarket):
             case "depthUpdate":
                 self._sink.on_depth(symbol, parse_coin_depth(message, contract_usd))
             case "trade" | "aggTrade":
-                if (trade := parse_coin_trade(message, contract_usd)) is not None:
+                number = message.get("a" if event == "aggTrade" else "t")
+                trade = parse_coin_trade(message, contract_usd)
+                if trade is not None and not self._is_repeat(event, symbol, number):
                     self._sink.on_trade(symbol, trade)
             case "markPriceUpdate":
                 mark = parse_mark(message)
                 self._marks[code] = mark.mark_price
                 self._sink.on_mark(symbol, mark)
             case "forceOrder":
-                self._sink.on_liquidation(symbol, parse_coin_liquidation(message, contract_usd))
+                liquidation = parse_coin_liquidation(message, contract_usd)
+                if not self._is_repeat(event, symbol, liquidation):
+                    self._sink.on_liquidation(symbol, liquidation)
 
 
 class CoinAccount(BinanceAccount):

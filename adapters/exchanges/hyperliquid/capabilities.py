@@ -28,7 +28,7 @@ CAPABILITIES = Capabilities(
         "at most 190 markets: each takes five of the venue's 1,000 subscriptions an address",
         "builder-deployed exchanges (HIP-3, such as xyz:TSLA) are not listed, and positions there are not read",
         "spot balances are no collateral, but for USDC in unified or portfolio mode; nothing else is counted there",
-        "accounts are read by their address alone: no key is needed, and none should be given",
+        "accounts are read by their address alone, at most ten of them: no key is needed, and none should be given",
     ),
 )
 

@@ -26,6 +26,9 @@ COARSE_AGE_NS_MAX = 3 * NS_PER_S
 """A coarse book older than the fine one by more is left out; they come twice a second."""
 
 
+LATE_MS_MAX = 60_000
+
+
 @dataclass(slots=True)
 class DeepBook:
     """The newest book of one market at each precision.
@@ -39,6 +42,7 @@ class DeepBook:
     """
 
     _coarse: dict[int, DepthSnapshot] = field(default_factory=dict)
+    _last_id: int = 0
 
     def keep(self, figures: int, book: DepthSnapshot) -> None:
         """Take note of a coarse book."""
@@ -47,6 +51,16 @@ class DeepBook:
     def forget(self, figures: int) -> None:
         """Its stream was lost."""
         self._coarse.pop(figures, None)
+
+    def is_newest(self, fine: DepthSnapshot) -> bool:
+        """Whether no later book came before this one; one that comes late says what no longer is.
+
+        By more than a minute it is the venue's clock that was set back, and the book is of now.
+        """
+        if self._last_id - LATE_MS_MAX <= fine.last_id < self._last_id:
+            return False
+        self._last_id = fine.last_id
+        return True
 
     def joined(self, fine: DepthSnapshot, *, levels: int = LEVELS) -> DepthSnapshot:
         """Return the fine book with what the coarse ones know behind it, finest first.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from adapters.exchanges.ccxt_session import (
@@ -26,6 +27,7 @@ from adapters.exchanges.hyperliquid.payloads import (
     parse_trades,
 )
 from adapters.exchanges.hyperliquid.waiting import first_of
+from adapters.exchanges.repeats import Repeats
 from adapters.exchanges.settings import VenueSettings
 from adapters.exchanges.venue import Capabilities, DepthSnapshot, ListedMarket, MarketSink, MarkFrame
 from guard.errors import UnknownSymbolError, VenueError
@@ -47,6 +49,37 @@ _KIND = re.compile(r'"type"\s*:\s*"(\w+)"')
 _COIN = re.compile(r'"coin"\s*:\s*"([^"]+)"')
 
 
+Key = tuple[str, str, int | None]
+"""What a subscription is of: its type and coin, and how coarse its books are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """One subscription of one market."""
+
+    stream: Stream
+    symbol: str
+    coin: str
+    figures: int | None = None
+
+    @property
+    def request(self) -> dict[str, object]:
+        """What the venue is asked for."""
+        asked_for: dict[str, object] = {"type": self.key[0], "coin": self.coin}
+        return asked_for if self.figures is None else asked_for | {"nSigFigs": self.figures}
+
+    @property
+    def key(self) -> Key:
+        kind = next(kind for kind, streams in _STREAMS.items() if self.stream in streams)
+        return kind, self.coin, self.figures
+
+    @property
+    def name(self) -> str:
+        """What ccxt keys it by."""
+        name = f"{_PREFIXES[self.stream]}:{self.symbol}"
+        return name if self.figures is None else f"{name}#{self.figures}"
+
+
 class HyperliquidMarket:
     """A MarketConnection (see ``venue``): one socket, and one for the books of each coarser precision."""
 
@@ -63,6 +96,10 @@ class HyperliquidMarket:
         self._told_at: dict[str, Nanoseconds] = {}
         self._history_due: set[str] = set()
         """Coins whose next trades are those from before the subscription."""
+        self._silence_s = settings.silence_s_max
+        self._owed: dict[Key, Nanoseconds] = {}
+        """Since when each subscription owes an answer or, where something comes with every block, that."""
+        self._repeats = Repeats()
         self._contexts: Mapping[str, Context] = {}
         self._contexts_at: Nanoseconds = 0
         self._asking = asyncio.Lock()
@@ -98,69 +135,78 @@ class HyperliquidMarket:
     # Subscribing
 
     async def watch(self, stream: Stream, symbols: Sequence[str]) -> None:
-        if stream is Stream.BOOK:
-            coarse = [
-                asyncio.create_task(
-                    self._keep_coarse(figures, symbols), name=f"{self._venue} books of {figures} figures"
-                )
-                for figures in COARSE_FIGURES
-            ]
-        else:
-            coarse = []
+        coarse = COARSE_FIGURES if stream is Stream.BOOK else ()
+        keeping = [
+            asyncio.create_task(
+                self._keep_coarse(figures, symbols), name=f"{self._venue} books of {figures} figures"
+            )
+            for figures in coarse
+        ]
+        subscriptions = [self._subscription(stream, symbol) for symbol in symbols]
         try:
-            await asked(self._venue, first_of([self._subscribe(stream, symbol) for symbol in symbols]))
+            await asked(self._venue, first_of([self._subscribe(each) for each in subscriptions]))
         finally:
-            for task in coarse:
+            for task in keeping:
                 task.cancel()
-            await asyncio.gather(*coarse, return_exceptions=True)
-            self._forget([_name_at_ccxt(stream, symbol) for symbol in symbols])
-
-    async def _subscribe(self, stream: Stream, symbol: str) -> None:
-        while True:
-            match stream:
-                case Stream.BOOK:
-                    await self._client.watch_order_book(symbol)
-                case Stream.TRADES:
-                    await self._client.watch_trades(symbol)
-                case Stream.MARK_PRICE | Stream.OPEN_INTEREST:
-                    await self._client.watch_ticker(symbol)
-                case _:
-                    raise NotImplementedError(f"{stream} is not told by this venue")
+            await asyncio.gather(*keeping, return_exceptions=True)
+            self._forget(subscriptions)
 
     async def _keep_coarse(self, figures: int, symbols: Sequence[str]) -> None:
         """Keep the books of one coarser precision; without them the fine ones go on, and reach less far."""
+        subscriptions = [self._subscription(Stream.BOOK, symbol, figures) for symbol in symbols]
         while True:
             try:
-                await asked(
-                    self._venue, first_of([self._subscribe_coarse(figures, symbol) for symbol in symbols])
-                )
+                await asked(self._venue, first_of([self._subscribe(each) for each in subscriptions]))
             except VenueError:
                 self._forget_coarse(figures, symbols)
                 await self._clock.sleep_until(self._clock.now() + int(COARSE_RETRY_S * NS_PER_S))
             finally:
                 self._forget_coarse(figures, symbols)
+                self._forget(subscriptions)
 
     def _forget_coarse(self, figures: int, symbols: Sequence[str]) -> None:
         for symbol in symbols:
             self._deep[self._coins[symbol]].forget(figures)
-        self._forget([_coarse_name(figures, symbol) for symbol in symbols])
 
-    async def _subscribe_coarse(self, figures: int, symbol: str) -> None:
-        name = _coarse_name(figures, symbol)
-        book = {"type": "l2Book", "coin": self._coins[symbol], "nSigFigs": figures}
-        request = {"method": "subscribe", "subscription": book}
+    async def _subscribe(self, subscription: Subscription) -> None:
+        """Keep one subscription until its socket is lost; ask again where nothing came of it.
+
+        To ask twice is harmless: the venue says that we are subscribed, and goes on.
+        """
+        request = {"method": "subscribe", "subscription": subscription.request}
+        self._owed.setdefault(subscription.key, self._clock.now())
         while True:
-            await self._client.watch(self._coarse_url(figures), name, request, name)
+            future = self._client.watch(
+                self._url(subscription.figures), subscription.name, request, subscription.name
+            )
+            future.add_done_callback(_retrieved)
+            # Not awaited itself: mark price and open interest wait for the same one, and none may cancel it.
+            await asyncio.wait({future}, timeout=self._silence_s)
+            if future.done():
+                future.result()
+            if self._is_silent(subscription):
+                self._forget([subscription])
+                self._owed[subscription.key] = self._clock.now()
 
-    def _coarse_url(self, figures: int) -> str:
+    def _is_silent(self, subscription: Subscription) -> bool:
+        """Whether it was asked for and not answered, or owes what comes with every block."""
+        since = self._owed.get(subscription.key)
+        return since is not None and self._clock.now() - since >= self._silence_s * NS_PER_S
+
+    def _subscription(self, stream: Stream, symbol: str, figures: int | None = None) -> Subscription:
+        return Subscription(stream, symbol, self._coins[symbol], figures)
+
+    def _url(self, figures: int | None) -> str:
         # A frame does not say how coarse it is, so each precision has a socket. What follows # is not sent.
-        return f"{self._client.urls['api']['ws']['public']}#{figures}"
+        address = str(self._client.urls["api"]["ws"]["public"])
+        return address if figures is None else f"{address}#{figures}"
 
-    def _forget(self, names: Sequence[str]) -> None:
+    def _forget(self, subscriptions: Sequence[Subscription]) -> None:
         """Make ccxt subscribe anew: it remembers a subscription that the venue refused as made."""
-        for socket in (self._client.clients or {}).values():
-            for name in names:
-                socket.subscriptions.pop(name, None)
+        for subscription in subscriptions:
+            self._owed.pop(subscription.key, None)
+            for socket in (self._client.clients or {}).values():
+                socket.subscriptions.pop(subscription.name, None)
 
     # Asking
 
@@ -248,7 +294,7 @@ class HyperliquidMarket:
             self._acknowledged(url, message.get("data"))
             return False
         if channel == "error":
-            return self._was_refused(str(message.get("data")))
+            return self._was_refused(url, str(message.get("data")))
         if channel not in _STREAMS:
             return False
         self._told_at[url] = self._clock.now()
@@ -265,6 +311,7 @@ class HyperliquidMarket:
         match data:
             case {"method": "subscribe", "subscription": {"type": str(kind), "coin": str(coin)}}:
                 symbol = self._symbols.get(coin)
+                self._heard(kind, coin, _figures_of(url))
                 if symbol is None or _figures_of(url) is not None:
                     return
                 if kind == "trades":
@@ -272,11 +319,23 @@ class HyperliquidMarket:
                 for stream in _STREAMS.get(kind, ()):
                     self._sink.on_subscribed(stream, [symbol])
 
-    def _was_refused(self, problem: str) -> bool:
+    def _heard(self, kind: str, coin: str, figures: int | None) -> None:
+        """Something came of a subscription; but for trades, more is owed with the next block."""
+        key = (kind, coin, figures)
+        if kind == "trades":
+            self._owed.pop(key, None)
+        elif key in self._owed:
+            self._owed[key] = self._clock.now()
+
+    def _was_refused(self, url: str, problem: str) -> bool:
         """Take the refusal of one market's subscription, for which ccxt would give up all others too."""
-        symbol, streams = _subject_of(problem.replace("\\", ""), _KIND)
-        symbol = self._symbols.get(symbol or "")
-        if symbol is None or "Already subscribed" in problem:
+        coin, streams = _subject_of(problem.replace("\\", ""), _KIND)
+        symbol = self._symbols.get(coin or "")
+        if "Already subscribed" in problem:
+            if coin is not None and streams[0] is Stream.TRADES:
+                self._heard("trades", coin, _figures_of(url))
+            return False
+        if symbol is None:
             return False
         self._sink.on_malformed(symbol, streams[0], f"the venue refused a subscription: {problem[:200]}")
         return True
@@ -287,26 +346,29 @@ class HyperliquidMarket:
         if symbol is None:
             return
         deep, figures = self._deep[coin], _figures_of(url)
+        self._heard("l2Book", coin, figures)
         if figures is not None:
             deep.keep(figures, book)
-        else:
+        elif deep.is_newest(book):
             self._sink.on_book(symbol, deep.joined(book))
 
     def _take_trades(self, data: Any) -> None:
         trades = parse_trades(data)
         # After subscribing the venue repeats the newest trades from before: they are no flow of now.
-        history = self._history_due & {coin for coin, _ in trades}
+        history = self._history_due & {trade.coin for trade in trades}
         self._history_due -= history
-        for coin, trade in trades:
-            symbol = self._symbols.get(coin)
-            if symbol is not None and coin not in history:
-                self._sink.on_trade(symbol, trade)
+        for trade in trades:
+            symbol = self._symbols.get(trade.coin)
+            repeats = trade.number is not None and self._repeats.is_repeat(trade.coin, trade.number)
+            if symbol is not None and trade.coin not in history and not repeats:
+                self._sink.on_trade(symbol, trade.frame)
 
     def _take_context(self, data: Any) -> None:
         context = parse_context(data, self._clock.now())
         symbol = self._symbols.get(context.coin)
         if symbol is None:
             return
+        self._heard("activeAssetCtx", context.coin, None)
         self._sink.on_mark(symbol, context.mark)
         if context.open_interest is not None:
             self._sink.on_open_interest(symbol, context.open_interest, None)
@@ -338,12 +400,10 @@ def _subject_of(frame: str, kind: re.Pattern[str]) -> tuple[str | None, Sequence
     return coin.group(1) if coin else None, streams
 
 
-def _name_at_ccxt(stream: Stream, symbol: str) -> str:
-    return f"{_PREFIXES[stream]}:{symbol}"
-
-
-def _coarse_name(figures: int, symbol: str) -> str:
-    return f"orderbook:{symbol}#{figures}"
+def _retrieved(future: asyncio.Future[Any]) -> None:
+    """Look at what a future failed with, also where nobody waits for it any more."""
+    if not future.cancelled():
+        future.exception()
 
 
 def _figures_of(url: str) -> int | None:

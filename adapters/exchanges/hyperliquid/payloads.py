@@ -78,12 +78,22 @@ def parse_book(book: Any) -> tuple[str, DepthSnapshot]:
     )
 
 
-def parse_trades(data: Any) -> list[tuple[str, TradeFrame]]:
-    """Read ``trades``: coin and trade; ``side`` is the taker's, B bought and A sold."""
+@dataclass(frozen=True, slots=True)
+class Trade:
+    """A trade of one coin; no two of a coin have the same number."""
+
+    coin: str
+    number: int | None
+    frame: TradeFrame
+
+
+def parse_trades(data: Any) -> list[Trade]:
+    """Read ``trades``: ``side`` is the taker's, B bought and A sold."""
     where = "trades"
     return [
-        (
+        Trade(
             text(row, "coin", where),
+            integer(row, "tid", where) if "tid" in row else None,
             TradeFrame(
                 notional_usd=_signed(
                     positive(row, "px", where) * positive(row, "sz", where), text(row, "side", where), where

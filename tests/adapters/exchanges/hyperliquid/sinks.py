@@ -1,4 +1,4 @@
-"""A sink that takes everything and keeps no more than what was malformed."""
+"""A sink that takes everything and keeps little of it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ class QuietSink:
 
     def __init__(self) -> None:
         self.malformed: list[tuple[Any, Any]] = []
+        self.books: list[int] = []
+        self.trades = 0
 
     def on_connected(self) -> None: ...
 
@@ -19,11 +21,13 @@ class QuietSink:
 
     def on_depth(self, symbol: str, diff: Any) -> None: ...
 
-    def on_book(self, symbol: str, snapshot: Any) -> None: ...
+    def on_book(self, symbol: str, snapshot: Any) -> None:
+        self.books.append(snapshot.last_id)
 
     def on_open_interest(self, symbol: str, size: float, exchange_at: Any) -> None: ...
 
-    def on_trade(self, symbol: str, trade: Any) -> None: ...
+    def on_trade(self, symbol: str, trade: Any) -> None:
+        self.trades += 1
 
     def on_mark(self, symbol: str, mark: Any) -> None: ...
 

@@ -158,6 +158,62 @@ async def test_what_was_lost_comes_back(venue: LoopbackVenue, how: str) -> None:
         await events.until(MarkPriceSeen, lambda seen: seen.received_at > lost.received_at)
 
 
+@pytest.mark.parametrize("kind", ["l2Book", "activeAssetCtx"])
+async def test_a_subscription_that_the_venue_forgot_is_asked_for_again(
+    venue: LoopbackVenue, kind: str
+) -> None:
+    """The socket lives and the others go on: nothing but this one tells."""
+    feed, _ = feeds_for(settings(venue, silence_s_max=1.0))
+    async with running([feed]) as events:
+        await events.until(MarketFeatures, is_whole)
+        await events.until(MarkPriceSeen)
+        before = told(venue)
+        forget(venue, kind)
+        assert told(venue) == before - 1
+        await eventually(lambda: told(venue) == before, what="what was forgotten to be asked for again")
+        assert events.faults(StreamFaultKind.DISCONNECTED) == []
+
+
+def told(venue: LoopbackVenue) -> int:
+    """How much the venue tells of at full precision."""
+    dialect = spoken(venue)
+    return sum("nSigFigs" not in each for c in venue.connections for each in dialect.subscriptions(c))
+
+
+def forget(venue: LoopbackVenue, kind: str) -> None:
+    dialect = spoken(venue)
+    for connection in venue.connections:
+        subscribed = dialect._subscribed[connection]
+        for name, each in list(subscribed.items()):
+            if each["type"] == kind and "nSigFigs" not in each:
+                del subscribed[name]
+
+
+async def test_books_and_trades_that_come_late_or_twice_change_nothing(venue: LoopbackVenue) -> None:
+    connection = HyperliquidMarket(settings(venue), sink := QuietSink(), SystemClock(), Markets())
+
+    def book(at_ms: int) -> dict[str, Any]:
+        levels = [[{"px": "99", "sz": "1", "n": 1}], [{"px": "101", "sz": "1", "n": 1}]]
+        return {"channel": "l2Book", "data": {"coin": "BTC", "time": at_ms, "levels": levels}}
+
+    def trade(number: int) -> dict[str, Any]:
+        row = {"coin": "BTC", "side": "A", "px": "100", "sz": "1", "time": 1, "hash": "0x", "tid": number}
+        return {"channel": "trades", "data": [row]}
+
+    try:
+        await connection.load([SYMBOL])
+        for at_ms in (100_000, 100_500, 100_000, 101_000, 1_000):
+            connection.take("ws://x", book(at_ms))
+        for number in (7, 7, 8):
+            connection.take("ws://x", trade(number))
+    finally:
+        await connection.close()
+
+    # The last one is of a venue whose clock was set back by more than a minute.
+    assert sink.books == [100_000, 100_500, 101_000, 1_000]
+    assert sink.trades == 2
+
+
 async def test_a_coarse_socket_may_be_lost_without_losing_the_book(venue: LoopbackVenue) -> None:
     feed, _ = feeds_for(settings(venue))
 
@@ -179,15 +235,19 @@ async def test_a_coarse_socket_may_be_lost_without_losing_the_book(venue: Loopba
 
 def coarse_sockets(venue: LoopbackVenue) -> list[Connection]:
     """The sockets that carry nothing but coarse books."""
-    bilingual = venue._dialect
-    assert isinstance(bilingual, Bilingual)
-    dialect = bilingual.spoken
-    assert isinstance(dialect, HyperliquidDialect)
+    dialect = spoken(venue)
     return [
         connection
         for connection in venue.connections
         if all("nSigFigs" in each for each in dialect.subscriptions(connection))
     ]
+
+
+def spoken(venue: LoopbackVenue) -> HyperliquidDialect:
+    bilingual = venue._dialect
+    assert isinstance(bilingual, Bilingual)
+    assert isinstance(bilingual.spoken, HyperliquidDialect)
+    return bilingual.spoken
 
 
 # Accounts

@@ -36,10 +36,9 @@ def test_the_side_of_a_trade_is_the_takers() -> None:
     sold = fixture("trades")["data"]
     bought = [{**sold[0], "side": "B"}]
 
-    assert payloads.parse_trades(sold) == [
-        ("BTC", TradeFrame(notional_usd=-68517.0 * 0.005, exchange_at=1710125266669_000_000))
-    ]
-    assert payloads.parse_trades(bought)[0][1].notional_usd == 68517.0 * 0.005
+    frame = TradeFrame(notional_usd=-68517.0 * 0.005, exchange_at=1710125266669_000_000)
+    assert payloads.parse_trades(sold) == [payloads.Trade("BTC", 981894269203506, frame)]
+    assert payloads.parse_trades(bought)[0].frame.notional_usd == 68517.0 * 0.005
 
 
 def test_a_context_is_mark_oracle_hourly_funding_and_open_interest() -> None:
