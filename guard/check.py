@@ -61,7 +61,11 @@ def would_run(settings: Settings) -> dict[str, Any]:
         if broker.kind is BrokerKind.EMBEDDED
         else f"{broker.host}:{broker.port_used}{' with TLS' if broker.tls else ''}",
         "venues": {
-            venue.id: {"symbols": list(venue.symbols), "accounts": sorted(venue.accounts)}
+            venue.id: {
+                "symbols": list(venue.symbols),
+                **({"busiest": venue.top} if venue.top else {}),
+                "accounts": sorted(venue.accounts),
+            }
             for venue in settings.venues
         },
         "bots": [f"{bot.name} on {bot.venue}:{bot.account}" for bot in settings.bots],
@@ -161,3 +165,10 @@ def _warn(check: Check, settings: Settings) -> None:
         check.warnings.append("bots is empty: nobody is commanded")
     if settings.bots and not any(venue.accounts for venue in settings.venues):
         check.warnings.append("no account is read: effects are judged from the bots' own reports")
+    for venue in settings.venues:
+        strong = [name for name, account in venue.accounts.items() if account.trade_keys_allowed]
+        if strong:
+            check.warnings.append(
+                f"{venue.id}: keys that may trade are allowed for {', '.join(strong)}: a read-only key is all "
+                "that perpguard needs"
+            )

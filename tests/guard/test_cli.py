@@ -68,7 +68,7 @@ def test_check_names_the_path_of_a_typo_and_ends_2(settings: Path) -> None:
     done = perpguard("check", "--settings", settings)
     assert done.exit_code == 2
     assert "venues.0.symbol: unknown setting; did you mean symbols? (line 3)" in done.stderr
-    assert "venues.0.symbols: is missing" in done.stderr
+    assert "venues.0.top: name symbols, or set top" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -108,6 +108,18 @@ def test_check_warns_without_failing(settings: Path) -> None:
     assert (done.exit_code, told["ok"], told["would_run"]["mode"]) == (0, True, "live")
     assert any("chmod 600" in each for each in told["warnings"])
     assert any("real bots" in each for each in told["warnings"])
+
+
+def test_check_names_accounts_whose_key_may_trade(settings: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KEY", "k")
+    account = (
+        '[venues.accounts.main]\napi_key_env = "KEY"\napi_secret_env = "KEY"\ntrade_keys_allowed = true\n'
+    )
+    text = settings.read_text()
+    at = text.index("[[bots]]")
+    settings.write_text(text[:at] + account + text[at:])
+    told = json.loads(perpguard("check", "--settings", settings, "--json").stdout)
+    assert any("binanceusdm: keys that may trade are allowed for main" in each for each in told["warnings"])
 
 
 def test_check_does_not_load_the_venues_library(settings: Path) -> None:
