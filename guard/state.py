@@ -246,6 +246,7 @@ class GuardState:
 
     def _name_bots(self, bots: tuple[BotConfig, ...], floors: Mapping[BotId, Posture]) -> None:
         former, self.bots = self.bots, {}
+        self.refusals.clear()  # others are known, or by other keys: what was refused before says nothing of now
         # A floor that has done its part must not come back with the floor of a new bot.
         done = {bot for bot in self.floors if self.warmed.issuperset(former[bot].markets)}
         self.floors = {bot: floor for bot, floor in self.floors.items() if bot not in done}
@@ -262,7 +263,6 @@ class GuardState:
                 self.warmed -= set(record.markets)
         for bot in former.keys() - self.bots.keys():
             self.floors.pop(bot, None)
-            self.refusals.pop(bot, None)
             self.dropping = {each for each in self.dropping if each[0] != bot}
             account = former[bot].config.account
             self.accounts[account] = _without(self.account(account), bot=bot)

@@ -154,6 +154,7 @@ class MqttLink:
         self._forgotten = (self._forgotten | self._bot_keys.keys()) - bot_keys.keys()
         self._bot_keys.clear()
         self._bot_keys.update(bot_keys)
+        self._refusals.start_over()
         self._ask_again = True
 
     async def run(self, emit: Emit) -> None:

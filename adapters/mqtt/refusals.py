@@ -68,6 +68,10 @@ class Refusals:
         known.untold += 1
         self._tell_if_due(known, why, now, emit)
 
+    def start_over(self) -> None:
+        """Forget what was not told yet: others are known from now on. What was counted stays counted."""
+        self._pending.clear()
+
     def flush(self, now: Nanoseconds, emit: Emit) -> None:
         """Tell what was held back for a whole window, and forget what has been quiet for one."""
         for key, known in list(self._pending.items()):

@@ -16,7 +16,8 @@ from guard.arbiter import ArbiterSettings
 from guard.commands import OutcomeKind
 from guard.configuration import Settings, load
 from guard.dispatch import DispatchSettings
-from guard.events import PositionSource, SettingsChanged
+from guard.events import MessageRefused, PositionSource, SettingsChanged
+from guard.findings import Reason
 from guard.market.view import BaselineSettings
 from guard.policy import Policy
 from guard.reload import _HIGHER_LOOSENS, _LOWER_LOOSENS, Plan, difference, is_live, plan
@@ -24,6 +25,7 @@ from guard.settings_shape import items_of, walk
 from guard.state import BotConfig
 from guard.units import BotId, MarketId
 from perpguard_sdk.messages import Entries, Posture
+from policies.distrust_bots import DistrustBots
 from policies.keep_restart_floor import KeepRestartFloor
 from tests.support.builders import (
     ACCOUNT,
@@ -404,6 +406,17 @@ def test_a_market_that_is_taken_away_leaves_a_bot_only_once_it_is_free_there() -
     assert symbol not in guard.posture(ALPHA).entries
     assert ETH not in state.bots[ALPHA].markets
     assert ETH not in state.markets
+
+
+def test_what_was_refused_of_a_bot_that_was_not_known_is_not_held_against_it() -> None:
+    scene = Scene.of()
+    scene.policies = [DistrustBots()]
+    scene.reload(0.5)
+    refused = MessageRefused(received_at=at(1.0), topic="t", bot=None, detail="unknown bot", count=5)
+    scene.guard.feed(refused, tick(1.1))
+    assert Reason.MESSAGE_REFUSED in {found.reason for found in scene.guard.engine.findings}
+    scene.reload(2.0, bots=(ALPHA, BETA))
+    assert Reason.MESSAGE_REFUSED not in {found.reason for found in scene.guard.engine.findings}
 
 
 TIGHTNESS = st.sampled_from([Entries.ALLOWED, Entries.REDUCE_ONLY, Entries.HALTED])
