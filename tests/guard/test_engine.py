@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable
+from typing import Any
 
 import pytest
 
+from guard.arbiter import Arbiter
 from guard.audit import Step, encode_record
+from guard.bots import BotRecord
+from guard.dispatch import Dispatch
 from guard.engine import MILDER_FOR_NS
 from guard.events import AnyEvent, BookStatus, MarketFeatures
-from guard.findings import Finding, Reason, Severity
+from guard.findings import Finding, Reason, Severity, Subject
 from guard.market.view import MarketView
 from guard.policy import Policy
 from guard.units import NS_PER_S, Nanoseconds
@@ -28,6 +32,7 @@ from tests.support.builders import (
     BETA,
     ETH,
     MARKET,
+    SYMBOL,
     Guard,
     SaysWhatItIsTold,
     at,
@@ -92,6 +97,76 @@ def test_the_same_events_give_byte_identical_steps() -> None:
 
     assert first == second
     assert one.commands, "a run in which nothing is decided proves little"
+
+
+def test_what_is_left_out_because_nothing_has_changed_would_change_nothing() -> None:
+    one = Guard.of(ALPHA, BETA, policies=EVERY_POLICY, markets=(MARKET, ETH))
+    other = Guard.of(ALPHA, BETA, policies=EVERY_POLICY, markets=(MARKET, ETH))
+    for event in a_minute_and_a_half(seed=11):
+        other.engine.forget_shortcuts()
+        assert encode_record(one.engine.process(event)) == encode_record(other.engine.process(event))
+
+
+def test_an_arbiter_that_raises_in_one_market_blocks_entries_there_and_goes_on_elsewhere(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    guard = Guard.of(
+        policies=[SaysWhatItIsTold([finding(entries=None, max_size=2.0)])], markets=(MARKET, ETH)
+    )
+    folds = Arbiter._fold_market
+
+    def breaks(self: Arbiter, *arguments: Any) -> None:
+        if MARKET in arguments:
+            raise KeyError("planted")
+        folds(self, *arguments)
+
+    monkeypatch.setattr(Arbiter, "_fold_market", breaks)
+    guard.feed(born(0.0, symbols=("*",)), started(0.1), tick(0.2), tick(0.3))
+
+    opened = [one for step in guard.steps for one in step.opened if one.reason is Reason.POLICY_RAISED]
+    (raised,) = opened
+    assert (raised.policy, raised.subject) == ("arbiter", Subject(market=MARKET, bot=ALPHA))
+    assert guard.posture().entries == {SYMBOL: Entries.REDUCE_ONLY}
+    monkeypatch.undo()
+    guard.feed(tick(0.4), tick(0.5))
+    assert guard.posture().max_size == {SYMBOL: 2.0}
+    assert guard.posture().entries == {SYMBOL: Entries.REDUCE_ONLY}, "until the hold-down is over"
+
+
+def test_a_judgement_that_raises_blocks_entries_and_leaves_all_else_as_it_was(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    guard = Guard.of(policies=[SaysWhatItIsTold([finding(entries=None, max_size=2.0)])])
+    guard.feed(born(0.0), started(0.1), tick(0.2))
+
+    def breaks(*_arguments: Any) -> None:
+        raise RecursionError("planted")
+
+    monkeypatch.setattr(Arbiter, "_rebased", breaks)
+    (step,) = guard.feed(tick(0.4))
+    assert [one.policy for one in step.opened] == ["judgement"]
+    assert (guard.posture().entries, guard.posture().max_size) == (
+        {SYMBOL: Entries.REDUCE_ONLY},
+        {SYMBOL: 2.0},
+    )
+    assert guard.feed(tick(0.6))[0].opened == (), "once is enough"
+
+
+def test_a_dispatch_that_raises_for_one_bot_still_serves_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    guard = Guard.of(ALPHA, BETA, policies=[SaysWhatItIsTold([finding(entries=Entries.HALTED)])])
+    steps = Dispatch._step_market
+
+    def breaks(self: Dispatch, record: BotRecord, *arguments: Any) -> None:
+        if record.config.bot == ALPHA:
+            raise ValueError("planted")
+        steps(self, record, *arguments)
+
+    monkeypatch.setattr(Dispatch, "_step_market", breaks)
+    first, second = guard.feed(born(0.0, ALPHA), born(0.0, BETA), started(0.1), tick(0.5))[-2:]
+
+    assert {one.posture.bot for one in first.postures} == {ALPHA, BETA}
+    assert {one.command.bot for one in guard.commands} == {BETA}
+    assert [one.subject.bot for one in second.opened if one.policy == "dispatch"] == [ALPHA]
 
 
 def test_a_policy_that_raises_is_a_finding_that_blocks_and_freezes_and_the_others_run() -> None:

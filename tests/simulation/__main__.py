@@ -17,8 +17,7 @@ from pathlib import Path
 import msgspec
 
 from tests.simulation.campaign import Result, run_seed
-from tests.simulation.plants import PLANTS
-from tests.simulation.playing import play
+from tests.simulation.playing import ALL_PLANTS, play
 
 TELL_EVERY_S = 10.0
 
@@ -119,7 +118,7 @@ def _keep(outcome: Outcome, path: Path | None) -> None:
 def _trace(options: argparse.Namespace) -> int:
     failed = False
     for seed in range(options.first, options.first + options.seeds):
-        result = run_seed(seed, PLANTS.get(options.plant))
+        result = run_seed(seed, ALL_PLANTS.get(options.plant))
         print("\n".join(result.lines))
         if result.violations:
             failed = True
@@ -148,7 +147,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("--seeds", type=int, default=100, help="how many")
     parser.add_argument("--first", type=int, default=0, help="the first of them")
-    parser.add_argument("--plant", choices=sorted(PLANTS), default="", help="a bug to plant")
+    parser.add_argument("--plant", choices=sorted(ALL_PLANTS), default="", help="a bug to plant")
     parser.add_argument("--processes", type=int, default=1, help="how many seeds at once")
     parser.add_argument(
         "--resume", type=Path, metavar="FILE", help="keep the outcome there and go on from it"

@@ -54,8 +54,14 @@ class Attacker:
             self.world.broker.publish(topic, payload, qos=1, retain=retain)
 
     def replay_to_restarted_bot(self) -> None:
-        """Kill a bot and play back at it, again and again, what it was told just before."""
+        """Give a bot something to do, kill it, and play back at it, again and again, what it was told just before."""
+        self.world.change_demand()
         bot = self.world.some_bot()
+        self.world.schedule.after(self.world.chance.uniform(0.3, 1.5), self._restart_and_replay, bot)
+
+    def _restart_and_replay(self, bot: BotProcess) -> None:
+        if self.world.is_quiet:
+            return
         bot.crash(down_s=0.1)
         for step in range(12):
             self.world.schedule.after(0.4 + 0.4 * step, self._replay_commands_of, bot)

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from tests.simulation.plants import Plant
     from tests.simulation.world import World
 
-TICK_S = 0.25
+TICK_S = 0.5
 REPORT_MS = 2_500
 TRADE_S = 1.3
 BACKOFF_S = 0.3

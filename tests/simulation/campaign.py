@@ -23,8 +23,9 @@ START_S = 8.0
 FAULTS_S = (15.0, 35.0)
 QUIET_S = 60.0
 """After so long without faults all must be well."""
-QUIET_S_MIN = 12.0
-LOOK_S, LOOKS = 2.0, 3
+QUIET_S_MIN = 10.0
+WHOLE_EVERY = 16
+LOOK_S, LOOKS = 2.0, 2
 """It is looked so often, and must be well so many times in a row, for a seed to end before that."""
 GHOST_S = 5.0
 
@@ -78,15 +79,15 @@ def run_seed(seed: int, plant: Plant | None = None) -> Result:
 def _quieten(world: World, end_ns: int) -> list[str]:
     """Let things settle after the last fault; return what is wrong when they must have.
 
-    The seed ends when all has been well for a while, so that most of the time goes into faults; every
-    eighth plays on to the end of the minute, to see that it stays well.
+    The seed ends when all has been well for a while, so that most of the time goes into faults; some
+    play on to the end of the minute, to see that it stays well.
     """
     schedule, referee = world.schedule, world.referee
     last_ns = end_ns + round(QUIET_S * NS_PER_S)
     is_well = 0
     at_ns = end_ns + round(QUIET_S_MIN * NS_PER_S)
     while True:
-        schedule.run_until(last_ns if world.seed % 8 == 0 else min(at_ns, last_ns))
+        schedule.run_until(last_ns if world.seed % WHOLE_EVERY == 0 else min(at_ns, last_ns))
         if referee.violation:
             return [referee.violation]
         is_well = 0 if _unsettled(world) else is_well + 1
@@ -102,6 +103,7 @@ def _judge(world: World) -> list[str]:
     found = _unsettled(world)
     for home in world.homes:
         found += _judge_records(home)
+        found += filter(None, [home.judge()])
         found += world.referee.missing_from(home)
     return found
 
@@ -154,6 +156,9 @@ def _end(world: World) -> None:
     for bot in world.bots:
         bot.crash(down_s=-1.0)
     world.schedule.run_until(world.schedule.now_ns + round(GHOST_S * NS_PER_S))
+    for home in world.homes:
+        if home.database is not None:
+            home.database.close()
 
 
 @contextlib.contextmanager

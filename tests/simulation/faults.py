@@ -149,6 +149,32 @@ class Mischief:
         self.world.change_demand()
         self.world.schedule.after(self.world.chance.uniform(0.4, 0.7), self.crash_guard)
 
+    def crash_guard_with_full_disk(self) -> None:
+        """What it decides goes out as commands only, and dies with it."""
+        for home in self.world.homes:
+            home.disk.is_full = True
+        self._for_a_while(4.0, self._mend_disks)
+        self.crash_guard_soon_after_demand()
+
+    def _mend_disks(self) -> None:
+        for home in self.world.homes:
+            home.disk = Disk()
+
+    def forget_everything(self) -> None:
+        """The broker loses what it retains, every guard its database; only the bots remember. Then disks are slow."""
+        world = self.world
+        for guard in world.living_guards:
+            guard.crash()
+        for home in world.homes:
+            home.truncate(0)
+            world.referee.database_changed(home)
+            home.disk.delay_s_max = 4.0
+        world.broker.crash(wiped=True)
+        world.change_demand()
+        world.schedule.after(0.3, world.broker.restart)
+        world.schedule.after(0.6, lambda: None if world.is_quiet else self._start_if_absent(world.homes[0]))
+        self._for_a_while(12.0, self._mend_disks)
+
     def start_two_guards(self) -> None:
         """Both at one moment, so that neither hears the other before it claims."""
         for guard in self.world.living_guards:
@@ -277,6 +303,8 @@ KINDS: dict[str, Callable[[Mischief], None]] = {
         Mischief.stall_broker,
         Mischief.crash_guard,
         Mischief.crash_guard_soon_after_demand,
+        Mischief.crash_guard_with_full_disk,
+        Mischief.forget_everything,
         Mischief.start_two_guards,
         Mischief.start_second_guard,
         Mischief.stop_guard,

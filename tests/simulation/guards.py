@@ -269,6 +269,7 @@ class GuardProcess:
         plant.sabotage_link(self.link)
         self.feed = VenueFeed()
         self.engine = _engine(self)
+        plant.sabotage_engine(self.engine)
         audit = SimulatedAudit(self)
         self.runner = Runner(
             engine=self.engine,

@@ -14,9 +14,11 @@ from msgspec import structs
 
 from adapters.mqtt.fence import EpochFence
 from adapters.mqtt.link import MqttLink
+from guard.engine import Engine
 from guard.outbox import Outbox, _Due
 from guard.ports import Claim, Clock
 from guard.runner import Runner
+from guard.units import NS_PER_S
 from perpguard_sdk.codec import decode_body
 from perpguard_sdk.commands import CommandDesk
 from perpguard_sdk.messages import Command, Heartbeat
@@ -49,6 +51,9 @@ class Plant:
 
     def sabotage_link(self, link: MqttLink) -> None:
         """Replace what the link is made of."""
+
+    def sabotage_engine(self, engine: Engine) -> None:
+        """Replace what the engine is made of."""
 
 
 class DoubleExecution(Plant):
@@ -153,6 +158,7 @@ class TwoLeaders(Plant):
 class _OpenFence(EpochFence):
     async def claim(self, stored_epoch: int, clock: Clock) -> Claim:
         await self._listening.wait()
+        await clock.sleep_until(clock.now() + NS_PER_S)  # two of them outbid each other for ever
         self.epoch = stored_epoch + 1
         return Claim(epoch=self.epoch, floors=())
 

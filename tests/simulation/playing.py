@@ -9,7 +9,10 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 
 from tests.simulation.campaign import Result, run_seed
+from tests.simulation.lesser_plants import LESSER_PLANTS
 from tests.simulation.plants import PLANTS
+
+ALL_PLANTS = PLANTS | LESSER_PLANTS
 
 CHUNK = 8
 COLLECT_EVERY = 8
@@ -33,7 +36,7 @@ def _play(what: tuple[int, str]) -> Result:
     seed, plant = what
     if not gc.isenabled() and seed % COLLECT_EVERY == 0:
         gc.collect()
-    result = run_seed(seed, PLANTS.get(plant))
+    result = run_seed(seed, ALL_PLANTS.get(plant))
     if not result.violations:
         result.lines.clear()  # nobody looks at them, and they would have to be carried over
     return result

@@ -14,7 +14,7 @@ from tests.simulation.bots import BotProcess
 from tests.simulation.broker import Broker
 from tests.simulation.guards import GuardProcess
 from tests.simulation.referee import Referee
-from tests.simulation.storage import Home
+from tests.simulation.storage import Database, Home
 from tests.simulation.venue import BOTS, BTC, ETH, SIZE_FULL, VENUE, Venue
 from tests.simulation.virtual_time import Schedule
 
@@ -25,6 +25,8 @@ T0_NS = 1_760_000_000 * NS_PER_S
 ACCOUNT_S = 2.0
 MARKET_S = 2.0
 TRACE_LINES = 4_000
+DATABASE_EVERY = 8
+"""One seed of so many keeps its records in SQLite."""
 POLICY = "scripted"
 
 
@@ -45,6 +47,9 @@ class World:
         self.referee = Referee(self)
         self.guards: list[GuardProcess] = []
         self.homes = (Home("guard-1"), Home("guard-2"))
+        if seed % DATABASE_EVERY == DATABASE_EVERY - 1:
+            for home in self.homes:
+                home.database = Database()
         self.bots = [BotProcess(self, spec, plant) for spec in BOTS]
         self.venue_is_away = False
         self.venue_late_s = 0.0
@@ -71,6 +76,7 @@ class World:
         """Start a guard at home; one that runs there already is killed first."""
         for running in self.guards_at(home):
             running.crash()
+        home.begin()
         process = GuardProcess(self, home, self.plant)
         self.trace("guard starts", home.name, process.session)
         self.guards.append(process)
