@@ -19,7 +19,7 @@ from guard.audit import RecordRestored
 from guard.errors import AuditCorruptError, AuditError, AuditLockedError
 from guard.units import NS_PER_S
 from perpguard_sdk.messages import Entries
-from tests.adapters.storage.test_rotation import DAY_S, records_of, three_segments, verdict
+from tests.adapters.storage.test_rotation import DAY_S, records_of, three_segments, verdict, writing
 from tests.adapters.storage.test_samples import Bench, judged, problems
 from tests.support.audit_records import posture, seconds, session, tick
 from tests.support.fakes import FakeClock
@@ -41,14 +41,8 @@ async def put_back(source: Path, path: Path, *, force: bool = False) -> Restored
 async def test_a_backup_of_a_record_that_is_written_is_whole_and_comes_back(tmp_path: Path) -> None:
     path, new = tmp_path / "audit.sqlite3", tmp_path / "new" / "audit.sqlite3"
     await three_segments(path)
-    async with await SqliteAudit.open(path) as audit:
-        copying = asyncio.create_task(backed_up(path, tmp_path / "backup"), name="backup")
-        written = 0
-        while not copying.done():
-            await audit.append([tick(seconds(1000 + written))], durable=True)
-            written += 1
-            await asyncio.sleep(0.001)
-        manifest = await copying
+    async with await SqliteAudit.open(path) as audit, writing(audit):
+        manifest = await backed_up(path, tmp_path / "backup")
     assert manifest.epoch == 3
     assert len([file for file in manifest.files if ".segments/" in file.name]) == 2
     done = await put_back(tmp_path / "backup", new)

@@ -6,8 +6,8 @@ import asyncio
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -36,6 +36,26 @@ async def records_of(path: Path) -> list[AnyRecord]:
 
 def ours(records: list[AnyRecord]) -> list[AnyRecord]:
     return [each for each in records if not isinstance(each, SegmentClosed | SegmentOpened | SegmentRetired)]
+
+
+@asynccontextmanager
+async def writing(audit: SqliteAudit) -> AsyncIterator[list[float]]:
+    """A daemon that decides all the time; yields how long each of its durable appends took, in ms."""
+    waited_ms: list[float] = []
+
+    async def write() -> None:
+        while True:
+            since_s = time.perf_counter()
+            await audit.append([tick(seconds(30_000 + len(waited_ms)))], durable=True)
+            waited_ms.append((time.perf_counter() - since_s) * 1000)
+            await asyncio.sleep(0.002)
+
+    task = asyncio.create_task(write(), name="writer")
+    try:
+        yield waited_ms
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 async def three_segments(path: Path) -> list[AnyRecord]:
@@ -254,14 +274,8 @@ async def test_appends_do_not_wait_for_a_rotation(tmp_path: Path) -> None:
     async with await SqliteAudit.open(tmp_path / "audit.sqlite3") as audit:
         for start in range(0, 10_000, 500):
             await audit.append([tick(seconds(start + each)) for each in range(500)], durable=False)
-        rotating = asyncio.create_task(rotate(audit, seconds(20_000)), name="rotation")
-        waited_ms = []
-        while not rotating.done():
-            since_s = time.perf_counter()
-            await audit.append([tick(seconds(30_000))], durable=True)
-            waited_ms.append((time.perf_counter() - since_s) * 1000)
-            await asyncio.sleep(0.002)
-        await rotating
+        async with writing(audit) as waited_ms:
+            await rotate(audit, seconds(20_000))
         assert len(waited_ms) > 20
         assert sorted(waited_ms)[len(waited_ms) // 2] < 20
         assert (await audit.verify()).ok
