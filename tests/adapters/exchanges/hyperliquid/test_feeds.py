@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any
 
+import numpy as np
 import pytest
 
 from adapters.clock import SystemClock
@@ -30,6 +31,7 @@ from guard.events import (
     StreamFault,
     StreamFaultKind,
 )
+from guard.market.book import Book, Side
 from guard.market.liquidity import depth_usd
 from guard.units import MarketId
 from tests.adapters.exchanges.hyperliquid.sinks import QuietSink
@@ -94,6 +96,32 @@ async def test_a_book_is_the_venues_and_reaches_as_far_as_its_coarse_ones(venue:
         # A step is counted at its far end: at most one of 17 bps is missing, and the noise of a moment differs.
         assert seen.value == pytest.approx(sum(float(at) * float(size) for at, size in near), rel=0.2)
         assert not seen.extrapolated
+
+
+async def test_every_level_is_the_venues(market: HandMarket) -> None:
+    """On a market that stands still: the best 20 levels one by one, and behind them the sums of the coarse books."""
+    books: dict[Side, dict[float, float]] = {}
+
+    def keep(name: MarketId, number: int, book: Book) -> None:
+        del name, number
+        books.update(
+            {side: dict(zip(*map(np.ndarray.tolist, book.side(side)), strict=True)) for side in Side}
+        )
+
+    async with LoopbackVenue(market, dialect="hyperliquid", hold=True) as venue:
+        feed, _ = feeds_for(settings(venue), keep)
+        own = venue.market(CODE).book
+        async with running([feed]):
+            await eventually(lambda: len(books.get(Side.BID, {})) > 25, what="a book with coarse levels")
+
+    for side, levels, sign in ((Side.BID, own.bids, 1.0), (Side.ASK, own.asks, -1.0)):
+        resting = [(float(price), float(size)) for price, size in levels.top(1000)]
+        seen = list(books[side].items())
+        assert seen[:20] == resting[:20]
+        end = seen[-1][0]
+        assert sum(size for _, size in seen) == pytest.approx(
+            sum(size for price, size in resting if sign * price >= sign * end)
+        )
 
 
 async def test_price_oracle_funding_and_open_interest_come_without_asking(venue: LoopbackVenue) -> None:
