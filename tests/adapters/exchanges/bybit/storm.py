@@ -25,7 +25,7 @@ from tests.support.exchange_feeds import ACCOUNT, Events, feeds_for, running, se
 CODES, SYMBOLS = (CODE, OTHER_CODE), (SYMBOL, OTHER)
 LEVELS = 10
 """Best levels a side that are compared."""
-SPEED = 2.0
+SPEED = 1.0
 RECOVERY_S = 25.0
 """How long feeds may take once the venue is sound: silence of 1 s, a pause of 1 s at most, a whole book."""
 
