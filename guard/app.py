@@ -199,6 +199,12 @@ class App:
         """Let exactly these bots in at the embedded broker. Raises BrokerError."""
         if self.broker is not None:
             await self.broker.refresh_users([bot.access for bot in settings.bots])
+            self._blank(self.broker)
+
+    def _blank(self, broker: EmbeddedBroker) -> None:
+        """Never log a password that the embedded broker made."""
+        if self.redactor is not None:
+            self.redactor.register(broker.secrets)
 
     async def _reload_when_due(self, reloader: Reloader) -> None:
         watch = Watch(reloader.files, self.reload_asked)
@@ -253,6 +259,7 @@ class App:
                 EmbeddedBroker(settings.broker, [bot.access for bot in settings.bots])
             )
             broker = self.broker
+            self._blank(broker)
             place = {
                 "host": broker.host,
                 "port": broker.port,

@@ -109,6 +109,11 @@ class EmbeddedBroker:
         """
         return self._passwords[user]
 
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Every password that it knows now, so that none of them is ever logged."""
+        return (self.password, *self._passwords.values())
+
     async def refresh_users(self, bots: Sequence[BotAccess]) -> None:
         """Let in exactly these bots from now on, with the passwords that their files hold now.
 
