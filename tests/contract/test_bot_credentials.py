@@ -12,6 +12,7 @@ import pytest
 
 from adapters.mqtt import dynsec
 from adapters.mqtt.access import BotAccess, retained_topics
+from adapters.mqtt.refusals import Refusal
 from guard.configuration import load
 from guard.credentials import Administrator, NewBot, add_bot, revoke_bot, rotate_bot
 from guard.errors import BrokerError
@@ -21,6 +22,7 @@ from perpguard_sdk.messages import Mode
 from perpguard_sdk.topics import Topics
 from tests.support.eventually import eventually
 from tests.support.guarded_brokers import ADMIN, GUARD, Guarded, admin, embedded, with_files, with_plugin
+from tests.support.mqtt_ends import ALPHA, BETA, KEYS, Site, posture
 
 TOPICS = Topics(site="home")
 NEW = NewBot(name="gamma", account="main", symbols=("BTC/USDT:USDT",))
@@ -179,3 +181,25 @@ async def test_an_embedded_broker_that_runs_lets_a_new_bot_in_and_clears_what_an
         outcome = await revoke_bot(path, "gamma")
         assert any("1 topics" in line for line in outcome.done)
         assert await retained_of(guarded, "gamma") == set()
+
+
+async def test_a_guard_takes_away_what_is_retained_of_a_bot_that_it_forgets(tmp_path: Path) -> None:
+    """It goes on with the others, and finds nothing to complain of in what it took away itself."""
+    async with with_files(tmp_path) as guarded:
+        site = Site(guarded.broker, "5", settings={"username": GUARD})  # type: ignore[arg-type]
+        async with site.guard(password=guarded.passwords[GUARD]) as guard:
+            for bot in (ALPHA, BETA):
+                await guard.link.publish_posture(posture(bot, session=guard.link.session))
+            assert len(await retained_of(guarded, ALPHA)) == 1
+            guard.link.know_bots({BETA: KEYS[BETA]})
+            kept: set[str] = {"not asked yet"}
+
+            async def cleared() -> bool:
+                kept.clear()
+                kept.update(await retained_of(guarded, ALPHA))
+                return not kept
+
+            await eventually(cleared, within_s=5.0, what="nothing retained of alpha")
+            assert len(await retained_of(guarded, BETA)) == 1
+            await guard.link.publish_posture(posture(BETA, session=guard.link.session, version=2))
+            assert Refusal.CLEARED not in guard.link.refused
