@@ -36,7 +36,10 @@ adapter that makes events or carries decisions out.
 - ``settings``      TOML, environment, secrets (and ``settings_shape``, ``_lines``, ``_document``)
 - ``configuration`` the settings of the whole program: every part's own model in one place
 - ``app``           the only place that wires adapters and policies to the engine
-- ``stopping``      how the daemon ends when it is asked to, at any moment
+- ``reload``, ``reload_watch``, ``reloading``  other settings while it runs: the differences, when, how
+- ``supervised``    what systemd is told, by the engine's progress alone; ``stopping``  how it ends when asked to
+- ``feeding``, ``clock_offset``  feeds kept running, ended and begun; our clock held against the venues'
+- ``doctor``        examines all of it from outside
 - ``check``, ``demo``, ``demo_report``, ``cli``  the commands
 - ``credentials``   bots let in and thrown out (and ``settings_edit``, ``bot_snippet``)
 - ``units``, ``errors``  names for scalars, and the one tree of errors with what to do about each

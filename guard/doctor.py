@@ -32,7 +32,7 @@ from guard.check import check_settings
 from guard.configuration import Settings
 from guard.events import Stream
 from guard.ports import Clock
-from guard.settings import resolve_secret, secret_places
+from guard.settings import is_handed_over, resolve_secret, secret_places
 
 LOCAL_S = 10.0
 """A check of this machine: a disk that hangs must not hang the doctor."""
@@ -326,7 +326,7 @@ def _secret_file(what: str, path: Path) -> Iterable[Check]:
     except OSError as error:
         yield _failed(f"secret {what}", f"{path} cannot be read: {error.strerror}", "make it, chmod 600")
         return
-    if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+    if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO) and not is_handed_over(path):
         mode = stat.S_IMODE(status.st_mode)
         yield _warning(f"secret {what}", f"others can use {path} (mode {mode:o})", f"chmod 600 {path}")
     if folder.st_mode & stat.S_IWOTH and not folder.st_mode & stat.S_ISVTX:

@@ -168,13 +168,17 @@ async def test_clocks_that_are_apart_are_told(tmp_path: Path, venue: LoopbackVen
         assert ("behind" if offset_ms > 0 else "ahead of") in found.detail
 
 
-async def test_secrets_that_others_can_use_are_told(tmp_path: Path) -> None:
+async def test_secrets_that_others_can_use_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = settings_file(tmp_path)
     assert one(await offline(path), "secrets").status is Status.OK
     (tmp_path / "alpha.key").chmod(0o644)
     found = one(await offline(path), "secret bots.0.key")
     assert found.status is Status.WARNING
     assert "644" in found.detail
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    assert one(await offline(path), "secrets").status is Status.OK, "systemd's own, behind an access list"
+    assert "chmod" not in " ".join(check.detail for check in of(await offline(path), "settings"))
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY")
     open_to_all(tmp_path)
     assert "secret bots.0.key" in failed(await offline(path))
 
