@@ -38,13 +38,16 @@ from adapters.exchanges.venue import Capabilities, DepthSnapshot, ListedMarket, 
 from guard.errors import MalformedFrameError, UnknownSymbolError, VenueError
 from guard.events import Stream
 from guard.ports import Clock
-from guard.units import NS_PER_MS, Nanoseconds
+from guard.units import NS_PER_MS, NS_PER_S, Nanoseconds
 
 MARK_PERIOD_NS = 500 * NS_PER_MS
 """Tickers come ten times a second, of which twice as many as Binance's marks are passed on."""
 
 RENEWALS_MAX = 1_000
 """Requests to begin a book again whose answers are still waited for; answers that were lost are forgotten."""
+
+REFUSED_NS = 60 * NS_PER_S
+"""A topic that the venue refused (a market that is gone) is left out for so long, then asked for again."""
 
 _TOPICS = {
     Stream.BOOK: f"orderbook.{DEPTH_LEVELS}",
@@ -58,6 +61,7 @@ _STREAMS = {
     "tickers": Stream.MARK_PRICE,
     "allLiquidation": Stream.LIQUIDATIONS,
 }
+_REFUSED = re.compile(r"(?:not found|nvalid symbol)\W+(?:topic:)?([\w.-]+)")
 _TOPIC = re.compile(r'"topic"\s*:\s*"(\w+)\.(?:\d+\.)?([A-Z0-9-]+)"')
 
 
@@ -85,6 +89,11 @@ class BybitMarket:
         self._tickers: dict[str, _Ticker] = {}
         self._renewals: dict[str, str] = {}
         """Numbers of the requests by which one book was asked for again, and their market."""
+        self._asked_for: dict[str, tuple[str, ...]] = {}
+        """Of each socket the markets that were asked for; the rest was refused lately."""
+        self._knocks: dict[str, str] = {}
+        """Numbers of the requests for one market that had been refused."""
+        self._refused_at: dict[str, Nanoseconds] = {}
         self._riders: dict[asyncio.Future[None], frozenset[str]] = {}
         """Those who watch open interest, which tickers bring along: the markets of each."""
 
@@ -115,17 +124,50 @@ class BybitMarket:
             return
         address = self._client.implode_hostname(self._client.urls["api"]["ws"]["public"]["linear"])
         url = self._sockets.open(address, stream, symbols)
-        topics = [f"{_TOPICS[stream]}.{self._codes[symbol]}" for symbol in symbols]
+        knocking = asyncio.create_task(self._knock(url, stream), name=f"{self._venue} {stream} refused")
         try:
             while True:
-                # The names of ccxt's futures are the topics: none of its own handlers resolves them.
-                await asked(self._venue, self._client.watch_topics(url, topics, topics))
+                await asked(self._venue, self._subscribe(url, stream, symbols))
         except VenueError as error:
             if stream is Stream.MARK_PRICE:
                 self._throw_off(symbols, error)
             raise
         finally:
+            knocking.cancel()
+            await asyncio.gather(knocking, return_exceptions=True)
+            self._asked_for.pop(url, None)
             self._sockets.close(url, "it is subscribed anew, or not watched any more")
+
+    async def _subscribe(self, url: str, stream: Stream, symbols: Sequence[str]) -> None:
+        """Ask for all topics but those that were refused lately: the venue takes all of a request or none."""
+        now = self._clock.now()
+        wanted = [
+            symbol
+            for symbol in symbols
+            if now - self._refused_at.get(self._topic(stream, symbol), -REFUSED_NS) >= REFUSED_NS
+        ]
+        if not wanted:
+            raise VenueError(self._venue, f"refuses {stream} of {', '.join(symbols)}")
+        self._asked_for[url] = tuple(wanted)
+        topics = [self._topic(stream, symbol) for symbol in wanted]
+        # The names of ccxt's futures are the topics: none of its own handlers resolves them.
+        await self._client.watch_topics(url, topics, topics)
+
+    async def _knock(self, url: str, stream: Stream) -> None:
+        """Ask again now and then for the markets that were left out."""
+        while True:
+            await self._clock.sleep_until(self._clock.now() + REFUSED_NS)
+            carried, socket = self._sockets.carried(url), self._sockets.socket(url)
+            if carried is None or socket is None or not socket.isConnected:
+                continue
+            for symbol in set(carried.symbols).difference(self._asked_for.get(url, carried.symbols)):
+                number = str(self._client.request_id())
+                self._knocks[number] = symbol
+                request = {"op": "subscribe", "req_id": number, "args": [self._topic(stream, symbol)]}
+                await socket.send(request)
+
+    def _topic(self, stream: Stream, symbol: str) -> str:
+        return f"{_TOPICS[stream]}.{self._codes[symbol]}"
 
     async def _ride(self, symbols: Sequence[str]) -> None:
         """Wait until the tickers of these markets are lost."""
@@ -147,7 +189,7 @@ class BybitMarket:
         socket = self._sockets.socket(url) if url else None
         if socket is None or not socket.isConnected:
             raise VenueError(self._venue, f"the books of {symbol} are not connected")
-        topic = f"{_TOPICS[Stream.BOOK]}.{self._codes[symbol]}"
+        topic = self._topic(Stream.BOOK, symbol)
         for operation in ("unsubscribe", "subscribe"):
             number = str(self._client.request_id())
             self._renewals[number] = symbol
@@ -217,20 +259,32 @@ class BybitMarket:
 
     def _answered(self, url: str, message: dict[str, Any]) -> bool:
         """Take the answer to a subscription; ccxt learns only of refusals of those that it sent itself."""
-        symbol = self._renewals.pop(str(message.get("req_id")), None)
-        refused = message.get("success") is False
-        carried = self._sockets.carried(url)
-        if symbol is not None and refused:
+        number, refused = str(message.get("req_id")), message.get("success") is False
+        if refused and (topic := _REFUSED.search(str(message.get("ret_msg")))):
+            self._refused_at[topic.group(1)] = self._clock.now()
+        if (symbol := self._renewals.pop(number, None)) is not None:
             socket = self._sockets.socket(url)
-            if socket is not None:
+            if refused and socket is not None:
                 reason = f"the book of {symbol} was refused: {message.get('ret_msg')}"
                 socket.on_error(network_error(reason))
-        elif symbol is None and not refused and carried is not None:
-            self._sockets.on_answered(url)
-            self._sink.on_subscribed(carried.stream, carried.symbols)
-            if carried.stream is Stream.MARK_PRICE:
-                self._sink.on_subscribed(Stream.OPEN_INTEREST, carried.symbols)
-        return symbol is not None or not refused
+        elif (symbol := self._knocks.pop(number, None)) is not None:
+            if not refused:
+                self._asked_for[url] = (*self._asked_for.get(url, ()), symbol)
+                self._tell_subscribed(url, [symbol])
+        elif refused:
+            return False
+        elif message.get("op") == "subscribe":
+            self._tell_subscribed(url, self._asked_for.get(url, ()))
+        return True
+
+    def _tell_subscribed(self, url: str, symbols: Sequence[str]) -> None:
+        carried = self._sockets.carried(url)
+        if carried is None:
+            return
+        self._sockets.on_answered(url)
+        self._sink.on_subscribed(carried.stream, symbols)
+        if carried.stream is Stream.MARK_PRICE:
+            self._sink.on_subscribed(Stream.OPEN_INTEREST, symbols)
 
     def _deliver(self, url: str, name: str, code: str, message: dict[str, Any]) -> None:
         symbol, carried = self._symbols.get(code), self._sockets.carried(url)

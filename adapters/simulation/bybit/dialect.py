@@ -28,7 +28,7 @@ from adapters.simulation.bybit.signing import INVALID_KEY, BybitGate
 from adapters.simulation.bybit.windows import DEPTHS, Window
 from adapters.simulation.dialects import RestRequest, VenueParts
 from adapters.simulation.errors import Refusal
-from adapters.simulation.markets import Market
+from adapters.simulation.markets import Market, MarketStatus
 from adapters.simulation.orders import Side
 from adapters.simulation.source import FrameKind
 from adapters.simulation.streams import Connection
@@ -221,13 +221,17 @@ class BybitDialect:
                 return "request not authorized"
             known = name in PRIVATE_TOPICS
         elif self._paths[connection] == PUBLIC and name == "orderbook":
-            known = len(rest) == 2 and rest[0] in map(str, DEPTHS) and rest[1] in self._markets
+            known = len(rest) == 2 and rest[0] in map(str, DEPTHS) and self._is_listed(rest[1])
         else:
             named = name in ("publicTrade", "tickers", "allLiquidation")
             known = (
-                self._paths[connection] == PUBLIC and named and len(rest) == 1 and rest[0] in self._markets
+                self._paths[connection] == PUBLIC and named and len(rest) == 1 and self._is_listed(rest[0])
             )
         return None if known else "handler not found"
+
+    def _is_listed(self, code: str) -> bool:
+        market = self._markets.get(code)
+        return market is not None and market.status is not MarketStatus.DELISTED
 
     def _begin_book(self, connection: Connection, topic: str, market: Market, depth: int) -> None:
         window = self._windows.setdefault((market.spec.symbol, depth), Window(depth))

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
 
 from adapters.exchanges import AccountCredentials, VenueSettings
-from adapters.simulation import LoopbackVenue, generated_source
+from adapters.exchanges.bybit import connect_market
+from adapters.exchanges.ccxt_session import Markets
+from adapters.simulation import Fault, FaultKind, LoopbackVenue, generated_source
+from guard.errors import VenueError
 from guard.events import (
     AccountSnapshot,
     BookStatus,
@@ -25,10 +29,12 @@ from guard.events import (
 )
 from guard.market.book import Book, Side
 from guard.units import AccountId, MarketId
+from tests.adapters.exchanges.hyperliquid.sinks import QuietSink
 from tests.adapters.simulation.bybit.clients import CODE, OTHER, OTHER_CODE, SYMBOL, client
 from tests.adapters.simulation.clients import client as binance_client
 from tests.support.eventually import eventually
 from tests.support.exchange_feeds import ACCOUNT, Events, feeds_for, running, settings_for
+from tests.support.hand_clock import HandClock
 from tests.support.hand_market import HandMarket
 
 BTC, ETH = MarketId(f"bybit:{SYMBOL}"), MarketId(f"bybit:{OTHER}")
@@ -237,6 +243,44 @@ async def test_an_unknown_symbol_is_refused_and_the_others_go_on(venue: Loopback
         await until_ok(events, BTC)
 
     assert "did you mean BTC/USDT:USDT" in refused.detail
+
+
+class Hearing(QuietSink):
+    """Keeps what was subscribed to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.subscribed: list[tuple[Stream, tuple[str, ...]]] = []
+
+    def on_subscribed(self, stream: Stream, symbols: Sequence[str]) -> None:
+        self.subscribed.append((stream, tuple(symbols)))
+
+
+async def test_a_market_that_is_gone_takes_no_other_with_it_and_is_asked_for_again(
+    venue: LoopbackVenue,
+) -> None:
+    """The venue refuses a request whole if it cannot give one topic of it."""
+    sink, clock = Hearing(), HandClock()
+    connection = await connect_market(settings(venue), sink, clock, Markets())
+    try:
+        await connection.load([SYMBOL, OTHER])
+        venue.misbehave(Fault(kind=FaultKind.DELIST, symbols=(OTHER_CODE,)))
+        with pytest.raises(VenueError, match=f"orderbook.1000.{OTHER_CODE}"):
+            await connection.watch(Stream.BOOK, [SYMBOL, OTHER])
+        watching = asyncio.create_task(connection.watch(Stream.BOOK, [SYMBOL, OTHER]))
+        await eventually(lambda: sink.subscribed == [(Stream.BOOK, (SYMBOL,))])
+
+        await clock.advance(61.0)  # asked again, and refused again: nothing happens to the other
+        venue.behave()
+        await clock.advance(61.0)
+        await eventually(lambda: sink.subscribed[1:] == [(Stream.BOOK, (OTHER,))])
+        assert not watching.done()
+        (socket,) = venue.connections
+        assert list(socket.names) == [f"orderbook.1000.{CODE}", f"orderbook.1000.{OTHER_CODE}"]
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+    finally:
+        await connection.close()
 
 
 # -- the account ----------------------------------------------------------------------------------
