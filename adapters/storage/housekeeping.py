@@ -63,26 +63,40 @@ class Housekeeping:
 
     async def turn(self, emit: Emit) -> None:
         """Do once what is due."""
-        try:
-            audit = await self.keeper.opened()
-            await self.samples.flush_when_due()
-            now = self.clock.now()
-            if self._checked_at is not None and now - self._checked_at < CHECK_S * NS_PER_S:
-                return
+        failed: list[str] = []
+        now = self.clock.now()
+        is_due = self._checked_at is None or now - self._checked_at >= CHECK_S * NS_PER_S
+        if is_due:
             self._checked_at = now
-            if await rotation.is_due(audit, self.audit_settings, now):
-                await rotation.rotate(audit, now)
-            else:
-                await rotation.finish(audit)
-            await rotation.retire_old(audit, self.audit_settings, now)
-            await self.samples.seal_and_retire(self.keeper, now)
-            await self._look_at_space(emit, now)
-        except (AuditError, OSError) as error:
-            if self._failed != str(error):
-                self._failed = str(error)
-                log.error("the record cannot be looked after, trying again", error=self._failed)
+        # Space first: on a full disk nothing else can be done. One that fails must not keep the others.
+        jobs = (self._look_at_space, self._rotate, self._keep_samples) if is_due else ()
+        for job in (self._stay_in_place, *jobs):
+            try:
+                await job(emit, now)
+            except (AuditError, OSError) as error:
+                failed.append(str(error))
+        said = "; ".join(dict.fromkeys(failed))
+        if said and said != self._failed:
+            log.error("the record cannot be looked after, trying again", error=said)
+        self._failed = said
+
+    async def _stay_in_place(self, emit: Emit, now: Nanoseconds) -> None:
+        del emit, now
+        await self.samples.flush_when_due()
+        await self.keeper.opened()
+
+    async def _rotate(self, emit: Emit, now: Nanoseconds) -> None:
+        del emit
+        audit = await self.keeper.opened()
+        if await rotation.is_due(audit, self.audit_settings, now):
+            await rotation.rotate(audit, now)
         else:
-            self._failed = ""
+            await rotation.finish(audit)
+        await rotation.retire_old(audit, self.audit_settings, now)
+
+    async def _keep_samples(self, emit: Emit, now: Nanoseconds) -> None:
+        del emit
+        await self.samples.seal_and_retire(self.keeper, now)
 
     async def _look_at_space(self, emit: Emit, now: Nanoseconds) -> None:
         short = await self._shortage()

@@ -1,4 +1,7 @@
-"""Brings a record of an older schema forward: backed up first, all steps in one transaction, never back."""
+"""Brings a record of an older schema forward: backed up first, all steps in one transaction, never back.
+
+Closed segments are never changed: readers know every schema since 2, which was the first with segments.
+"""
 
 from __future__ import annotations
 

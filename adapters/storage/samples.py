@@ -22,7 +22,7 @@ from adapters.storage.files import sha256_of
 from adapters.storage.settings import MB, SamplesSettings
 from adapters.storage.usage import folder_bytes
 from guard.audit import AnyRecord, SamplesRetired, SamplesSealed
-from guard.errors import AuditCorruptError, AuditError
+from guard.errors import AuditCorruptError, AuditError, AuditFullError
 from guard.events import (
     AccountSnapshot,
     AnyEvent,
@@ -184,7 +184,14 @@ class SampleRecorder:
     async def _retire(self, audit: Appends, path: Path, now: Nanoseconds, why: str) -> None:
         with translated(path):
             digest = await asyncio.to_thread(sha256_of, path)
-        await audit.append([SamplesRetired(at=now, file=path.name, sha256=digest, why=why)], durable=True)
+        record = SamplesRetired(at=now, file=path.name, sha256=digest, why=why)
+        try:
+            await audit.append([record], durable=True)
+        except AuditFullError:
+            # On a disk without room for that line, the room comes first.
+            with translated(path):
+                await asyncio.to_thread(path.unlink, missing_ok=True)
+            await audit.append([record], durable=True)
         with translated(path):
             await asyncio.to_thread(path.unlink, missing_ok=True)
 

@@ -86,7 +86,7 @@ def write_segment(path: Path, reached: Reached = nobody) -> Segment | None:
 
     Raises:
         AuditCorruptError: what was copied does not verify; the database keeps the records.
-        sqlite3.Error, OSError: for the caller to translate; nothing of it is left but a ``.partial``.
+        sqlite3.Error, OSError: for the caller to translate; nothing of it is left.
     """
     with contextlib.closing(_reading(path)) as database:
         span = read_span(database)
@@ -109,18 +109,26 @@ def write_segment(path: Path, reached: Reached = nobody) -> Segment | None:
     partial = whole.with_name(whole.name + ".partial")
     for leftover in whole.parent.glob("*.partial*"):
         leftover.unlink()
-    os.close(os.open(partial, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    reached("partial made")
-    with contextlib.closing(sqlite3.connect(partial.as_uri(), uri=True, isolation_level=None)) as copy:
-        _fill(copy, path, segment, opened, reached)
-        verdict = verify_file(copy)
-    if not verdict.ok:
-        raise AuditCorruptError(str(path), f"its segment {whole.name} does not verify: {verdict.detail}")
-    reached("partial verified")
-    partial.chmod(0o400)
-    settle(partial, whole)
+    try:
+        os.close(os.open(partial, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        reached("partial made")
+        with contextlib.closing(sqlite3.connect(partial.as_uri(), uri=True, isolation_level=None)) as copy:
+            _fill(copy, path, segment, opened, reached)
+            _check_copy(path, copy, whole)
+        reached("partial verified")
+        partial.chmod(0o400)
+        settle(partial, whole)
+    except BaseException:
+        partial.unlink(missing_ok=True)  # above all on a full disk
+        raise
     reached("segment named")
     return segment
+
+
+def _check_copy(path: Path, copy: sqlite3.Connection, whole: Path) -> None:
+    verdict = verify_file(copy)
+    if not verdict.ok:
+        raise AuditCorruptError(str(path), f"its segment {whole.name} does not verify: {verdict.detail}")
 
 
 def _check_is_ours(whole: Path, opened: SegmentOpened) -> None:

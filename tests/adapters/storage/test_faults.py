@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import shutil
 import sqlite3
 import subprocess
@@ -13,12 +14,19 @@ from pathlib import Path
 
 import pytest
 
-from adapters.storage import SqliteAudit, SqliteAuditReader, open_audit, set_aside
+from adapters.storage import AuditSettings, SqliteAudit, SqliteAuditReader, open_audit, set_aside
+from adapters.storage.housekeeping import Housekeeping
+from adapters.storage.keeper import AuditKeeper
 from adapters.storage.rotation import finish, rotate
+from adapters.storage.samples import SampleRecorder, sealed_files
 from adapters.storage.segments import segments_of
-from guard.audit import AuditGap
+from adapters.storage.settings import SamplesSettings
+from guard.audit import AuditGap, SamplesRetired
 from guard.errors import AuditCorruptError, AuditError, AuditFullError, AuditLockedError
+from guard.events import AnyEvent
+from tests.adapters.storage.test_samples import features
 from tests.support.audit_records import seconds, session, tick, whole_story
+from tests.support.fakes import FakeClock
 
 ROOT = Path(__file__).parents[3]
 
@@ -266,3 +274,33 @@ async def test_a_disk_too_full_for_a_segment_loses_nothing_and_the_rotation_ends
         assert audit.span.base_number == audit.span.closed_number == 61
         assert (await audit.verify()).ok
         assert len(segments_of(path)) == 1
+
+
+async def test_on_a_disk_without_room_for_a_line_samples_make_room(small_disk: Path) -> None:
+    """Housekeeping of a daemon whose disk was filled by somebody else, while a rotation was due."""
+    path = small_disk / "audit.sqlite3"
+    clock = FakeClock(seconds(0))
+    settings = AuditSettings(path=path, free_mb_min=0.05, rotate_mb=0.01)
+    kept = SamplesSettings(file_mb=0.001)
+    samples = SampleRecorder(kept, path, clock)
+    async with AuditKeeper(path, clock) as keeper:
+        await keeper.append([tick(seconds(each)) for each in range(60)], durable=True)
+        chance = random.Random(1)
+        for each in range(400):
+            samples.record(features(seconds(each), depth_usd=chance.uniform(1e5, 1e6)))
+        await samples.flush()
+        await samples.seal_and_retire(keeper, clock.now())
+        assert len(sealed_files(samples.folder)) == 1
+        fill(small_disk)
+        with pytest.raises(AuditFullError):
+            await keeper.append([tick(seconds(each)) for each in range(2000)], durable=True)
+        housekeeping = Housekeeping(keeper, samples, settings, kept, clock)
+        events: list[AnyEvent] = []
+        await housekeeping.turn(events.append)
+        assert sealed_files(samples.folder) == []
+        await keeper.append([tick(seconds(70))], durable=True)
+    async with await SqliteAuditReader.open(path) as reader:
+        assert (await reader.verify()).ok
+        records = [each.record async for each in reader.records()]
+    assert any(isinstance(record, SamplesRetired) for record in records)
+    assert tick(seconds(70)) in records
