@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from random import Random
 
-from adapters.simulation import Fault, LoopbackVenue, generated_source
+from adapters.simulation import Fault, LoopbackVenue
 from adapters.simulation.book import VenueBook
 from adapters.simulation.errors import Refusal
 from adapters.simulation.source import OpeningBook
@@ -21,6 +21,7 @@ from guard.market.book import Book, Side
 from guard.units import MarketId
 from tests.support.eventually import eventually
 from tests.support.exchange_feeds import ACCOUNT, Events, feeds_for, running, settings_for
+from tests.support.walk_market import WalkMarket
 
 CODES = ("BTCUSDT", "ETHUSDT")
 SYMBOLS = ("BTC/USDT:USDT", "ETH/USDT:USDT")
@@ -152,43 +153,53 @@ def unhandled() -> Iterator[list[str]]:
         loop.set_exception_handler(before)
 
 
-async def through(faults: Sequence[Fault], *, seed: int, lasting_s: float) -> Storm:
+async def through(
+    faults: Sequence[Fault],
+    *,
+    seed: int,
+    lasting_s: float,
+    recovery_s: float = RECOVERY_S,
+    wrong: list[str] | None = None,
+) -> Storm:
     """Run the feeds of a sound venue, begin ``faults``, wait ``lasting_s``, end them, and wait for recovery.
+
+    What was wrong is in ``wrong`` also where it raises.
 
     Raises:
         AssertionError: the feeds did not come to show the venue's books and account in time.
     """
-    source = generated_source("calm", seed=seed, symbols=CODES, duration_s=3_600.0)
     loop = asyncio.get_running_loop()
-    async with LoopbackVenue(source, accounts=[ACCOUNT], speed=SPEED) as venue:
+    async with LoopbackVenue(WalkMarket(CODES, seed), accounts=[ACCOUNT], speed=SPEED) as venue:
         for code in CODES:
             market = venue.market(code)
             market.book = RememberingBook(market.book)
         storm = Storm(venue)
+        if wrong is not None:
+            storm.wrong = wrong
         settings = settings_for(venue.ccxt_urls(), *SYMBOLS, account=True, silence_s_max=1.0, retry_s_max=1.0)
         market_feed, accounts = feeds_for(settings, observer=storm.observe)
         async with running([market_feed, *accounts]) as events:
             storm.events = events
-            await _until_right(storm)
+            await _until_right(storm, RECOVERY_S)
             trader = loop.create_task(_trade(venue, Random(f"trader:{seed}")), name="storm-trader")
             venue.misbehave(*faults, seed=seed)
             await _passing(lasting_s)
             venue.behave()
             trader.cancel()
             await asyncio.wait([trader])
-            await _until_right(storm)
+            await _until_right(storm, recovery_s)
         return storm
 
 
-async def _until_right(storm: Storm) -> None:
+async def _until_right(storm: Storm, within_s: float) -> None:
     for code, symbol in zip(CODES, SYMBOLS, strict=True):
         await eventually(
             partial(storm.book_is_right, code, symbol),
-            within_s=RECOVERY_S,
+            within_s=within_s,
             what=f"{symbol} to be right: {storm.events.tail()}",
         )
     await eventually(
-        storm.account_is_right, within_s=RECOVERY_S, what=f"the account to be right: {storm.events.tail()}"
+        storm.account_is_right, within_s=within_s, what=f"the account to be right: {storm.events.tail()}"
     )
 
 

@@ -29,8 +29,8 @@ from adapters.simulation.misbehaviour.faults import (
 
 ANSWERS_KEPT = 512
 """Answers to GET kept for STALE, the longest unasked goes first: at 50 kB a depth snapshot, 25 MB."""
-GRACE_S = 0.3
-"""Requests on their way when a Retry-After was answered are not taken for impatience."""
+GRACE_S = 1.0
+"""Requests on their way when a Retry-After was answered are not taken for impatience; machines are slow at times."""
 
 
 class Mark(NamedTuple):

@@ -43,7 +43,7 @@ async def stock_caught_up(exchange: Any, venue: LoopbackVenue) -> None:
             pass
 
 
-async def diffs_pass(venue: LoopbackVenue, count: int = 15) -> None:
+async def diffs_pass(venue: LoopbackVenue, count: int = 12) -> None:
     """Let the venue's book move on by so many diffs."""
     for _ in range(count):
         seen = venue.market(CODE).book.update_id
@@ -267,7 +267,7 @@ class TestASnapshotOlderThanTheStreamIsTakenForTheBook:
             venue.misbehave(*self.FAULTS)
             gap = await events.until(StreamFault, lambda seen: seen.fault is StreamFaultKind.SEQUENCE_GAP)
             before = asked[DEPTH_PATH]
-            await diffs_pass(venue, 15)
+            await diffs_pass(venue)
             believed = events.of(
                 MarketFeatures, lambda seen: seen.received_at > gap.received_at and is_ok(seen)
             )
@@ -288,7 +288,7 @@ class TestAStaleBookLooksLikeACalmOne:
             venue.misbehave(self.QUIET)
             held = exchange.orderbooks[SYMBOL]["nonce"]
             watching = asyncio.ensure_future(exchange.watch_order_book(SYMBOL))
-            await diffs_pass(venue, 25)  # 2.5 s: eight of its pings were answered
+            await diffs_pass(venue)  # 1.2 s: four of its pings were answered
             assert not watching.done(), "ccxt has mended this"
             assert exchange.orderbooks[SYMBOL]["nonce"] <= held + 3_000
             assert exchange.orderbooks[SYMBOL]["bids"], "ccxt has mended this"

@@ -63,7 +63,7 @@ async def test_a_status_with_retry_after_in_the_scope_and_as_often_as_asked(stat
 async def test_who_asks_on_although_asked_to_wait_is_counted() -> None:
     async with asking() as asker:
         faults = asker.venue.misbehaviour
-        asker.venue.misbehave(Fault(kind=FaultKind.STATUS, status=429, retry_after_s=1, count=1))
+        asker.venue.misbehave(Fault(kind=FaultKind.STATUS, status=429, retry_after_s=2, count=1))
         assert (await asker.get(TIME))[0] == 429
         assert (await asker.get(TIME))[0] == 200  # it was under way already, for all the venue knows
         assert faults.impatient == 0
@@ -72,7 +72,7 @@ async def test_who_asks_on_although_asked_to_wait_is_counted() -> None:
             await asker.get(TIME)
             return faults.impatient > 0
 
-        async with asyncio.timeout(1.0):
+        async with asyncio.timeout(2.0):
             while not await asks_again():
                 pass
         assert faults.requests[TIME] > 2
