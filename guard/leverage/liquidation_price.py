@@ -242,6 +242,8 @@ def _highest(spare: Callable[[float], float], held: float) -> float:
 def _last_safe(spare: Callable[[float], float], safe: float, unsafe: float) -> float:
     for _ in range(_BISECTIONS):
         middle = (safe + unsafe) / 2.0
+        if middle in (safe, unsafe):
+            break  # there is no number between them: some 50 halvings, and each further one changes nothing
         if spare(middle) >= 0.0:
             safe = middle
         else:
