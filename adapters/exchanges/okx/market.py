@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
+
 from adapters.exchanges.ccxt_session import (
     Markets,
     asked,
@@ -49,6 +51,9 @@ MARK_PERIOD_NS = 500 * NS_PER_MS
 DIAL_NS = 400 * NS_PER_MS
 """Between two new sockets: the venue takes three a second from one address."""
 
+REFUSED_NS = 60 * NS_PER_S
+"""A channel that the venue refused (of a market that is gone) is asked for again after so long."""
+
 HOUR_NS = 3_600 * NS_PER_S
 RENEWALS_AN_HOUR = 200
 """Of one socket, two requests each: the venue takes 480 requests to subscribe or leave an hour on one."""
@@ -61,8 +66,13 @@ _CHANNELS = {
     Stream.OPEN_INTEREST: ("open-interest",),
 }
 _STREAMS = {channel: stream for stream, channels in _CHANNELS.items() for channel in channels}
+_REFUSAL = "60018"
+"""The code of an error that is about one channel; the others of the request are given."""
+_REFUSED = re.compile(r"channel:([\w-]+),\s*instId:([A-Z0-9_-]+)")
 _CHANNEL = re.compile(r'"channel"\s*:\s*"([\w-]+)"')
 _CODE = re.compile(r'"instId"\s*:\s*"([A-Z0-9-]+)"')
+
+log = structlog.get_logger()
 
 
 @dataclass(slots=True)
@@ -96,6 +106,8 @@ class OkxMarket:
         self._marks: dict[str, _Mark] = {}
         self._chains: dict[str, Chain] = {}
         self._renewed_at: dict[str, deque[Nanoseconds]] = {}
+        self._refused: dict[str, set[tuple[str, str]]] = {}
+        """Of each socket the channels and codes that the venue refused lately."""
         self._renewing: dict[str, int] = {}
         """Of each market how many answers are owed for a book that was asked for again."""
 
@@ -141,13 +153,26 @@ class OkxMarket:
         url = self._sockets.open(self._client.get_url("books", "public"), stream, symbols)
         names = [f"{stream}:{symbol}" for symbol in symbols]
         request = {"op": "subscribe", "args": self._arguments(stream, symbols)}
+        knocking = asyncio.create_task(self._knock(url), name=f"{self._venue} {stream} refused")
         try:
             while True:
                 # The names of ccxt's futures are its own no more: none of its handlers resolves them.
                 await asked(self._venue, self._client.watch_multiple(url, names, request, names))
         finally:
+            knocking.cancel()
+            await asyncio.gather(knocking, return_exceptions=True)
             self._renewed_at.pop(url, None)
+            self._refused.pop(url, None)
             self._sockets.close(url, "it is subscribed anew, or not watched any more")
+
+    async def _knock(self, url: str) -> None:
+        """Ask again now and then for what the venue refused."""
+        while True:
+            await self._clock.sleep_until(self._clock.now() + REFUSED_NS)
+            socket, refused = self._sockets.socket(url), self._refused.pop(url, None)
+            if refused and socket is not None and socket.isConnected:
+                arguments = [{"channel": channel, "instId": code} for channel, code in sorted(refused)]
+                await socket.send({"op": "subscribe", "args": arguments})
 
     async def _wait_to_dial(self) -> None:
         async with self._dialing:
@@ -243,7 +268,7 @@ class OkxMarket:
             raise MalformedFrameError("frame", f"not a JSON object: {message!r:.40}")
         argument = message.get("arg")
         if not isinstance(argument, dict):
-            return False  # errors are ccxt's: it fails every future of the socket
+            return self._is_one_refusal(url, message)  # other errors are ccxt's: it fails the whole socket
         match message.get("event"):
             case None:
                 self._sockets.on_data(url)
@@ -252,6 +277,20 @@ class OkxMarket:
                 self._answered(url, str(event), argument)
             case _:
                 return False
+        return True
+
+    def _is_one_refusal(self, url: str, message: dict[str, Any]) -> bool:
+        """Take a refusal of one channel, as long as others are left on the socket."""
+        found = _REFUSED.search(str(message.get("msg"))) if message.get("code") == _REFUSAL else None
+        carried = self._sockets.carried(url)
+        if found is None or carried is None:
+            return False
+        refused = self._refused.setdefault(url, set())
+        refused.add((found.group(1), found.group(2)))
+        wanted = {(_CHANNELS[carried.stream][0], self._codes[symbol]) for symbol in carried.symbols}
+        if wanted <= refused:
+            return False
+        log.warning("refused by the venue", venue=self._venue, channel=found.group(1), market=found.group(2))
         return True
 
     def _answered(self, url: str, event: str, argument: Payload) -> None:

@@ -67,6 +67,7 @@ class OkxServer:
         self.closed: list[Socket] = []
         self.opened: list[Socket] = []
         self.refuse_channel: str | None = None
+        self.refuse_code: str | None = None
         self._app = web.Application()
         self._app.router.add_route("*", "/{path:.*}", self._handle)
         self._runner = web.AppRunner(self._app, shutdown_timeout=0.5)
@@ -152,7 +153,7 @@ class OkxServer:
         topics = [(argument["channel"], argument.get("instId", "")) for argument in arguments]
         each.heard.append((operation, topics))
         for topic, argument in zip(topics, arguments, strict=True):
-            if topic[0] == self.refuse_channel:
+            if topic[0] == self.refuse_channel or (self.refuse_code and topic[1] == self.refuse_code):
                 msg = f"Wrong URL or channel:{topic[0]},instId:{topic[1]} doesn't exist."
                 await each.socket.send_json({"event": "error", "code": "60018", "msg": msg, "connId": "a4d3"})
                 continue

@@ -35,6 +35,7 @@ from tests.adapters.exchanges.okx.server import ETH as ETH_CODE
 from tests.adapters.exchanges.okx.server import KEY, PASSPHRASE, SECRET, OkxServer
 from tests.support.eventually import eventually
 from tests.support.exchange_feeds import Events, feeds_for, running, settings_for
+from tests.support.hand_clock import HandClock
 
 SYMBOL, OTHER = "BTC/USDT:USDT", "ETH/USDT:USDT"
 BTC, ETH = MarketId(f"okx:{SYMBOL}"), MarketId(f"okx:{OTHER}")
@@ -186,6 +187,28 @@ async def test_a_refused_channel_is_told_and_tried_again(server: OkxServer) -> N
 
     assert "60018" in lost.detail
     assert {each.path for each in server.opened} == {"/ws/v5/public"}
+
+
+async def test_a_market_that_is_gone_takes_no_other_with_it_and_is_asked_for_again(server: OkxServer) -> None:
+    server.refuse_code = ETH_CODE
+    clock = HandClock()
+    connection = await connect_market(settings(server), QuietSink(), clock, Markets())
+    try:
+        await connection.load([SYMBOL, OTHER])
+        watching = asyncio.create_task(connection.watch(Stream.BOOK, [SYMBOL, OTHER]))
+        await until_subscribed(server, "books")
+        books = server.socket_of("books")
+        assert books is not None
+        await clock.advance(61.0)
+        await eventually(lambda: books.heard[1:] == [("subscribe", [("books", ETH_CODE)])])
+        server.refuse_code = None
+        await clock.advance(61.0)
+        await eventually(lambda: set(books.topics) == {("books", BTC_CODE), ("books", ETH_CODE)})
+        assert not watching.done()
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+    finally:
+        await connection.close()
 
 
 async def test_sockets_are_opened_one_after_the_other_and_each_serves_one_stream(server: OkxServer) -> None:
