@@ -100,6 +100,8 @@ def back_up(
     path, destination = absolute(path), absolute(destination)
     if destination.exists():
         raise AuditError(str(destination), "is there already: name a folder that is not there yet")
+    if not path.exists():
+        raise AuditError(str(path), "is not there: nothing was recorded yet, or audit.path is another")
     partial = destination.with_name(destination.name + ".partial")
     with translated(destination), _gone_if_it_fails(partial):
         _fresh_folder(partial)
@@ -290,12 +292,13 @@ def _epoch_of(path: Path) -> int:
 def _copy_record(path: Path, folder: Path) -> int:
     """Copy the database as it is at one moment, and the segments that belong to that."""
     for attempt in range(1, TRIES_MAX + 1):
-        with _reading(path) as database:
+        with translated(path), _reading(path) as database:
             # An open state: else every write of the guard would make the copy begin again.
             database.execute("BEGIN")
             span = read_span(database)
             epoch = int(database.execute("SELECT max(epoch) FROM epoch").fetchone()[0] or 0)
-            _copy_database(database, folder / DATABASE)
+            with translated(folder):
+                _copy_database(database, folder / DATABASE)
         try:
             for segment in segments_of(path):
                 if span.retired_number < segment.first and segment.last <= span.closed_number:

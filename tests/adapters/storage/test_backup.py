@@ -210,6 +210,15 @@ async def test_a_record_that_does_not_verify_is_not_backed_up(tmp_path: Path) ->
     assert left(tmp_path, "backup*") == []
 
 
+async def test_what_is_no_record_is_named_and_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(AuditError, match=r"nothing\.sqlite3: is not there"):
+        await backed_up(tmp_path / "nothing.sqlite3", tmp_path / "backup")
+    (tmp_path / "garbage.sqlite3").write_bytes(b"garbage " * 100)
+    with pytest.raises(AuditCorruptError, match=r"garbage\.sqlite3: damaged"):
+        await backed_up(tmp_path / "garbage.sqlite3", tmp_path / "backup")
+    assert left(tmp_path, "backup*") == []
+
+
 async def test_a_restore_that_fails_late_leaves_what_was_there(tmp_path: Path) -> None:
     path = tmp_path / "audit.sqlite3"
     await three_segments(path)
