@@ -62,9 +62,9 @@ class Refusals:
 class GuardState:
     """The whole state. Build one with ``GuardState.of``; change it only by ``apply``.
 
-    ``watched`` are the markets that the settings name, or that their feeds say they watch, and ``choosing``
-    the venues whose feeds have yet to say so. ``floors`` are what a former guard published, ``warmed`` the
-    markets whose baseline has been warm at least once since: there they have done their part.
+    ``watched`` are the markets that the settings name, or that their feeds say they watch, ``choosing`` the
+    venues whose feeds have yet to say so and ``chosen`` those whose feeds have. ``floors`` are what a former
+    guard published, ``warmed`` the markets whose baseline has been warm at least once since: there they have done their part.
     ``contested_epoch`` is one that two guards have claimed, so that it names neither. ``dropping`` are markets
     that the settings, or the choice of a venue's feed, took from a bot while it was restricted there: they go
     once the arbiter has let go of them.
@@ -85,6 +85,7 @@ class GuardState:
     bots: dict[BotId, BotRecord] = field(default_factory=dict)
     watched: frozenset[MarketId] = frozenset()
     choosing: frozenset[str] = frozenset()
+    chosen: frozenset[str] = frozenset()
     floors: dict[BotId, Posture] = field(default_factory=dict)
     warmed: set[MarketId] = field(default_factory=set)
     links_down: dict[LinkKind, LinkChanged] = field(default_factory=dict)
@@ -170,6 +171,8 @@ class GuardState:
             case GuardStarted():
                 self._start(event)
             case MarketFeatures() | MarkPriceSeen() | OpenInterestSeen() | LiquidationSeen():
+                if self._is_left(event.market):
+                    return
                 view = self.market(event.market)
                 view.apply(event)
                 self._note_book(event, view)
@@ -345,11 +348,18 @@ class GuardState:
         traded = (record.symbols for record in self.bots.values() if venue_of(record.config.account) == venue)
         return frozenset(held.union(*traded))
 
+    def _is_left(self, market: MarketId) -> bool:
+        """Whether its feed has said that it watches others: what was on its way must not bring it back."""
+        if market in self.markets or venue_of(market) not in self.chosen:
+            return False
+        return symbol_of(market) not in self.needed(venue_of(market))
+
     def _watch(self, event: MarketsWatched) -> None:
         """A venue's feed has chosen. What it has left goes, unless somebody trades or holds it: then it is unknown."""
         venue, watched = event.venue, frozenset(event.markets)
         self.watched = watched | {market for market in self.watched if venue_of(market) != venue}
         self.choosing -= {venue}
+        self.chosen |= {venue}
         for market in event.markets:
             self.market(market)
         for record in self.bots.values():
@@ -383,6 +393,8 @@ class GuardState:
     def _apply_stream(self, event: StreamActivity | StreamFault) -> None:
         if event.stream is not Stream.ACCOUNT:
             market = MarketId(event.subject)
+            if self._is_left(market):
+                return
             self.market(market).apply(event)
             if isinstance(event, StreamFault) and event.stream is Stream.BOOK:
                 self.book_faults[market] = event

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import weakref
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -140,10 +141,12 @@ class Markets:
         self._source: Any = None
         self._embargo: Embargo | None = None
         self._lock = asyncio.Lock()
+        self._clients: weakref.WeakSet[Any] = weakref.WeakSet()
 
     async def load(self, client: Any) -> None:
         """Give ``client`` the venue's markets as they were last read; ccxt's exceptions pass."""
         self._share_embargo(client)
+        self._clients.add(client)
         async with self._lock:
             if self._source is None:
                 await client.load_markets()
@@ -152,11 +155,15 @@ class Markets:
                 client.set_markets_from_exchange(self._source)
 
     async def reload(self, client: Any) -> None:
-        """Read them anew by ``client``; other clients have them from their next ``load`` on."""
+        """Read them anew by ``client``, and give them to every other client that has loaded them."""
         self._share_embargo(client)
+        self._clients.add(client)
         async with self._lock:
             await client.load_markets(self._source is not None)
             self._source = client
+            for other in self._clients:
+                if other is not client:
+                    other.set_markets_from_exchange(client)
 
     def _share_embargo(self, client: Any) -> None:
         if self._embargo is None:

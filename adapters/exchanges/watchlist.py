@@ -28,6 +28,8 @@ LOOK_NS = NS_PER_S
 """How often it is looked whether somebody holds something new."""
 RELIST_NS_MIN = 60 * NS_PER_S
 """So long after a symbol was found to be unknown it is looked for again, then after twice as long, and so on."""
+RETRY_NS = 10 * NS_PER_S
+"""After the venue would not be read."""
 ASTRAY_RELIST_NS = 600 * NS_PER_S
 """Not more often than this because a book stays away."""
 ASTRAY_NS = 120 * NS_PER_S
@@ -60,6 +62,7 @@ class Watchlist:
     _listed_at: Nanoseconds = 0
     _unlisted_pause_ns: Nanoseconds = RELIST_NS_MIN
     _choose_at: Nanoseconds = 0
+    _retry_at: Nanoseconds = 0
     _seen_at: dict[str, Nanoseconds] = field(default_factory=dict)
     """When each market's book was last alive."""
     _backoff: Backoff = field(init=False)
@@ -88,20 +91,26 @@ class Watchlist:
         while True:
             await self.clock.sleep_until(self.clock.now() + LOOK_NS)
             now = self.clock.now()
+            if now < self._retry_at:
+                continue
             try:
-                if self._must_relist(now):
-                    self._listed_at = now
-                    self._take_listing(await self.connection.list_perpetuals(), now)
-                    await self._watch_what_should_be()
-                    await self.subscriptions.regroup()
-                elif self._wanted() - self._known():
-                    await self._watch_what_should_be()
-                if self.connection.capabilities != self._said:
-                    self._say()
+                await self._follow(now)
             except VenueError as error:
+                self._retry_at = now + RETRY_NS
                 log.warning(
                     "markets cannot be read, trying again", venue=self.settings.id, detail=error.detail
                 )
+
+    async def _follow(self, now: Nanoseconds) -> None:
+        if self._must_relist(now):
+            self._take_listing(await self.connection.list_perpetuals(), now)
+            self._listed_at = now
+            await self._watch_what_should_be()
+            await self.subscriptions.regroup()
+        elif self._wanted() - self._known():
+            await self._watch_what_should_be()
+        if self.connection.capabilities != self._said:
+            self._say()
 
     def _wanted(self) -> set[str]:
         return {*self.settings.symbols, *self.held(), *self._top}

@@ -57,6 +57,34 @@ def test_a_market_that_is_left_goes_and_those_of_other_venues_stay() -> None:
     assert state.book_faults == {}
 
 
+def test_what_was_on_its_way_does_not_bring_a_market_back_that_was_left() -> None:
+    state = new_state(ALPHA, markets=())
+    state.apply(watched(0.1, MARKET, SOL))
+    state.apply(born(0.2, symbols=(ALL_SYMBOLS,)))
+    state.apply(watched(1.0, MARKET))
+    for late in (features(0.9, market=SOL), mark(0.9, market=SOL)):
+        state.apply(late)
+    state.apply(
+        StreamFault(received_at=at(0.9), subject=SOL, stream=Stream.BOOK, fault=StreamFaultKind.MALFORMED)
+    )
+
+    assert set(state.markets) == {MARKET}
+
+
+def test_a_position_in_a_market_that_its_venue_does_not_list_is_unknown() -> None:
+    state = new_state(markets=())
+    state.apply(watched(0.1, MARKET))
+    state.apply(snapshot(1.0, position(size=1.0, market=SOL)))
+    state.apply(
+        StreamFault(received_at=at(2.0), subject=SOL, stream=Stream.BOOK, fault=StreamFaultKind.REFUSED)
+    )
+    found = [
+        finding for finding in DistrustStaleData().decide(state, at(3.0)) if finding.subject.market == SOL
+    ]
+
+    assert [finding.limit.entries for finding in found] == [Entries.REDUCE_ONLY]
+
+
 def test_a_delisted_market_stays_while_there_is_a_position_and_is_unknown() -> None:
     state = new_state(ALPHA, markets=(MARKET, ETH), named_markets=(MARKET,))
     state.apply(snapshot(1.0, position(market=ETH, size=-1.0)))

@@ -170,9 +170,12 @@ async def test_a_venue_that_cannot_be_listed_keeps_what_is_watched() -> None:
     async with running([a_feed(connection, clock)]) as events:
         await clock.advance(1.0)
         connection.perpetuals = VenueError(VENUE, "busy")
-        await clock.advance(26 * HOUR_S, step_s=HOUR_S / 4)
+        await clock.advance(HOUR_S - 2.0, step_s=HOUR_S / 4)
+        connection.listings = 0
+        await clock.advance(60.0, step_s=0.5)
 
     assert watched(events) == [[B, A]]
+    assert 3 <= connection.listings <= 8  # tried again, and not every second
 
 
 async def test_a_venue_that_does_not_answer_at_first_is_waited_for() -> None:
