@@ -64,10 +64,10 @@ class GuardState:
 
     ``watched`` are the markets that the settings name, or that their feeds say they watch, ``choosing`` the
     venues whose feeds have yet to say so and ``chosen`` those whose feeds have. ``floors`` are what a former
-    guard published, ``warmed`` the markets whose baseline has been warm at least once since: there they have done their part.
-    ``contested_epoch`` is one that two guards have claimed, so that it names neither. ``dropping`` are markets
-    that the settings, or the choice of a venue's feed, took from a bot while it was restricted there: they go
-    once the arbiter has let go of them.
+    guard published, ``warmed`` the markets whose baseline has been warm at least once since: there they have
+    done their part. ``contested_epoch`` is one that two guards have claimed, so that it names neither.
+    ``dropping`` are markets that the settings, or the choice of a venue's feed, took from a bot while it was
+    restricted there: they go once the arbiter has let go of them.
     """
 
     baseline: BaselineSettings
