@@ -80,7 +80,9 @@ def reload_words(record: SettingsReloaded) -> str:
     if not record.applied:
         why = "; ".join(record.problems)
         return f"settings refused, the former ones go on ({record.cause}): {why}"
-    return f"settings changed ({record.cause}): {'; '.join(changes) or 'nothing'}"
+    if not changes:
+        return f"settings read again ({record.cause}): nothing differs from those that hold"
+    return f"settings changed ({record.cause}): {'; '.join(changes)}"
 
 
 def _step_words(step: Step) -> str:
