@@ -30,6 +30,8 @@ LEVELS = 10
 KEPT = 3_000
 """States of a book that are remembered: five minutes at ten a second."""
 SPEED = 2.0
+SILENCE_S = 1.5
+"""After so long a silence a socket is closed: a machine that is busy with other things may stand still for a second."""
 RECOVERY_S = 20.0
 """How long feeds may take once the venue is sound: silence of 1 s, a pause of 1 s at most, a snapshot: some 4 s
 where a machine has nothing else to do."""
@@ -176,7 +178,9 @@ async def through(
         storm = Storm(venue)
         if wrong is not None:
             storm.wrong = wrong
-        settings = settings_for(venue.ccxt_urls(), *SYMBOLS, account=True, silence_s_max=1.0, retry_s_max=1.0)
+        settings = settings_for(
+            venue.ccxt_urls(), *SYMBOLS, account=True, silence_s_max=SILENCE_S, retry_s_max=1.0
+        )
         market_feed, accounts = feeds_for(settings, observer=storm.observe)
         async with running([market_feed, *accounts]) as events:
             storm.events = events

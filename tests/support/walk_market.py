@@ -58,12 +58,13 @@ class WalkMarket:
     """A MarketSource; equal seeds walk alike."""
 
     symbols: tuple[str, ...]
+    """With a quote of four letters: BTCUSDT, BTCUSDC."""
     seed: int
 
     @property
     def specs(self) -> Sequence[SymbolSpec]:
         return tuple(
-            SymbolSpec(symbol, symbol.removesuffix("USDT"), tick=Decimal("0.1"), step=Decimal("0.001"))
+            SymbolSpec(symbol, symbol[:-4], tick=Decimal("0.1"), step=Decimal("0.001"), quote=symbol[-4:])
             for symbol in self.symbols
         )
 

@@ -110,14 +110,14 @@ class HyperliquidDialect:
 
     def _book(self, told: Json) -> Any:
         market = self._coins.get(str(told.get("coin")))
-        if market is None:
+        if market is None or market.status is MarketStatus.DELISTED:
             return None
         figures, mantissa = market_payloads.aggregation(told)
         return market_payloads.book(market, figures=figures, mantissa=mantissa)
 
     def _market(self, told: Json) -> Market:
         market = self._coins.get(str(told.get("coin")))
-        if market is None:
+        if market is None or market.status is MarketStatus.DELISTED:
             raise market_payloads.undeserialisable()
         return market
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from adapters.simulation.errors import Refusal
 from adapters.simulation.margin import BracketTable
-from adapters.simulation.markets import Market
+from adapters.simulation.markets import Market, MarketStatus
 from adapters.simulation.payloads import plain
 from adapters.simulation.source import SymbolSpec
 from adapters.simulation.wire import Level, TradeEvent
@@ -116,6 +116,8 @@ def meta(markets: Iterable[Market], table: BracketTable) -> Json:
                 "szDecimals": max(0, -int(market.spec.step.normalize().as_tuple().exponent)),
                 "maxLeverage": leverage_max(table),
                 "marginTableId": MARGIN_TABLE,
+                # What was listed once keeps its place: assets are named by their number.
+                **({"isDelisted": True} if market.status is MarketStatus.DELISTED else {}),
             }
             for market in markets
         ],
