@@ -167,3 +167,31 @@ async def test_an_account_is_read_over_rest_when_its_stream_says_so(venue: Loopb
     assert held.wallet_usd is not None
     # REST is the only source: a position that it brings is news, and not a loss of the stream.
     assert events.of(StreamFault) == []
+
+
+@pytest.mark.parametrize(
+    ("dialect", "symbol"), [("bybit", "BTC/USDT:USDT"), ("hyperliquid", "BTC/USDC:USDC")]
+)
+async def test_other_venues_are_read_by_what_ccxt_makes_of_them(dialect: str, symbol: str) -> None:
+    source = generated_source("calm", seed=1, duration_s=600.0)
+    async with LoopbackVenue(source, dialect=dialect) as venue:
+        settings = settings_for(venue.ccxt_urls(), symbol, id=dialect)
+        feed = generic_market(settings)
+        async with running([feed]) as events:
+            await events.until(MarketFeatures, lambda seen: seen.status is BookStatus.OK)
+            mark = await events.until(MarkPriceSeen)
+            await events.until(MarketFeatures, lambda seen: seen.buy_usd + seen.sell_usd > 0)
+
+            def right() -> bool:
+                samples = events.of(MarketFeatures)
+                return (samples[-1].bid, samples[-1].ask) == venue_best(venue)
+
+            await eventually(right, within_s=15.0, what=events.tail())
+            watched = events.of(MarketsWatched)[-1]
+
+    assert mark.mark_price > 0
+    assert watched.markets == (MarketId(f"{dialect}:{symbol}"),)
+    # ccxt polls marks of both, and has liquidations of Bybit alone.
+    assert watched.periods_ms[Stream.MARK_PRICE] == 3_000
+    assert (Stream.LIQUIDATIONS in watched.absent) is (dialect == "hyperliquid")
+    assert events.of(StreamFault) == []
