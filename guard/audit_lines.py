@@ -102,7 +102,7 @@ def _step_words(step: Step) -> str:
     return f"{event}: {'; '.join(parts)}" if parts else event
 
 
-def _event_words(event: AnyEvent) -> str:
+def _event_words(event: AnyEvent) -> str:  # noqa: PLR0911 (one case a line is the table)
     """What caused a step: its kind, and for what is recorded for its own sake also what it says."""
     kind = str(event.__struct_config__.tag).replace("_", " ")
     match event:
