@@ -44,7 +44,7 @@ class Authority:
     ) -> Pair:
         """A certificate with the common name ``name`` for these hosts, in files called ``file`` or ``name``."""
         key = ec.generate_private_key(ec.SECP256R1())
-        now = dt.datetime.now(dt.timezone.utc)
+        now = dt.datetime.now(dt.UTC)
         names = x509.SubjectAlternativeName([_host(each) for each in hosts])
         cert = (
             _builder(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]), self._name, key)
@@ -68,7 +68,7 @@ def authority(folder: Path, name: str = "authority") -> Authority:
     folder.mkdir(parents=True, exist_ok=True)
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    now = dt.datetime.now(dt.timezone.utc)
+    now = dt.datetime.now(dt.UTC)
     usage = dict.fromkeys(
         (
             "content_commitment",
