@@ -144,9 +144,16 @@ async def test_settings_change_while_it_runs(tmp_path: Path) -> None:
         assert posture is not None
         assert posture.entries.get(SYMBOL, Entries.ALLOWED) is Entries.ALLOWED
 
+        # A venue is connected anew: its account and market are unknown for a moment, then known again.
+        venue_s = time.monotonic()
+        rewritten(site, {"venues": [{**both["venues"][0], "sample_ms": 150}]})
+        (change,) = (await reloads(site, 3))[-1].changes
+        assert change.path == "venues.binanceusdm.sample_ms"
+        await site.decides(since_s=venue_s)
+
         # A restart is needed: refused whole. Then, asked for, the bot goes again and alpha stays.
         rewritten(site, {"bots": both["bots"], "guard": {"mode": "live"}})
-        assert "restart needed" in (await reloads(site, 3))[-1].problems[0]
+        assert "restart needed" in (await reloads(site, 4))[-1].problems[0]
         gone_s = time.monotonic()
         rewritten(site, {**alone, "guard": {"mode": "paper"}})
         answer = await ask(
