@@ -42,6 +42,8 @@ __all__ = ["BotClient", "BotClientSettings", "ClientState", "SubscriptionRefused
 TICK_S = 0.2
 """The dead-man waits 3 s; a fifth of a second is late by less than a heartbeat."""
 VIEW_TIMEOUT_S = 10.0
+LIMITS_RETRY_S = 1.0
+"""A venue that has just failed needs a moment; an order that rests and must not is worth many attempts."""
 BACKOFF_S_MIN, BACKOFF_S_MAX = 0.2, 5.0
 BROKER_TIMEOUT_S = 5.0
 KEEPALIVE_S = 5
@@ -258,9 +260,18 @@ class BotClient:
             self._limits_wanted.clear()
             try:
                 await self._executor.limits_changed(self._running.limits)
-            except Exception:  # noqa: BLE001
-                # The limits hold all the same: the bot asks them before each order.
-                _log.exception("bot %s: limits_changed failed", self._settings.bot)
+            except Exception as error:  # noqa: BLE001 (whatever a venue or a bot raises)
+                # The limits hold all the same, for the bot asks them before each order; but what rests already
+                # could still enter, so that it must be tried again.
+                _log.debug("bot %s: limits_changed failed", self._settings.bot, exc_info=error)
+                _log.warning(
+                    "bot %s: the limits could not be applied to what rests, trying again: %s: %s",
+                    self._settings.bot,
+                    type(error).__name__,
+                    error,
+                )
+                await asyncio.sleep(LIMITS_RETRY_S)
+                self._limits_wanted.set()
 
     async def _view_loop(self) -> None:
         while True:

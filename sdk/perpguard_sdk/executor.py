@@ -46,7 +46,11 @@ class Executor(Protocol):
         ...
 
     async def limits_changed(self, limits: Limits) -> None:
-        """Take notice of new limits: cancel resting orders that they no longer allow."""
+        """Take notice of new limits: cancel resting orders that they no longer allow.
+
+        Raises:
+            Exception: it could not be done; it is tried again, with the limits of that moment.
+        """
         ...
 
 

@@ -22,6 +22,7 @@ from perpguard_sdk.messages import (
     Command,
     CutLeverage,
     Effect,
+    Entries,
     Mode,
     Pause,
     ReportedPosition,
@@ -48,6 +49,7 @@ class Trader:
     how: str = ""
     executed: list[str] = field(default_factory=list)
     limits: list[Limits] = field(default_factory=list)
+    venue_fails: int = 0
 
     async def execute(self, command: Command) -> Effect:
         self.executed.append(command.id)
@@ -65,6 +67,9 @@ class Trader:
 
     async def limits_changed(self, limits: Limits) -> None:
         self.limits.append(limits)
+        if self.venue_fails:
+            self.venue_fails -= 1
+            raise RuntimeError("502 Bad Gateway")
 
 
 def client_settings(
@@ -161,6 +166,20 @@ async def test_what_the_executor_raises_becomes_the_answer(
         await eventually(lambda: len(guard.statuses_of(command_id)) == 2)
         assert guard.acks[-1].status is status
         assert detail in guard.acks[-1].detail
+
+
+async def test_limits_that_could_not_be_applied_to_what_rests_are_tried_again(
+    mosquitto_broker: Broker, tmp_path: Path
+) -> None:
+    trader, guard = Trader(), GuardOnTheWire(mosquitto_broker, Guard())
+    client = BotClient(client_settings(mosquitto_broker, tmp_path), trader)
+    async with armed(client, guard):
+        trader.venue_fails, asked = 1, len(trader.limits)
+        await guard.posture(entries={SYMBOL: Entries.HALTED})
+        await eventually(lambda: len(trader.limits) >= asked + 2)
+
+    assert trader.venue_fails == 0
+    assert trader.limits[-1].entries(SYMBOL) is Entries.HALTED
 
 
 async def test_a_silent_guard_means_safe_mode_and_its_return_arms_again(

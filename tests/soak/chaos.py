@@ -15,9 +15,9 @@ import aiomqtt
 
 from tests.soak.world import SITE, World, settle
 
-VENUE_INTENSITY = 0.2
-"""One fault of the venue every 10 s."""
-EVERY_S = 20.0
+VENUE_INTENSITY = 0.06
+"""One fault of the venue every half minute."""
+EVERY_S = 40.0
 """One kill or hang every so often, on average."""
 BROKER_AWAY_S = 4.0
 HANG_S = 5.0

@@ -162,7 +162,7 @@ def _daemon(
         ],
         "baseline": {"warm_up_s": 30.0},
         "policies": {"pause_entries": {"confirm_s": 2.0}},
-        "arbiter": {"hold_down_s": 20.0, "step_s": 5.0},
+        "arbiter": {"hold_down_s": 8.0, "step_s": 2.0},
         "metrics": {"enabled": True, "port": metrics_port},
         "log": {"format": "json"},
     }
