@@ -36,10 +36,13 @@ from adapters.exchanges.venue import (
     OrderSeen,
     PositionSeen,
 )
-from guard.errors import MalformedFrameError
+from guard.errors import MalformedFrameError, VenueError
 from guard.events import MarginMode, Stream
 
 T = TypeVar("T")
+
+CLOCK_REFUSED = '"retCode":10002,'
+"""A request's time was outside of what the venue's clock allows."""
 
 SETTLE_COINS = ("USDT", "USDC")
 """Positions and orders are listed by the coin in which they settle."""
@@ -101,7 +104,13 @@ class BybitAccount:
         """Nothing expires here: ccxt's pings keep the stream."""
 
     async def read(self, *, orders: bool) -> AccountReading:
-        return await self._asked(self._read(orders=orders))
+        try:
+            return await self._asked(self._read(orders=orders))
+        except VenueError as error:
+            if CLOCK_REFUSED in error.detail:
+                # One of the two clocks was moved: signatures are refused until the difference is known again.
+                await self._asked(self._client.load_time_difference())
+            raise
 
     async def _read(self, *, orders: bool) -> AccountReading:
         found: list[OrderSeen] | None = None

@@ -30,7 +30,8 @@ from adapters.exchanges.ccxt_session import (
     network_error,
     perpetuals_of,
 )
-from adapters.exchanges.parsers import at_of, mapping, text
+from adapters.exchanges.parsers import Payload, at_of, mapping, rows_of, text
+from adapters.exchanges.repeats import Repeats
 from adapters.exchanges.settings import VenueSettings
 from adapters.exchanges.stream_sockets import StreamSockets
 from adapters.exchanges.sync import DepthDiff
@@ -87,6 +88,7 @@ class BybitMarket:
         self._symbols: dict[str, str] = {}
         self._codes: dict[str, str] = {}
         self._tickers: dict[str, _Ticker] = {}
+        self._repeats = Repeats()
         self._renewals: dict[str, str] = {}
         """Numbers of the requests by which one book was asked for again, and their market."""
         self._asked_for: dict[str, tuple[str, ...]] = {}
@@ -292,19 +294,27 @@ class BybitMarket:
             return
         match _STREAMS[name]:
             case Stream.BOOK:
-                found = parse_book(message)
-                if isinstance(found, DepthDiff):
-                    self._sink.on_depth(symbol, found)
+                book = parse_book(message)
+                if isinstance(book, DepthDiff):
+                    self._sink.on_depth(symbol, book)
                 else:
-                    self._sink.on_book(symbol, found)
+                    self._sink.on_book(symbol, book)
             case Stream.TRADES:
-                for trade in parse_trades(message):
+                rows = [row for row in rows_of(message, "data", name) if not self._is_repeat(symbol, row)]
+                for trade in parse_trades({**message, "data": rows}):
                     self._sink.on_trade(symbol, trade)
             case Stream.LIQUIDATIONS:
-                for liquidation in parse_liquidations(message):
-                    self._sink.on_liquidation(symbol, liquidation)
+                found = parse_liquidations(message)
+                # They have no numbers, and two in one frame may well be equal: whole frames are told apart.
+                if not self._repeats.is_repeat(("liquidations", symbol), (message.get("ts"), *found)):
+                    for liquidation in found:
+                        self._sink.on_liquidation(symbol, liquidation)
             case Stream.MARK_PRICE:
                 self._deliver_ticker(symbol, message)
+
+    def _is_repeat(self, symbol: str, trade: Payload) -> bool:
+        number = trade.get("i")
+        return isinstance(number, str) and self._repeats.is_repeat(("trades", symbol), number)
 
     def _deliver_ticker(self, symbol: str, message: dict[str, Any]) -> None:
         ticker = self._tickers.setdefault(symbol, _Ticker())

@@ -36,6 +36,7 @@ from adapters.exchanges.okx.payloads import (
     parse_turnovers,
 )
 from adapters.exchanges.parsers import Payload, text
+from adapters.exchanges.repeats import Repeats
 from adapters.exchanges.settings import VenueSettings
 from adapters.exchanges.stream_sockets import StreamSockets
 from adapters.exchanges.sync import DepthDiff
@@ -105,6 +106,7 @@ class OkxMarket:
         """The index that each market follows."""
         self._marks: dict[str, _Mark] = {}
         self._chains: dict[str, Chain] = {}
+        self._repeats = Repeats()
         self._renewed_at: dict[str, deque[Nanoseconds]] = {}
         self._refused: dict[str, set[tuple[str, str]]] = {}
         """Of each socket the channels and codes that the venue refused lately."""
@@ -313,9 +315,13 @@ class OkxMarket:
             return
         code = str(argument.get("instId", ""))
         if channel == "liquidation-orders":
-            for found, liquidation in parse_liquidations(message, self._size_of):
-                if self._symbols[found] in carried.symbols:
-                    self._sink.on_liquidation(self._symbols[found], liquidation)
+            found = parse_liquidations(message, self._size_of)
+            # They have no numbers, and two in one frame may well be equal: whole frames are told apart.
+            if self._repeats.is_repeat((url, channel), tuple(found)):
+                return
+            for liquidated, liquidation in found:
+                if self._symbols[liquidated] in carried.symbols:
+                    self._sink.on_liquidation(self._symbols[liquidated], liquidation)
         elif channel == "index-tickers":
             for row in data_of(message, channel):
                 self._take_index(code, parse_index_price(row))
@@ -328,7 +334,8 @@ class OkxMarket:
             case "books":
                 self._deliver_books(symbol, message)
             case "trades":
-                for trade in parse_trades(message, size):
+                rows = [row for row in data_of(message, channel) if not self._is_repeat(symbol, row)]
+                for trade in parse_trades({**message, "data": rows}, size):
                     self._sink.on_trade(symbol, trade)
             case "open-interest":
                 for row in data_of(message, channel):
@@ -336,6 +343,10 @@ class OkxMarket:
             case "mark-price" | "funding-rate":
                 for row in data_of(message, channel):
                     self._take_mark(symbol, channel, row)
+
+    def _is_repeat(self, symbol: str, trade: Payload) -> bool:
+        number = trade.get("tradeId")
+        return isinstance(number, str) and self._repeats.is_repeat(("trades", symbol), number)
 
     def _size_of(self, code: str) -> float | None:
         symbol = self._symbols.get(code)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -29,6 +30,7 @@ from guard.events import (
 )
 from guard.market.book import Book, Side
 from guard.units import AccountId, MarketId
+from tests.adapters.exchanges.bybit.payloads import fixture
 from tests.adapters.exchanges.hyperliquid.sinks import QuietSink
 from tests.adapters.simulation.bybit.clients import CODE, OTHER, OTHER_CODE, SYMBOL, client
 from tests.adapters.simulation.clients import client as binance_client
@@ -429,6 +431,55 @@ async def test_a_refused_key_is_told_without_itself_and_tried_again(venue: Loopb
     assert "make a new read-only key" in refused.detail
     assert ACCOUNT.api_secret not in refused.detail
     assert ACCOUNT.api_key not in refused.detail
+
+
+async def test_a_clock_that_was_moved_is_measured_again(venue: LoopbackVenue) -> None:
+    _, [feed] = feeds_for(settings(venue, account=True))
+    async with running([feed]) as events:
+        await events.until(AccountSnapshot)
+        venue.misbehave(Fault(kind=FaultKind.CLOCK_SKEW, offset_s=30.0))
+        lost = await until_fault(events, StreamFaultKind.DISCONNECTED, Stream.ACCOUNT, MAIN)
+        await until_fault(events, StreamFaultKind.RECONNECTED, Stream.ACCOUNT, MAIN)
+
+    assert "10002" in lost.detail
+
+
+async def test_trades_and_liquidations_that_come_twice_count_once(venue: LoopbackVenue) -> None:
+    class Counting(QuietSink):
+        trades, liquidations = 0, 0
+
+        def on_trade(self, symbol: str, trade: Any) -> None:
+            self.trades += trade.exchange_at < 1_700_000_000 * 10**9  # those of the documents are of 2022
+
+        def on_liquidation(self, symbol: str, liquidation: Any) -> None:
+            self.liquidations += 1
+
+    sink = Counting()
+    connection = await connect_market(settings(venue), sink, HandClock(), Markets())
+    try:
+        await connection.load([SYMBOL])
+        watching = [
+            asyncio.create_task(connection.watch(stream, [SYMBOL]))
+            for stream in (Stream.TRADES, Stream.LIQUIDATIONS)
+        ]
+        await eventually(lambda: any(f"allLiquidation.{CODE}" in each.names for each in venue.connections))
+        trades, liquidations = fixture("public_trade"), fixture("all_liquidation")
+        trades["topic"], liquidations["topic"] = f"publicTrade.{CODE}", f"allLiquidation.{CODE}"
+        liquidations["data"].append(liquidations["data"][0])  # another one just like it
+        for _ in range(2):
+            for topic, frame in ((trades["topic"], trades), (liquidations["topic"], liquidations)):
+                (socket,) = (each for each in venue.connections if topic in each.names)
+                socket.push(json.dumps(frame).encode())
+        await eventually(lambda: sink.liquidations == 3)
+        await eventually(lambda: sink.trades == 2)
+        for task in watching:
+            task.cancel()
+        await asyncio.gather(*watching, return_exceptions=True)
+    finally:
+        await connection.close()
+
+    assert (sink.trades, sink.liquidations) == (2, 3)
+    assert sink.malformed == []
 
 
 async def test_cut_connections_lose_nothing(venue: LoopbackVenue, trader: Any) -> None:
