@@ -181,6 +181,14 @@ async def test_a_silent_venue_answers_pings_or_not(pongs: bool) -> None:
     assert (first.type, first.data) == (aiohttp.WSMsgType.PONG, b"in the silence" if pongs else b"after it")
 
 
+async def test_what_a_client_says_may_be_lost_on_its_way() -> None:
+    async with listening() as listener:
+        listener.venue.misbehave(Fault(kind=FaultKind.DROP, streams=("request",), count=1))
+        await listener.socket.send_json({"method": "LIST_SUBSCRIPTIONS", "id": 1})
+        await listener.socket.send_json({"method": "LIST_SUBSCRIPTIONS", "id": 2})
+        assert json.loads((await listener.next()).data)["id"] == 2
+
+
 async def test_a_closed_connection_hears_so_and_a_reset_one_does_not() -> None:
     for kind, ends in (
         (FaultKind.DISCONNECT, aiohttp.WSMsgType.CLOSE),
