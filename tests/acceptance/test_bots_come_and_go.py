@@ -60,6 +60,8 @@ async def test_bots_come_change_and_go_under_a_guard_that_runs(tmp_path: Path) -
             async with tap(broker, TOPICS, place.keys) as heard:
                 await place.story(heard)
         finally:
+            if daemon.runs:
+                await daemon.terminate()  # killed, it would leave its broker behind
             await asyncio.gather(*(program.close() for program in place.programs))
 
 
