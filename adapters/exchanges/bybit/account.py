@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -48,6 +49,8 @@ SETTLE_COINS = ("USDT", "USDC")
 """Positions and orders are listed by the coin in which they settle."""
 
 TOPICS = ("position", "wallet", "order")
+LOGIN_MS = 10_000
+"""A login may be so long on its way."""
 POSITIONS_PAGE = 200
 ORDERS_PAGE = 50
 PAGES_MAX = 200
@@ -95,10 +98,20 @@ class BybitAccount:
             await self._asked(self._subscribe(url))
 
     async def _subscribe(self, url: str) -> None:
-        await self._client.authenticate(url)
+        await self._log_in(url)
         # The names of ccxt's futures are its own topics: no handler of ccxt resolves these.
         names = [f"perpguard:{topic}" for topic in TOPICS]
         await self._client.watch_topics(url, names, list(TOPICS))
+
+    async def _log_in(self, url: str) -> None:
+        """As ccxt's ``authenticate``, but by the venue's clock: ours may be minutes away from it."""
+        client = self._client
+        now_ms = client.milliseconds() - int(client.options.get("timeDifference") or 0)
+        expires = str(now_ms + LOGIN_MS)
+        signed, secret = client.encode(f"GET/realtime{expires}"), client.encode(client.secret)
+        signature = client.hmac(signed, secret, hashlib.sha256, "hex")
+        request = {"op": "auth", "args": [client.apiKey, expires, signature]}
+        await client.watch(url, "authenticated", request, "authenticated")
 
     async def renew(self) -> None:
         """Nothing expires here: ccxt's pings keep the stream."""

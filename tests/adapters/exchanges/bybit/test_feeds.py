@@ -444,6 +444,16 @@ async def test_a_clock_that_was_moved_is_measured_again(venue: LoopbackVenue) ->
     assert "10002" in lost.detail
 
 
+async def test_a_login_goes_by_the_venues_clock(venue: LoopbackVenue) -> None:
+    venue.misbehave(Fault(kind=FaultKind.CLOCK_SKEW, offset_s=60.0))
+    _, [feed] = feeds_for(settings(venue, account=True))
+    async with running([feed]) as events:
+        await events.until(AccountSnapshot)
+        await eventually(lambda: any("position" in each.names for each in venue.connections), within_s=10.0)
+
+    assert events.of(StreamFault) == []
+
+
 async def test_trades_and_liquidations_that_come_twice_count_once(venue: LoopbackVenue) -> None:
     class Counting(QuietSink):
         trades, liquidations = 0, 0
