@@ -32,7 +32,8 @@ KEPT = 3_000
 SPEED = 2.0
 SILENCE_S = 1.5
 """After so long a silence a socket is closed: a machine that is busy with other things may stand still for a second."""
-RECOVERY_S = 20.0
+START_S = 40.0
+RECOVERY_S = 30.0
 """How long feeds may take once the venue is sound: silence of 1 s, a pause of 1 s at most, a snapshot: some 4 s
 where a machine has nothing else to do."""
 
@@ -184,7 +185,7 @@ async def through(
         market_feed, accounts = feeds_for(settings, observer=storm.observe)
         async with running([market_feed, *accounts]) as events:
             storm.events = events
-            await _until_right(storm, RECOVERY_S)
+            await _until_right(storm, START_S)
             trader = loop.create_task(_trade(venue, Random(f"trader:{seed}")), name="storm-trader")
             venue.misbehave(*faults, seed=seed)
             await _passing(lasting_s)

@@ -145,7 +145,7 @@ class Misbehaviour:
         self.hits: Counter[FaultKind] = Counter()
         """How many frames, sockets and requests each kind of fault has hit."""
         self.requests: Counter[str] = Counter()
-        """Requests by path, whether or not a fault hit them."""
+        """Requests by path, and sockets as ``websocket``, whether or not a fault hit them."""
         self.impatient = 0
         """Requests that came although a Retry-After had asked to wait."""
 
@@ -231,7 +231,8 @@ class Misbehaviour:
 
     def hit_by(self, asked: Asked) -> Running | None:
         """The fault that hits a request; None lets it pass."""
-        self.requests[asked.path] += 1
+        # The path of a socket may hold a listen key: a new name with each login.
+        self.requests["websocket" if asked.is_socket else asked.path] += 1
         from_s, until_s = self._patience_s
         if from_s < asyncio.get_running_loop().time() < until_s:
             self.impatient += 1

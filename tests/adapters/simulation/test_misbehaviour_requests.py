@@ -196,6 +196,9 @@ async def test_another_process_begins_sees_and_ends_faults() -> None:
         _, state = await asker.control("GET")
         assert state["hits"] == {"status": 1}
         assert state["requests"] == {"/fapi/v1/depth": 1}
+        async with asker.session.ws_connect(f"ws://127.0.0.1:{asker.venue.port}/ws/a-listen-key"):
+            _, state = await asker.control("GET")
+            assert state["requests"] == {"/fapi/v1/depth": 1, "websocket": 1}
 
         _, state = await asker.control("DELETE")
         assert (state["active"], state["waiting"]) == ([], 0)
