@@ -186,7 +186,12 @@ def read_turnovers(tickers: Any) -> dict[str, float]:
         raise MalformedFrameError("tickers", f"not an object: {tickers!r:.40}")
     turnovers: dict[str, float] = {}
     for symbol, ticker in tickers.items():
-        volume = optional_number(ticker, "quoteVolume", f"ticker of {symbol}")
+        try:
+            volume = optional_number(
+                ticker if isinstance(ticker, Mapping) else {}, "quoteVolume", f"ticker of {symbol}"
+            )
+        except MalformedFrameError:
+            continue  # one that cannot be read is one that is not told: the others are chosen among
         if volume is not None and volume >= 0.0:
             turnovers[str(symbol)] = volume
     return turnovers

@@ -196,6 +196,12 @@ def test_tiers_are_taken_over_only_in_the_markets_own_currency() -> None:
 
 
 def test_a_turnover_that_is_not_told_is_left_out() -> None:
-    tickers = {"A": {"quoteVolume": 5.0}, "B": {"quoteVolume": None}, "C": {"quoteVolume": -1.0}}
+    tickers = {
+        "A": {"quoteVolume": 5.0},
+        "B": {"quoteVolume": None},
+        "C": {"quoteVolume": -1.0},
+        "D": None,
+        "E": {"quoteVolume": "NaN"},
+    }
 
     assert read_turnovers(tickers) == {"A": 5.0}
