@@ -156,7 +156,7 @@ class Watchlist:
     def _take_listing(self, listed: Sequence[ListedMarket], now: Nanoseconds) -> None:
         """Note what is gone, halted or back, and choose the busiest anew if that is due."""
         active = {market.symbol: market.active for market in listed}
-        if self.settings.top and now >= self._choose_at:
+        if self.settings.top and (now >= self._choose_at or not self._top):
             self._rank(listed)
         else:
             self._top = [symbol for symbol in self._top if active.get(symbol)]

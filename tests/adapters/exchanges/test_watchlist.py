@@ -193,6 +193,16 @@ async def test_a_venue_that_does_not_answer_at_first_is_waited_for() -> None:
     assert watched(events) == [[A, B]]
 
 
+async def test_turnovers_that_were_not_told_at_first_are_waited_for() -> None:
+    clock, connection = HandClock(), a_venue(listed(A, None), listed(B, None))
+    async with running([a_feed(connection, clock)]) as events:
+        await clock.advance(1.0)
+        relist(connection, listed(A, 5.0), listed(B, 9.0))
+        await clock.advance(HOUR_S + 10.0, step_s=HOUR_S / 4)
+
+    assert watched(events) == [[], [B, A]]
+
+
 async def test_what_a_venue_cannot_give_is_said_and_not_asked_for() -> None:
     clock, connection = HandClock(), a_venue(listed(A))
     connection.gives = Capabilities(
