@@ -44,6 +44,9 @@ from guard.units import NS_PER_MS, NS_PER_S, Nanoseconds
 MARK_PERIOD_NS = 500 * NS_PER_MS
 """Tickers come ten times a second, of which twice as many as Binance's marks are passed on."""
 
+RENEW_NS = NS_PER_S
+"""Between two requests to begin one book again."""
+
 RENEWALS_MAX = 1_000
 """Requests to begin a book again whose answers are still waited for; answers that were lost are forgotten."""
 
@@ -89,6 +92,7 @@ class BybitMarket:
         self._codes: dict[str, str] = {}
         self._tickers: dict[str, _Ticker] = {}
         self._repeats = Repeats()
+        self._renewed_at: dict[str, Nanoseconds] = {}
         self._renewals: dict[str, str] = {}
         """Numbers of the requests by which one book was asked for again, and their market."""
         self._asked_for: dict[str, tuple[str, ...]] = {}
@@ -187,6 +191,9 @@ class BybitMarket:
 
     async def renew_depth(self, symbol: str) -> None:
         """Leave the one topic and subscribe to it again: the venue begins it with the whole book."""
+        # Whatever goes wrong with one book, it is not asked for again and again.
+        await self._clock.sleep_until(self._renewed_at.get(symbol, 0) + RENEW_NS)
+        self._renewed_at[symbol] = self._clock.now()
         url = self._sockets.home(Stream.BOOK, symbol)
         socket = self._sockets.socket(url) if url else None
         if socket is None or not socket.isConnected:
@@ -244,6 +251,11 @@ class BybitMarket:
 
     def on_connected(self, url: str) -> None:
         self._sockets.on_connected(url)
+        carried = self._sockets.carried(url)
+        if carried is not None and carried.stream is Stream.MARK_PRICE:
+            # What changed while nobody listened is told in the whole ticker with which each begins.
+            for symbol in carried.symbols:
+                self._tickers.pop(symbol, None)
 
     def take(self, url: str, message: Any) -> bool:
         if not isinstance(message, dict):
