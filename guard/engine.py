@@ -121,7 +121,6 @@ class Engine:
         """
         self.forget_shortcuts()
         self.policies = policies
-        self.forget_shortcuts()
         self.arbiter.reconfigure(arbiter, now)
         self.dispatch.reconfigure(dispatch, floors)
 
