@@ -262,6 +262,10 @@ class OkxMarket:
 
     def on_connected(self, url: str) -> None:
         self._sockets.on_connected(url)
+        carried = self._sockets.carried(url)
+        if carried is not None and carried.stream is Stream.BOOK:
+            for symbol in carried.symbols:
+                self._renewing.pop(symbol, None)  # answers that the socket before this one owed
 
     def take(self, url: str, message: Any) -> bool:
         if not isinstance(message, dict):
