@@ -114,7 +114,10 @@ class EarlyArming(_Outbox):
 
 class _AlwaysTicked(asyncio.Event):
     async def wait(self) -> bool:  # type: ignore[override]
-        await asyncio.sleep(0.3)
+        loop = asyncio.get_running_loop()
+        waited = loop.create_future()
+        loop.call_later(0.3, waited.set_result, None)
+        await waited
         return True
 
 
