@@ -8,6 +8,7 @@ cannot read, and on NaN or an infinity.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -102,10 +103,16 @@ def _levels(payload: Payload, key: str, where: str, contract_size: float) -> Raw
     """Price and size; a level has two more fields, of which the first is always 0."""
     found = []
     for level in levels(payload, key, where):
-        if not isinstance(level, list) or len(level) < 2:
-            raise MalformedFrameError(where, f"a level of {key!r} is not a price and a size: {level!r:.40}")
-        size = number({"size": level[1]}, "size", where) * contract_size
-        found.append([str(level[0]), repr(size)])
+        try:
+            price, told = (level[0], level[1]) if isinstance(level, list) else ()
+            size = float(told) if type(told) is str else number({"size": told}, "size", where)
+        except (LookupError, TypeError, ValueError) as error:
+            raise MalformedFrameError(
+                where, f"a level of {key!r} is not a price and a size: {level!r:.40}"
+            ) from error
+        if not math.isfinite(size):
+            raise MalformedFrameError(where, f"a size of {key!r} is not finite: {told!r:.40}")
+        found.append([price if type(price) is str else str(price), repr(size * contract_size)])
     return found
 
 
