@@ -103,8 +103,10 @@ def _levels(payload: Payload, key: str, where: str, contract_size: float) -> Raw
     """Price and size; a level has two more fields, of which the first is always 0."""
     found = []
     for level in levels(payload, key, where):
+        if not isinstance(level, list):
+            raise MalformedFrameError(where, f"a level of {key!r} is not a list: {level!r:.40}")
         try:
-            price, told = (level[0], level[1]) if isinstance(level, list) else ()
+            price, told = level[0], level[1]
             size = float(told) if type(told) is str else number({"size": told}, "size", where)
         except (LookupError, TypeError, ValueError) as error:
             raise MalformedFrameError(
