@@ -18,9 +18,9 @@ from adapters.exchanges.sync import DepthSync
 from adapters.simulation import Corruption, Fault, FaultKind, fault_schedule
 from tests.support.storm import CODES, Storm, ccxt_objects, through, unhandled
 
-AT_ONCE = 8
+AT_ONCE = 12
 """Storms side by side: they mostly wait."""
-SINGLE_S = 2.0
+SINGLE_S = 1.5
 MIXED_S = 3.5
 SEEDS = "0-11"
 
