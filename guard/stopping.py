@@ -20,7 +20,7 @@ def end_at_once_if_asked() -> None:
     """
     for number in ASKS_TO_STOP:
         signal.signal(number, lambda _number, _frame: leave(0))
-    if not os.isatty(sys.stderr.fileno()):
+    if not sys.stderr.isatty():
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the settings are about to be read anyway
 
 
@@ -35,7 +35,7 @@ def asked_to_stop() -> asyncio.Event:
 
 def on_hangup(reload: Callable[[], None], stop: Callable[[], None]) -> None:
     """Let SIGHUP call ``reload`` from now on, or ``stop`` where it says that our terminal is gone."""
-    terminal = sys.stderr.fileno() if os.isatty(sys.stderr.fileno()) else None
+    terminal = sys.stderr.fileno() if sys.stderr.isatty() else None
 
     def hung_up() -> None:
         try:

@@ -125,11 +125,14 @@ def is_outer(path: Path) -> bool:
 
 
 def test_tests_wait_for_conditions_and_do_not_sleep() -> None:
-    """A fake that does something every so often may: it sleeps in a ``while True``, and nobody waits for it."""
+    """A fake that does something every so often may: it sleeps in a ``while True``, and nobody waits for it.
+
+    So may a soak, which is a program that lets the world run, and no test.
+    """
     sleeping = [
         f"{name_of(path)}:{line} {call}"
         for path in python_files("tests")
-        if "support" not in path.parts
+        if not {"support", "soak"} & set(path.parts)
         for call, line in sleeps_outside_of_fakes(tree_of(path))
     ]
     assert sleeping == []
