@@ -28,7 +28,9 @@ adapter that makes events or carries decisions out.
 - ``audit``         what is written down, and how records are chained
 - ``inbox``         the queue in front of the engine: what may be dropped, what never
 - ``journal``, ``outbox``     record, then act: what waits for the disk and for how long
+- ``load``          whether the loop keeps up, and what is said when it does not
 - ``status``        what the guard says of itself on its topics
+- ``meters``, ``measuring``  what is counted and measured of the guard, and gathered when somebody asks
 - ``explain``, ``explain_words``, ``audit_lines``  records to plain words
 
 **How it is put together and run.**
@@ -36,7 +38,7 @@ adapter that makes events or carries decisions out.
 - ``settings``      TOML, environment, secrets (and ``settings_shape``, ``_lines``, ``_document``)
 - ``configuration`` the settings of the whole program: every part's own model in one place
 - ``app``           the only place that wires adapters and policies to the engine
-- ``reload``, ``reload_watch``, ``reloading``  other settings while it runs: the differences, when, how
+- ``reload/``       other settings while it runs: when, what differs, how it is swapped
 - ``supervised``    what systemd is told, by the engine's progress alone; ``stopping``  how it ends when asked to
 - ``feeding``, ``clock_offset``  feeds kept running, ended and begun; our clock held against the venues'
 - ``doctor``        examines all of it from outside

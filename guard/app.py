@@ -35,8 +35,8 @@ from guard.inbox import Inbox
 from guard.measuring import measure, what_is_wrong
 from guard.policy import Policy
 from guard.ports import Clock, CommandSink, Emit, Feed
-from guard.reload_watch import Watch
-from guard.reloading import Parts, Reloader, bot_keys
+from guard.reload.swap import Parts, Reloader, bot_keys
+from guard.reload.watch import Watch
 from guard.runner import Identity, Runner, RunnerSettings, World
 from guard.settings import resolve_secret
 from guard.state import BotConfig, GuardState
@@ -164,7 +164,7 @@ class App:
             await _within(END_S, self.runner.close(why), "recording the end")
         await self._stack.aclose()
 
-    # What a reload changes besides the engine: guard.reloading.Hands
+    # What a reload changes besides the engine: guard.reload.swap.Hands
 
     def parts(self, settings: Settings) -> Parts:
         """What the settings come to for the engine."""

@@ -76,7 +76,7 @@ def reload(settings: SettingsOption = DEFAULT_SETTINGS, as_json: JsonOption = Fa
     """Have the daemon that runs with these settings read them again, and say what came of it."""
     with errors_told(as_json=as_json):
         from guard.audit_lines import reload_words  # noqa: PLC0415
-        from guard.reload_ask import ask_to_reload  # noqa: PLC0415
+        from guard.reload.ask import ask_to_reload  # noqa: PLC0415
 
         came = ask_to_reload(settings)
     if as_json:

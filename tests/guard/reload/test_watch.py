@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from guard.reload_watch import ASKED, Watch
+from guard.reload.watch import ASKED, Watch
 from tests.support.eventually import eventually
 
 POLL_S = 0.02

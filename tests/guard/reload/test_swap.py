@@ -22,7 +22,7 @@ from guard.events import LinkKind, SettingsChanged, Tick
 from guard.feeding import Feeding
 from guard.policy import Policy
 from guard.ports import Claim, Emit, Feed
-from guard.reloading import Parts, Reloader, read
+from guard.reload.swap import Parts, Reloader, read
 from guard.runner import Runner, World
 from guard.state import GuardState
 from guard.units import BotId

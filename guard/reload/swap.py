@@ -21,7 +21,7 @@ from guard.errors import AuditError, FatalError, GuardError, SettingsError
 from guard.events import LinkChanged, LinkKind, MarketsWatched, SettingsChanged
 from guard.policy import Policy
 from guard.ports import Feed
-from guard.reload import Plan, plan
+from guard.reload.plan import Plan, plan
 from guard.runner import Runner
 from guard.settings import resolve_secrets, secret_places
 from guard.state import BotConfig

@@ -20,7 +20,7 @@ from guard.events import MessageRefused, PositionSource, SettingsChanged
 from guard.findings import Reason
 from guard.market.view import BaselineSettings
 from guard.policy import Policy
-from guard.reload import _HIGHER_LOOSENS, _LOWER_LOOSENS, Plan, difference, is_live, plan
+from guard.reload.plan import _HIGHER_LOOSENS, _LOWER_LOOSENS, Plan, difference, is_live, plan
 from guard.settings_shape import items_of, walk
 from guard.state import BotConfig
 from guard.units import BotId, MarketId
@@ -219,7 +219,7 @@ class Scene:
         keyed: bool = False,
         **change: Any,
     ) -> None:
-        """What guard.reloading does to the engine, in its order."""
+        """What guard.reload.swap does to the engine, in its order."""
         before = self.markets
         for name, value in change.items():
             setattr(self, name, value)
