@@ -30,6 +30,7 @@ from perpguard_sdk.session_settings import SessionSettings
 from perpguard_sdk.topics import ParsedTopic
 from tests.simulation.plants import Plant
 from tests.simulation.storage import SimulatedAudit
+from tests.simulation.world import World
 
 
 class _Session(Plant):
@@ -176,6 +177,22 @@ class AnyBirth(Plant):
     def sabotage_engine(self, engine: Engine) -> None:
         for record in engine.state.bots.values():
             record.__class__ = _Forgetful
+
+    def outbox(self, runner: Runner) -> Outbox | None:
+        audit = runner.world.audit
+        assert isinstance(audit, SimulatedAudit)
+        _play_back_births(audit.process.world)
+        return None
+
+
+def _play_back_births(world: World) -> None:
+    """What the attacker does now and then, all the time: the plant is to be caught in few seeds."""
+    if world.is_over:
+        return
+    oldest = {topic: payload for topic, payload in reversed(world.broker.log) if topic.endswith("/birth")}
+    for topic, payload in oldest.items():
+        world.broker.publish(topic, payload, qos=1, retain=False)
+    world.schedule.after(4.0, _play_back_births, world)
 
 
 class _Forgetful(BotRecord):

@@ -20,7 +20,8 @@ from tests.simulation.campaign import run_seed
 from tests.simulation.playing import ALL_PLANTS, play
 
 SEEDS = int(os.environ.get("CAMPAIGN_SEEDS", "2000"))
-SEEDS_TO_CATCH = 60
+SEEDS_TO_CATCH = 300
+"""Only as many as needed are played: each plant names a seed that caught it, and those that hide best need some 40."""
 
 ROOT = Path(__file__).parents[2]
 
@@ -60,17 +61,17 @@ def test_a_planted_bug_is_caught(name: str) -> None:
 CAUGHT_BY: dict[str, tuple[tuple[str, ...], int]] = {
     "double_execution": (("again, first at", "out of order"), 1),
     "stale_execution": (("after its time to live",), 12),
-    "lost_tightening": (("was not handed over",), 0),
+    "lost_tightening": (("was not handed over",), 9),
     "early_loosening": (("before its record",), 0),
     "two_leaders": (("guards",), 0),
     "wrong_bot": (("which is for", "which no guard issued"), 8),
-    "forged_heartbeat": (("without a heartbeat", "guard was silent"), 3),
-    "replay_after_restart": (("again, first at", "out of order"), 23),
-    "any_birth": (("in safe mode though all is well",), 3),
+    "forged_heartbeat": (("without a heartbeat", "guard was silent"), 13),
+    "replay_after_restart": (("again, first at", "out of order"), 40),
+    "any_birth": (("in safe mode though all is well",), 1),
     "believes_anyone": (("never said",), 6),
     "careless_safe_mode": (("may enter in safe mode",), 0),
     "deaf_to_postures": (("that reached it",), 0),
-    "early_arming": (("which is in no record",), 14),
+    "early_arming": (("which is in no record",), 25),
     "hasty_rearm": (("left safe mode before",), 0),
     "lost_record": (("is not recorded",), 0),
     "raising_policy": (("raised ZeroDivisionError",), 0),
