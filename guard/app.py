@@ -120,7 +120,7 @@ class App:
                 inbox=Inbox(settings.overload),
                 recorder=samples.record,
             )
-            await self._serve_metrics()
+            await self._serve_metrics(samples)
             self._supervise()
             if self.path is not None:
                 self.reloader = Reloader(self.path, settings, secret_values, self.runner, self, feeds, asked)
@@ -242,11 +242,11 @@ class App:
             )
             self.runner.on_tick = self._supervised.on_tick
 
-    async def _serve_metrics(self) -> None:
+    async def _serve_metrics(self, samples: SampleRecorder) -> None:
         if self.settings.metrics.enabled:
             server = MetricsServer(
                 self.settings.metrics,
-                measure=lambda: measure(self.runner),
+                measure=lambda: (*measure(self.runner), *samples.meters()),
                 healthy=lambda: what_is_wrong(self.runner),
             )
             await self._stack.enter_async_context(server)

@@ -21,6 +21,7 @@ from adapters.storage.faults import translated
 from adapters.storage.files import sha256_of
 from adapters.storage.settings import MB, SamplesSettings
 from adapters.storage.usage import folder_bytes
+from guard import meters
 from guard.audit import AnyRecord, SamplesRetired, SamplesSealed
 from guard.errors import AuditCorruptError, AuditError, AuditFullError
 from guard.events import (
@@ -95,6 +96,22 @@ class SampleRecorder:
         self._why_paused = ""
         self._flushed_at: Nanoseconds = 0
         self._failed = ""
+
+    def meters(self) -> tuple[meters.Meter, ...]:
+        """What became of the samples since the start, for the metrics."""
+        stats = self.stats
+        told = {
+            "samples_kept": ("Samples written", stats.kept),
+            "samples_dropped": (
+                "Samples for which there was no room, or that could not be written",
+                stats.dropped,
+            ),
+            "samples_bytes": ("Bytes of samples written", stats.bytes),
+        }
+        return tuple(
+            meters.Meter(name, words, meters.MeterKind.COUNTER, (meters.Sample(value),))
+            for name, (words, value) in told.items()
+        )
 
     def record(self, event: AnyEvent) -> None:
         """Keep an event if it is a sample. Never waits, never raises; without room it is counted and dropped."""

@@ -182,3 +182,15 @@ async def problems(bench: Bench) -> list[str]:
     async with await SqliteAuditReader.open(bench.audit_path) as reader:
         records = [each.record async for each in reader.records()]
     return await asyncio.to_thread(verify_samples, records, bench.recorder.folder)
+
+
+async def test_what_became_of_samples_can_be_measured(tmp_path: Path) -> None:
+    recorder = SampleRecorder(SamplesSettings(), tmp_path / "audit.sqlite3", FakeClock(seconds(0)))
+    recorder.record(features(seconds(0)))
+    await recorder.flush()
+
+    counted = {meter.name: meter.samples[0].value for meter in recorder.meters()}
+
+    assert counted["samples_kept"] == 1
+    assert counted["samples_dropped"] == 0
+    assert counted["samples_bytes"] == recorder.stats.bytes > 0
