@@ -58,7 +58,13 @@ async def documented_bot(folder: Path, venue: LoopbackVenue, broker: Broker) -> 
 
 def _snippet(broker: Broker) -> bytes:
     """As ``perpguard bots add`` writes it, for a broker that asks for no password."""
-    lines = ['bot = "alpha"', 'key_file = "alpha.key"', 'guard = "guard-1"', 'mode = "paper"', 'site = "home"']
+    lines = [
+        'bot = "alpha"',
+        'key_file = "alpha.key"',
+        'guard = "guard-1"',
+        'mode = "paper"',
+        'site = "home"',
+    ]
     lines += ['venue = "binanceusdm"', 'account = "main"', 'symbols = ["BTC/USDT:USDT"]']
     lines += ['host = "127.0.0.1"', f"port = {broker.port}", 'protocol = "3.1.1"']
     return "\n".join(lines).encode()

@@ -249,7 +249,9 @@ def test_a_liquidation_with_a_number_that_is_not_one_is_refused(field: str, valu
         payloads.parse_liquidations(message, SIZES.get)
 
 
-@pytest.mark.parametrize("level", [["1"], "1", "12", None, ["1", "NaN"], ["1", "many"], ["1", None], {"a": 1}])
+@pytest.mark.parametrize(
+    "level", [["1"], "1", "12", None, ["1", "NaN"], ["1", "many"], ["1", None], {"a": 1}]
+)
 def test_a_level_that_is_none_is_refused(level: object) -> None:
     message = fixture("books_update")
     message["data"][0]["bids"].append(level)
