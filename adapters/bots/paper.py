@@ -24,7 +24,7 @@ from adapters.bots.trading import CcxtTrading, Holding, Mark, Trading
 from guard.errors import SettingsError, VenueError
 from perpguard_sdk.actions import Publish
 from perpguard_sdk.client import BotClient, BotClientSettings, ClientState
-from perpguard_sdk.executor import BotView, CommandRejected
+from perpguard_sdk.executor import BotView, CommandFailed, CommandRejected
 from perpguard_sdk.limits import Limits
 from perpguard_sdk.messages import (
     Ack,
@@ -180,6 +180,12 @@ class PaperBot:
         """Do a command, once."""
         if self.settings.fault is Fault.ACK_ONLY:
             return Effect()
+        try:
+            return await self._obey(command)
+        except VenueError as error:
+            raise CommandFailed(str(error)) from error
+
+    async def _obey(self, command: Command) -> Effect:
         async with self._desk.lock:
             self._desk.journal.write("command", command_id=command.id, verb=command.verb, seq=command.seq)
             match command:

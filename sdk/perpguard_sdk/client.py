@@ -28,7 +28,7 @@ from perpguard_sdk.actions import (
 from perpguard_sdk.client_settings import BotClientSettings
 from perpguard_sdk.connection import Connection
 from perpguard_sdk.errors import SdkError, StoreError
-from perpguard_sdk.executor import BotView, CommandRejected, Executor, Reconciler
+from perpguard_sdk.executor import BotView, CommandFailed, CommandRejected, Executor, Reconciler
 from perpguard_sdk.limits import SAFE_MODE, Limits
 from perpguard_sdk.messages import AckStatus, Command, Effect
 from perpguard_sdk.outbox import Outbox
@@ -226,6 +226,9 @@ class BotClient:
                 effect = await work
         except CommandRejected as rejection:
             return CommandResult(status=AckStatus.REJECTED, detail=rejection.reason)
+        except CommandFailed as failure:
+            _log.warning("bot %s: a command failed: %s", self._settings.bot, failure.reason)
+            return CommandResult(status=AckStatus.FAILED, detail=failure.reason)
         except Exception as error:  # noqa: BLE001 (a bot's code may raise anything; it becomes an answer)
             if scope.expired():
                 return CommandResult(status=AckStatus.FAILED, detail=f"not done within {deadline_s:g} s")

@@ -18,6 +18,17 @@ class CommandRejected(SdkError):  # noqa: N818 (it is an answer, named as the ac
         self.reason = reason
 
 
+class CommandFailed(SdkError):  # noqa: N818 (as CommandRejected)
+    """A command could not be done for a reason that is no bug, e.g. a venue that refuses; the ack is ``failed``.
+
+    It is logged in one line. Whatever else ``execute`` raises is answered the same, and logged with its traceback.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BotView:
     """What the bot sees on its venue now; ``positions_known`` is false when it could not look."""
@@ -37,6 +48,7 @@ class Executor(Protocol):
 
         Raises:
             CommandRejected: it will not be done; acknowledged ``rejected``.
+            CommandFailed: it could not be done; acknowledged ``failed``.
             Exception: anything else is acknowledged ``failed`` with its text.
         """
         ...

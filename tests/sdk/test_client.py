@@ -14,7 +14,7 @@ import pytest
 
 from perpguard_sdk.client import BotClient, BotClientSettings
 from perpguard_sdk.errors import SdkError, StoreError
-from perpguard_sdk.executor import BotView, CommandRejected
+from perpguard_sdk.executor import BotView, CommandFailed, CommandRejected
 from perpguard_sdk.limits import Limits
 from perpguard_sdk.messages import (
     AckStatus,
@@ -56,6 +56,8 @@ class Trader:
         match self.how:
             case "reject":
                 raise CommandRejected("not today")
+            case "fail":
+                raise CommandFailed("the venue is away")
             case "break":
                 raise RuntimeError("venue says no")
             case "hang":
@@ -152,6 +154,7 @@ async def test_the_same_over_the_embedded_brokers_program(nats_broker: Broker, t
     ("how", "status", "detail"),
     [
         ("reject", AckStatus.REJECTED, "not today"),
+        ("fail", AckStatus.FAILED, "the venue is away"),
         ("break", AckStatus.FAILED, "venue says no"),
         ("hang", AckStatus.FAILED, "not done within 0.4 s"),
     ],
