@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import gc
 import json
@@ -16,7 +17,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from adapters.exchanges.sync import DepthDiff
+from adapters.exchanges.venue import DepthSnapshot
 from guard.errors import MalformedFrameError
+from guard.market.book import Side, new_book
 from tests.corpus.parsers import Parser, every_parser, parsers_of_modules
 from tests.corpus.reading import Case, cases
 
@@ -58,6 +62,8 @@ def numbers(value: Any) -> Iterator[float]:
     """Every float in what a parser returned."""
     if isinstance(value, float):
         yield value
+    elif isinstance(value, DepthDiff | DepthSnapshot):
+        yield from levels(value)
     elif is_dataclass(value):
         for field in fields(value):
             yield from numbers(getattr(value, field.name))
@@ -67,6 +73,14 @@ def numbers(value: Any) -> Iterator[float]:
     elif isinstance(value, list | tuple):
         for each in value:
             yield from numbers(each)
+
+
+def levels(told: DepthDiff | DepthSnapshot) -> Iterator[float]:
+    """Prices and sizes, read as a book reads them: as a whole or, where one cannot be read, not at all."""
+    book = new_book(where="corpus")
+    with contextlib.suppress(MalformedFrameError):
+        book.load(told.bids, told.asks)
+        yield from (float(each) for side in Side for column in book.side(side) for each in column)
 
 
 def stands(parser: Parser, payload: Any) -> None:

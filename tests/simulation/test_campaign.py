@@ -26,6 +26,7 @@ SEEDS_TO_CATCH = 300
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.timeout(900)  # minutes of computing: 195 s on two idle cores
 def test_no_invariant_is_violated_whatever_goes_wrong() -> None:
     """In as many processes as there are cores; a seed that fails is named with what it violated."""
     began_s, executions, checks, faults = time.monotonic(), 0, 0, 0
@@ -46,6 +47,7 @@ def test_no_invariant_is_violated_whatever_goes_wrong() -> None:
     assert faults > 5 * SEEDS
 
 
+@pytest.mark.timeout(600)  # one that has moved to another seed is looked for in hundreds
 @pytest.mark.parametrize("name", sorted(ALL_PLANTS))
 def test_a_planted_bug_is_caught(name: str) -> None:
     """By the invariant that it breaks: one that is caught by something else would prove nothing."""

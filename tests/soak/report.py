@@ -7,9 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pygal
-from pygal.style import CleanStyle
-
 from tests.soak.watch import Series
 
 EXCEPTIONS = ("exception", "Traceback (most recent call last)", "was never retrieved", "this is a bug")
@@ -103,6 +100,10 @@ def draw(series: Iterable[Series], path: Path) -> None:
 
 
 def _chart(series: Series) -> Any:
+    # Not above: it puts an importer of the old kind among Python's own, and everyone's imports would warn.
+    import pygal
+    from pygal.style import CleanStyle
+
     step = max(len(series.points) // 300, 1)
     chart = pygal.XY(
         title=f"{series.name}{f', {series.unit}' if series.unit else ''} over minutes",
