@@ -163,6 +163,9 @@ def _daemon(
         "baseline": {"warm_up_s": 30.0},
         "policies": {"pause_entries": {"confirm_s": 2.0}},
         "arbiter": {"hold_down_s": 8.0, "step_s": 2.0},
+        # Small, so that half an hour sees what months do: segments that begin and go, samples that make room.
+        "audit": {"rotate_mb": 2.0, "keep_mb": 6.0, "keep_days_min": 0.0},
+        "samples": {"keep_mb": 16.0, "file_mb": 4.0},
         "metrics": {"enabled": True, "port": metrics_port},
         "log": {"format": "json"},
     }
