@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from adapters.bots.desk import ReductionError
 from adapters.bots.paper import PaperBot, main, read_settings
 from adapters.bots.settings import PaperBotSettings
 from adapters.bots.strategy import DipBuyer
 from adapters.bots.trading import Holding, RestingOrder
 from guard.errors import SettingsError, VenueError
+from perpguard_sdk.executor import CommandFailed
 from perpguard_sdk.limits import SAFE_MODE, Limits, Restrictions
 from perpguard_sdk.messages import CutLeverage, Effect, Entries, Pause, Resume, StopRule, WidenStops
 from perpguard_sdk.stops import CutNotConfirmedError
@@ -176,7 +176,7 @@ async def test_a_partly_filled_cut_goes_on_and_one_that_never_fills_fails(tmp_pa
     effect = await trader.bot.execute(CutLeverage(**envelope(max_leverage=3, max_size=0.1)))
     assert effect.size_after == pytest.approx(0.1, abs=1e-3)
     trader.venue.fill_ratio = 0.0
-    with pytest.raises(ReductionError):
+    with pytest.raises(CommandFailed):
         await trader.bot.execute(CutLeverage(**envelope(id="c2", max_leverage=3, max_size=0.01)))
     assert (tmp_path / "state" / "alpha.reduction.json").exists()
 
@@ -226,7 +226,7 @@ async def test_widening_leaves_the_stop_when_the_cut_fails(tmp_path: Path) -> No
     trader = Trader(tmp_path)
     await trader.see(60_000, 60_000)
     trader.venue.fill_ratio = 0.0
-    with pytest.raises((ReductionError, CutNotConfirmedError)):
+    with pytest.raises((CommandFailed, CutNotConfirmedError)):
         await trader.bot.execute(WidenStops(**envelope(max_size=0.1, stop=StopRule(stop_price=55_000.0))))
     assert trader.venue.stops == [57_600.0]
 
