@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from adapters.exchanges.answers import answered
 from adapters.exchanges.bybit.client import DEFAULTS
@@ -19,14 +19,8 @@ from adapters.exchanges.bybit.payloads import (
     parse_tiers,
     parse_wallet,
 )
-from adapters.exchanges.ccxt_session import (
-    Credentials,
-    Markets,
-    asked,
-    close_client,
-    make_client,
-    network_error,
-)
+from adapters.exchanges.ccxt_session import Credentials, Markets
+from adapters.exchanges.keyed_account import KeyedAccount
 from adapters.exchanges.parsers import Payload
 from adapters.exchanges.settings import VenueSettings
 from adapters.exchanges.venue import (
@@ -37,13 +31,8 @@ from adapters.exchanges.venue import (
     OrderSeen,
     PositionSeen,
 )
-from guard.errors import MalformedFrameError, VenueError
-from guard.events import MarginMode, Stream
-
-T = TypeVar("T")
-
-CLOCK_REFUSED = '"retCode":10002,'
-"""A request's time was outside of what the venue's clock allows."""
+from guard.errors import MalformedFrameError
+from guard.events import MarginMode
 
 SETTLE_COINS = ("USDT", "USDC")
 """Positions and orders are listed by the coin in which they settle."""
@@ -57,26 +46,20 @@ PAGES_MAX = 200
 """More pages than any list has: a cursor that never ends must not be followed for ever."""
 
 
-class BybitAccount:
+class BybitAccount(KeyedAccount):
     """An AccountConnection (see ``venue``): one ccxt client with one private stream."""
+
+    CLOCK_REFUSED = '"retCode":10002,'
 
     def __init__(
         self, settings: VenueSettings, sink: AccountSink, markets: Markets, credentials: Credentials
     ) -> None:
-        self._venue = settings.id
-        self._sink = sink
-        self._markets = markets
-        self._client = make_client(settings, self, credentials=credentials, defaults=DEFAULTS)
+        super().__init__(settings, sink, markets, credentials, DEFAULTS)
         self._mode = MarginMode.CROSS
         self._answer = asyncio.Event()
 
-    async def _asked(self, answer: Awaitable[T]) -> T:
-        return await asked(self._venue, answer)
-
     async def load(self) -> None:
-        await self._asked(self._markets.load(self._client))
-        # Signed requests carry our time and are refused 1 s ahead of the venue's or 5 s behind it.
-        await self._asked(self._client.load_time_difference())
+        await super().load()
         await self._asked(self._read_mode())
 
     async def _read_mode(self) -> None:
@@ -112,18 +95,6 @@ class BybitAccount:
         signature = client.hmac(signed, secret, hashlib.sha256, "hex")
         request = {"op": "auth", "args": [client.apiKey, expires, signature]}
         await client.watch(url, "authenticated", request, "authenticated")
-
-    async def renew(self) -> None:
-        """Nothing expires here: ccxt's pings keep the stream."""
-
-    async def read(self, *, orders: bool) -> AccountReading:
-        try:
-            return await self._asked(self._read(orders=orders))
-        except VenueError as error:
-            if CLOCK_REFUSED in error.detail:
-                # One of the two clocks was moved: signatures are refused until the difference is known again.
-                await self._asked(self._client.load_time_difference())
-            raise
 
     async def _read(self, *, orders: bool) -> AccountReading:
         found: list[OrderSeen] | None = None
@@ -174,30 +145,6 @@ class BybitAccount:
             "GET /v5/market/risk-limit", f"the list does not end after {PAGES_MAX} pages"
         )
 
-    def symbol_of(self, market_code: str) -> str:
-        for market in (self._client.markets_by_id or {}).get(market_code, ()):
-            if market.get("swap"):
-                return str(market["symbol"])
-        return market_code
-
-    def reopen(self, reason: str) -> None:
-        for socket in list((self._client.clients or {}).values()):
-            socket.on_error(network_error(reason))
-
-    async def close(self) -> None:
-        await close_client(self._client)
-
-    # The tap: called by the client for every frame.
-
-    def on_alive(self, url: str) -> None:
-        """Pings and REST watch over it."""
-
-    def on_frame(self, url: str) -> None:
-        """Silence is the normal state of a private stream; pings and REST watch over it."""
-
-    def on_connected(self, url: str) -> None:
-        """It delivers nothing before it is logged in and subscribed: see ``take``."""
-
     def take(self, url: str, message: Any) -> bool:
         if not isinstance(message, dict):
             raise MalformedFrameError("frame", "not a JSON object")
@@ -229,7 +176,3 @@ class BybitAccount:
         socket = (self._client.clients or {}).get(url)
         if socket is not None:
             socket.on_error(AuthenticationError(reason))
-
-    def on_malformed(self, url: str, frame: str | bytes, error: Exception) -> None:
-        del url, frame  # the frame holds the account's numbers
-        self._sink.on_malformed(None, Stream.ACCOUNT, f"{type(error).__name__}: {error}")

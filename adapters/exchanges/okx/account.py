@@ -4,18 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from adapters.exchanges.answers import answered
-from adapters.exchanges.ccxt_session import (
-    Credentials,
-    Markets,
-    asked,
-    close_client,
-    make_client,
-    network_error,
-)
+from adapters.exchanges.ccxt_session import Credentials, Markets
+from adapters.exchanges.keyed_account import KeyedAccount
 from adapters.exchanges.okx.client import DEFAULTS, contract_size_of
 from adapters.exchanges.okx.payloads import (
     data_of,
@@ -37,13 +31,7 @@ from adapters.exchanges.venue import (
     OrderSeen,
     PositionSeen,
 )
-from guard.errors import MalformedFrameError, VenueError
-from guard.events import Stream
-
-T = TypeVar("T")
-
-CLOCK_REFUSED = '"code":"50102"'
-"""A request's time was outside of what the venue's clock allows."""
+from guard.errors import MalformedFrameError
 
 ORDERS_PAGE = 100
 PAGES_MAX = 100
@@ -56,29 +44,20 @@ _PRIVATE_CHANNELS = ("positions", "account", "orders")
 _BUSINESS_CHANNELS = ("orders-algo",)
 
 
-class OkxAccount:
+class OkxAccount(KeyedAccount):
     """An AccountConnection (see ``venue``): one ccxt client, a private socket and one for conditional orders."""
+
+    CLOCK_REFUSED = '"code":"50102"'
 
     def __init__(
         self, settings: VenueSettings, sink: AccountSink, markets: Markets, credentials: Credentials
     ) -> None:
-        self._venue = settings.id
+        super().__init__(settings, sink, markets, credentials, DEFAULTS)
         self._symbols = tuple(settings.symbols)
-        self._sink = sink
-        self._markets = markets
-        self._client = make_client(settings, self, credentials=credentials, defaults=DEFAULTS)
         self._held: set[str] = set()
         """Codes of the markets in which positions were seen: their tiers are read too."""
         self._acknowledged: set[str] = set()
         self._answer = asyncio.Event()
-
-    async def _asked(self, answer: Awaitable[T]) -> T:
-        return await asked(self._venue, answer)
-
-    async def load(self) -> None:
-        await self._asked(self._markets.load(self._client))
-        # Signed requests carry our time and are refused 30 s from the venue's.
-        await self._asked(self._client.load_time_difference())
 
     async def permissions(self) -> KeyPermissions:
         return parse_permissions(await self._asked(self._client.privateGetAccountConfig()))
@@ -136,18 +115,6 @@ class OkxAccount:
             "sign": signature,
         }
         await client.watch(url, "authenticated", {"op": "login", "args": [login]}, "authenticated")
-
-    async def renew(self) -> None:
-        """Nothing expires here: ccxt's pings keep the streams."""
-
-    async def read(self, *, orders: bool) -> AccountReading:
-        try:
-            return await self._asked(self._read(orders=orders))
-        except VenueError as error:
-            if CLOCK_REFUSED in error.detail:
-                # One of the two clocks was moved: signatures are refused until the difference is known again.
-                await self._asked(self._client.load_time_difference())
-            raise
 
     async def _read(self, *, orders: bool) -> AccountReading:
         found = await self._orders() if orders else None
@@ -207,30 +174,6 @@ class OkxAccount:
         rows = data_of(response, "GET /api/v5/public/mark-price")
         return {text(row, "instId", "mark-price"): parse_mark_price(row)[0] for row in rows}
 
-    def symbol_of(self, market_code: str) -> str:
-        for market in (self._client.markets_by_id or {}).get(market_code, ()):
-            if market.get("swap"):
-                return str(market["symbol"])
-        return market_code
-
-    def reopen(self, reason: str) -> None:
-        for socket in list((self._client.clients or {}).values()):
-            socket.on_error(network_error(reason))
-
-    async def close(self) -> None:
-        await close_client(self._client)
-
-    # The tap: called by the client for every frame.
-
-    def on_alive(self, url: str) -> None:
-        """Pings and REST watch over it."""
-
-    def on_frame(self, url: str) -> None:
-        """Silence is the normal state of a private stream; pings and REST watch over it."""
-
-    def on_connected(self, url: str) -> None:
-        """It delivers nothing before it is logged in and subscribed: see ``take``."""
-
     def take(self, url: str, message: Any) -> bool:
         del url
         if not isinstance(message, dict):
@@ -253,7 +196,3 @@ class OkxAccount:
             case _:
                 return False
         return True
-
-    def on_malformed(self, url: str, frame: str | bytes, error: Exception) -> None:
-        del url, frame  # the frame holds the account's numbers
-        self._sink.on_malformed(None, Stream.ACCOUNT, f"{type(error).__name__}: {error}")
