@@ -26,6 +26,8 @@ class KeyedAccount:
 
     CLOCK_REFUSED: str
     """In the venue's answer when a request's time was outside of what its clock allows."""
+    REFUSALS: tuple[str, ...] = ()
+    """Codes of a refused key that ccxt does not know for one."""
 
     def __init__(
         self,
@@ -34,14 +36,15 @@ class KeyedAccount:
         markets: Markets,
         credentials: Credentials,
         defaults: dict[str, Any],
+        quirks: type | None = None,
     ) -> None:
         self._venue = settings.id
         self._sink = sink
         self._markets = markets
-        self._client = make_client(settings, self, credentials=credentials, defaults=defaults)
+        self._client = make_client(settings, self, credentials=credentials, defaults=defaults, quirks=quirks)
 
     async def _asked(self, answer: Awaitable[T]) -> T:
-        return await asked(self._venue, answer)
+        return await asked(self._venue, answer, self.REFUSALS)
 
     async def load(self) -> None:
         await self._asked(self._markets.load(self._client))
@@ -70,8 +73,9 @@ class KeyedAccount:
         return market_code
 
     def reopen(self, reason: str) -> None:
-        for socket in list((self._client.clients or {}).values()):
-            socket.on_error(network_error(reason))
+        for url, socket in list((self._client.clients or {}).items()):
+            if "://" in url:  # ccxt parks logins on a client that has no address
+                socket.on_error(network_error(reason))
 
     async def close(self) -> None:
         await close_client(self._client)
@@ -91,5 +95,5 @@ class KeyedAccount:
         """It delivers nothing before it is logged in and subscribed: see ``take``."""
 
     def on_malformed(self, url: str, frame: str | bytes, error: Exception) -> None:
-        del url, frame  # the frame holds the account's numbers
+        del url, frame  # they hold the account's numbers, and may hold a listen key
         self._sink.on_malformed(None, Stream.ACCOUNT, f"{type(error).__name__}: {error}")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from adapters.exchanges.binance.client import DEFAULTS, REFUSALS, BinanceQuirks, event_of
 from adapters.exchanges.binance.payloads import (
@@ -15,47 +15,24 @@ from adapters.exchanges.binance.payloads import (
     parse_positions,
     parse_user_event,
 )
-from adapters.exchanges.ccxt_session import (
-    Credentials,
-    Markets,
-    asked,
-    close_client,
-    make_client,
-    network_error,
-)
+from adapters.exchanges.ccxt_session import Credentials, Markets
+from adapters.exchanges.keyed_account import KeyedAccount
 from adapters.exchanges.settings import VenueSettings
 from adapters.exchanges.venue import AccountReading, AccountSink, AccountUpdate, KeyPermissions, MarginTier
-from guard.errors import VenueError
-from guard.events import Stream
-
-T = TypeVar("T")
-
-CLOCK_REFUSED = '"code":-1021,'
-"""A request's time was outside of what the venue's clock allows."""
 
 
-class BinanceAccount:
+class BinanceAccount(KeyedAccount):
     """An AccountConnection (see ``venue``): one ccxt client with one user-data stream."""
+
+    CLOCK_REFUSED = '"code":-1021,'
+    REFUSALS = REFUSALS
 
     def __init__(
         self, settings: VenueSettings, sink: AccountSink, markets: Markets, credentials: Credentials
     ) -> None:
-        self._venue = settings.id
-        self._sink = sink
-        self._markets = markets
-        self._client = make_client(
-            settings, self, credentials=credentials, defaults=DEFAULTS, quirks=BinanceQuirks
-        )
+        super().__init__(settings, sink, markets, credentials, DEFAULTS, BinanceQuirks)
         # The key's own permissions are asked at another address, which must be replaced along with the others.
         self._can_ask_permissions = not settings.urls or "sapi" in settings.urls.get("api", {})
-
-    async def _asked(self, answer: Awaitable[T]) -> T:
-        return await asked(self._venue, answer, REFUSALS)
-
-    async def load(self) -> None:
-        await self._asked(self._markets.load(self._client))
-        # Signed requests carry our time and are refused 1 s ahead of the venue's or 5 s behind it.
-        await self._asked(self._client.load_time_difference())
 
     async def permissions(self) -> KeyPermissions:
         if not self._can_ask_permissions:
@@ -78,15 +55,6 @@ class BinanceAccount:
     async def renew(self) -> None:
         await self._asked(self._client.fapiPrivatePutListenKey())
 
-    async def read(self, *, orders: bool) -> AccountReading:
-        try:
-            return await self._asked(self._read(orders=orders))
-        except VenueError as error:
-            if CLOCK_REFUSED in error.detail:
-                # One of the two clocks was moved: signatures are refused until the difference is known again.
-                await self._asked(self._client.load_time_difference())
-            raise
-
     async def _read(self, *, orders: bool) -> AccountReading:
         found = None
         if orders:
@@ -102,27 +70,7 @@ class BinanceAccount:
     async def _tiers(self) -> Mapping[str, Sequence[MarginTier]]:
         return parse_brackets(await self._client.fapiPrivateGetLeverageBracket())
 
-    def symbol_of(self, market_code: str) -> str:
-        for market in (self._client.markets_by_id or {}).get(market_code, ()):
-            if market.get("swap"):
-                return str(market["symbol"])
-        return market_code
-
-    def reopen(self, reason: str) -> None:
-        for url, socket in list((self._client.clients or {}).items()):
-            if "://" in url:  # ccxt parks logins on a client that has no address
-                socket.on_error(network_error(reason))
-
-    async def close(self) -> None:
-        await close_client(self._client)
-
     # The tap: called by the client for every frame.
-
-    def on_alive(self, url: str) -> None:
-        """Pings and REST watch over it."""
-
-    def on_frame(self, url: str) -> None:
-        """Silence is the normal state of a private stream; pings and REST watch over it."""
 
     def on_connected(self, url: str) -> None:
         del url
@@ -145,8 +93,3 @@ class BinanceAccount:
     def _converted(self, update: AccountUpdate) -> AccountUpdate:
         """Sizes are base units and balances dollars here; COIN-M differs."""
         return update
-
-    def on_malformed(self, url: str, frame: str | bytes, error: Exception) -> None:
-        # The frame holds the account's numbers and the address its listen key: neither is passed on.
-        del url, frame
-        self._sink.on_malformed(None, Stream.ACCOUNT, f"{type(error).__name__}: {error}")
