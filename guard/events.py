@@ -119,6 +119,15 @@ class MarketFeatures(Event, frozen=True, kw_only=True, tag="market_features"):
     gaps: int = 0
 
 
+class MarketsSampled(Event, frozen=True, kw_only=True, tag="markets_sampled"):
+    """Several markets' samples, judged as one: each market at most once; ``received_at`` is the latest of theirs.
+
+    The inbox makes it of the samples that wait when the engine is ready for more, so that judging costs once.
+    """
+
+    samples: tuple[MarketFeatures, ...]
+
+
 class MarkPriceSeen(Event, frozen=True, kw_only=True, tag="mark_price"):
     """The venue's mark price, on which liquidations trigger; funding rate per interval, as a ratio."""
 
@@ -172,6 +181,12 @@ class StreamActivity(Event, frozen=True, kw_only=True, tag="stream_activity"):
     updates: int
     last_at: Nanoseconds
     gap_ns_max: Nanoseconds
+
+
+class StreamsActive(Event, frozen=True, kw_only=True, tag="streams_active"):
+    """What all streams of one venue delivered in the last second or so, as ``StreamActivity`` tells of one."""
+
+    activities: tuple[StreamActivity, ...]
 
 
 class MarketsWatched(Event, frozen=True, kw_only=True, tag="markets_watched"):
@@ -355,10 +370,12 @@ AnyEvent = (
     Tick
     | GuardStarted
     | MarketFeatures
+    | MarketsSampled
     | MarkPriceSeen
     | OpenInterestSeen
     | LiquidationSeen
     | StreamActivity
+    | StreamsActive
     | StreamFault
     | MarketsWatched
     | AccountSnapshot
