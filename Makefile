@@ -6,6 +6,8 @@ ARGS ?=
 export PYTHON
 
 SOURCES := guard adapters policies sdk tests benchmarks scripts
+# What compiled parts are made from: they are built with the environment, and again when one of these changes.
+COMPILED := setup.py $(shell find guard adapters policies -name '*.pyx' -o -name '*.pxd')
 
 help: ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile | expand -t 18
@@ -17,8 +19,8 @@ test: .venv/.ready-dev tools ## all tests; ARGS="tests/guard -x" for some of the
 	@.venv/bin/python scripts/test.py $(ARGS)
 
 check: .venv/.ready-dev ## lint, format, types, import contracts, lock
-	@.venv/bin/ruff check $(SOURCES)
-	@.venv/bin/ruff format --check $(SOURCES)
+	@.venv/bin/ruff check $(SOURCES) setup.py
+	@.venv/bin/ruff format --check $(SOURCES) setup.py
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports
 	@.venv/bin/python scripts/lock.py --check && echo "lock: in step"
@@ -30,8 +32,8 @@ soak: .venv/.ready-dev tools ## half an hour of everything going wrong, watched 
 	@.venv/bin/python -m tests.soak $(ARGS)
 
 format: .venv/.ready-dev ## put the sources in their one format
-	@.venv/bin/ruff check --fix-only --quiet $(SOURCES)
-	@.venv/bin/ruff format $(SOURCES)
+	@.venv/bin/ruff check --fix-only --quiet $(SOURCES) setup.py
+	@.venv/bin/ruff format $(SOURCES) setup.py
 
 lock: ## make the lock files anew from pyproject.toml; ARGS=--upgrade for newest versions
 	@python=$$(sh scripts/python.sh) && "$$python" scripts/lock.py $(ARGS)
@@ -45,13 +47,14 @@ clean: ## remove what running made
 
 distclean: clean ## also remove the environments and unpacked programs
 	@rm -rf .venv .venv-peers .tools perpguard.egg-info sdk/perpguard_sdk.egg-info
+	@find guard adapters policies -name '*.so' -delete
 
 # A stamp is newer than everything that its environment was made from. The development environment
 # holds all that the other has, so after it the other is ready too.
-.venv/.ready-run: pyproject.toml sdk/pyproject.toml requirements.lock scripts/install.sh
+.venv/.ready-run: pyproject.toml sdk/pyproject.toml requirements.lock scripts/install.sh $(COMPILED)
 	@sh scripts/install.sh run
 	@touch $@
 
-.venv/.ready-dev: pyproject.toml sdk/pyproject.toml requirements-dev.lock scripts/install.sh
+.venv/.ready-dev: pyproject.toml sdk/pyproject.toml requirements-dev.lock scripts/install.sh $(COMPILED)
 	@sh scripts/install.sh dev
 	@touch .venv/.ready-run $@
