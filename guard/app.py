@@ -26,6 +26,7 @@ from adapters.storage.samples import SampleRecorder
 from adapters.systemd import Notifier, monotonic_usec
 from guard.account.hypothetical import Hypothetical, snapshots_of
 from guard.arbiter import Arbiter
+from guard.cadence import Cadence
 from guard.clock_offset import ClockOffset, TimedFeed
 from guard.configuration import Settings, resolve_secrets
 from guard.dispatch import Dispatch
@@ -34,7 +35,7 @@ from guard.errors import FatalError, GuardError
 from guard.inbox import Inbox
 from guard.measuring import measure, what_is_wrong
 from guard.policy import Policy
-from guard.ports import Clock, CommandSink, Emit, Feed
+from guard.ports import Clock, CommandSink, Emit, Feed, Pace
 from guard.reload.swap import Parts, Reloader, bot_keys
 from guard.reload.watch import Watch
 from guard.runner import Identity, Runner, RunnerSettings, World
@@ -42,7 +43,7 @@ from guard.settings import resolve_secret
 from guard.state import BotConfig, GuardState
 from guard.stopping import asked_to_stop, leave, on_hangup
 from guard.supervised import Supervised
-from guard.units import BotId, MarketId, account_id, market_id
+from guard.units import BotId, account_id, market_id
 
 SAY_S = 1.0
 END_S = 2.0
@@ -71,6 +72,7 @@ class App:
     broker: EmbeddedBroker | None = None
     reloader: Reloader | None = None
     _link: MqttLink = field(init=False)
+    _cadence: Cadence = field(init=False)
     _clock_offset: ClockOffset = field(init=False)
     _supervised: Supervised | None = None
     _stack: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack)
@@ -85,6 +87,8 @@ class App:
             BrokerError: the embedded broker cannot be started.
         """
         settings = self.settings
+        inbox = Inbox(settings.overload)
+        self._cadence = Cadence(inbox, judge_us=lambda: self.runner.load.judge_us)
         self._clock_offset = ClockOffset(lambda event: self.runner.inbox.put(event))  # noqa: PLW0108 (there is no runner yet)
         try:
             secret_values = resolve_secrets(settings, "settings")
@@ -117,7 +121,7 @@ class App:
                     signals=settings.guard.signals,
                     tick_ms=settings.guard.tick_ms,
                 ),
-                inbox=Inbox(settings.overload),
+                inbox=inbox,
                 recorder=samples.record,
             )
             await self._serve_metrics(samples)
@@ -177,7 +181,7 @@ class App:
             venue,
             self.clock,
             held=lambda: self.runner.engine.state.needed(venue),
-            stride=lambda market: self.runner.inbox.stride(market),  # noqa: PLW0108 (there is no runner yet)
+            pace=self._cadence,
         )
         return [TimedFeed(feed, self._clock_offset) for feed in feeds]
 
@@ -431,14 +435,14 @@ def _venue_feeds(
     name: str,
     clock: Clock,
     held: Callable[[], Collection[str]],
-    stride: Callable[[MarketId], int],
+    pace: Pace,
 ) -> list[Feed]:
     index, venue = next((index, venue) for index, venue in enumerate(settings.venues) if venue.id == name)
 
     def resolve(*, what: str, file: Path | str | None, env: str | None) -> bytes:
         return resolve_secret(what=f"venues.{index}.{what}", file=file, env=env)
 
-    return list(venue_feeds(venue, clock=clock, resolve_secret=resolve, held=held, stride=stride))
+    return list(venue_feeds(venue, clock=clock, resolve_secret=resolve, held=held, pace=pace))
 
 
 @dataclass(frozen=True, slots=True)

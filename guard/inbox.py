@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import Hashable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from enum import IntEnum
 from typing import Annotated
 
 from annotated_types import Ge, Gt, Le
@@ -35,6 +34,7 @@ from guard.events import (
     StreamFault,
     Tick,
 )
+from guard.ports import Importance
 from guard.units import NS_PER_MS, BotId, MarketId, Nanoseconds
 
 LIQUIDATIONS_MAX = 10_000
@@ -51,17 +51,6 @@ OVERDUE_EVERY = 4
 """Of so many events that are taken while shedding, one may be what is overdue, before what is vital."""
 
 
-class Importance(IntEnum):
-    """Whose events wait when not all can be judged in time; an earlier member goes first."""
-
-    VITAL = 0
-    """Accounts, bots, links, the time, and the markets of open positions: never shed."""
-    TRADED = 1
-    """Markets that a bot may enter."""
-    FAR = 2
-    """Markets that are only watched."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OverloadSettings:
     """When the engine counts as fallen behind, and what may wait then.
@@ -69,12 +58,15 @@ class OverloadSettings:
     Attributes:
         shed_ms: milliseconds that an event may have waited before shedding begins.
         recover_ms: milliseconds without such a wait before shedding ends.
-        far_wait_ms_max: milliseconds after which what is shed is judged whatever else waits.
+        far_wait_ms_max: milliseconds after which what is shed is judged whatever else waits; and the longest
+            that a changed market in which nobody holds anything goes without a sample.
+        far_share: share of one core that sampling and judging those markets may take.
     """
 
     shed_ms: Annotated[int, Ge(10), Le(10_000)] = 250
     recover_ms: Annotated[int, Ge(0), Le(600_000)] = 5_000
     far_wait_ms_max: Annotated[int, Gt(0), Le(60_000)] = 2_000
+    far_share: Annotated[float, Gt(0.0), Le(1.0)] = 0.2
 
 
 @dataclass(slots=True)
@@ -165,7 +157,13 @@ class Inbox:
 
     def stride(self, market: MarketId) -> int:
         """Of how many samples of a market one should be taken now: more than 1 only where nobody holds anything."""
-        return 4 if self.shedding and self._importance_of(market) is Importance.FAR else 1
+        return 4 if self.shedding and self.importance(market) is Importance.FAR else 1
+
+    def importance(self, market: MarketId) -> Importance:
+        """Who cares about a market."""
+        if market in self._held:
+            return Importance.VITAL
+        return Importance.TRADED if market in self._traded else Importance.FAR
 
     @property
     def oldest_ns(self) -> Nanoseconds:
@@ -259,12 +257,7 @@ class Inbox:
 
     def _importance(self, event: AnyEvent) -> Importance:
         market = _market_of(event)
-        return Importance.VITAL if market is None else self._importance_of(market)
-
-    def _importance_of(self, market: MarketId) -> Importance:
-        if market in self._held:
-            return Importance.VITAL
-        return Importance.TRADED if market in self._traded else Importance.FAR
+        return Importance.VITAL if market is None else self.importance(market)
 
 
 def _kind(event: AnyEvent) -> str:

@@ -17,6 +17,8 @@ from guard.events import (
     GuardStarted,
     LinkChanged,
     LinkKind,
+    MarketFeatures,
+    MarketsSampled,
     MarketsWatched,
     Tick,
 )
@@ -27,6 +29,10 @@ from guard.units import NS_PER_S, Nanoseconds
 
 _WHO_MATTERS = (AccountSnapshot, BotBorn, BotReported, GuardStarted, MarketsWatched)
 """Events after which other markets may hold a position, or be open to a bot."""
+
+NS_PER_US = 1_000
+SMOOTH = 0.05
+"""Weight of the newest step in ``judge_us``: the last twenty or so."""
 
 SAY_NS = NS_PER_S
 """A hiccup of the machine is over before it; what lasts longer is said, and freezes what stands."""
@@ -52,12 +58,17 @@ class Load:
     processed: Latency = field(default_factory=Latency)
     tick_late: Latency = field(default_factory=Latency)
     steps: Counter[tuple[str, str]] = field(default_factory=Counter)
+    judge_us: float = 0.0
+    """What judging one market's sample takes, microseconds, smoothed."""
     _ticked_at: Nanoseconds | None = None
     _said: bool = False
 
     def after(self, step: Step, state: GuardState, took_ns: Nanoseconds) -> None:
         """Note one processed event, and say so when shedding has lasted, and when it has ended."""
         event = step.event
+        if isinstance(event, MarketFeatures | MarketsSampled):
+            samples = len(event.samples) if isinstance(event, MarketsSampled) else 1
+            self.judge_us += (took_ns / NS_PER_US / samples - self.judge_us) * SMOOTH
         self.waited.observe(self.inbox.lag_ns)
         self.processed.observe(took_ns)
         if isinstance(event, Tick):

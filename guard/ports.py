@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Protocol
 
 from guard.audit import AnyRecord
 from guard.events import AnyEvent
-from guard.units import BotId, Nanoseconds
+from guard.units import BotId, MarketId, Nanoseconds
 from perpguard_sdk.messages import Command, GuardState, Heartbeat, Posture, Signal
 
 Emit = Callable[[AnyEvent], None]
@@ -37,6 +38,37 @@ class Feed(Protocol):
 
     async def run(self, emit: Emit) -> None:
         """Emit events until cancelled; recover by itself from everything recoverable."""
+        ...
+
+
+class Importance(IntEnum):
+    """Whose events wait when not all can be judged in time; an earlier member goes first."""
+
+    VITAL = 0
+    """Accounts, bots, links, the time, and the markets of open positions: never shed."""
+    TRADED = 1
+    """Markets that a bot may enter."""
+    FAR = 2
+    """Markets that are only watched."""
+
+
+class Pace(Protocol):
+    """How often markets are sampled; the feeds ask before each round of samples."""
+
+    def importance(self, market: MarketId) -> Importance:
+        """Who cares about a market."""
+        ...
+
+    def watch(self, venue: str, far: int) -> None:
+        """Take note of how many markets of a venue are only watched."""
+        ...
+
+    def took(self, samples: int, duration_ns: Nanoseconds) -> None:
+        """Take note of what so many samples cost."""
+        ...
+
+    def period_ns(self, importance: Importance, base_ns: Nanoseconds) -> Nanoseconds:
+        """How long after a sample of a market the next one is due, where its venue's own pace is ``base_ns``."""
         ...
 
 

@@ -13,7 +13,7 @@ from adapters.exchanges.account_feed import AccountFeed
 from adapters.exchanges.ccxt_session import Credentials, Markets
 from adapters.exchanges.credentials import SecretResolver, credentials_of
 from adapters.exchanges.market_books import Observer
-from adapters.exchanges.market_feed import MarketFeed, Stride, every_sample, nothing_held
+from adapters.exchanges.market_feed import MarketFeed, nothing_held
 from adapters.exchanges.modules import capabilities_of, module_of
 from adapters.exchanges.probe import AccountProbe, VenueProbe, probe
 from adapters.exchanges.settings import AccountCredentials, VenueSettings
@@ -24,7 +24,7 @@ from adapters.exchanges.venue import (
     MarketConnection,
     MarketSink,
 )
-from guard.ports import Clock, Feed
+from guard.ports import Clock, Feed, Pace
 
 __all__ = [
     "AccountCredentials",
@@ -49,7 +49,7 @@ def venue_feeds(
     path: str = "",
     observer: Observer | None = None,
     held: Callable[[], Collection[str]] = nothing_held,
-    stride: Stride = every_sample,
+    pace: Pace | None = None,
 ) -> list[Feed]:
     """Make one MarketFeed and one AccountFeed for each account; nothing connects before ``run``.
 
@@ -60,7 +60,7 @@ def venue_feeds(
         path: where in the settings the venue is, e.g. ``venues.0``, for errors.
         observer: called after every diff that was applied; for tests.
         held: the symbols of this venue in which there are positions, or that bots trade: watched always.
-        stride: of how many samples of a market one is taken, while there is more to judge than can be.
+        pace: how often markets are sampled; left out, all of them as often as ``sample_ms`` says.
 
     Raises:
         SettingsError: a secret is missing (from ``resolve_secret``).
@@ -71,7 +71,7 @@ def venue_feeds(
         return await module.connect_market(settings, sink, clock, markets)
 
     feeds: list[Feed] = [
-        MarketFeed(settings, clock=clock, connect=connect_market, observer=observer, held=held, stride=stride)
+        MarketFeed(settings, clock=clock, connect=connect_market, observer=observer, held=held, pace=pace)
     ]
     for account, named in settings.accounts.items():
         where = ".".join(filter(None, (path, "accounts", account)))

@@ -7,7 +7,7 @@ books, sample, follow which markets are to be watched, and watch over silence.
 from __future__ import annotations
 
 import asyncio
-import itertools
+import math
 from collections.abc import Awaitable, Callable, Collection, Sequence
 
 import structlog
@@ -36,20 +36,32 @@ from guard.events import (
     Stream,
     StreamFaultKind,
 )
-from guard.ports import Clock, Emit
+from guard.ports import Clock, Emit, Importance, Pace
 from guard.units import NS_PER_MS, NS_PER_S, MarketId, Nanoseconds
 
 log = structlog.get_logger()
 
 
-Stride = Callable[[MarketId], int]
-"""Of how many samples of a market one is taken."""
+ROUNDS = 5
+"""Of sampling in one ``sample_ms``, so that markets are judged a few at a time and not all at once."""
 
 
-def every_sample(market: MarketId) -> int:
-    """Leave no sample out."""
-    del market
-    return 1
+class FullPace:
+    """Samples every market as often as its venue's settings say."""
+
+    def importance(self, market: MarketId) -> Importance:
+        del market
+        return Importance.VITAL
+
+    def watch(self, venue: str, far: int) -> None:
+        """Whoever is only watched is sampled all the same."""
+
+    def took(self, samples: int, duration_ns: Nanoseconds) -> None:
+        """Whatever it takes."""
+
+    def period_ns(self, importance: Importance, base_ns: Nanoseconds) -> Nanoseconds:
+        del importance
+        return base_ns
 
 
 def nothing_held() -> Collection[str]:
@@ -66,7 +78,7 @@ class MarketFeed:
         connect: makes the connection that delivers to this feed.
         observer: called after every diff that was applied; for tests.
         held: the symbols of this venue in which there are positions, or that bots trade: watched always.
-        stride: of how many samples of a market one is taken; a book whose status changes is said at once.
+        pace: how often markets are sampled; a book whose status changes is said at once.
     """
 
     def __init__(
@@ -77,14 +89,14 @@ class MarketFeed:
         connect: Callable[[MarketSink], Awaitable[MarketConnection]],
         observer: Observer | None = None,
         held: Callable[[], Collection[str]] = nothing_held,
-        stride: Stride = every_sample,
+        pace: Pace | None = None,
     ) -> None:
         self._settings = settings
         self._clock = clock
         self._connect = connect
         self._observer = observer
         self._held = held
-        self._stride = stride
+        self._pace = pace if pace is not None else FullPace()
         self._emit: Emit = _nowhere
         self._ledger = Ledger(_nowhere, clock)
         self._markets: dict[str, WatchedMarket] = {}
@@ -269,14 +281,32 @@ class MarketFeed:
         )
 
     async def _sample(self) -> None:
-        for round_ in itertools.count():
-            await self._pause(self._settings.sample_ms * NS_PER_MS)
+        """Sample what changed: a few markets every round, the more important ones first."""
+        base_ns = self._settings.sample_ms * NS_PER_MS
+        while True:
+            await self._pause(base_ns // ROUNDS)
             now = self._clock.now()
-            for number, market in enumerate(self._markets.values()):
-                # Not all of them in the same round, so that a round takes about as long as another.
-                if market.changed and (round_ + number) % self._stride(market.id) == 0:
-                    self._say(market)
-                    self._books.refresh_if_narrow(market, now)
+            due = self._due(now, base_ns)
+            for market in due:
+                self._say(market)
+                self._books.refresh_if_narrow(market, now)
+            self._pace.took(len(due), self._clock.now() - now)
+
+    def _due(self, now: Nanoseconds, base_ns: Nanoseconds) -> list[WatchedMarket]:
+        """Changed markets whose time has come; of those that nobody needs no more than belong to one round."""
+        ranked = [(self._pace.importance(market.id), market) for market in self._markets.values()]
+        far = sum(importance is Importance.FAR for importance, _ in ranked)
+        self._pace.watch(self._settings.id, far)
+        periods_ns = {importance: self._pace.period_ns(importance, base_ns) for importance in Importance}
+        due = [
+            (importance, market.said_at, market)
+            for importance, market in ranked
+            if market.changed and now - market.said_at >= periods_ns[importance]
+        ]
+        due.sort(key=lambda each: each[:2])
+        share = base_ns / ROUNDS / periods_ns[Importance.FAR]
+        near = sum(importance is not Importance.FAR for importance, _, _ in due)
+        return [market for _, _, market in due[: near + math.ceil(far * share)]]
 
     async def _watch_silence(self, connection: MarketConnection) -> None:
         silence_ns = int(self._settings.silence_s_max * NS_PER_S)

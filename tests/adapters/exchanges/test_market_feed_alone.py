@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
-from adapters.exchanges.market_feed import MarketFeed
+from adapters.exchanges.market_feed import FullPace, MarketFeed
 from adapters.exchanges.settings import VenueSettings
 from adapters.exchanges.venue import TradeFrame
 from guard.errors import MalformedFrameError, VenueError
@@ -18,7 +20,8 @@ from guard.events import (
     StreamFault,
     StreamFaultKind,
 )
-from guard.units import MarketId
+from guard.ports import Importance
+from guard.units import NS_PER_MS, MarketId, Nanoseconds, market_id, symbol_of
 from tests.adapters.exchanges.fakes import VENUE, FakeMarket, diff, snapshot
 from tests.support.exchange_feeds import Events, running
 from tests.support.hand_clock import HandClock
@@ -236,11 +239,32 @@ async def test_a_flood_of_frames_that_cannot_be_read_is_said_once_a_second() -> 
     }
 
 
+class HandPace(FullPace):
+    """Nobody needs any market but those named; the rest is sampled in a period that is set by hand."""
+
+    def __init__(self, *held: str) -> None:
+        self.held = {market_id(VENUE, symbol) for symbol in held}
+        self.far_ns = 1_000 * NS_PER_MS
+        self.far: list[int] = []
+        self.taken = 0
+
+    def importance(self, market: MarketId) -> Importance:
+        return Importance.VITAL if market in self.held else Importance.FAR
+
+    def watch(self, venue: str, far: int) -> None:
+        self.far.append(far)
+
+    def took(self, samples: int, duration_ns: Nanoseconds) -> None:
+        self.taken += samples
+
+    def period_ns(self, importance: Importance, base_ns: Nanoseconds) -> Nanoseconds:
+        return self.far_ns if importance is Importance.FAR else base_ns
+
+
 async def test_a_market_of_no_one_is_sampled_less_often_while_that_is_asked_and_loses_no_flow() -> None:
-    clock, connection = HandClock(), FakeMarket()
-    stride = 4
+    clock, connection, pace = HandClock(), FakeMarket(), HandPace()
     settings = VenueSettings(id=VENUE, symbols=[SYMBOL])
-    feed = MarketFeed(settings, clock=clock, connect=connection.connect, stride=lambda _: stride)
+    feed = MarketFeed(settings, clock=clock, connect=connection.connect, pace=pace)
     async with running([feed]) as events:
         await clock.advance(0.1)
         events.all.clear()
@@ -248,8 +272,35 @@ async def test_a_market_of_no_one_is_sampled_less_often_while_that_is_asked_and_
             feed.on_trade(SYMBOL, TradeFrame(100.0, None))
             await clock.advance(0.25)
         taken = len(events.of(MarketFeatures))
-        stride = 1
+        pace.far_ns = 250 * NS_PER_MS
         await clock.advance(0.3)
 
     assert 8 <= taken <= 12
     assert sum(features.buy_usd for features in events.of(MarketFeatures)) == pytest.approx(4_000.0)
+    assert pace.far[-1] == 1
+    assert pace.taken == len(events.of(MarketFeatures))
+
+
+async def test_far_markets_are_spread_over_the_rounds_and_held_ones_are_in_time() -> None:
+    symbols = [f"M{number}/USDT:USDT" for number in range(40)]
+    clock, connection = HandClock(), FakeMarket(*symbols)
+    pace = HandPace(symbols[-1])
+    settings = VenueSettings(id=VENUE, symbols=symbols)
+    feed = MarketFeed(settings, clock=clock, connect=connection.connect, pace=pace)
+    rounds: list[list[str]] = []
+    async with running([feed]) as events:
+        await clock.advance(0.1)
+        for _ in range(60):  # 3 s in rounds of 50 ms
+            for symbol in symbols:
+                feed.on_trade(symbol, TradeFrame(100.0, None))
+            events.all.clear()
+            await clock.advance(0.05)
+            rounds.append([symbol_of(features.market) for features in events.of(MarketFeatures)])
+
+    settled = rounds[20:]  # from the second second on
+    assert max(map(len, settled)) <= 4  # 39 in 20 rounds, and the held one
+    for symbol in symbols[:-1]:
+        assert 1 <= sum(symbol in each for each in settled) <= 3  # once a second, in two seconds
+    held = [number for number, each in enumerate(settled) if symbols[-1] in each]
+    assert {after - before for before, after in itertools.pairwise(held)} == {5}
+    assert all(each[0] == symbols[-1] for each in settled if symbols[-1] in each)
