@@ -12,6 +12,7 @@ import functools
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from adapters.exchanges.ccxt_import import venue_class
 from adapters.exchanges.embargo import Embargo
 
 DIAL_S_MAX = 5.0
@@ -46,17 +47,14 @@ class Tap(Protocol):
 
 @functools.cache
 def tapped_class(venue_id: str, quirks: type | None = None) -> type[Any]:
-    """Return ccxt's class of a venue with taps; importing ccxt.pro takes a second and 110 MB, so it waits until now.
+    """Return ccxt's class of a venue with taps; importing it takes some tenths of a second, so it waits until now.
 
     Args:
         venue_id: ccxt's id. Of a venue without streams the class is that of its REST side.
         quirks: a class whose methods replace those of ccxt's class (and may call them by ``super()``), for what
             is special at a venue. ``self.tap`` is there.
     """
-    import ccxt.async_support  # noqa: PLC0415 - see above
-    import ccxt.pro  # noqa: PLC0415
-
-    stock = getattr(ccxt.pro, venue_id, None) or getattr(ccxt.async_support, venue_id)
+    stock = venue_class(venue_id)
     bases = (quirks, _taps(), stock) if quirks is not None else (_taps(), stock)
     # With a name of its own in tracebacks.
     return type(f"Tapped_{venue_id}", bases, {})

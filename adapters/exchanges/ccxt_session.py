@@ -50,7 +50,7 @@ class Credentials:
 
 
 async def import_ccxt(venue_id: str, quirks: type | None = None) -> None:
-    """Import ccxt in a thread: 1 s, or 7 s the first time, in which heartbeats must go on."""
+    """Import a venue's part of ccxt in a thread: 0.3 s, or 2 s the first time, in which heartbeats must go on."""
     await asyncio.to_thread(tapped_class, venue_id, quirks)
 
 
