@@ -8,7 +8,8 @@ the long way round, where all rules are. So fast and slow path cannot differ in 
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Hashable
+from typing import NamedTuple, Protocol
 
 from guard.market.live import LiveBook
 from guard.units import Nanoseconds
@@ -20,8 +21,17 @@ TAKEN = -2
 """The frame was taken, and nothing needs to be done because of it."""
 
 
+class Timings(NamedTuple):
+    """How long some of the frames took, in nanoseconds: one of 64 is measured."""
+
+    decode_ns: list[int]
+    """To read a frame to its end, also one that was declined then."""
+    apply_ns: list[int]
+    """To put a diff into its book."""
+
+
 class FrameReader(Protocol):
-    """Reads the frames of one socket (or of sockets that carry different markets).
+    """Reads the frames of one connection, whose sockets may share it.
 
     Attributes:
         implementation: ``compiled``, or ``python`` for the slow one.
@@ -35,19 +45,46 @@ class FrameReader(Protocol):
     declined: int
     observed: bool
 
-    def add_book(self, code: str, index: int, live: LiveBook) -> None:
+    def add_book(self, code: str, index: int, live: LiveBook, *, contract_size: float = 1.0) -> None:
         """Take depth of the market that the venue calls ``code``; ``index`` is what ``take`` reports it by.
 
         Adding it again replaces what was known of it.
+
+        Args:
+            code: the venue's name of the market.
+            index: any number from 0.
+            live: where the diffs go; compiled, if the reader is.
+            contract_size: base units that a size of 1 counts (OKX), of inverse contracts dollars (COIN-M).
         """
         ...
 
     def add_trades(self, code: str, index: int, live: LiveBook, *, contract_size: float = 1.0) -> None:
-        """Take trades of the market: sizes as the venue writes them count ``contract_size`` base units each."""
+        """Take trades of the market, as ``add_book`` takes its depth. What was counted before stays known."""
         ...
 
     def drop(self, code: str) -> None:
-        """Decline everything of this market from now on."""
+        """Decline everything of this market from now on. Which trades were counted stays known."""
+        ...
+
+    def drop_trades(self, code: str) -> None:
+        """Decline trades of this market from now on, its depth not: those from before a subscription are due."""
+        ...
+
+    def is_repeat(self, code: str, name: Hashable, kind: str = "") -> bool:
+        """Whether this trade was counted before, as far as is remembered; it is remembered now.
+
+        For whoever reads the trades that were declined, instead of a memory of its own: else a trade that comes
+        in two frames, of which one is declined, would count twice. See ``adapters.exchanges.repeats``.
+
+        Args:
+            code: the venue's name of the market.
+            name: the venue's name or number of the trade.
+            kind: ``trade`` or ``aggTrade`` at Binance, which numbers them apart.
+        """
+        ...
+
+    def previous_id(self, code: str) -> int:
+        """The ``prev`` of the last diff that was taken of this market, -1 before any: OKX repeats are told by it."""
         ...
 
     def take(self, frame: str | bytes | bytearray | memoryview, received_at: Nanoseconds) -> int:
@@ -57,6 +94,10 @@ class FrameReader(Protocol):
             ``DECLINED``, ``TAKEN``, or the index of a market whose book ``needs_attention`` (if ``observed``: of
             every book that took a diff).
         """
+        ...
+
+    def drain_timings(self) -> Timings:
+        """What was measured since the last call."""
         ...
 
 
