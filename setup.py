@@ -18,7 +18,7 @@ GENERATED = "build/cython"
 
 # No -march=native: a wheel is made on one machine and runs on another. No -ffast-math, and no fusing of
 # multiplication and addition: results must be those of the reference.
-FLAGS = {"unix": ["-O2", "-ffp-contract=off"], "msvc": ["/O2"]}
+FLAGS = {"unix": ["-O2", "-g0", "-ffp-contract=off"], "msvc": ["/O2"]}
 DIRECTIVES = {
     "language_level": "3",
     "boundscheck": False,

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from guard.errors import MalformedFrameError
 from guard.events import BookStatus
+from guard.market.implementation import compiled
 
 Floats = NDArray[np.float64]
 """A one-dimensional array of floats."""
@@ -85,7 +86,8 @@ def new_book(capacity: int = BOOK_CAPACITY, *, where: str = "book") -> Book:
         capacity: levels kept a side; the farthest are dropped beyond it, and the horizon moves in.
         where: what errors call it, usually the market.
     """
-    return ArrayBook(capacity, where=where)
+    module = compiled()
+    return ArrayBook(capacity, where=where) if module is None else module.CompiledBook(capacity, where=where)
 
 
 class ArrayBook:
@@ -115,13 +117,19 @@ class ArrayBook:
         self._loaded = False
 
     def load(self, bids: Levels, asks: Levels) -> None:
-        bid_levels, ask_levels = self._parsed(bids, "bids"), self._parsed(asks, "asks")
+        bid_levels, ask_levels = (
+            parse_levels(bids, "bids", self._where),
+            parse_levels(asks, "asks", self._where),
+        )
         self._bids.replace(*bid_levels)
         self._asks.replace(*ask_levels)
         self._loaded = True
 
     def apply(self, bids: Levels, asks: Levels) -> None:
-        bid_levels, ask_levels = self._parsed(bids, "bids"), self._parsed(asks, "asks")
+        bid_levels, ask_levels = (
+            parse_levels(bids, "bids", self._where),
+            parse_levels(asks, "asks", self._where),
+        )
         self._bids.merge(*bid_levels)
         self._asks.merge(*ask_levels)
 
@@ -150,29 +158,27 @@ class ArrayBook:
             return BookStatus.EMPTY
         return BookStatus.CROSSED if bid[0] >= ask[0] else BookStatus.OK
 
-    def _parsed(self, levels: Levels, name: str) -> tuple[Floats, Floats]:
-        try:
-            table = _as_table(levels)
-        except (TypeError, ValueError) as error:
-            raise MalformedFrameError(
-                self._where, f"{name} are not pairs of price and size: {error}"
-            ) from error
-        if table.size == 0:
-            return _NO_LEVELS, _NO_LEVELS
-        if table.ndim != 2 or table.shape[1] != 2:
-            raise MalformedFrameError(
-                self._where, f"{name} are not pairs of price and size: shape {table.shape}"
-            )
-        prices, sizes = table[:, 0], table[:, 1]
-        # A NaN fails every comparison, so it fails these as well.
-        if not (prices.min() > 0.0 and prices.max() <= LARGEST):
-            raise MalformedFrameError(self._where, f"{name} hold a price that is not positive and finite")
-        if not (sizes.min() >= 0.0 and sizes.max() <= LARGEST):
-            raise MalformedFrameError(self._where, f"{name} hold a size that is negative or not finite")
-        return prices, sizes
-
 
 _NO_LEVELS: Floats = np.empty(0)
+
+
+def parse_levels(levels: Levels, name: str, where: str) -> tuple[Floats, Floats]:
+    """Prices and sizes in the order given; MalformedFrameError, saying ``where``, if any cannot be a level."""
+    try:
+        table = _as_table(levels)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise MalformedFrameError(where, f"{name} are not pairs of price and size: {error}") from error
+    if table.size == 0:
+        return _NO_LEVELS, _NO_LEVELS
+    if table.ndim != 2 or table.shape[1] != 2:
+        raise MalformedFrameError(where, f"{name} are not pairs of price and size: shape {table.shape}")
+    prices, sizes = table[:, 0], table[:, 1]
+    # A NaN fails every comparison, so it fails these as well.
+    if not (prices.min() > 0.0 and prices.max() <= LARGEST):
+        raise MalformedFrameError(where, f"{name} hold a price that is not positive and finite")
+    if not (sizes.min() >= 0.0 and sizes.max() <= LARGEST):
+        raise MalformedFrameError(where, f"{name} hold a size that is negative or not finite")
+    return prices, sizes
 
 
 def _as_table(levels: Levels) -> Floats:

@@ -12,15 +12,19 @@ from typing import Protocol
 
 from guard.events import BookStatus
 from guard.market.book import Book, Side
+from guard.market.implementation import compiled
 from guard.units import BPS_PER_UNIT, Nanoseconds
 
 TURN_BPS = 5.0
 TURN_LEVELS = 20
 TURN_RATIO = 0.5
-"""See ``LiveBook.needs_attention``: recorded BTC books turn about once in 2 s, ETH once in 15 s (2023-24)."""
+"""See ``LiveBook.has_turned``: recorded BTC books turn about once in 2 s, ETH once in 15 s (2023-24)."""
 
 NEVER: Nanoseconds = -1
 """Stands for a time that has not been, or that the venue does not tell."""
+
+
+ID_MIN, ID_MAX = -(2**63), 2**63 - 1
 
 
 @dataclass(slots=True)
@@ -60,7 +64,7 @@ class LiveBook(Protocol):
     said: BookStatus
 
     def arm(self, last_id: int) -> None:
-        """Let what follows ``last_id`` be applied without asking."""
+        """Let what follows ``last_id`` be applied without asking, if that is a number of 64 bits; else disarm."""
         ...
 
     def disarm(self) -> None:
@@ -101,12 +105,17 @@ class LiveBook(Protocol):
         ...
 
     @property
-    def needs_attention(self) -> bool:
-        """Whether the next sample should not wait: the status is not what was said, or the book has turned.
+    def has_turned(self) -> bool:
+        """Whether the book differs so much from the last sample that the next one should not wait.
 
         It turned if since the last sample the mid has moved by ``TURN_BPS``, or the size on the best
         ``TURN_LEVELS`` levels of a side has fallen below ``TURN_RATIO`` of what it was.
         """
+        ...
+
+    @property
+    def needs_attention(self) -> bool:
+        """Whether the next sample should not wait: the status is not what was said, or the book has turned."""
         ...
 
 
@@ -139,7 +148,9 @@ class ArrayLiveBook:
     _trades_heard: Heard = field(default_factory=Heard)
 
     def arm(self, last_id: int) -> None:
-        self.armed, self.last_id = True, last_id
+        # A number that no venue's counter holds is not one that the next could follow.
+        self.armed = ID_MIN <= last_id <= ID_MAX
+        self.last_id = last_id if self.armed else self.last_id
 
     def disarm(self) -> None:
         self.armed = False
@@ -181,8 +192,10 @@ class ArrayLiveBook:
 
     @property
     def needs_attention(self) -> bool:
-        if self.book.status() is not self.said:
-            return True
+        return self.book.status() is not self.said or self.has_turned
+
+    @property
+    def has_turned(self) -> bool:
         touch = self._touch()
         if touch is None or self._touch_then is None:
             return False
@@ -201,6 +214,10 @@ class ArrayLiveBook:
 
 def new_live_book(book: Book) -> LiveBook:
     """Make the hot state around an empty book, of the same implementation as the book."""
+    module = compiled()
+    if module is not None and isinstance(book, module.CompiledBook):
+        live: LiveBook = module.CompiledLive(book)
+        return live
     return ArrayLiveBook(book)
 
 

@@ -1,0 +1,633 @@
+"""Books, hot state and features in C: the fast twins of ``ArrayBook``, ``ArrayLiveBook`` and ``side_features``.
+
+Held equal to them by tests/guard/market/test_compiled.py. Nothing here knows a clock or does I/O. With
+``PERPGUARD_NO_COMPILED`` set to anything but 0 it refuses to be imported, and the references run instead; so does
+every compiled part that is built on it.
+"""
+
+from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_Check
+from cpython.list cimport PyList_Check, PyList_GET_ITEM, PyList_GET_SIZE
+from cpython.long cimport PyLong_AsDouble, PyLong_CheckExact
+from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
+from cpython.ref cimport PyObject
+from cpython.tuple cimport PyTuple_Check, PyTuple_GET_ITEM, PyTuple_GET_SIZE
+from cpython.unicode cimport PyUnicode_CheckExact
+from libc.math cimport NAN, exp, fabs, isnan, log, pow
+from libc.stdlib cimport getenv, qsort
+from libc.string cimport memcpy, memmove, strcmp
+cimport cython
+
+cdef extern from "Python.h":
+    const char *PyUnicode_AsUTF8AndSize(object text, Py_ssize_t *size) except NULL
+    double PyOS_string_to_double(const char *text, char **end, object overflow) except? -1.0
+
+cdef const char *_switch = getenv("PERPGUARD_NO_COMPILED")
+if _switch != NULL and _switch[0] != 0 and strcmp(_switch, "0") != 0:
+    raise ImportError("PERPGUARD_NO_COMPILED is set")
+
+import numpy as np
+
+from guard.events import BookSide, BookStatus, CURVE_BPS, NOTIONALS_USD
+from guard.market import book as _reference
+from guard.market import live as _live_reference
+from guard.market.book import BOOK_CAPACITY, Side
+from guard.market.live import Heard
+
+cdef double LARGEST = _reference.LARGEST
+cdef long long NEVER = _live_reference.NEVER
+cdef Py_ssize_t TURN_LEVELS = _live_reference.TURN_LEVELS
+cdef double TURN_RATIO = _live_reference.TURN_RATIO
+cdef double TURN_BPS = _live_reference.TURN_BPS
+assert TURN_LEVELS <= 128  # beyond, numpy adds up in another order
+
+cdef Py_ssize_t MERGED_MIN = 256
+"""So many levels at once are sorted and merged in one pass instead of being put in one by one."""
+
+cdef enum StatusCode:
+    UNSYNCED = 0
+    EMPTY = 1
+    CROSSED = 2
+    OK = 3
+    GAPPED = 4
+
+cdef tuple STATUSES = (
+    BookStatus.UNSYNCED, BookStatus.EMPTY, BookStatus.CROSSED, BookStatus.OK, BookStatus.GAPPED
+)
+assert set(STATUSES) == set(BookStatus)
+cdef object BID = Side.BID
+cdef object ASK = Side.ASK
+
+
+# Memory
+
+
+@cython.final
+cdef class Store:
+    # Prices, then sizes, in one piece of memory. A view keeps it alive when the ladder has moved to a larger one.
+    cdef double *data
+    cdef Py_ssize_t room
+    cdef Py_ssize_t shape
+    cdef object floats
+
+    def __cinit__(self, Py_ssize_t room):
+        self.data = <double *>PyMem_Malloc(2 * room * sizeof(double))
+        if self.data == NULL:
+            raise MemoryError
+        self.room = room
+        self.shape = 2 * room
+        self.floats = None
+
+    def __dealloc__(self):
+        PyMem_Free(self.data)
+
+    def __getbuffer__(self, Py_buffer *buffer, int flags):
+        # Bytes and no more: numpy is told what they are.
+        buffer.buf = self.data
+        buffer.obj = self
+        buffer.len = self.shape * <Py_ssize_t>sizeof(double)
+        buffer.readonly = 1
+        buffer.itemsize = 1
+        buffer.format = NULL
+        buffer.ndim = 1
+        buffer.shape = NULL
+        buffer.strides = NULL
+        buffer.suboffsets = NULL
+        buffer.internal = NULL
+
+
+cdef struct Batch:
+    # Levels that were read and checked, in the order in which they came.
+    double *prices
+    double *sizes
+    Py_ssize_t count
+    Py_ssize_t room
+
+cdef Batch _bids_read, _asks_read
+_bids_read.prices = _bids_read.sizes = _asks_read.prices = _asks_read.sizes = NULL
+_bids_read.room = _asks_read.room = _bids_read.count = _asks_read.count = 0
+
+
+cdef int make_room(Batch *batch, Py_ssize_t count) except -1:
+    cdef double *grown
+    if count <= batch.room:
+        return 0
+    count += count // 2 + 64
+    grown = <double *>PyMem_Realloc(batch.prices, count * sizeof(double))
+    if grown == NULL:
+        raise MemoryError
+    batch.prices = grown
+    grown = <double *>PyMem_Realloc(batch.sizes, count * sizeof(double))
+    if grown == NULL:
+        raise MemoryError
+    batch.sizes = grown
+    batch.room = count
+    return 0
+
+
+# Reading levels as Python gives them
+
+
+cdef bint number_of(PyObject *value, double *number):
+    # Only what has one plain meaning; everything else is the reference's to judge.
+    cdef const char *text
+    cdef char *end
+    cdef Py_ssize_t size
+    if PyFloat_Check(<object>value):
+        number[0] = PyFloat_AS_DOUBLE(<object>value)
+        return True
+    try:
+        if PyUnicode_CheckExact(<object>value):
+            text = PyUnicode_AsUTF8AndSize(<object>value, &size)
+            number[0] = PyOS_string_to_double(text, &end, None)
+            return end == text + size
+        if PyLong_CheckExact(<object>value):
+            number[0] = PyLong_AsDouble(<object>value)
+            return True
+    except (ValueError, OverflowError):
+        return False
+    return False
+
+
+cdef bint read_plainly(object levels, Batch *batch) except -1:
+    # False if anything is other than lists of two numbers that can be a level.
+    cdef Py_ssize_t at, count
+    cdef bint in_list = PyList_Check(levels)
+    cdef PyObject *pair
+    cdef PyObject *first
+    cdef PyObject *second
+    cdef double price, size
+    if not in_list and not PyTuple_Check(levels):
+        return False
+    count = PyList_GET_SIZE(levels) if in_list else PyTuple_GET_SIZE(levels)
+    make_room(batch, count)
+    for at in range(count):
+        pair = <PyObject *>PyList_GET_ITEM(levels, at) if in_list else <PyObject *>PyTuple_GET_ITEM(levels, at)
+        if PyList_Check(<object>pair):
+            if PyList_GET_SIZE(<object>pair) != 2:
+                return False
+            first = <PyObject *>PyList_GET_ITEM(<object>pair, 0)
+            second = <PyObject *>PyList_GET_ITEM(<object>pair, 1)
+        elif PyTuple_Check(<object>pair):
+            if PyTuple_GET_SIZE(<object>pair) != 2:
+                return False
+            first = <PyObject *>PyTuple_GET_ITEM(<object>pair, 0)
+            second = <PyObject *>PyTuple_GET_ITEM(<object>pair, 1)
+        else:
+            return False
+        if not number_of(first, &price) or not number_of(second, &size):
+            return False
+        if not (0.0 < price <= LARGEST and 0.0 <= size <= LARGEST):
+            return False
+        batch.prices[at] = price
+        batch.sizes[at] = size
+    batch.count = count
+    return True
+
+
+cdef int read_levels(object levels, Batch *batch, str name, str where) except -1:
+    cdef Py_ssize_t at
+    cdef double price, size
+    if read_plainly(levels, batch):
+        return 0
+    prices, sizes = _reference.parse_levels(levels, name, where)
+    make_room(batch, len(prices))
+    at = 0
+    for price, size in zip(prices.tolist(), sizes.tolist()):
+        batch.prices[at] = price
+        batch.sizes[at] = size
+        at += 1
+    batch.count = at
+    return 0
+
+
+# One side
+
+
+cdef struct Ranked:
+    double key
+    double price
+    double size
+    Py_ssize_t order
+
+
+cdef int by_key_then_order(const void *one, const void *other) noexcept nogil:
+    cdef const Ranked *a = <const Ranked *>one
+    cdef const Ranked *b = <const Ranked *>other
+    if a.key != b.key:
+        return -1 if a.key < b.key else 1
+    return -1 if a.order < b.order else 1
+
+
+@cython.final
+cdef class Ladder:
+
+    def __cinit__(self, Py_ssize_t capacity, double sign):
+        self.prices = self.sizes = NULL
+        self.count = self.room = 0
+        self.capacity = capacity
+        self.sign = sign
+        self.bounded = False
+        self.horizon = 0.0
+        self.store = None
+
+    cdef bint reserve(self, Py_ssize_t count) noexcept:
+        """Have room for ``count`` levels; False without memory, and then nothing has changed."""
+        cdef Store store
+        if count <= self.room:
+            return True
+        try:
+            store = Store(count + count // 8 + 32)
+        except MemoryError:
+            return False
+        if self.count:
+            memcpy(store.data, self.prices, self.count * sizeof(double))
+            memcpy(store.data + store.room, self.sizes, self.count * sizeof(double))
+        self.prices, self.sizes, self.room = store.data, store.data + store.room, store.room
+        self.store = store
+        return True
+
+    cdef Py_ssize_t place(self, double price) noexcept:
+        """Index of the first level that is not worse than ``price``, looked for from the touch."""
+        cdef double key = self.sign * price, sign = self.sign
+        cdef const double *prices = self.prices
+        cdef Py_ssize_t high = self.count, step = 4, low = high - step, middle
+        while low >= 0 and sign * prices[low] >= key:
+            high = low
+            step *= 4
+            low -= step
+        low = 0 if low < 0 else low + 1
+        while low < high:
+            middle = (low + high) >> 1
+            if sign * prices[middle] < key:
+                low = middle + 1
+            else:
+                high = middle
+        return low
+
+    cdef bint put(self, double price, double size) noexcept:
+        """Set, insert or delete one level; False without memory."""
+        cdef Py_ssize_t at = self.place(price), after
+        if at < self.count and self.prices[at] == price:
+            if size != 0.0:
+                self.sizes[at] = size
+                return True
+            after = self.count - at - 1
+            memmove(self.prices + at, self.prices + at + 1, after * sizeof(double))
+            memmove(self.sizes + at, self.sizes + at + 1, after * sizeof(double))
+            self.count -= 1
+            return True
+        if size == 0.0:
+            return True
+        if self.count == self.room and not self.reserve(self.count + 1):
+            return False
+        after = self.count - at
+        memmove(self.prices + at + 1, self.prices + at, after * sizeof(double))
+        memmove(self.sizes + at + 1, self.sizes + at, after * sizeof(double))
+        self.prices[at] = price
+        self.sizes[at] = size
+        self.count += 1
+        return True
+
+    cdef bint merge(self, const double *prices, const double *sizes, Py_ssize_t count) noexcept:
+        """Take changes in the order in which they came; False without memory."""
+        cdef Py_ssize_t at
+        if count >= MERGED_MIN:
+            return self.merge_sorted(prices, sizes, count)
+        for at in range(count):
+            if not self.put(prices[at], sizes[at]):
+                return False
+        self.trim()
+        return True
+
+    cdef bint merge_sorted(self, const double *prices, const double *sizes, Py_ssize_t count) noexcept:
+        """The same in one pass over both, however many there are and in whatever order."""
+        cdef Ranked *ranked = <Ranked *>PyMem_Malloc(count * sizeof(Ranked))
+        cdef Store store
+        cdef Py_ssize_t at, mine = 0, made = 0
+        cdef double *new_prices
+        cdef double *new_sizes
+        if ranked == NULL:
+            return False
+        try:
+            store = Store(self.count + count + 32)
+        except MemoryError:
+            PyMem_Free(ranked)
+            return False
+        new_prices, new_sizes = store.data, store.data + store.room
+        for at in range(count):
+            ranked[at] = Ranked(self.sign * prices[at], prices[at], sizes[at], at)
+        qsort(ranked, count, sizeof(Ranked), by_key_then_order)
+        for at in range(count):
+            if at + 1 < count and ranked[at + 1].key == ranked[at].key:
+                continue  # the last of equal prices wins
+            while mine < self.count and self.sign * self.prices[mine] < ranked[at].key:
+                new_prices[made], new_sizes[made] = self.prices[mine], self.sizes[mine]
+                made += 1
+                mine += 1
+            if mine < self.count and self.prices[mine] == ranked[at].price:
+                mine += 1
+            if ranked[at].size != 0.0:
+                new_prices[made], new_sizes[made] = ranked[at].price, ranked[at].size
+                made += 1
+        PyMem_Free(ranked)
+        memcpy(new_prices + made, self.prices + mine, (self.count - mine) * sizeof(double))
+        memcpy(new_sizes + made, self.sizes + mine, (self.count - mine) * sizeof(double))
+        made += self.count - mine
+        self.prices, self.sizes, self.room, self.count = new_prices, new_sizes, store.room, made
+        self.store = store
+        self.trim()
+        return True
+
+    cdef bint replace(self, const double *prices, const double *sizes, Py_ssize_t count) noexcept:
+        """Take a whole side; False without memory."""
+        cdef Py_ssize_t at, made = 0
+        cdef bint ordered = True
+        self.empty()
+        for at in range(1, count):
+            if not self.sign * prices[at] < self.sign * prices[at - 1]:
+                ordered = False
+                break
+        if not ordered:
+            if not self.merge_sorted(prices, sizes, count):
+                return False
+        elif count:
+            if not self.reserve(count):
+                return False
+            for at in range(count - 1, -1, -1):
+                if sizes[at] != 0.0:
+                    self.prices[made], self.sizes[made] = prices[at], sizes[at]
+                    made += 1
+            self.count = made
+            self.trim()
+        if self.count:
+            self.bounded = True
+            self.horizon = self.prices[0]
+        return True
+
+    cdef void trim(self) noexcept:
+        """Drop the worst beyond the capacity; what is complete then ends there."""
+        cdef Py_ssize_t over = self.count - self.capacity
+        if over <= 0:
+            return
+        self.count = self.capacity
+        memmove(self.prices, self.prices + over, self.count * sizeof(double))
+        memmove(self.sizes, self.sizes + over, self.count * sizeof(double))
+        if self.bounded and self.sign * self.horizon < self.sign * self.prices[0]:
+            self.horizon = self.prices[0]
+
+    cdef void empty(self) noexcept:
+        self.count = 0
+        self.bounded = False
+
+    cdef double touch_size(self) noexcept:
+        """Size on the best levels, added up in the order in which numpy adds them: in that of its memory."""
+        cdef double sums[8]
+        cdef double total = 0.0
+        cdef Py_ssize_t count = min(self.count, TURN_LEVELS), at, lane, whole
+        cdef const double *first = self.sizes + self.count - count
+        cdef Py_ssize_t step = 1
+        if self.sign < 0.0 and count:
+            first += count - 1
+            step = -1
+        if count < 8:
+            for at in range(count):
+                total += first[at * step]
+            return total
+        for lane in range(8):
+            sums[lane] = first[lane * step]
+        whole = count - count % 8
+        for at in range(8, whole, 8):
+            for lane in range(8):
+                sums[lane] += first[(at + lane) * step]
+        total = ((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7]))
+        for at in range(whole, count):
+            total += first[at * step]
+        return total
+
+    def views(self):
+        """Prices and sizes, best first."""
+        cdef Store store = self.store
+        if store is None or not self.count:
+            return np.empty(0), np.empty(0)
+        if store.floats is None:
+            store.floats = np.frombuffer(store, np.float64)
+        floats = store.floats
+        return floats[: self.count][::-1], floats[store.room : store.room + self.count][::-1]
+
+    def best(self):
+        """The best level as (price, size), or None."""
+        if not self.count:
+            return None
+        return self.prices[self.count - 1], self.sizes[self.count - 1]
+
+
+@cython.final
+cdef class CompiledBook:
+    """The fast book; see ``ArrayBook``, to which it is equal.
+
+    >>> book = CompiledBook()
+    >>> book.load([[100.0, 2.0], [99.0, 1.0]], [[101.0, 3.0]])
+    >>> book.apply([[100.0, 0.0], [99.5, 4.0]], [])
+    >>> book.best_bid(), book.best_ask(), book.status().value, book.implementation
+    ((99.5, 4.0), (101.0, 3.0), 'ok', 'compiled')
+    """
+
+    implementation = "compiled"
+
+    def __init__(self, Py_ssize_t capacity=BOOK_CAPACITY, *, str where="book"):
+        if capacity < 1:
+            raise ValueError(f"a book needs room for at least one level a side, not {capacity}")
+        self.bids = Ladder(capacity, 1.0)
+        self.asks = Ladder(capacity, -1.0)
+        self.loaded = False
+        self.where = where
+
+    def load(self, bids, asks):
+        read_levels(bids, &_bids_read, "bids", self.where)
+        read_levels(asks, &_asks_read, "asks", self.where)
+        if self.bids.replace(_bids_read.prices, _bids_read.sizes, _bids_read.count):
+            if self.asks.replace(_asks_read.prices, _asks_read.sizes, _asks_read.count):
+                self.loaded = True
+                return
+        self.forget()
+        raise MemoryError(f"{self.where}: no memory for a book")
+
+    def apply(self, bids, asks):
+        read_levels(bids, &_bids_read, "bids", self.where)
+        read_levels(asks, &_asks_read, "asks", self.where)
+        if not self.apply_levels(
+            _bids_read.prices, _bids_read.sizes, _bids_read.count,
+            _asks_read.prices, _asks_read.sizes, _asks_read.count,
+        ):
+            raise MemoryError(f"{self.where}: no memory for a book")
+
+    cdef bint apply_levels(
+        self,
+        const double *bid_prices,
+        const double *bid_sizes,
+        Py_ssize_t bid_count,
+        const double *ask_prices,
+        const double *ask_sizes,
+        Py_ssize_t ask_count,
+    ) noexcept:
+        if self.bids.merge(bid_prices, bid_sizes, bid_count):
+            if self.asks.merge(ask_prices, ask_sizes, ask_count):
+                return True
+        self.forget()
+        return False
+
+    def clear(self):
+        self.forget()
+
+    cdef void forget(self) noexcept:
+        self.bids.empty()
+        self.asks.empty()
+        self.loaded = False
+
+    def best_bid(self):
+        return self.bids.best()
+
+    def best_ask(self):
+        return self.asks.best()
+
+    def side(self, side):
+        return self.bids.views() if side is BID else self.asks.views()
+
+    def horizon(self, side):
+        cdef Ladder ladder = self.bids if side is BID else self.asks
+        return ladder.horizon if ladder.bounded else None
+
+    def status(self):
+        return STATUSES[self.status_code()]
+
+    cdef int status_code(self) noexcept:
+        if not self.loaded:
+            return UNSYNCED
+        if not self.bids.count or not self.asks.count:
+            return EMPTY
+        if self.bids.prices[self.bids.count - 1] >= self.asks.prices[self.asks.count - 1]:
+            return CROSSED
+        return OK
+
+
+@cython.final
+cdef class CompiledLive:
+    """The fast hot state; see ``ArrayLiveBook``, to which it is equal."""
+
+    implementation = "compiled"
+
+    def __init__(self, CompiledBook book not None):
+        self.book = book
+        self.armed = self.changed = self.touched = False
+        self.last_id = self.updates = self.book_messages = self.trades_messages = 0
+        self.book_at = self.exchange_at = self.book_last_at = self.trades_last_at = NEVER
+        self.book_gap_ns_max = self.trades_gap_ns_max = 0
+        self.buy_usd = self.sell_usd = 0.0
+        self.said_code = UNSYNCED
+
+    @property
+    def said(self):
+        return STATUSES[self.said_code]
+
+    @said.setter
+    def said(self, status):
+        self.said_code = STATUSES.index(status)
+
+    def arm(self, last_id):
+        try:
+            self.last_id = last_id
+        except OverflowError:
+            self.armed = False
+        else:
+            self.armed = True
+
+    def disarm(self):
+        self.armed = False
+
+    def applied(self, long long received_at, long long exchange_at):
+        self.note_applied(received_at, exchange_at)
+
+    cdef void note_applied(self, long long received_at, long long exchange_at) noexcept:
+        self.book_at = received_at
+        self.exchange_at = exchange_at
+        self.updates += 1
+        self.changed = True
+
+    def traded(self, double signed_notional_usd):
+        self.note_traded(signed_notional_usd)
+
+    cdef void note_traded(self, double signed_notional_usd) noexcept:
+        if signed_notional_usd >= 0.0:
+            self.buy_usd += signed_notional_usd
+        else:
+            self.sell_usd -= signed_notional_usd
+        self.changed = True
+
+    def hear_book(self, long long received_at):
+        self.note_book_heard(received_at)
+
+    cdef void note_book_heard(self, long long received_at) noexcept:
+        self.book_messages += 1
+        if self.book_last_at != NEVER and received_at - self.book_last_at > self.book_gap_ns_max:
+            self.book_gap_ns_max = received_at - self.book_last_at
+        self.book_last_at = received_at
+
+    def hear_trades(self, long long received_at):
+        self.note_trades_heard(received_at)
+
+    cdef void note_trades_heard(self, long long received_at) noexcept:
+        self.trades_messages += 1
+        if self.trades_last_at != NEVER and received_at - self.trades_last_at > self.trades_gap_ns_max:
+            self.trades_gap_ns_max = received_at - self.trades_last_at
+        self.trades_last_at = received_at
+
+    def take_book_heard(self):
+        heard = Heard(self.book_messages, self.book_last_at, self.book_gap_ns_max)
+        self.book_messages = self.book_gap_ns_max = 0
+        return heard
+
+    def take_trades_heard(self):
+        heard = Heard(self.trades_messages, self.trades_last_at, self.trades_gap_ns_max)
+        self.trades_messages = self.trades_gap_ns_max = 0
+        return heard
+
+    @property
+    def book_heard_at(self):
+        return self.book_last_at
+
+    def sampled(self, said):
+        cdef Ladder bids = self.book.bids
+        cdef Ladder asks = self.book.asks
+        self.said = said
+        self.touched = bids.count > 0 and asks.count > 0
+        if self.touched:
+            self.mid_then = (bids.prices[bids.count - 1] + asks.prices[asks.count - 1]) / 2.0
+            self.bid_size_then = bids.touch_size()
+            self.ask_size_then = asks.touch_size()
+        self.changed = False
+        self.updates = 0
+        self.buy_usd = self.sell_usd = 0.0
+
+    @property
+    def has_turned(self):
+        return self.turned()
+
+    cdef bint turned(self) noexcept:
+        cdef Ladder bids = self.book.bids
+        cdef Ladder asks = self.book.asks
+        cdef double mid
+        if not self.touched or not bids.count or not asks.count:
+            return False
+        mid = (bids.prices[bids.count - 1] + asks.prices[asks.count - 1]) / 2.0
+        if fabs(mid - self.mid_then) >= self.mid_then * TURN_BPS / 10_000.0:
+            return True
+        if bids.touch_size() < self.bid_size_then * TURN_RATIO:
+            return True
+        return asks.touch_size() < self.ask_size_then * TURN_RATIO
+
+    @property
+    def needs_attention(self):
+        return self.attention()
+
+    cdef bint attention(self) noexcept:
+        return self.book.status_code() != self.said_code or self.turned()
