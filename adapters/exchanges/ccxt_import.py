@@ -12,6 +12,7 @@ import importlib
 import importlib.util
 import re
 import sys
+import threading
 from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
@@ -23,6 +24,8 @@ PACKAGES = ("ccxt", "ccxt.async_support", "ccxt.pro")
 
 VENUE_PACKAGES = ("ccxt.pro", "ccxt.async_support")
 """Where a venue's class is looked for: streams first, else REST only."""
+
+_lock = threading.Lock()
 
 log = structlog.get_logger()
 
@@ -39,6 +42,13 @@ def venue_class(venue_id: str) -> type[Any]:
     Raises:
         VenueMissingError: ccxt has no such venue.
     """
+    with (
+        _lock
+    ):  # whoever imports ccxt elsewhere does not take it, so the import system's own locks never meet it
+        return _imported(venue_id)
+
+
+def _imported(venue_id: str) -> type[Any]:
     if not any(name in sys.modules for name in PACKAGES):
         _stand_in()
     try:
@@ -93,12 +103,13 @@ class _Package(ModuleType):
             return getattr(home, name)
         if not name.startswith("_"):
             try:
-                importlib.import_module(f"{self.__name__}.{name}")
+                module = importlib.import_module(f"{self.__name__}.{name}")
             except ModuleNotFoundError as error:
                 if error.name != f"{self.__name__}.{name}":
                     raise
             else:
-                return self.__dict__[name]
+                # Not from our own attributes: another thread may have imported it, and not have set it yet.
+                return vars(module).get(name, module)
         _run_own(self)
         return getattr(self, name)
 

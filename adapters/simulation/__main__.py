@@ -20,6 +20,7 @@ from adapters.simulation import (
     write_recording,
 )
 from adapters.simulation.dialects import DialectName
+from adapters.simulation.generated import symbol_names
 from adapters.simulation.scenarios import Scenario
 from guard.errors import MalformedFrameError
 
@@ -102,7 +103,8 @@ def _source(options: argparse.Namespace) -> MarketSource:
     return generated_source(
         options.scenario,
         seed=options.seed,
-        symbols=options.symbols.split(","),
+        symbols=symbol_names(options.count) if options.count else options.symbols.split(","),
+        busy=options.busy,
         duration_s=options.duration,
         fall_ratio=options.fall,
     )
@@ -113,6 +115,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--scenario", choices=[s.value for s in Scenario], default="calm", help="the course")
     parser.add_argument("--seed", type=int, default=1, help="equal seeds make equal markets")
     parser.add_argument("--symbols", default="BTCUSDT", help="Binance's names, joined by commas")
+    parser.add_argument("--count", type=int, metavar="N", help="so many symbols of made-up names instead")
+    parser.add_argument(
+        "--busy", type=int, metavar="N", help="only so many move ten times a second, others once"
+    )
     parser.add_argument("--duration", type=float, default=60.0, metavar="S", help="market seconds")
     parser.add_argument("--fall", type=float, default=0.10, metavar="RATIO", help="size of the fall")
     parser.add_argument("--replay", type=Path, metavar="FILE", help="play a recording instead")

@@ -42,12 +42,14 @@ class GeneratedSource:
         shapes: Mapping[str, SymbolShape],
         rates: _Rates,
         duration_s: float,
+        busy: int | None = None,
     ) -> None:
         self._course = course
         self._seed = seed
         self._shapes = dict(shapes)
         self._rates = rates
         self._duration_s = duration_s
+        self._busy = frozenset(list(self._shapes)[:busy])
         self._openings = {symbol: self._opening(symbol) for symbol in self._shapes}
 
     @property
@@ -71,7 +73,13 @@ class GeneratedSource:
         """Ignore: this market does not react; the venue keeps what was taken out of its own book."""
 
     def frames(self, start_at_ns: int) -> Iterator[Frame]:
-        runs = [self._run(symbol, start_at_ns) for symbol in self._shapes]
+        runs = [
+            # The quiet ones not all at once.
+            self._run(
+                symbol, start_at_ns, *((1, 0) if symbol in self._busy else (STEPS_PER_S, at % STEPS_PER_S))
+            )
+            for at, symbol in enumerate(self._shapes)
+        ]
         # The merge is stable, so equal times come in the order of the symbols: bit-equal for equal seeds.
         return heapq.merge(*runs, key=lambda frame: frame.at_ns)
 
@@ -87,7 +95,8 @@ class GeneratedSource:
     def _open_interest(self, shape: SymbolShape) -> float:
         return self._rates.open_interest * 60_000.0 / shape.price_start
 
-    def _run(self, symbol: str, start_at_ns: int) -> Iterator[Frame]:
+    def _run(self, symbol: str, start_at_ns: int, stride: int, first_step: int) -> Iterator[Frame]:
+        """Make the frames of one symbol, which moves every ``stride`` steps from ``first_step`` on."""
         shape = self._shapes[symbol]
         rng = self._rng(symbol)
         makers = Makers(shape, rng)
@@ -95,7 +104,7 @@ class GeneratedSource:
         update_id = _first_update_id(self._seed)
         funding_rate = self._rates.funding_rate
         mark = makers.mid
-        for number in range(math.ceil(self._duration_s / STEP_S)):
+        for number in range(first_step, math.ceil(self._duration_s / STEP_S), stride):
             step_ns = start_at_ns + number * STEP_NS
             point = self._course.at(number * STEP_S)
             yield from prints.within(step_ns, point)
@@ -111,7 +120,7 @@ class GeneratedSource:
             yield Frame(at_ns, symbol, FrameKind.BOOK_TICKER, wire.book_ticker(symbol, at_ms, last, bid, ask))
             # The mark follows mid with a lag of about half a second, as an index of several venues does.
             mark += (makers.mid - mark) * 0.2
-            if number % STEPS_PER_S == 0:
+            if number % STEPS_PER_S == first_step:
                 funding_rate += rng.gauss(0.0, 1e-6) - (1.0 - point.price_ratio) * 2e-6
                 yield self._mark_frame(symbol, at_ns, mark, funding_rate, rng)
                 amount = (
@@ -202,6 +211,7 @@ def generated_source(
     forced_usd: float = 60_000.0,
     open_interest: float = 80_000.0,
     funding_rate: float = 0.0001,
+    busy: int | None = None,
 ) -> GeneratedSource:
     """Make up a market.
 
@@ -225,6 +235,8 @@ def generated_source(
         forced_usd: mean size of a forced order.
         open_interest: of a symbol priced at 60,000, base units; others by notional.
         funding_rate: per interval of eight hours, at the start.
+        busy: how many of the symbols, from the first on, move at full pace; the others move once a second, with
+            a tenth of the trades, so that a venue of hundreds of markets takes one core no more than a third.
 
     Raises:
         ValueError: the scenario is unknown or a number makes no market.
@@ -256,7 +268,16 @@ def generated_source(
         for symbol, price in starts.items()
     }
     rates = _Rates(trades_per_s, trade_usd, forced_usd, open_interest, funding_rate)
-    return GeneratedSource(course, seed, shapes, rates, duration_s)
+    return GeneratedSource(course, seed, shapes, rates, duration_s, busy)
+
+
+def symbol_names(count: int) -> tuple[str, ...]:
+    """Names of so many symbols: first those that are known by name, then made-up ones.
+
+    >>> symbol_names(6)
+    ('BTCUSDT', 'ETHUSDT', 'SOLUSDT', 'BNBUSDT', 'XRPUSDT', 'COIN005USDT')
+    """
+    return tuple([*_PRICES, *(f"COIN{number:03d}USDT" for number in range(len(_PRICES), count))][:count])
 
 
 def _tick(symbol: str, price: float) -> Decimal:

@@ -76,6 +76,11 @@ def test_threads_that_want_other_venues_at_once_get_them() -> None:
         names = ("binanceusdm", "binancecoinm", "bybit", "okx", "hyperliquid", "bybit")
         with ThreadPoolExecutor(len(names)) as pool:
             found = list(pool.map(venue_class, names))
+            assert "kraken" not in str(sys.modules.keys()), "none of them fell back to importing everything"
+            # Those who know nothing of it, and so of no lock.
+            import ccxt.pro
+            others = ("gate", "kucoin", "gate", "bitget", "kucoin", "gate", "bitget", "gate")
+            assert [each.__name__ for each in pool.map(lambda name: getattr(ccxt.pro, name), others)] == list(others)
         assert [each.__name__ for each in found] == list(names) and found[2] is found[5]
     """)
 

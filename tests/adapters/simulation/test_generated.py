@@ -12,6 +12,7 @@ import pytest
 
 from adapters.simulation import FrameKind, generated_source
 from adapters.simulation.book import VenueBook
+from adapters.simulation.generated import symbol_names
 from adapters.simulation.scenarios import Scenario, course_of
 from adapters.simulation.source import Frame
 from adapters.simulation.wire import decode_depth
@@ -167,3 +168,11 @@ def test_waves_fall_and_come_back_every_four_minutes() -> None:
     assert prices[:240] * 4 == prices
     assert min(prices) < 0.95
     assert prices[239] > 0.99
+
+
+def test_of_many_symbols_only_the_busy_ones_move_at_full_pace() -> None:
+    source = generated_source("calm", seed=3, symbols=symbol_names(25), duration_s=3.0, busy=2)
+    moves = Counter(frame.symbol for frame in source.frames(START_NS) if frame.kind is FrameKind.DEPTH)
+    marks = Counter(frame.symbol for frame in source.frames(START_NS) if frame.kind is FrameKind.MARK_PRICE)
+    assert [moves[symbol] for symbol in symbol_names(25)] == [30, 30, *[3] * 23]
+    assert set(marks.values()) == {3}
