@@ -16,7 +16,7 @@ from prometheus_client.registry import Collector
 from pydantic import BaseModel, ConfigDict, Field
 
 from guard.errors import SettingsError
-from guard.meters import Distribution, Measured, MeterKind
+from guard.meters import Distribution, Distributions, Measured, MeterKind
 
 PREFIX = "perpguard_"
 SHUTDOWN_S = 0.5
@@ -120,6 +120,12 @@ class _Measured(Collector):
                     buckets=measured.latency.cumulative(),
                     sum_value=measured.latency.sum_s,
                 )
+                continue
+            if isinstance(measured, Distributions):
+                histogram = HistogramMetricFamily(name, measured.help, labels=[measured.label])
+                for value, latency in measured.latencies.items():
+                    histogram.add_metric([value], latency.cumulative(), latency.sum_s)
+                yield histogram
                 continue
             labels = sorted({label for sample in measured.samples for label in sample.labels})
             family = CounterMetricFamily if measured.kind is MeterKind.COUNTER else GaugeMetricFamily

@@ -8,6 +8,7 @@ shows. This module does no I/O.
 from __future__ import annotations
 
 import hashlib
+from enum import StrEnum
 
 import msgspec
 from msgspec import Struct
@@ -24,7 +25,8 @@ from guard.events import (
     StreamFault,
 )
 from guard.findings import Finding
-from guard.units import Nanoseconds
+from guard.hops import Hop
+from guard.units import MarketId, Nanoseconds
 from perpguard_sdk.messages import Mode, Posture
 
 GENESIS_HASH = "0" * 64
@@ -124,8 +126,8 @@ class Step(Record, frozen=True, kw_only=True, tag="step"):
 class Sent(Record, frozen=True, kw_only=True, tag="sent"):
     """The broker took a message, or did not. ``subject`` is a command id or ``posture:BOT:VERSION``.
 
-    ``hops_us`` holds, where known, the microseconds from the causing event's receipt to decision,
-    to durable audit and to the broker's taking it.
+    ``hops_us`` holds what was known of its way by then, in microseconds (see ``guard.hops``), and as ``total`` the
+    time from the causing event's receipt.
     """
 
     subject: str
@@ -133,6 +135,40 @@ class Sent(Record, frozen=True, kw_only=True, tag="sent"):
     ok: bool
     detail: str = ""
     hops_us: dict[str, float] = {}
+
+
+class TraceEnd(StrEnum):
+    """Why no more was waited for before a command's hops were written down."""
+
+    ANSWERED = "answered"
+    """The bot's first answer to it arrived."""
+    JUDGED = "judged"
+    """What became of it was known before any answer."""
+    REPEATED = "repeated"
+    """The same command was decided to be sent again: a later answer is counted for that attempt."""
+    STOPPED = "stopped"
+    """The guard stopped, or too many others were open."""
+
+
+class CommandTraced(Record, frozen=True, kw_only=True, tag="command_traced"):
+    """How long one attempt of a command took from station to station, written after the fact.
+
+    ``hops_ns`` holds what is known, in nanoseconds (see ``guard.hops``); ``cause`` is the kind of event that was
+    decided upon. ``sent_ahead``: the record was not on the disk yet when it was sent. ``venue_lag_ms`` is the least
+    that any of the venue's messages took of late by its clock and ours, which bounds how much of the hop ``venue``
+    is their difference. ``bot_at`` is when the bot answered by its own idea of our clock, to the millisecond.
+    """
+
+    command_id: str
+    bot: str
+    attempt: int
+    cause: str
+    end: TraceEnd
+    hops_ns: dict[Hop, Nanoseconds]
+    market: MarketId | None = None
+    sent_ahead: bool = False
+    venue_lag_ms: float | None = None
+    bot_at: Nanoseconds | None = None
 
 
 class AuditGap(Record, frozen=True, kw_only=True, tag="audit_gap"):
@@ -224,6 +260,7 @@ AnyRecord = (
     | SettingsReloaded
     | Step
     | Sent
+    | CommandTraced
     | AuditGap
     | SegmentClosed
     | SegmentOpened

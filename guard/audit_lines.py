@@ -5,6 +5,7 @@ from __future__ import annotations
 from guard.audit import (
     AnyRecord,
     AuditGap,
+    CommandTraced,
     RecordRestored,
     SamplesRetired,
     SamplesSealed,
@@ -18,6 +19,7 @@ from guard.audit import (
     Step,
 )
 from guard.events import AnyEvent, BotAcked, BotBorn, LinkChanged, LinkKind, SettingsChanged, StreamFault
+from guard.explain_hops import traced_words
 from guard.explain_words import utc_words
 from guard.findings import Finding
 
@@ -49,7 +51,11 @@ def record_words(record: AnyRecord) -> str:
         case Step():
             return _step_words(record)
         case _:
-            return _keeping_words(record)
+            return _other_words(record)
+
+
+def _other_words(record: CommandTraced | Keeping) -> str:
+    return traced_words(record) if isinstance(record, CommandTraced) else _keeping_words(record)
 
 
 def _keeping_words(record: Keeping) -> str:

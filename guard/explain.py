@@ -5,12 +5,14 @@ What the records do not hold is said to be missing and never guessed. No I/O.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
-from guard.audit import AnyRecord, AuditGap, Sent, SessionOpened, SettingsReloaded, Step
-from guard.commands import CommandOutcome, OutcomeKind
-from guard.events import AccountSnapshot, AnyEvent, BotAcked, BotReported, PositionSource
+from guard.audit import AnyRecord, CommandTraced, Sent
+from guard.commands import OutcomeKind
+from guard.events import AccountSnapshot, BotReported, PositionSource
+from guard.explain_hops import way_words
+from guard.explain_story import Standing, Story, gather
 from guard.explain_words import (
     DRY_RUN,
     REASONS,
@@ -32,17 +34,15 @@ from guard.explain_words import (
     utc_words,
     wick_words,
 )
-from guard.findings import Finding, Reason, Severity
+from guard.findings import Finding, Reason
 from guard.units import Nanoseconds, symbol_of
 from perpguard_sdk.messages import (
     ALL_SYMBOLS,
-    Ack,
     AckStatus,
     Command,
     CutLeverage,
     Evidence,
     Mode,
-    Posture,
     Resume,
     WidenStops,
 )
@@ -58,12 +58,16 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """A command explained; ``outcome`` is ``None`` while nothing is known of its effect."""
+    """A command explained; ``outcome`` is ``None`` while nothing is known of its effect.
+
+    ``traced`` is where the time of each of its attempts went, as far as it was written down.
+    """
 
     command_id: str
     title: str
     sections: tuple[Section, ...]
     outcome: OutcomeKind | None
+    traced: tuple[CommandTraced, ...] = ()
 
     @property
     def text(self) -> str:
@@ -79,7 +83,7 @@ def explain(records: Sequence[AnyRecord], command_id: str) -> Explanation:
 
     Records that concern other commands may be among them; the more of what led to it, the better.
     """
-    story = _gather(records, command_id)
+    story = gather(records, command_id)
     if story.command is None:
         known = [*_sending(story), *_outcome(story)]
         sentences = (
@@ -87,7 +91,7 @@ def explain(records: Sequence[AnyRecord], command_id: str) -> Explanation:
             *known,
         )
         section = Section("What is known", sentences)
-        return Explanation(command_id, f"Command {command_id}", (section,), _kind(story))
+        return Explanation(command_id, f"Command {command_id}", (section,), _kind(story), tuple(story.traced))
     command = story.command
     title = f"Command {command_id}: {VERBS[command.verb]}, bot {command.bot}, {market_words(command)}"
     sections = (
@@ -98,107 +102,10 @@ def explain(records: Sequence[AnyRecord], command_id: str) -> Explanation:
         Section("What came of it", tuple(_outcome(story))),
         Section("The position and what it cost", tuple(_position(story, command))),
     )
-    return Explanation(command_id, title, sections, _kind(story))
+    return Explanation(command_id, title, sections, _kind(story), tuple(story.traced))
 
 
-@dataclass(slots=True)
-class _Standing:
-    """A finding and when it began, since when it is bad enough to act, and, if it did, ended."""
-
-    finding: Finding
-    opened_at: Nanoseconds | None
-    acute_at: Nanoseconds | None = None
-    closed_at: Nanoseconds | None = None
-
-
-@dataclass(slots=True)
-class _Story:
-    command_id: str
-    session: SessionOpened | None = None
-    reloaded: SettingsReloaded | None = None
-    command: Command | None = None
-    issued_at: Nanoseconds = 0
-    attempts: list[tuple[Nanoseconds, int]] = field(default_factory=list)
-    sent: list[Sent] = field(default_factory=list)
-    acks: list[tuple[Nanoseconds, Ack]] = field(default_factory=list)
-    outcome: CommandOutcome | None = None
-    outcome_event: AnyEvent | None = None
-    left_open: AuditGap | None = None
-    findings: dict[object, _Standing] = field(default_factory=dict)
-    posture_before: Posture | None = None
-    posture_after: Posture | None = None
-
-
-def _gather(records: Sequence[AnyRecord], command_id: str) -> _Story:
-    story = _Story(command_id)
-    bot = _bot_of(records, command_id)
-    for record in records:
-        match record:
-            case SessionOpened() if story.command is None:
-                story.session, story.reloaded = record, None
-                # What ended under a former guard is not what this one gives back.
-                story.findings = {key: each for key, each in story.findings.items() if each.closed_at is None}
-            case SettingsReloaded(applied=True) if record.changes and story.command is None:
-                story.reloaded = record
-            case Sent(subject=subject) if subject == command_id:
-                story.sent.append(record)
-            case AuditGap(commands=named) if command_id in named:
-                story.left_open = record
-            case Step():
-                _gather_step(story, record, bot)
-            case _:
-                pass
-    return story
-
-
-def _gather_step(story: _Story, step: Step, bot: str | None) -> None:
-    led_to_it = story.command is None
-    if led_to_it:
-        _gather_findings(story, step)
-    _gather_commands(story, step)
-    for publish in step.postures if led_to_it else ():
-        if publish.posture.bot == bot and story.command is None:
-            story.posture_before = publish.posture
-        elif publish.posture.bot == bot:
-            story.posture_after = publish.posture
-    if isinstance(step.event, BotAcked) and step.event.ack.command_id == story.command_id:
-        story.acks.append((step.at, step.event.ack))
-    for outcome in step.outcomes:
-        if outcome.command_id == story.command_id:
-            story.outcome, story.outcome_event = outcome, step.event
-
-
-def _gather_commands(story: _Story, step: Step) -> None:
-    for publish in step.commands:
-        if publish.command.id == story.command_id:
-            story.attempts.append((step.at, publish.attempt))
-            if story.command is None:
-                story.command, story.issued_at = publish.command, step.at
-
-
-def _gather_findings(story: _Story, step: Step) -> None:
-    for finding in step.closed:
-        standing = story.findings.setdefault(finding.key, _Standing(finding, None))
-        standing.closed_at = step.at
-    for finding in step.opened:
-        known = story.findings.get(finding.key)
-        if known is None or known.closed_at is not None:
-            known = _Standing(finding, step.at)
-        is_acute = finding.severity in _ACUTE
-        acute_at = (known.acute_at or step.at) if is_acute else None
-        story.findings[finding.key] = _Standing(finding, known.opened_at, acute_at)
-
-
-_ACUTE = (Severity.ACT, Severity.CRITICAL)
-
-
-def _bot_of(records: Iterable[AnyRecord], command_id: str) -> str | None:
-    steps = (record for record in records if isinstance(record, Step))
-    commands = (publish.command for step in steps for publish in step.commands)
-    return next((command.bot for command in commands if command.id == command_id), None)
-
-
-def _asked(story: _Story, command: Command) -> Iterator[str]:
+def _asked(story: Story, command: Command) -> Iterator[str]:
     main = _main_finding(story, command)
     after = "" if main is None or isinstance(command, Resume) else _waited(story, main)
     yield f"At {utc_words(story.issued_at)}{after} the guard asked bot {command.bot} {request_words(command)}."
@@ -216,7 +123,7 @@ def _asked(story: _Story, command: Command) -> Iterator[str]:
         yield changed_words(story.reloaded, story.issued_at)
 
 
-def _waited(story: _Story, main: _Standing) -> str:
+def _waited(story: Story, main: Standing) -> str:
     since = main.acute_at or main.opened_at
     if since is None:
         return ""
@@ -226,7 +133,7 @@ def _waited(story: _Story, main: _Standing) -> str:
     return f", {when} the finding behind it {happened},"
 
 
-def _why(story: _Story, command: Command) -> Iterator[str]:
+def _why(story: Story, command: Command) -> Iterator[str]:
     if isinstance(command, Resume):
         yield from _why_resumed(story, command)
         return
@@ -255,7 +162,7 @@ def _chain(command: Command, evidence: Sequence[Evidence]) -> Iterator[str]:
             pass
 
 
-def _others(story: _Story, main: _Standing | None, command: Command) -> Iterator[_Standing]:
+def _others(story: Story, main: Standing | None, command: Command) -> Iterator[Standing]:
     """What else stood and concerned the bot; of other accounts only where the bot's own is not known."""
     account = None if main is None else main.finding.subject.account
     for standing in story.findings.values():
@@ -279,7 +186,7 @@ def _counterfactual(text: str) -> Iterator[str]:
         yield f"What would have had to be different: {text}."
 
 
-def _why_resumed(story: _Story, command: Command) -> Iterator[str]:
+def _why_resumed(story: Story, command: Command) -> Iterator[str]:
     ended = _ended(story, command)
     before = story.posture_before
     if ended:
@@ -309,7 +216,7 @@ def _why_resumed(story: _Story, command: Command) -> Iterator[str]:
     yield from _evidence(command.evidence, command.symbol)
 
 
-def _ended(story: _Story, command: Command) -> list[_Standing]:
+def _ended(story: Story, command: Command) -> list[Standing]:
     """What had restricted the bot and was over, first ended first.
 
     The posture before says what it was for. What ended after that began to stand prolonged it.
@@ -324,7 +231,7 @@ def _ended(story: _Story, command: Command) -> list[_Standing]:
     return sorted((each for each in over if (each.closed_at or 0) >= since), key=_closed_at)
 
 
-def _closed_at(standing: _Standing) -> Nanoseconds:
+def _closed_at(standing: Standing) -> Nanoseconds:
     return standing.closed_at or 0
 
 
@@ -340,7 +247,7 @@ def _evidence(evidence: Sequence[Evidence], symbol: str) -> Iterator[str]:
         yield f"- {evidence_words(each, symbol)}"
 
 
-def _postures(story: _Story, command: Command) -> Iterator[str]:
+def _postures(story: Story, command: Command) -> Iterator[str]:
     symbol, before, after = command.symbol, story.posture_before, story.posture_after
     if before is not None and (after is None or after.version == before.version):
         yield f"Before and after (posture {before.version}): {posture_words(before, symbol)}."
@@ -355,7 +262,7 @@ def _postures(story: _Story, command: Command) -> Iterator[str]:
         yield f"After (posture {after.version}): {posture_words(after, symbol)}."
 
 
-def _sending(story: _Story) -> Iterator[str]:
+def _sending(story: Story) -> Iterator[str]:
     again = [at for at, attempt in story.attempts if attempt > 1]
     if again:
         when = list_words([duration_words(at - story.issued_at) for at in again])
@@ -373,11 +280,13 @@ def _sending(story: _Story) -> Iterator[str]:
         yield "No ack was received from the bot."
     elif all(ack.status is AckStatus.RECEIVED for _, ack in story.acks):
         yield "The bot never said that it had applied it."
+    for record in story.traced:
+        yield from way_words(record)
 
 
-def _taken(story: _Story, sent: Sent) -> str:
+def _taken(story: Story, sent: Sent) -> str:
     total_us = sent.hops_us.get("total")
-    if total_us is None or len(story.attempts) > 1:
+    if total_us is None or len(story.attempts) > 1 or story.traced:
         return f"The broker took it {_after(story, sent.at)}."
     names = {"decide": "deciding", "durable": "writing it down", "publish": "handing it over"}
     hops = [f"{what} {sent.hops_us[hop] / 1000:.1f} ms" for hop, what in names.items() if hop in sent.hops_us]
@@ -385,7 +294,7 @@ def _taken(story: _Story, sent: Sent) -> str:
     return f"The broker took it {total_us / 1000:.1f} ms after what caused it had arrived{of_it}."
 
 
-def _outcome(story: _Story) -> Iterator[str]:
+def _outcome(story: Story) -> Iterator[str]:
     outcome = story.outcome
     if outcome is None:
         gap, end = story.left_open, "the command was still open where the records end"
@@ -420,7 +329,7 @@ def _outcome(story: _Story) -> Iterator[str]:
             yield f"Superseded {when}, before its effect was judged: {detail}."
 
 
-def _position(story: _Story, command: Command) -> Iterator[str]:
+def _position(story: Story, command: Command) -> Iterator[str]:
     measured = {each.name: each.value for each in command.evidence if isinstance(each.value, float | int)}
     said = [ack.effect for _, ack in story.acks if ack.effect is not None]
     before = next(
@@ -454,7 +363,7 @@ def _known_size(size: float | None, command: Command) -> str:
     return "not in the records" if size is None else size_words(size, command.symbol)
 
 
-def _size_after(story: _Story, command: Command) -> tuple[float | None, str]:
+def _size_after(story: Story, command: Command) -> tuple[float | None, str]:
     match story.outcome_event:
         case AccountSnapshot(source=source, positions=positions) if source is not PositionSource.SETTINGS:
             sizes = [each.size for each in positions if symbol_of(each.market) == command.symbol]
@@ -469,7 +378,7 @@ def _size_after(story: _Story, command: Command) -> tuple[float | None, str]:
             return next((each for each in reversed(sizes_said) if each is not None), None), "the bot's answer"
 
 
-def _main_finding(story: _Story, command: Command) -> _Standing | None:
+def _main_finding(story: Story, command: Command) -> Standing | None:
     """The standing finding that the command names; the worst-placed one is not guessed."""
     found = [
         standing
@@ -490,11 +399,11 @@ def _concerns(finding: Finding, command: Command) -> bool:
     return subject.market is None or command.symbol in {ALL_SYMBOLS, symbol_of(subject.market)}
 
 
-def _kind(story: _Story) -> OutcomeKind | None:
+def _kind(story: Story) -> OutcomeKind | None:
     return None if story.outcome is None else story.outcome.outcome
 
 
-def _after(story: _Story, at: Nanoseconds) -> str:
+def _after(story: Story, at: Nanoseconds) -> str:
     if not story.issued_at:
         return f"at {utc_words(at)}"
     return f"{duration_words(at - story.issued_at)} after the decision"

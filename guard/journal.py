@@ -25,6 +25,12 @@ RETRY_S = 1.0
 HANG_S = 2.0
 """A disk that has not answered for so long is as good as away, and is said to be."""
 
+LATER_S = 1.0
+"""What nobody waits for, and tells of what is over, goes with the next record, or by itself after this time."""
+
+LATER_MAX = 1_000
+"""Such records at most wait for that: half a MB, a thousand commands in a second."""
+
 CLOSE_S = 2.0
 """How long a batch on its way is waited for when the journal is told to stop."""
 
@@ -34,7 +40,7 @@ log = structlog.get_logger()
 @dataclass(slots=True)
 class _Pending:
     record: AnyRecord
-    written: asyncio.Future[None]
+    written: asyncio.Future[Nanoseconds]
 
 
 @dataclass(slots=True)
@@ -52,9 +58,10 @@ class Journal:
     """Records that found no room, since the start."""
     _ahead: int = 0
     _lost: int = 0
+    _later: list[AnyRecord] = field(default_factory=list)
 
-    def put(self, record: AnyRecord) -> asyncio.Future[None]:
-        """Queue a record; the future is done once it is on the disk, or cancelled if it was lost."""
+    def put(self, record: AnyRecord) -> asyncio.Future[Nanoseconds]:
+        """Queue a record; the future tells when it was on the disk, or is cancelled if it was lost."""
         pending = _Pending(record, asyncio.get_running_loop().create_future())
         self._pending.append(pending)
         if len(self._pending) > PENDING_MAX:
@@ -65,12 +72,20 @@ class Journal:
         self._arrived.set()
         return pending.written
 
+    def put_later(self, record: AnyRecord) -> None:
+        """Queue a record that is in no hurry: nothing that must be sent ever waits for the disk because of it."""
+        self._later.append(record)
+        if len(self._later) == 1:
+            asyncio.get_running_loop().call_later(LATER_S, self._arrived.set)
+        elif len(self._later) >= LATER_MAX:
+            self._admit_later()
+
     @property
     def waiting(self) -> int:
         """How many records wait for the disk."""
-        return len(self._pending)
+        return len(self._pending) + len(self._later)
 
-    async def wait(self, written: asyncio.Future[None], timeout_s: float) -> bool:
+    async def wait(self, written: asyncio.Future[Nanoseconds], timeout_s: float) -> bool:
         """Return whether the record is on the disk within ``timeout_s``."""
         done, _ = await asyncio.wait([written], timeout=timeout_s)
         return bool(done) and not written.cancelled()
@@ -85,6 +100,7 @@ class Journal:
         while True:
             await self._arrived.wait()
             self._arrived.clear()
+            self._admit_later()
             while self._pending:
                 try:
                     await self._write_batch()
@@ -97,7 +113,16 @@ class Journal:
     def unwritten(self) -> list[AnyRecord]:
         """What is still queued, in order, for a last attempt when ``run`` has been cancelled; a gap comes first."""
         gap = self._gap()
-        return [*([gap] if gap is not None else []), *(pending.record for pending in self._pending)]
+        return [
+            *([gap] if gap is not None else []),
+            *(pending.record for pending in self._pending),
+            *self._later,
+        ]
+
+    def _admit_later(self) -> None:
+        later, self._later = self._later, []
+        for record in later:
+            self.put(record)
 
     async def _write_batch(self) -> None:
         batch = [self._pending[index] for index in range(min(len(self._pending), BATCH_MAX))]
@@ -119,6 +144,7 @@ class Journal:
         self._written(batch, ahead, lost)
 
     def _written(self, batch: list[_Pending], ahead: int, lost: int) -> None:
+        now = self.clock.now()
         self._ahead, self._lost = self._ahead - ahead, self._lost - lost
         self._gap_since = self._gap_since if self._ahead or self._lost else None
         for pending in batch:
@@ -126,7 +152,7 @@ class Journal:
             if self._pending and self._pending[0] is pending:
                 self._pending.popleft()
             if not pending.written.done():
-                pending.written.set_result(None)
+                pending.written.set_result(now)
 
     def _gap(self) -> AuditGap | None:
         if not self._ahead and not self._lost:

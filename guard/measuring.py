@@ -9,7 +9,8 @@ from importlib.metadata import version
 
 from guard.engine import Engine
 from guard.events import LinkKind
-from guard.meters import Distribution, Measured, Meter, MeterKind, Sample
+from guard.hops import BUDGETS_NS, Hop
+from guard.meters import Distribution, Distributions, Measured, Meter, MeterKind, Sample
 from guard.runner import Runner
 from guard.units import NS_PER_S, Nanoseconds, venue_of
 
@@ -137,6 +138,21 @@ def _sending(runner: Runner) -> Iterator[Measured]:
     yield Distribution(
         "command_seconds", "From the causing event to the broker's taking the command", runner.outbox.latency
     )
+    traces = runner.outbox.traces
+    yield Distributions(
+        "hop_seconds",
+        "From the venue's clock to a bot's answer: each hop of commands, the first ones also of samples",
+        "hop",
+        {str(hop): latency for hop, latency in traces.latencies.items()},
+    )
+    yield _counter(
+        "hop_over_budget", "How often a hop took longer than its budget", _all_hops(traces.over_budget), "hop"
+    )
+
+
+def _all_hops(over_budget: Mapping[Hop, int]) -> dict[str, int]:
+    """Those that never were over it too, so that a rate can be taken."""
+    return {str(hop): over_budget.get(hop, 0) for hop in BUDGETS_NS}
 
 
 def _one(name: str, help_: str, value: float) -> Meter:

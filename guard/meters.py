@@ -13,6 +13,15 @@ LATENCY_S = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 """Upper bounds of the latency buckets, three to a decade: from what a quiet loop takes to a dead one."""
 
 
+FINE_S = tuple(
+    round(step * 10.0**decade, 9)
+    for decade in range(-5, 2)
+    for step in (1.0, 2.0, 5.0)
+    if step * 10.0**decade <= 10.0
+)
+"""Three to a decade from 10 us to 10 s, for what may take no longer than a frame."""
+
+
 class MeterKind(StrEnum):
     """How a number behaves."""
 
@@ -41,7 +50,7 @@ class Meter:
 
 @dataclass(slots=True)
 class Latency:
-    """A histogram of durations.
+    """A histogram of durations; ``bounds_s`` are the upper bounds of its buckets, ascending.
 
     >>> latency = Latency()
     >>> latency.observe(2_000_000)
@@ -52,7 +61,11 @@ class Latency:
     count: int = 0
     sum_s: float = 0.0
     max_s: float = 0.0
-    _buckets: list[int] = field(default_factory=lambda: [0] * (len(LATENCY_S) + 1))
+    bounds_s: tuple[float, ...] = LATENCY_S
+    _buckets: list[int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._buckets = [0] * (len(self.bounds_s) + 1)
 
     def observe(self, duration_ns: Nanoseconds) -> None:
         """Count one duration; a negative one (a clock that was set) counts as none."""
@@ -60,12 +73,12 @@ class Latency:
         self.count += 1
         self.sum_s += duration_s
         self.max_s = max(self.max_s, duration_s)
-        self._buckets[bisect_left(LATENCY_S, duration_s)] += 1
+        self._buckets[bisect_left(self.bounds_s, duration_s)] += 1
 
     def cumulative(self) -> list[tuple[str, int]]:
         """How many took no longer than each bound in seconds; the last bound is ``+Inf``."""
         found, total = [], 0
-        for bound, count in zip((*map(str, LATENCY_S), "+Inf"), self._buckets, strict=True):
+        for bound, count in zip((*map(str, self.bounds_s), "+Inf"), self._buckets, strict=True):
             total += count
             found.append((bound, total))
         return found
@@ -80,4 +93,14 @@ class Distribution:
     latency: Latency
 
 
-Measured = Meter | Distribution
+@dataclass(frozen=True, slots=True)
+class Distributions:
+    """Histograms under one name, told apart by a label, in seconds."""
+
+    name: str
+    help: str
+    label: str
+    latencies: Mapping[str, Latency]
+
+
+Measured = Meter | Distribution | Distributions

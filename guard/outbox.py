@@ -14,11 +14,13 @@ from msgspec import structs
 from guard.audit import Sent, Step
 from guard.commands import PublishCommand, PublishPosture
 from guard.errors import BrokerError
-from guard.events import CommandSent, MarketFeatures
+from guard.events import CommandSent
+from guard.hops import Hop, Stations
 from guard.journal import RETRY_S, Journal
 from guard.meters import Latency
 from guard.ports import Clock, CommandSink, Emit
 from guard.postures import no_looser
+from guard.traces import Traces
 from guard.units import NS_PER_S, BotId, Nanoseconds, ms_of
 from perpguard_sdk.messages import Posture, Verb
 
@@ -43,7 +45,7 @@ class OutboxSettings:
 class _Due:
     step: Step
     decided_at: Nanoseconds
-    written: asyncio.Future[None] | None
+    written: asyncio.Future[Nanoseconds] | None
 
 
 @dataclass(slots=True)
@@ -64,11 +66,16 @@ class Outbox:
     """Steps that were recorded but not sent, because too many waited."""
     latency: Latency = field(default_factory=Latency)
     """From the causing event to the broker's taking the command."""
+    traces: Traces = field(init=False)
+    """Follows each command; the loop tells it of steps."""
     _due: asyncio.Queue[_Due] = field(default_factory=lambda: asyncio.Queue(STEPS_MAX))
     _held: Counter[str] = field(default_factory=Counter)
     _latest: dict[str, PublishPosture] = field(default_factory=dict)
-    _writing: dict[str, asyncio.Future[None]] = field(default_factory=dict)
+    _writing: dict[str, asyncio.Future[Nanoseconds]] = field(default_factory=dict)
     _sent: dict[str, Posture] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.traces = Traces(self.journal.put_later)
 
     def put(self, step: Step, decided_at: Nanoseconds) -> None:
         """Queue a step: its record at once and in order, its messages behind those of earlier steps."""
@@ -118,7 +125,7 @@ class Outbox:
             left_s = max(self.settings.tighten_wait_ms / 1000.0 - waited_s, 0.0)
             if await self.journal.wait(written, left_s):
                 self._held.subtract(publish.posture.bot for publish in loosening)
-                await self._send(due, step.postures, step.commands, durable_at=self.clock.now())
+                await self._send(due, step.postures, step.commands, durable_at=written.result())
                 return
         resumes = tuple(publish for publish in step.commands if publish.command.verb is Verb.RESUME)
         if loosening or resumes:
@@ -132,7 +139,7 @@ class Outbox:
     async def _send_once_written(
         self,
         due: _Due,
-        written: asyncio.Future[None],
+        written: asyncio.Future[Nanoseconds],
         postures: tuple[PublishPosture, ...],
         commands: tuple[PublishCommand, ...],
     ) -> None:
@@ -146,7 +153,7 @@ class Outbox:
         released = tuple(self._renewed(self._latest[bot]) for bot in bots if self._held[bot] <= 0)
         if any(not self._writing[publish.posture.bot].done() for publish in released):
             self.journal.note_sent_ahead()  # a tightening came since, which need not wait any longer
-        await self._send(due, released, commands, durable_at=self.clock.now())
+        await self._send(due, released, commands, durable_at=written.result())
 
     def _renewed(self, publish: PublishPosture) -> PublishPosture:
         """The same posture with a later time, so that a bot takes it for newer than what it was sent of it."""
@@ -162,18 +169,24 @@ class Outbox:
     ) -> None:
         """Tightening commands are the fast edge and go first; a resume needs its posture there before it."""
         hops = _hops(due, durable_at)
+        released_at = self.clock.now() if durable_at is None else durable_at
+        ways = {
+            publish.command.id: self.traces.durable(publish, released_at, ahead=durable_at is None)
+            for publish in commands
+        }
         for publish in commands:
             if publish.command.verb is not Verb.RESUME:
-                await self._send_command(publish, hops, due)
+                await self._send_command(publish, _hops_us(ways[publish.command.id], hops), due, released_at)
         for posture in postures:
             await self._send_posture(posture, hops)
         for publish in commands:
             if publish.command.verb is Verb.RESUME:
-                await self._send_command(publish, hops, due)
+                await self._send_command(publish, _hops_us(ways[publish.command.id], hops), due, released_at)
 
-    async def _send_command(self, publish: PublishCommand, hops: dict[str, float], due: _Due) -> None:
+    async def _send_command(
+        self, publish: PublishCommand, hops: dict[str, float], due: _Due, released_at: Nanoseconds
+    ) -> None:
         command = publish.command
-        started = self.clock.now()
         ok, detail = True, ""
         try:
             await self.sink.publish_command(command)
@@ -182,7 +195,12 @@ class Outbox:
         sent_at = self.clock.now()
         if ok:
             self.latency.observe(sent_at - due.step.at)
-        taken = {**hops, "publish": (sent_at - started) / 1000.0, "total": (sent_at - due.step.at) / 1000.0}
+            self.traces.taken(publish, sent_at)
+        taken = {
+            **hops,
+            "publish": (sent_at - released_at) / 1000.0,
+            "total": (sent_at - due.step.at) / 1000.0,
+        }
         self.journal.put(
             Sent(at=sent_at, subject=command.id, bot=command.bot, ok=ok, detail=detail, hops_us=taken)
         )
@@ -220,11 +238,13 @@ class Outbox:
 
 
 def _hops(due: _Due, durable_at: Nanoseconds | None) -> dict[str, float]:
-    """Microseconds from one station to the next, as far as they are known."""
-    event = due.step.event
-    hops: dict[str, float] = {"decide": (due.decided_at - event.received_at) / 1000.0}
-    if isinstance(event, MarketFeatures) and event.book_at is not None:
-        hops["sample"] = (event.received_at - event.book_at) / 1000.0
+    """Microseconds from one station to the next, as far as they are known without a trace."""
+    hops: dict[str, float] = {str(Hop.DECIDE): (due.decided_at - due.step.event.received_at) / 1000.0}
     if durable_at is not None:
-        hops["durable"] = (durable_at - due.decided_at) / 1000.0
+        hops[str(Hop.DURABLE)] = (durable_at - due.decided_at) / 1000.0
     return hops
+
+
+def _hops_us(way: Stations | None, otherwise: dict[str, float]) -> dict[str, float]:
+    """The hops of a command that is followed, in microseconds."""
+    return otherwise if way is None else {str(hop): took_ns / 1000.0 for hop, took_ns in way.hops().items()}

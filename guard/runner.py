@@ -132,7 +132,8 @@ class Runner:
         now = self.world.clock.now()
         closed = SessionClosed(at=now, session=self.identity.session, why=why)
         try:
-            await self.world.audit.append([*self.journal.unwritten(), closed], durable=True)
+            left = [*self.journal.unwritten(), *self.outbox.traces.close(now)]
+            await self.world.audit.append([*left, closed], durable=True)
         except AuditError as error:
             log.error("the end of the session could not be recorded", error=str(error))
 
@@ -144,6 +145,7 @@ class Runner:
             step = self.engine.process(event)
             decided_at = self.world.clock.now()
             self.load.after(step, self.engine.state, decided_at - began_at)
+            self.outbox.traces.after(step, self.engine.state, began_at, decided_at)
             if step.is_decision or step.postures:
                 self.outbox.put(step, decided_at)
             if step.opened or step.closed or step.commands or step.outcomes:

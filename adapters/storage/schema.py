@@ -19,6 +19,7 @@ from guard.audit import (
     GENESIS_HASH,
     AnyRecord,
     AuditGap,
+    CommandTraced,
     RecordRestored,
     SegmentOpened,
     SegmentRetired,
@@ -31,7 +32,7 @@ from guard.audit import (
 from guard.events import BotAcked, CommandSent, GuardStarted
 from perpguard_sdk.messages import Posture
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 TABLES = """
 CREATE TABLE IF NOT EXISTS meta (
@@ -178,6 +179,8 @@ def commands_of(record: AnyRecord) -> set[str]:
     match record:
         case Sent(subject=subject) if not subject.startswith("posture:"):
             return {subject}
+        case CommandTraced(command_id=command_id):
+            return {command_id}
         case AuditGap(commands=named):
             return set(named)
         case Step(event=event, commands=commands, outcomes=outcomes):

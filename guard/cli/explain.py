@@ -31,6 +31,7 @@ def explain(
     with errors_told(as_json=as_json):
         from adapters.storage.reader import SqliteAuditReader  # noqa: PLC0415
         from guard import explain as explaining  # noqa: PLC0415
+        from guard.hops import slowest_of, whole_ns  # noqa: PLC0415
 
         place = audit_path(audit, settings)
 
@@ -47,6 +48,18 @@ def explain(
                 "title": explanation.title,
                 "outcome": explanation.outcome,
                 "sections": {each.heading: list(each.sentences) for each in explanation.sections},
+                "traced": [
+                    {
+                        "attempt": each.attempt,
+                        "cause": each.cause,
+                        "end": each.end,
+                        "sent_ahead": each.sent_ahead,
+                        "hops_ns": each.hops_ns,
+                        "whole_ns": whole_ns(each.hops_ns),
+                        "slowest": slowest_of(each.hops_ns),
+                    }
+                    for each in explanation.traced
+                ],
                 "records": [stored.number for stored in story],
             }
         )

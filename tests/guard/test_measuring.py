@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from guard.measuring import measure, what_is_wrong
-from guard.meters import Distribution, Meter
+from guard.meters import Distribution, Distributions, Meter
 from perpguard_sdk.messages import Entries
 from tests.guard.test_runner import Stage
 from tests.support.builders import ALPHA, MARKET, SaysWhatItIsTold, born, features, finding, reported
@@ -15,6 +15,9 @@ def values(stage: Stage) -> dict[str, float]:
     for each in measure(stage.runner):
         if isinstance(each, Distribution):
             found[each.name] = each.latency.count
+        elif isinstance(each, Distributions):
+            for value, latency in each.latencies.items():
+                found[f"{each.name} {value}"] = latency.count
         else:
             for sample in each.samples:
                 found[" ".join([each.name, *sample.labels.values()])] = sample.value
@@ -41,6 +44,8 @@ async def test_it_tells_events_findings_bots_and_commands() -> None:
     assert found["epoch"] == 1
     assert sum(value for name, value in found.items() if name.startswith("findings ")) >= 1
     assert f"markets {MARKET.split(':')[0]} unsynced" not in found
+    assert found["hop_seconds decide"] == found["hop_seconds publish"] == found["commands pause"] - 1
+    assert found["hop_seconds bot"] == 0, "no bot has answered"
     assert found["shedding"] == found["events_waiting far"] == 0
 
 
@@ -60,4 +65,4 @@ async def test_every_measure_has_a_name_and_a_help_of_its_own() -> None:
 
     assert len(set(names)) == len(names)
     assert all(each.help for each in measured)
-    assert all(isinstance(each, Distribution | Meter) for each in measured)
+    assert all(isinstance(each, Distribution | Distributions | Meter) for each in measured)
