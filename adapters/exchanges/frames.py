@@ -9,8 +9,11 @@ the long way round, where all rules are. So fast and slow path cannot differ in 
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import NamedTuple, Protocol
+from functools import cache
+from importlib import import_module
+from typing import Any, NamedTuple, Protocol
 
+from guard.market.implementation import REFERENCE, implementation
 from guard.market.live import LiveBook
 from guard.units import Nanoseconds
 
@@ -101,7 +104,29 @@ class FrameReader(Protocol):
         ...
 
 
+COMPILED, PYTHON = "compiled", "python"
+READ = frozenset({"binanceusdm", "binancecoinm", "bybit", "okx", "hyperliquid"})
+"""The venues, by ccxt's ids, whose frames are read here."""
+
+
 def new_reader(venue_id: str) -> FrameReader | None:
     """Make the fastest reader of a venue that is installed; ``None`` for venues without one."""
-    del venue_id
-    return None
+    if venue_id not in READ:
+        return None
+    module = _compiled()
+    if module is not None and implementation() != REFERENCE:
+        reader: FrameReader = module.CompiledFrameReader(venue_id)
+        return reader
+    # It reads what the venues' own parsers read, which are loaded with it.
+    from adapters.exchanges.frames_reference import PythonFrameReader  # noqa: PLC0415
+
+    return PythonFrameReader(venue_id)
+
+
+@cache
+def _compiled() -> Any:
+    """The compiled readers; they need the compiled books, and are refused with them."""
+    try:
+        return import_module("adapters.exchanges._frames")
+    except ImportError:
+        return None
