@@ -1,4 +1,4 @@
-from guard.events import BookStatus
+from guard.events import BookSide, BookStatus
 from guard.market.book import Book, Floats, Levels, Side
 from guard.market.live import Heard
 from guard.units import Nanoseconds
@@ -43,3 +43,7 @@ class CompiledLive:
     def has_turned(self) -> bool: ...
     @property
     def needs_attention(self) -> bool: ...
+
+def sides_of(
+    book: CompiledBook, bid_end: float | None, ask_end: float | None
+) -> tuple[BookSide, BookSide, float]: ...

@@ -29,6 +29,7 @@ import numpy as np
 
 from guard.events import BookSide, BookStatus, CURVE_BPS, NOTIONALS_USD
 from guard.market import book as _reference
+from guard.market import liquidity as _liquidity
 from guard.market import live as _live_reference
 from guard.market.book import BOOK_CAPACITY, Side
 from guard.market.live import Heard
@@ -631,3 +632,208 @@ cdef class CompiledLive:
 
     cdef bint attention(self) noexcept:
         return self.book.status_code() != self.said_code or self.turned()
+
+
+# Features
+
+
+cdef enum:
+    POINTS_MAX = 64
+    COSTS_MAX = 16
+
+cdef struct Measured:
+    # One side; NaN stands for None, and is given to nobody.
+    double curve[POINTS_MAX]
+    double costs[COSTS_MAX]
+    double visible_bps
+    double visible_usd
+    double slope_usd
+    double slope_kappa
+
+cdef int POINTS = len(CURVE_BPS)
+cdef int COSTS = len(NOTIONALS_USD)
+assert POINTS <= POINTS_MAX and COSTS <= COSTS_MAX
+cdef double[POINTS_MAX] _curve, _curve_over, _curve_log
+cdef double[COSTS_MAX] _notionals
+cdef int _at
+for _at in range(POINTS):
+    _curve[_at] = CURVE_BPS[_at]
+    _curve_over[_at] = _liquidity.OVER[_at]
+    _curve_log[_at] = log(_curve[_at])
+for _at in range(COSTS):
+    _notionals[_at] = NOTIONALS_USD[_at]
+
+cdef double BPS_PER_UNIT = 10_000.0
+cdef double KAPPA_PRIOR = _liquidity.KAPPA_PRIOR
+cdef double KAPPA_MIN = _liquidity.KAPPA_MIN
+cdef double KAPPA_MAX = _liquidity.KAPPA_MAX
+cdef double PRIOR_WEIGHT = _liquidity.KAPPA_PRIOR_WEIGHT
+cdef double OBSERVED_BPS_MIN = _liquidity.OBSERVED_BPS_MIN
+cdef double ANCHOR_BPS_MIN = _liquidity.ANCHOR_BPS_MIN
+cdef double WITHIN = _liquidity.WITHIN
+cdef int _balance_at = CURVE_BPS.index(_liquidity.IMBALANCE_BPS)
+
+# Notional and base of the levels up to each, best first: of the side that is being measured.
+cdef Batch _sums
+_sums.prices = _sums.sizes = NULL
+_sums.room = _sums.count = 0
+
+
+cdef inline double distance_at(const double *best, Py_ssize_t at, double mid, double scale) noexcept:
+    return fabs(best[-at] - mid) * scale
+
+
+cdef Py_ssize_t count_within(
+    const double *best, Py_ssize_t start, Py_ssize_t end, double mid, double scale, double bound
+) noexcept:
+    """How many levels are not farther than ``bound``, of which ``start`` are known to be; looked for from there."""
+    cdef Py_ssize_t low = start, high, step = 4, middle
+    while low + step <= end and distance_at(best, low + step - 1, mid, scale) <= bound:
+        low += step
+        step *= 2
+    high = min(low + step, end)
+    while low < high:
+        middle = (low + high) >> 1
+        if distance_at(best, middle, mid, scale) <= bound:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+cdef int measure_side(Ladder side, double mid, bint ends, double end, Measured *out) except -1:
+    """What ``side_features`` says; the side holds a level."""
+    cdef Py_ssize_t total = side.count, count, observed, needed, at, start
+    cdef const double *best = side.prices + total - 1
+    cdef const double *best_size = side.sizes + total - 1
+    cdef double scale = BPS_PER_UNIT / mid, usd = 0.0, base = 0.0, price, size, away, last_bps
+    cdef double visible_bps, observed_bps, anchor_bps, anchor_usd, exponent, slope_usd
+    cdef double[POINTS_MAX] counted
+    cdef double *usd_to
+    cdef double *base_to
+    cdef int point
+
+    last_bps = distance_at(best, total - 1, mid, scale)
+    visible_bps = last_bps
+    if ends:
+        away = end - mid if best[0] >= mid else mid - end
+        visible_bps = min(visible_bps, max(away, 0.0) * BPS_PER_UNIT / mid)
+    count = count_within(best, 0, total, mid, scale, visible_bps * WITHIN)
+    observed_bps = max(visible_bps, min(OBSERVED_BPS_MIN, last_bps))
+    observed = max(count_within(best, count, total, mid, scale, observed_bps * WITHIN), 1)
+    needed = max(count, observed)
+
+    make_room(&_sums, needed)
+    usd_to, base_to = _sums.prices, _sums.sizes
+    for at in range(needed):
+        price, size = best[-at], best_size[-at]
+        usd += price * size
+        base += size
+        usd_to[at] = usd
+        base_to[at] = base
+
+    anchor_bps = max(observed_bps, distance_at(best, observed - 1, mid, scale), ANCHOR_BPS_MIN)
+    anchor_usd = usd_to[observed - 1]
+    start = 0
+    for point in range(POINTS):
+        start = count_within(best, start, observed, mid, scale, _curve_over[point])
+        counted[point] = usd_to[start - 1] if start else 0.0
+    exponent, out.slope_kappa = KAPPA_PRIOR, NAN
+    if observed >= 3:
+        exponent = out.slope_kappa = fit_kappa(counted, anchor_bps, anchor_usd)
+    slope_usd = anchor_usd / pow(anchor_bps, exponent)
+    for point in range(POINTS):
+        if anchor_bps < _curve[point]:
+            out.curve[point] = max(slope_usd * exp(exponent * _curve_log[point]), anchor_usd)
+        else:
+            out.curve[point] = counted[point]
+    out.slope_usd = slope_usd if observed >= 3 else NAN
+    out.visible_bps = visible_bps
+    out.visible_usd = usd_to[count - 1] if count else 0.0
+    slippages(best, usd_to, base_to, count, mid, out)
+    return 0
+
+
+cdef double fit_kappa(const double *counted, double anchor_bps, double anchor_usd) noexcept:
+    cdef double across = 0.0, along = 0.0, x, y, fitted
+    cdef int point
+    for point in range(POINTS):
+        if counted[point] > 0.0 and anchor_bps > _curve[point]:
+            x = log(_curve[point] / anchor_bps)
+            y = log(counted[point] / anchor_usd)
+            across += x * y
+            along += x * x
+    fitted = (across + PRIOR_WEIGHT * KAPPA_PRIOR) / (along + PRIOR_WEIGHT)
+    return min(max(fitted, KAPPA_MIN), KAPPA_MAX)
+
+
+cdef void slippages(
+    const double *best, const double *usd_to, const double *base_to, Py_ssize_t count, double mid, Measured *out
+) noexcept:
+    cdef double wanted, cost, before_usd, before_base, vwap, least = 0.0
+    cdef Py_ssize_t low = 0, high, middle
+    cdef int at
+    for at in range(COSTS):
+        wanted = _notionals[at]
+        if wanted > out.visible_usd:
+            out.costs[at] = NAN
+            continue
+        high = count
+        while low < high:
+            middle = (low + high) >> 1
+            if usd_to[middle] < wanted:
+                low = middle + 1
+            else:
+                high = middle
+        before_usd = usd_to[low - 1] if low else 0.0
+        before_base = base_to[low - 1] if low else 0.0
+        vwap = wanted / (before_base + (wanted - before_usd) / best[-low])
+        cost = fabs(vwap / mid - 1.0) * BPS_PER_UNIT
+        # Rounding must not make a larger order cheaper than a smaller one.
+        least = max(least, cost)
+        out.costs[at] = least
+
+
+cdef object side_of(const Measured *measured):
+    cdef list curve = [measured.curve[point] for point in range(POINTS)]
+    cdef list costs = [
+        None if isnan(measured.costs[cost]) else measured.costs[cost] for cost in range(COSTS)
+    ]
+    cdef bint fitted = not isnan(measured.slope_kappa)
+    return BookSide(
+        curve_usd=tuple(curve),
+        visible_bps=measured.visible_bps,
+        visible_usd=measured.visible_usd,
+        slippage_bps=tuple(costs),
+        slope_usd=measured.slope_usd if fitted else None,
+        slope_kappa=measured.slope_kappa if fitted else None,
+    )
+
+
+cdef double balance_of(const Measured *bids, const Measured *asks) noexcept:
+    cdef double bid = bids.curve[_balance_at], ask = asks.curve[_balance_at], total = bid + ask
+    return min(max((bid - ask) / total, -1.0), 1.0) if total > 0.0 else 0.0
+
+
+cdef int measure_book(CompiledBook book, object bid_end, object ask_end, Measured *bids, Measured *asks) except -1:
+    cdef double mid = (book.bids.prices[book.bids.count - 1] + book.asks.prices[book.asks.count - 1]) / 2.0
+    cdef Ladder side = book.bids
+    if bid_end is None:
+        measure_side(side, mid, side.bounded, side.horizon, bids)
+    else:
+        measure_side(side, mid, True, bid_end, bids)
+    side = book.asks
+    if ask_end is None:
+        measure_side(side, mid, side.bounded, side.horizon, asks)
+    else:
+        measure_side(side, mid, True, ask_end, asks)
+    return 0
+
+
+def sides_of(CompiledBook book not None, bid_end, ask_end):
+    """Both sides measured, and their imbalance; ends are prices up to which they are complete, or None."""
+    cdef Measured bids, asks
+    if not book.bids.count or not book.asks.count:
+        raise ValueError(f"{book.where}: a side without levels cannot be measured")
+    measure_book(book, bid_end, ask_end, &bids, &asks)
+    return side_of(&bids), side_of(&asks), balance_of(&bids, &asks)

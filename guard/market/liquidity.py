@@ -30,15 +30,23 @@ REACH_BPS_MAX = BPS_PER_UNIT
 OBSERVED_BPS_MIN = 10.0
 """Levels this near mid are counted even where the book is not known to be complete: a lower bound."""
 
-_KAPPA_MIN, _KAPPA_MAX = 0.5, 2.5
+ANCHOR_BPS_MIN = 1e-6
+"""No power law goes through a point that rounding put on mid."""
+
+WITHIN = 1.0 + 1e-9
+"""A level at exactly 10 bps is within 10 bps, whatever the rounding."""
+
+IMBALANCE_BPS = 25.0
+
+KAPPA_MIN, KAPPA_MAX = 0.5, 2.5
 # As much as 32 points of the curve at 1/e of the visible distance. Measured on Binance BTC and ETH, cut off
 # at 12 bps and asked for 32: the log error falls from sd 0.19 unshrunk to 0.07-0.10, at a bias of 0.2 either way.
-_KAPPA_PRIOR_WEIGHT = 32.0
+KAPPA_PRIOR_WEIGHT = 32.0
 _CURVE = np.asarray(CURVE_BPS)
 _CELL_BPS = np.diff(_CURVE, prepend=0.0)
 _GRID = {bps: at for at, bps in enumerate(CURVE_BPS)}
 _NOTIONALS = np.asarray(NOTIONALS_USD)
-_CURVE_OVER = _CURVE * (1.0 + 1e-9)  # a level at exactly 10 bps is within 10 bps, whatever the rounding
+OVER = _CURVE * WITHIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,18 +91,21 @@ def side_features(prices: Floats, sizes: Floats, mid: float, *, horizon: float |
         # Price may have left what is known altogether: then the horizon lies on the other side of mid.
         away = horizon - mid if float(prices[0]) >= mid else mid - horizon
         visible_bps = min(visible_bps, max(away, 0.0) * BPS_PER_UNIT / mid)
-    return _side_of(distance, notional, np.cumsum(sizes), mid, visible_bps)
+    return _side_of(prices, distance, notional, np.cumsum(sizes), mid, visible_bps)
 
 
-def _side_of(distance: Floats, notional: Floats, base: Floats, mid: float, visible_bps: float) -> BookSide:
-    count = int(np.searchsorted(distance, visible_bps * (1.0 + 1e-9), side="right"))
+def _side_of(
+    prices: Floats, distance: Floats, notional: Floats, base: Floats, mid: float, visible_bps: float
+) -> BookSide:
+    count = int(np.searchsorted(distance, visible_bps * WITHIN, side="right"))
     visible_usd = float(notional[count - 1]) if count else 0.0
     # What is seen near mid counts even if more may rest there; visible_bps then tells that it is a bound.
     observed_bps = max(visible_bps, min(OBSERVED_BPS_MIN, float(distance[-1])))
-    observed = max(int(np.searchsorted(distance, observed_bps * (1.0 + 1e-9), side="right")), 1)
-    anchor_bps, anchor_usd = max(observed_bps, float(distance[observed - 1])), float(notional[observed - 1])
+    observed = max(int(np.searchsorted(distance, observed_bps * WITHIN, side="right")), 1)
+    anchor_bps = max(observed_bps, float(distance[observed - 1]), ANCHOR_BPS_MIN)
+    anchor_usd = float(notional[observed - 1])
 
-    within = np.searchsorted(distance[:observed], _CURVE_OVER, side="right")
+    within = np.searchsorted(distance[:observed], OVER, side="right")
     counted = np.where(within > 0, notional[np.maximum(within, 1) - 1], 0.0)
     kappa = _fit_kappa(counted, anchor_bps, anchor_usd) if observed >= 3 else None
     exponent = KAPPA_PRIOR if kappa is None else kappa
@@ -105,7 +116,7 @@ def _side_of(distance: Floats, notional: Floats, base: Floats, mid: float, visib
         curve_usd=tuple(curve.tolist()),
         visible_bps=visible_bps,
         visible_usd=visible_usd,
-        slippage_bps=_slippages(notional, base, mid, visible_usd),
+        slippage_bps=_slippages(prices, notional, base, mid, visible_usd),
         slope_usd=None if kappa is None else slope_usd,
         slope_kappa=kappa,
     )
@@ -116,11 +127,13 @@ def _fit_kappa(counted: Floats, anchor_bps: float, anchor_usd: float) -> float:
     used = (counted > 0.0) & (anchor_bps > _CURVE)
     x = np.log(_CURVE[used] / anchor_bps)
     y = np.log(counted[used] / anchor_usd)
-    fitted = (float(x @ y) + _KAPPA_PRIOR_WEIGHT * KAPPA_PRIOR) / (float(x @ x) + _KAPPA_PRIOR_WEIGHT)
-    return min(max(fitted, _KAPPA_MIN), _KAPPA_MAX)
+    fitted = (float(x @ y) + KAPPA_PRIOR_WEIGHT * KAPPA_PRIOR) / (float(x @ x) + KAPPA_PRIOR_WEIGHT)
+    return min(max(fitted, KAPPA_MIN), KAPPA_MAX)
 
 
-def _slippages(notional: Floats, base: Floats, mid: float, visible_usd: float) -> tuple[float | None, ...]:
+def _slippages(
+    prices: Floats, notional: Floats, base: Floats, mid: float, visible_usd: float
+) -> tuple[float | None, ...]:
     last = np.searchsorted(notional, _NOTIONALS)  # the level at which each notional is filled
     result: list[float | None] = []
     for wanted, level in zip(NOTIONALS_USD, last.tolist(), strict=True):
@@ -129,8 +142,7 @@ def _slippages(notional: Floats, base: Floats, mid: float, visible_usd: float) -
             continue
         before_usd = float(notional[level - 1]) if level else 0.0
         before_base = float(base[level - 1]) if level else 0.0
-        price = (float(notional[level]) - before_usd) / (float(base[level]) - before_base)
-        vwap = wanted / (before_base + (wanted - before_usd) / price)
+        vwap = wanted / (before_base + (wanted - before_usd) / float(prices[level]))
         result.append(abs(vwap / mid - 1.0) * BPS_PER_UNIT)
     # Rounding must not make a larger order cheaper than a smaller one.
     for at in range(1, len(result)):
@@ -147,7 +159,7 @@ def depth_usd(side: BookSide, bps: float) -> Estimate:
     >>> depth_usd(side, 50.0), depth_usd(side, 400.0).extrapolated
     (Estimate(value=19940.0, extrapolated=False), True)
     """
-    extrapolated = bps > side.visible_bps * (1.0 + 1e-9)
+    extrapolated = bps > side.visible_bps * WITHIN
     on_grid = _GRID.get(bps)
     if on_grid is not None:
         return Estimate(side.curve_usd[on_grid], extrapolated)
@@ -165,7 +177,7 @@ def reach_bps(side: BookSide, notional_usd: float) -> Estimate:
     Estimate(value=50.0, extrapolated=False)
     """
     reach = max(_Curve(side).reach(notional_usd), slippage_bps(side, notional_usd).value)
-    return Estimate(reach, notional_usd > side.visible_usd or reach > side.visible_bps * (1.0 + 1e-9))
+    return Estimate(reach, notional_usd > side.visible_usd or reach > side.visible_bps * WITHIN)
 
 
 def slippage_bps(side: BookSide, notional_usd: float) -> Estimate:
@@ -218,12 +230,16 @@ def round_trip_bps(bids: BookSide, asks: BookSide, notional_usd: float) -> Estim
     return Estimate((paid / received - 1.0) * BPS_PER_UNIT, buy.extrapolated or sell.extrapolated)
 
 
-def imbalance(bids: BookSide, asks: BookSide, bps: float = 25.0) -> float:
+def imbalance(bids: BookSide, asks: BookSide, bps: float = IMBALANCE_BPS) -> float:
     """``(bid - ask) / (bid + ask)`` of the notional within ``bps``, -1..1; 0 where neither side has any.
 
     Failure mode: a spoofed level near the touch swings it; it is evidence, never a trigger by itself.
     """
-    bid, ask = depth_usd(bids, bps).value, depth_usd(asks, bps).value
+    at = _GRID.get(bps)
+    if at is not None:
+        bid, ask = bids.curve_usd[at], asks.curve_usd[at]
+    else:
+        bid, ask = _Curve(bids).depth(bps), _Curve(asks).depth(bps)
     total = bid + ask
     return min(max((bid - ask) / total, -1.0), 1.0) if total > 0.0 else 0.0
 
@@ -270,7 +286,7 @@ def thin_zones(
     occupied = np.flatnonzero(density > 0.0)
     if not occupied.size:
         return ()
-    usable = (side.visible_bps * (1.0 + 1e-9) >= _CURVE) & (np.arange(_CURVE.size) >= occupied[0])
+    usable = (side.visible_bps * WITHIN >= _CURVE) & (np.arange(_CURVE.size) >= occupied[0])
     sign = -1.0 if which is Side.BID else 1.0
     zones = []
     for near, far in _runs(thin & usable):
