@@ -415,11 +415,33 @@ cdef class Ladder:
         floats = store.floats
         return floats[: self.count][::-1], floats[store.room : store.room + self.count][::-1]
 
+    def __reduce__(self):
+        return _ladder_of, (
+            self.capacity,
+            self.sign,
+            [self.prices[at] for at in range(self.count)],
+            [self.sizes[at] for at in range(self.count)],
+            self.horizon if self.bounded else None,
+        )
+
     def best(self):
         """The best level as (price, size), or None."""
         if not self.count:
             return None
         return self.prices[self.count - 1], self.sizes[self.count - 1]
+
+
+def _ladder_of(Py_ssize_t capacity, double sign, list prices, list sizes, horizon):
+    cdef Ladder made = Ladder(capacity, sign)
+    cdef Py_ssize_t at
+    if not made.reserve(len(prices)):
+        raise MemoryError
+    for at in range(len(prices)):
+        made.prices[at], made.sizes[at] = prices[at], sizes[at]
+    made.count = len(prices)
+    if horizon is not None:
+        made.bounded, made.horizon = True, horizon
+    return made
 
 
 @cython.final
@@ -442,6 +464,9 @@ cdef class CompiledBook:
         self.asks = Ladder(capacity, -1.0)
         self.loaded = False
         self.where = where
+
+    def __reduce__(self):
+        return _book_of, (self.bids, self.asks, self.loaded, self.where)
 
     def load(self, bids, asks):
         read_levels(bids, &_bids_read, "bids", self.where)
@@ -511,6 +536,12 @@ cdef class CompiledBook:
         return OK
 
 
+def _book_of(Ladder bids not None, Ladder asks not None, bint loaded, str where):
+    cdef CompiledBook made = CompiledBook(bids.capacity, where=where)
+    made.bids, made.asks, made.loaded = bids, asks, loaded
+    return made
+
+
 @cython.final
 cdef class CompiledLive:
     """The fast hot state; see ``ArrayLiveBook``, to which it is equal."""
@@ -524,7 +555,25 @@ cdef class CompiledLive:
         self.book_at = self.exchange_at = self.book_last_at = self.trades_last_at = NEVER
         self.book_gap_ns_max = self.trades_gap_ns_max = 0
         self.buy_usd = self.sell_usd = 0.0
+        self.mid_then = self.bid_size_then = self.ask_size_then = 0.0
         self.said_code = UNSYNCED
+
+    def __reduce__(self):
+        return CompiledLive, (self.book,), (
+            (self.armed, self.last_id, self.book_at, self.exchange_at, self.changed, self.updates),
+            (self.buy_usd, self.sell_usd, self.said_code),
+            (self.book_messages, self.book_last_at, self.book_gap_ns_max),
+            (self.trades_messages, self.trades_last_at, self.trades_gap_ns_max),
+            (self.touched, self.mid_then, self.bid_size_then, self.ask_size_then),
+        )
+
+    def __setstate__(self, state):
+        hot, flow, books, trades, touch = state
+        self.armed, self.last_id, self.book_at, self.exchange_at, self.changed, self.updates = hot
+        self.buy_usd, self.sell_usd, self.said_code = flow
+        self.book_messages, self.book_last_at, self.book_gap_ns_max = books
+        self.trades_messages, self.trades_last_at, self.trades_gap_ns_max = trades
+        self.touched, self.mid_then, self.bid_size_then, self.ask_size_then = touch
 
     @property
     def said(self):
