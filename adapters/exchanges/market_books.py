@@ -7,7 +7,6 @@ whole book comes from differs (see ``DepthSource``); what is made of a loss does
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -23,7 +22,7 @@ from guard.errors import MalformedFrameError, VenueError
 from guard.events import BookStatus, Stream, StreamFaultKind
 from guard.market.book import Book, new_book
 from guard.market.sampler import MarketSampler
-from guard.ports import Clock
+from guard.ports import Clock, Importance
 from guard.units import NS_PER_MS, NS_PER_S, MarketId, Nanoseconds, market_id
 
 REFRESH_NS = 30 * NS_PER_S
@@ -34,7 +33,11 @@ QUIET_NS = 60 * NS_PER_S
 """A book without a diff for so long is compared with REST: its subscription may be lost."""
 BOOK_WAIT_NS = 5 * NS_PER_S
 """A venue that sends whole books in the stream has so long to send one after it was asked."""
-WORKERS = 4
+WORKERS = 8
+"""Books fetched at once: at 0.1 s an answer 200 markets take 3 s, 500 take 7."""
+SETBACK_FAILURES = 3
+"""After so many attempts in a row a market waits behind all that failed less often, whatever it is: some that a
+venue does not answer for must not keep every other one from being whole."""
 TURN_NS = 10 * NS_PER_MS
 """A book that turns is sampled at once, but no more often than this: a sample costs some 0.3 ms."""
 
@@ -84,7 +87,7 @@ class WatchedMarket:
 
 
 class _Urgency(IntEnum):
-    """A broken book goes before one that could be wider."""
+    """Of markets that matter as much, a broken book goes before one that could be wider."""
 
     BROKEN = 0
     NARROW = 1
@@ -101,6 +104,7 @@ class Books:
         clock: Clock,
         ledger: Ledger,
         say: Callable[[WatchedMarket], None],
+        importance: Callable[[MarketId], Importance] = lambda market: Importance.FAR,  # noqa: ARG005 (all alike)
         observer: Observer | None = None,
     ) -> None:
         self._settings = settings
@@ -108,13 +112,15 @@ class Books:
         self._clock = clock
         self._ledger = ledger
         self._say = say
+        self._importance = importance
         self._observer = observer
         self._source = DepthSource.REST
         # Keyed by market, so never larger than the number of markets.
-        self._wanted: dict[str, tuple[_Urgency, int]] = {}
+        self._wanted: dict[str, _Urgency] = {}
         self._mending: set[str] = set()
+        self._failures: dict[str, int] = {}
+        """Attempts in a row that brought no whole book."""
         self._any_wanted = asyncio.Event()
-        self._order = itertools.count()
         self._refreshed_at: Nanoseconds = 0
 
     def start(self, tasks: asyncio.TaskGroup, connection: MarketConnection, name: str) -> None:
@@ -204,6 +210,7 @@ class Books:
     def forget(self, market: WatchedMarket) -> None:
         """The market is watched no more."""
         self._wanted.pop(market.symbol, None)
+        self._failures.pop(market.symbol, None)
 
     def say_if_changed(self, market: WatchedMarket) -> None:
         """Emit at once if the book's status is not what was said last; the sampling task says the rest."""
@@ -252,18 +259,29 @@ class Books:
     def _want(self, market: WatchedMarket) -> None:
         urgency = _Urgency.NARROW if market.sync.live else _Urgency.BROKEN
         asked = self._wanted.get(market.symbol)
-        if asked is None or urgency < asked[0]:
-            self._wanted[market.symbol] = (urgency, next(self._order))
+        if asked is None or urgency < asked:
+            self._wanted[market.symbol] = urgency
             self._any_wanted.set()
 
     async def _next_wanted(self) -> WatchedMarket:
-        """Wait for the market that needs a whole book most, and has waited longest."""
+        """Wait for the market that needs a whole book most, by who depends on it now.
+
+        First those with positions, then those that bots trade, then the rest; of these broken books before
+        narrow ones, and in the order in which markets are watched: what is named first, then by turnover. What
+        anybody holds may be learned while others are fetched, so it is looked at anew each time.
+        """
         while not self._wanted:
             self._any_wanted.clear()
             await self._any_wanted.wait()
-        symbol = min(self._wanted, key=self._wanted.__getitem__)
-        del self._wanted[symbol]
-        return self._markets[symbol]
+        # Some 0.2 ms with 500 that wait, before a request of 100.
+        wanted = (market for market in self._markets.values() if market.symbol in self._wanted)
+        market = min(wanted, key=self._precedence)
+        del self._wanted[market.symbol]
+        return market
+
+    def _precedence(self, market: WatchedMarket) -> tuple[int, Importance, _Urgency]:
+        setbacks = self._failures.get(market.symbol, 0) // SETBACK_FAILURES
+        return (setbacks, self._importance(market.id), self._wanted[market.symbol])
 
     async def _mend(self, connection: MarketConnection) -> None:
         backoff = Backoff(self._settings.retry_s_max)
@@ -272,7 +290,9 @@ class Books:
             self._mending.add(market.symbol)
             try:
                 if await self._mended(connection, market):
+                    self._failures.pop(market.symbol, None)
                     continue
+                self._failures[market.symbol] = self._failures.get(market.symbol, 0) + 1
                 await self._pause(backoff.pause_ns(self._clock.now()))
             finally:
                 self._mending.discard(market.symbol)

@@ -163,6 +163,7 @@ class MarketFeed:
             clock=self._clock,
             ledger=self._ledger,
             say=self._say,
+            importance=self._pace.importance,
             observer=self._observer,
         )
 

@@ -107,7 +107,7 @@ class CoinMarket(BinanceMarket):
 
     async def _depth(self, symbol: str) -> DepthSnapshot:
         code = self._codes[symbol]
-        request = {"symbol": code, "limit": self._budget.levels(self._clock.now())}
+        request = {"symbol": code, "limit": self._budget.levels(symbol, self._clock.now())}
         response = await self._client.dapiPublicGetDepth(request)
         return parse_coin_snapshot(response, self._contracts_usd[code])
 

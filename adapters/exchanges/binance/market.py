@@ -6,7 +6,7 @@ import re
 from collections.abc import Hashable, Sequence
 from typing import Any
 
-from adapters.exchanges.binance.budget import SnapshotBudget
+from adapters.exchanges.binance.budget import CLIENT_WEIGHT, WINDOW_NS, SnapshotBudget
 from adapters.exchanges.binance.capabilities import CAPABILITIES
 from adapters.exchanges.binance.client import DEFAULTS, BinanceQuirks, Message, event_of
 from adapters.exchanges.binance.payloads import (
@@ -34,7 +34,7 @@ from adapters.exchanges.venue import Capabilities, DepthSnapshot, ListedMarket, 
 from guard.errors import UnknownSymbolError
 from guard.events import Stream
 from guard.ports import Clock
-from guard.units import NS_PER_S, Nanoseconds
+from guard.units import NS_PER_MS, NS_PER_S, Nanoseconds
 
 SNAPSHOT_LEVELS = 1_000
 """The most that the venue gives."""
@@ -58,7 +58,8 @@ class BinanceMarket:
         self._sink = sink
         self._clock = clock
         self._markets = markets
-        self._client = make_client(settings, self, defaults=DEFAULTS, quirks=BinanceQuirks)
+        limit = {"rateLimit": WINDOW_NS / NS_PER_MS / CLIENT_WEIGHT}
+        self._client = make_client(settings, self, defaults={**DEFAULTS, **limit}, quirks=BinanceQuirks)
         self._symbols: dict[str, str] = {}
         self._codes: dict[str, str] = {}
         self._subscriptions: dict[str, tuple[Stream, str]] = {}
@@ -91,6 +92,7 @@ class BinanceMarket:
             code = self._client.markets[symbol]["id"]
             self._symbols[code] = symbol
             self._codes[symbol] = code
+            self._budget.expect([symbol], self._clock.now())
             for stream in _STREAMS.values():
                 self._subscriptions[_name_at_ccxt(stream, symbol, code)] = (stream, symbol)
         return known, errors
@@ -118,6 +120,8 @@ class BinanceMarket:
 
     def _forget(self, stream: Stream, symbols: Sequence[str]) -> None:
         """Make ccxt subscribe anew: it remembers a subscription that the venue refused as made."""
+        if stream is Stream.BOOK:
+            self._budget.forget(symbols)
         for symbol in symbols:
             self._asked_at.pop((stream, symbol), None)
             name = _name_at_ccxt(stream, symbol, self._codes[symbol])
@@ -131,7 +135,7 @@ class BinanceMarket:
         return await asked(self._venue, self._depth(symbol))
 
     async def _depth(self, symbol: str) -> DepthSnapshot:
-        request = {"symbol": self._codes[symbol], "limit": self._budget.levels(self._clock.now())}
+        request = {"symbol": self._codes[symbol], "limit": self._budget.levels(symbol, self._clock.now())}
         return parse_snapshot(await self._client.fapiPublicGetDepth(request))
 
     async def renew_depth(self, symbol: str) -> None:
@@ -213,6 +217,8 @@ class BinanceMarket:
         for stream in dict.fromkeys(_STREAMS.values()):
             named = [self._subscriptions[name] for name in subscriptions if name in self._subscriptions]
             symbols = [symbol for kind, symbol in named if kind is stream]
+            if stream is Stream.BOOK:
+                self._budget.expect(symbols, self._clock.now())
             if symbols:
                 self._sink.on_subscribed(stream, symbols)
 
