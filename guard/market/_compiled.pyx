@@ -5,6 +5,7 @@ Held equal to them by tests/guard/market/test_compiled.py. Nothing here knows a 
 every compiled part that is built on it.
 """
 
+from cpython.buffer cimport PyBUF_WRITABLE
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_Check
 from cpython.list cimport PyList_Check, PyList_GET_ITEM, PyList_GET_SIZE
 from cpython.long cimport PyLong_AsDouble, PyLong_CheckExact
@@ -19,7 +20,7 @@ cimport cython
 
 cdef extern from "Python.h":
     const char *PyUnicode_AsUTF8AndSize(object text, Py_ssize_t *size) except NULL
-    double PyOS_string_to_double(const char *text, char **end, object overflow) except? -1.0
+    double PyOS_string_to_double(const char *text, char **end, PyObject *overflow) except? -1.0
 
 cdef const char *_switch = getenv("PERPGUARD_NO_COMPILED")
 if _switch != NULL and _switch[0] != 0 and strcmp(_switch, "0") != 0:
@@ -82,7 +83,9 @@ cdef class Store:
         PyMem_Free(self.data)
 
     def __getbuffer__(self, Py_buffer *buffer, int flags):
-        # Bytes and no more: numpy is told what they are.
+        # Bytes and no more: numpy is told what they are. It asks for writable ones first.
+        if flags & PyBUF_WRITABLE:
+            raise BufferError("a book is changed through its methods only")
         buffer.buf = self.data
         buffer.obj = self
         buffer.len = self.shape * <Py_ssize_t>sizeof(double)
@@ -139,7 +142,7 @@ cdef bint number_of(PyObject *value, double *number):
     try:
         if PyUnicode_CheckExact(<object>value):
             text = PyUnicode_AsUTF8AndSize(<object>value, &size)
-            number[0] = PyOS_string_to_double(text, &end, None)
+            number[0] = PyOS_string_to_double(text, &end, NULL)
             return end == text + size
         if PyLong_CheckExact(<object>value):
             number[0] = PyLong_AsDouble(<object>value)

@@ -189,11 +189,12 @@ def _as_table(levels: Levels) -> Floats:
 
 
 class _SideArrays:
-    """One side, ascending by price in preallocated arrays; bids are read backwards."""
+    """One side, ascending by price in arrays that grow with it; bids are read backwards."""
 
     def __init__(self, capacity: int, *, descending: bool) -> None:
         self._descending = descending
-        self._prices, self._sizes = np.zeros(capacity), np.zeros(capacity)
+        self._capacity = capacity
+        self._prices, self._sizes = _NO_LEVELS, _NO_LEVELS
         self._count = 0
         self.horizon: float | None = None
 
@@ -245,12 +246,15 @@ class _SideArrays:
             kept = np.ones(new_prices.size, dtype=np.bool_)
             kept[removed + np.searchsorted(added, removed, side="right")] = False
             new_prices, new_sizes = new_prices[kept], new_sizes[kept]
-        over = new_prices.size - self._prices.size
+        over = new_prices.size - self._capacity
         if over > 0:
-            cut = slice(over, None) if self._descending else slice(0, self._prices.size)
+            cut = slice(over, None) if self._descending else slice(0, self._capacity)
             new_prices, new_sizes = new_prices[cut], new_sizes[cut]
             self._pull_in(float(new_prices[0] if self._descending else new_prices[-1]))
         self._count = new_prices.size
+        if self._count > self._prices.size:
+            room = min(self._count + self._count // 8 + 32, self._capacity)
+            self._prices, self._sizes = np.zeros(room), np.zeros(room)
         self._prices[: self._count] = new_prices
         self._sizes[: self._count] = new_sizes
 

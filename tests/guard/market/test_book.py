@@ -1,4 +1,4 @@
-"""The array book equals a dict of levels, whatever comes, and refuses what cannot be a level."""
+"""Every book equals a dict of levels, whatever comes, and refuses what cannot be a level."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from guard.errors import MalformedFrameError
 from guard.events import BookStatus
-from guard.market.book import ArrayBook, Book, Side, new_book
+from guard.market.book import Book, Side
+from tests.support.implementations import BookOf, every_book
 
 Level = tuple[float, float]
 PRICES = st.integers(1, 40).map(lambda tick: tick * 0.5)
@@ -44,9 +45,12 @@ def levels_of(book: Book, side: Side) -> list[Level]:
     return list(zip(prices.tolist(), sizes.tolist(), strict=True))
 
 
+@every_book
 @given(STEPS)
-def test_it_equals_a_dict_of_levels(steps: list[tuple[bool, list[Level], list[Level]]]) -> None:
-    book, model = new_book(), DictBook()
+def test_it_equals_a_dict_of_levels(
+    book_of: BookOf, steps: list[tuple[bool, list[Level], list[Level]]]
+) -> None:
+    book, model = book_of(), DictBook()
     for is_snapshot, bids, asks in steps:
         for one in (book, model):
             (one.load if is_snapshot else one.apply)(bids, asks)
@@ -56,11 +60,12 @@ def test_it_equals_a_dict_of_levels(steps: list[tuple[bool, list[Level], list[Le
         assert next(iter(model.levels(Side.ASK)), None) == book.best_ask()
 
 
+@every_book
 @given(STEPS, st.integers(1, 6))
 def test_a_full_book_keeps_the_best_levels_and_pulls_its_horizon_in(
-    steps: list[tuple[bool, list[Level], list[Level]]], capacity: int
+    book_of: BookOf, steps: list[tuple[bool, list[Level], list[Level]]], capacity: int
 ) -> None:
-    book = ArrayBook(capacity)
+    book = book_of(capacity)
     for is_snapshot, bids, asks in steps:
         (book.load if is_snapshot else book.apply)(bids, asks)
         for side in Side:
@@ -70,8 +75,9 @@ def test_a_full_book_keeps_the_best_levels_and_pulls_its_horizon_in(
             assert all(size > 0.0 for _, size in levels)
 
 
-def test_beyond_its_capacity_the_farthest_go() -> None:
-    book = ArrayBook(2)
+@every_book
+def test_beyond_its_capacity_the_farthest_go(book_of: BookOf) -> None:
+    book = book_of(2)
     book.load([(10.0, 1.0), (9.0, 1.0)], [(11.0, 1.0), (12.0, 1.0)])
     assert book.horizon(Side.BID) == 9.0
     book.apply([(9.5, 1.0), (8.0, 1.0)], [(10.5, 1.0)])
@@ -99,11 +105,15 @@ def test_beyond_its_capacity_the_farthest_go() -> None:
         [("1.0", True)],
         [(1e19, 1.0)],
         [("1.0", "1e300")],
+        [(10**400, 1.0)],
     ],
 )
 @pytest.mark.parametrize("is_snapshot", [True, False])
-def test_what_cannot_be_a_level_is_refused_and_changes_nothing(bad: list[Level], is_snapshot: bool) -> None:
-    book = new_book(where="venue:BTC")
+@every_book
+def test_what_cannot_be_a_level_is_refused_and_changes_nothing(
+    book_of: BookOf, bad: list[Level], is_snapshot: bool
+) -> None:
+    book = book_of(where="venue:BTC")
     book.load([(10.0, 1.0)], [(11.0, 1.0)])
     change = book.load if is_snapshot else book.apply
     for bids, asks in ((bad, [(12.0, 1.0)]), ([(9.0, 1.0)], bad)):
@@ -113,14 +123,16 @@ def test_what_cannot_be_a_level_is_refused_and_changes_nothing(bad: list[Level],
     assert levels_of(book, Side.ASK) == [(11.0, 1.0)]
 
 
-def test_levels_may_come_as_arrays_or_as_the_strings_of_a_venue() -> None:
-    book = new_book()
+@every_book
+def test_levels_may_come_as_arrays_or_as_the_strings_of_a_venue(book_of: BookOf) -> None:
+    book = book_of()
     book.load([["10.5", "1.25"]], np.array([[11.0, 2.0]]))
     assert (book.best_bid(), book.best_ask()) == ((10.5, 1.25), (11.0, 2.0))
 
 
-def test_status_tells_a_book_that_cannot_be_believed() -> None:
-    book = new_book()
+@every_book
+def test_status_tells_a_book_that_cannot_be_believed(book_of: BookOf) -> None:
+    book = book_of()
     assert book.status() is BookStatus.UNSYNCED
     book.load([(10.0, 1.0)], [])
     assert book.status() is BookStatus.EMPTY
