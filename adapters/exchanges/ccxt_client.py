@@ -9,11 +9,12 @@ does, which is what the feeds wait for.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from typing import Any, Protocol
 
 from adapters.exchanges.ccxt_import import venue_class
 from adapters.exchanges.embargo import Embargo
+from adapters.exchanges.tapped_socket import socket_class
+from adapters.exchanges.transport import Transport
 
 DIAL_S_MAX = 5.0
 """ccxt's own pause before it dials again grows to 30 s: too long for a guard once the venue is back."""
@@ -26,7 +27,11 @@ MISSED_PONGS_MAX = 3.0
 
 
 class Tap(Protocol):
-    """Takes raw payloads. An exception is reported as a malformed frame and ends nothing."""
+    """Takes payloads. An exception is reported as a malformed frame and ends nothing.
+
+    One that fulfils ``LaneTap`` (see ``transport``), too, has them raw before they are decoded; what its reader
+    takes is told to ``on_taken`` of its lane, and to none of these.
+    """
 
     def on_alive(self, url: str) -> None:
         """A socket delivered anything, be it a pong."""
@@ -73,10 +78,11 @@ def _taps() -> type[Any]:  # noqa: C901 - one class of short methods
     class Taps:
         tap: Tap
         embargo: Embargo
+        transport: Transport
         clients: dict[str, Any] | None
 
         async def fetch(self, *request: Any, **more: Any) -> Any:
-            self._check_embargo()
+            self.check_embargo()
             return await super().fetch(*request, **more)  # type: ignore[misc]  # ccxt is untyped
 
         def on_rest_response(
@@ -89,21 +95,11 @@ def _taps() -> type[Any]:  # noqa: C901 - one class of short methods
             known = url in (self.clients or {})
             client = super().client(url)  # type: ignore[misc]
             if not known:
-                _protect(client, self.tap)
-                self._guard_dial(client)
+                client.__class__ = socket_class()
+                client.attach(self)
             return client
 
-        def _guard_dial(self, client: Any) -> None:
-            """Let no dial through that was waiting when the venue asked for no requests."""
-            dial: Callable[[Any], Any] = client.create_connection
-
-            def dial_unless_embargoed(session: Any) -> Any:
-                self._check_embargo()
-                return dial(session)
-
-            client.create_connection = dial_unless_embargoed
-
-        def _check_embargo(self) -> None:
+        def check_embargo(self) -> None:
             left_s = self.embargo.left_s
             if left_s > 0.0:
                 raise rate_limit_exceeded(f"the venue asked for no requests for another {left_s:.1f} s")
@@ -141,29 +137,3 @@ def _tell_lost(tap: Tap, url: str) -> None:
     on_lost = getattr(tap, "on_lost", None)
     if on_lost is not None:
         on_lost(url)
-
-
-def _protect(client: Any, tap: Tap) -> None:
-    """Keep ccxt's receive loop going after a frame that cannot be read; without this it stops, silently.
-
-    Besides, tell the tap of every sign of life.
-    """
-    read: Callable[[str | bytes], None] = client.handle_text_or_binary_message
-    take: Callable[[Any], None] = client.handle_message
-
-    def read_or_report(frame: str | bytes) -> None:
-        tap.on_frame(client.url)
-        try:
-            read(frame)
-        except Exception as error:  # noqa: BLE001 - whatever a venue's frame makes ccxt or us raise
-            tap.on_malformed(client.url, frame, error)
-
-    def note_and_take(message: Any) -> None:
-        tap.on_alive(client.url)
-        try:
-            take(message)
-        except Exception as error:  # noqa: BLE001 - a frame that cannot even be unpacked
-            tap.on_malformed(client.url, "", error)
-
-    client.handle_text_or_binary_message = read_or_report
-    client.handle_message = note_and_take

@@ -13,6 +13,7 @@ from adapters.exchanges.ccxt_client import KEEP_ALIVE_MS, MISSED_PONGS_MAX, Tap,
 from adapters.exchanges.embargo import Embargo
 from adapters.exchanges.parsers import unknown_symbol
 from adapters.exchanges.settings import VenueSettings
+from adapters.exchanges.transport import Transport, installed
 from adapters.exchanges.venue import ListedMarket
 from guard.errors import MalformedFrameError, UnknownSymbolError, VenueAuthError, VenueError
 
@@ -103,6 +104,7 @@ def make_client(
     client = tapped_class(venue_id or settings.id, quirks)(config)
     client.tap = tap
     client.embargo = Embargo(settings.id)
+    client.transport = Transport.AIOHTTP if credentials is not None else installed(settings.transport)
     if settings.urls and not _TLS.search(str(settings.urls)):
         # ccxt waits 250 ms at its end for TLS connections; on loopback there are none.
         client.timeout_on_exit = 0

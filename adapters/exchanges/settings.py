@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+from adapters.exchanges.transport import Transport
 from adapters.exchanges.venue_ids import BY_ADDRESS, UNREADABLE, VENUE_IDS, WITH_PASSWORD
 
 AccountName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
@@ -98,6 +99,10 @@ class VenueSettings(BaseModel):
         description="replaces ccxt's URLs, in the same shape: a testnet, a proxy, loopback",
     )
     options: dict[str, Any] = Field(default_factory=dict, description="ccxt options, for those who know them")
+    transport: Transport = Field(
+        default=Transport.AUTO,
+        description="what carries public frames: picows (fast), aiohttp (ccxt's own), or auto: picows where installed",
+    )
     sample_ms: int = Field(default=250, ge=20, le=10_000, description="how often a changed book is judged")
     account_poll_s: float = Field(
         default=5.0, ge=0.2, le=300, description="how often accounts are read over REST"

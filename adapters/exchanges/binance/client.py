@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from adapters.exchanges.ccxt_client import Tap
+from adapters.exchanges.transport import UNCOMPRESSED
 
 Message = dict[str, Any]
 
@@ -45,7 +46,7 @@ DEFAULTS: dict[str, Any] = {
     "rateLimiterAlgorithm": "rollingWindow",
     "rollingWindowSize": 60_000.0,
     # Documented, and all that book prices need: the venue joins what one taker traded at one price.
-    "options": {"watchTradesForSymbols": {"name": "aggTrade"}},
+    "options": {"watchTradesForSymbols": {"name": "aggTrade"}, **UNCOMPRESSED},
 }
 """What ccxt is told besides what every venue's client is told."""
 

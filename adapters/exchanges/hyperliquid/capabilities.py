@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from adapters.exchanges.transport import UNCOMPRESSED
 from adapters.exchanges.venue import Capabilities, DepthSource, Way
 from guard.events import Stream
 
@@ -41,6 +42,7 @@ DEFAULTS: dict[str, Any] = {
     "api": {"public": {"post": {"info": {"cost": 20, "byType": {"userRole": 60}}}}},
     # Spot pairs are of no use here, and the markets of each HIP-3 exchange cost a request.
     "options": {
+        **UNCOMPRESSED,
         "fetchMarkets": {"types": ["swap"]},
         # ccxt copies these from client to client along with the markets, and fails where the first has none.
         "hip3TokensByName": {},

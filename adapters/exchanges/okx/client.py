@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from adapters.exchanges.transport import UNCOMPRESSED
+
 DEFAULTS: dict[str, Any] = {
     # ccxt would ask for currencies whenever it has a key, which one for reading positions need not be allowed.
     "has": {"fetchCurrencies": False},
     "options": {
+        **UNCOMPRESSED,
         # Of the six kinds only this one is read: options and dated futures would be thousands of markets more.
         "fetchMarkets": {"types": ["swap"]},
         "defaultType": "swap",
