@@ -268,6 +268,9 @@ cdef class CompiledFrameReader:
 
     cdef bint _read(self, const char* at, Py_ssize_t size, bint is_text):
         cdef Cursor cursor
+        # What begins with a space is no JSON to ccxt.
+        if size == 0 or at[0] != c"{":
+            return False
         cursor.at, cursor.end, cursor.is_ascii = at, at + size, True
         if not self.scan(&cursor, &self.frame):
             return False
