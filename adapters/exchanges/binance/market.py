@@ -64,6 +64,7 @@ class BinanceMarket:
         self._codes: dict[str, str] = {}
         self._subscriptions: dict[str, tuple[Stream, str]] = {}
         self._budget = SnapshotBudget()
+        self._is_limited = settings.rate_limit
         self._owners: dict[tuple[Stream, str], str] = {}
         """The socket that was last subscribed to each stream: another may still bring a market that was left."""
         self._asked_at: dict[tuple[Stream, str], Nanoseconds] = {}
@@ -135,7 +136,8 @@ class BinanceMarket:
         return await asked(self._venue, self._depth(symbol))
 
     async def _depth(self, symbol: str) -> DepthSnapshot:
-        request = {"symbol": self._codes[symbol], "limit": self._budget.levels(symbol, self._clock.now())}
+        levels = self._budget.levels(symbol, self._clock.now()) if self._is_limited else SNAPSHOT_LEVELS
+        request = {"symbol": self._codes[symbol], "limit": levels}
         return parse_snapshot(await self._client.fapiPublicGetDepth(request))
 
     async def renew_depth(self, symbol: str) -> None:
