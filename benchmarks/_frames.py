@@ -34,12 +34,18 @@ class Frames:
     updates: list[Update]
 
 
-def make_frames(count: int, seed: int) -> Frames:
-    """Make ``count`` updates: the touch walks by up to a tick, changes lie near it and thin out from there."""
+def make_frames(count: int, seed: int, levels: int = LEVELS) -> Frames:
+    """Make ``count`` updates: the touch walks by up to a tick, changes lie near it and thin out from there.
+
+    Args:
+        count: how many updates.
+        seed: of everything that is drawn.
+        levels: a side of the snapshot, more than ``CHANGES``.
+    """
     drawn = random.Random(seed)
     touch = int(MID_USD / TICK_USD)  # the best bid, in ticks; the best ask is a tick above it
-    bids = {touch - depth: _size(drawn) for depth in range(LEVELS)}
-    asks = {touch + 1 + depth: _size(drawn) for depth in range(LEVELS)}
+    bids = {touch - depth: _size(drawn) for depth in range(levels)}
+    asks = {touch + 1 + depth: _size(drawn) for depth in range(levels)}
     snapshot_bids = [_level(tick, bids[tick]) for tick in sorted(bids, reverse=True)]
     snapshot_asks = [_level(tick, asks[tick]) for tick in sorted(asks)]
     updates = []
@@ -49,7 +55,7 @@ def make_frames(count: int, seed: int) -> Frames:
         changed_asks = {tick: 0.0 for tick in asks if tick <= touch}
         changed_bids[touch], changed_asks[touch + 1] = _size(drawn), _size(drawn)
         while len(changed_bids) + len(changed_asks) < CHANGES:
-            distance = 1 + min(int(drawn.expovariate(1 / 60.0)), LEVELS - 2)
+            distance = 1 + min(int(drawn.expovariate(1 / 60.0)), levels - 2)
             size = 0.0 if drawn.random() < 0.3 else _size(drawn)
             if drawn.random() < 0.5:
                 changed_bids.setdefault(touch - distance, size)
