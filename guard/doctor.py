@@ -31,6 +31,7 @@ from adapters.systemd import watchdog_of
 from guard.check import check_settings
 from guard.configuration import Settings
 from guard.events import Stream
+from guard.market.implementation import COMPILED, TO_COMPILE, implementation, why_slow
 from guard.ports import Clock
 from guard.settings import is_handed_over, resolve_secret, secret_places
 
@@ -104,6 +105,7 @@ class Doctor:
         found = _settings_checks(self.path, checked.problems, checked.warnings)
         local: list[tuple[str, Callable[[], Iterable[Check]]]] = [
             ("python", _python),
+            ("books", _books),
             ("sqlite", _sqlite),
             ("clock", _network_clock),
             ("supervisor", partial(_supervisor, self.environment)),
@@ -228,6 +230,13 @@ def _settings_checks(path: Path, problems: Sequence[tuple[str, str]], warnings: 
 
 def _python() -> Iterable[Check]:
     yield _ok("python", f"{platform.python_implementation()} {platform.python_version()}")
+
+
+def _books() -> Iterable[Check]:
+    if implementation() == COMPILED:
+        yield _ok("books", "compiled")
+        return
+    yield _warning("books", f"the slow reference runs, about thirty times slower: {why_slow()}", TO_COMPILE)
 
 
 def _sqlite() -> Iterable[Check]:

@@ -12,6 +12,12 @@ from typing import Any
 
 COMPILED, REFERENCE = "compiled", "numpy"
 
+TO_COMPILE = (
+    "install a C compiler (Debian: apt-get install gcc libc6-dev) and install perpguard again; "
+    "PERPGUARD_NO_COMPILED must not be set"
+)
+"""What an operator does about the slow one."""
+
 
 @cache
 def _found() -> tuple[Any, str]:
