@@ -33,6 +33,7 @@ from guard.dispatch import Dispatch
 from guard.engine import Engine
 from guard.errors import FatalError, GuardError
 from guard.inbox import Inbox
+from guard.market.implementation import COMPILED, TO_COMPILE, implementation, why_slow
 from guard.measuring import measure, what_is_wrong
 from guard.policy import Policy
 from guard.ports import Clock, CommandSink, Emit, Feed, Pace
@@ -380,7 +381,10 @@ def _tell_running(app: App) -> None:
         mode=settings.guard.mode,
         broker=f"{host}:{port}",
         venues=[venue.id for venue in settings.venues],
+        books=implementation(),
     )
+    if implementation() != COMPILED:
+        log.warning("books are kept by the slow reference", why=why_slow(), remedy=TO_COMPILE)
 
 
 async def _first_of(asked: asyncio.Task[bool], work: Awaitable[None]) -> None:
