@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import structlog
 
@@ -141,3 +143,13 @@ def network_time() -> NetworkTime | None:
         return None
     synchronised = state != _TIME_ERROR and not told.status & _STA_UNSYNC
     return NetworkTime(synchronised, told.maxerror / 1000.0)
+
+
+def process_age_ns(proc: Path = Path("/proc")) -> Nanoseconds:
+    """How long ago this process was started, interpreter included; 0 where the system does not tell."""
+    try:
+        ticks = int((proc / "self" / "stat").read_text().rpartition(")")[2].split()[19])
+        up_s = float((proc / "uptime").read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        return 0
+    return max(0, int((up_s - ticks / os.sysconf("SC_CLK_TCK")) * NS_PER_S))

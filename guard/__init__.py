@@ -29,6 +29,7 @@ adapter that makes events or carries decisions out.
 - ``inbox``         the queue in front of the engine: what may be dropped, what never
 - ``journal``, ``outbox``     record, then act: what waits for the disk and for how long
 - ``cadence``       how often each market is sampled: who matters at full pace, the rest as time allows
+- ``readiness``     whether everything that is watched was seen once
 - ``load``          whether the loop keeps up, and what is said when it does not
 - ``status``        what the guard says of itself on its topics
 - ``meters``, ``measuring``  what is counted and measured of the guard, and gathered when somebody asks

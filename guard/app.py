@@ -13,7 +13,7 @@ from typing import NoReturn
 
 import structlog
 
-from adapters.clock import SystemClock, TickFeed
+from adapters.clock import SystemClock, TickFeed, process_age_ns
 from adapters.exchanges import venue_feeds
 from adapters.log import Redactor, configure_logging, set_level
 from adapters.metrics import MetricsServer
@@ -44,7 +44,7 @@ from guard.settings import resolve_secret
 from guard.state import BotConfig, GuardState
 from guard.stopping import asked_to_stop, leave, on_hangup
 from guard.supervised import Supervised
-from guard.units import BotId, account_id, market_id
+from guard.units import BotId, Nanoseconds, account_id, market_id
 
 SAY_S = 1.0
 END_S = 2.0
@@ -59,7 +59,8 @@ class App:
 
     ``wrap_sink`` puts something around what carries postures and commands: the demo's ``--suppress``. With the
     ``path`` of its settings they are read again when ``reload_asked`` is set or the file changes. A ``notifier``
-    tells a supervisor how it is; ``redactor`` is told of secrets that come while it runs.
+    tells a supervisor how it is; ``redactor`` is told of secrets that come while it runs; by ``older_ns`` the process
+    is older than the app, for telling how long the start took.
     """
 
     settings: Settings
@@ -69,6 +70,7 @@ class App:
     reload_asked: asyncio.Event = field(default_factory=asyncio.Event)
     notifier: Notifier | None = None
     redactor: Redactor | None = None
+    older_ns: Nanoseconds = 0
     runner: Runner = field(init=False)
     broker: EmbeddedBroker | None = None
     reloader: Reloader | None = None
@@ -125,6 +127,7 @@ class App:
                 inbox=inbox,
                 recorder=samples.record,
             )
+            self.runner.readiness.began_at -= self.older_ns
             await self._serve_metrics(samples)
             self._supervise()
             if self.path is not None:
@@ -242,6 +245,7 @@ class App:
                 self.notifier,
                 self.runner.engine,
                 self.settings.guard.mode,
+                readiness=self.runner.readiness,
                 watchdog_s=self.notifier.watchdog_s,
                 monotonic_usec=monotonic_usec,
             )
@@ -336,6 +340,7 @@ async def serve(settings: Settings, path: Path | None = None, redactor: Redactor
         reload_asked=reload,
         notifier=Notifier.from_environment(),
         redactor=redactor,
+        older_ns=process_age_ns(),
     )
     why, code = "asked to stop", 0
     try:

@@ -11,6 +11,7 @@ from guard.engine import Engine
 from guard.events import LinkKind
 from guard.hops import BUDGETS_NS, Hop
 from guard.meters import Distribution, Distributions, Measured, Meter, MeterKind, Sample
+from guard.readiness import Readiness
 from guard.runner import Runner
 from guard.units import NS_PER_S, Nanoseconds, venue_of
 
@@ -36,6 +37,7 @@ def measure(runner: Runner) -> Iterator[Measured]:
     yield _gauge("tasks", "Tasks of the process", {"": float(len(asyncio.all_tasks()))})
     yield from _load(runner, now)
     yield from _state(runner.engine, now)
+    yield from _ready(runner.readiness)
     yield from _sending(runner)
 
 
@@ -118,6 +120,16 @@ def _state(engine: Engine, now: Nanoseconds) -> Iterator[Measured]:
     )
     refused = Counter({str(bot or "unknown"): each.count for bot, each in state.refusals.items()})
     yield _gauge("messages_refused", "Messages refused of late", refused, "bot")
+
+
+def _ready(readiness: Readiness) -> Iterator[Measured]:
+    yield _gauge(
+        "ready", "1 once all that is watched was judged", {"": float(readiness.ready_at is not None)}
+    )
+    if readiness.seconds is not None:
+        yield _gauge("ready_seconds", "From the start to that moment", {"": readiness.seconds})
+    judged = {venue: float(count) for venue, (count, _) in readiness.counts().items()}
+    yield _gauge("markets_judged", "Markets judged since the start with a believable book", judged, "venue")
 
 
 def _sending(runner: Runner) -> Iterator[Measured]:

@@ -22,6 +22,7 @@ from guard.journal import Journal
 from guard.load import Load
 from guard.outbox import Outbox, OutboxSettings
 from guard.ports import AuditLog, Clock, CommandSink, Feed, Fence, Memory, StatusSink
+from guard.readiness import Readiness
 from guard.units import NS_PER_MS, NS_PER_S, BotId, Nanoseconds, market_id, ms_of
 from perpguard_sdk.messages import GuardState, GuardStatus, Heartbeat, Mode, Posture
 
@@ -88,6 +89,7 @@ class Runner:
     on_tick: Callable[[Nanoseconds], None] = lambda at: None  # noqa: ARG005 (told, and does nothing with it)
     recorder: Callable[[AnyEvent], None] = lambda event: None  # noqa: ARG005 (as on_tick)
     load: Load = field(init=False)
+    readiness: Readiness = field(init=False)
     _ticked: asyncio.Event = field(default_factory=asyncio.Event)
     decided_at: Nanoseconds = 0
     """When the last Tick that the engine has processed was received."""
@@ -99,6 +101,7 @@ class Runner:
     _status_due: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
+        self.readiness = Readiness(self.engine, self.world.clock.now())
         self.feeding = Feeding(self.inbox.put)
         self.load = Load(self.inbox, self.inbox.put, self.settings.tick_ms * NS_PER_MS)
         self.journal = Journal(self.world.audit, self.world.clock, self.inbox.put)
@@ -152,6 +155,7 @@ class Runner:
                 log.info("decision", what=record_words(step))
             if isinstance(event, Tick):
                 self.decided_at = event.received_at
+                self.readiness.on_tick(event.received_at)
                 self.on_tick(event.received_at)
                 self._ticked.set()
                 self._status_due.set()
@@ -264,7 +268,7 @@ class Runner:
                 return  # the link itself tells the engine; the next beat tries again
 
     async def _say_state(self, now: Nanoseconds) -> None:
-        message = status.guard_state(self.engine.state, self.engine.findings, now)
+        message = status.guard_state(self.engine.state, self.engine.findings, now, self.readiness.words)
         said = (message.state, message.problems)
         is_due = said != self._said or now - self._said_at >= STATE_REPEAT_S * NS_PER_S
         if is_due and await self._say(message, message.state):

@@ -40,9 +40,16 @@ PROBLEM_REASONS = frozenset(
 """Reasons for which the guard itself is worse off than it should be, not the market."""
 
 
-def guard_state(state: GuardState, findings: Iterable[Finding], now: Nanoseconds) -> GuardStateMessage:
-    """Return the retained status message: deciding, or degraded by the problems it lists."""
+def guard_state(
+    state: GuardState, findings: Iterable[Finding], now: Nanoseconds, missing: str = ""
+) -> GuardStateMessage:
+    """Return the retained status message: deciding, or degraded by the problems it lists.
+
+    ``missing`` is what the guard has not seen yet since it started.
+    """
     problems = tuple(sorted({_problem(finding) for finding in findings if finding.reason in PROBLEM_REASONS}))
+    if missing:
+        problems = (f"not ready yet: {missing}", *problems)
     return GuardStateMessage(
         guard=state.guard,
         state=GuardStatus.DEGRADED if problems else GuardStatus.DECIDING,

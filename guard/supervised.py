@@ -10,6 +10,7 @@ from typing import Protocol
 from guard.engine import Engine
 from guard.events import LinkKind
 from guard.findings import Finding, Severity
+from guard.readiness import Readiness
 from guard.units import NS_PER_S, Nanoseconds
 from perpguard_sdk.messages import Mode
 
@@ -47,6 +48,7 @@ class Supervised:
         notifier: where it is said.
         engine: what is asked how it is.
         mode: for the status line.
+        readiness: whether everything was seen once, for the status line too.
         watchdog_s: within which the supervisor must hear of us.
         monotonic_usec: the time of a reload, as the supervisor wants it.
     """
@@ -54,6 +56,7 @@ class Supervised:
     notifier: Notify
     engine: Engine
     mode: Mode
+    readiness: Readiness | None = None
     watchdog_s: float | None = None
     monotonic_usec: Callable[[], int] = lambda: 0
     _ready: bool = False
@@ -108,7 +111,9 @@ class Supervised:
         if state.epoch == 0:
             return f"{self.mode}, waits for the broker and for its epoch; {self._link_words()}"
         found = findings_words(self.engine.findings)
-        return f"{self.mode}, decides in epoch {state.epoch}; {found}; {self._link_words()}"
+        missing = self.readiness.words if self.readiness is not None else ""
+        starts = f"not ready yet: {missing}; " if missing else ""
+        return f"{self.mode}, decides in epoch {state.epoch}; {starts}{found}; {self._link_words()}"
 
     def _link_words(self) -> str:
         down = self.engine.state.links_down

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.clock import SystemClock, TickFeed
+from adapters.clock import SystemClock, TickFeed, process_age_ns
 from guard.events import AnyEvent
 from guard.ports import Clock
 from guard.units import NS_PER_MS, NS_PER_S
@@ -123,3 +125,14 @@ async def test_ticks_at_its_rhythm_and_leaves_out_what_was_missed() -> None:
         await feed
     offsets = [(each.received_at - START) // NS_PER_MS for each in events[:6]]
     assert offsets == [0, 250, 530, 1_750, 2_000, 2_250]
+
+
+def test_the_age_of_the_process_is_told_by_the_system_and_0_where_it_does_not_tell(tmp_path: Path) -> None:
+    assert 0 < process_age_ns() < 24 * 3_600 * NS_PER_S
+    (tmp_path / "self").mkdir()
+    ticks = os.sysconf("SC_CLK_TCK")
+    fields = " ".join(str(100 * ticks if number == 22 else number) for number in range(3, 53))
+    (tmp_path / "self" / "stat").write_text(f"17 (a (b) c) {fields}")
+    (tmp_path / "uptime").write_text("107.5 200.0\n")
+    assert process_age_ns(tmp_path) == 7.5 * NS_PER_S
+    assert process_age_ns(tmp_path / "nowhere") == 0
