@@ -13,41 +13,28 @@ from pathlib import Path
 from setuptools import Extension, setup
 
 FOLDERS = ("guard", "adapters", "policies")
-GENERATED = "build/cython"
-"""Where generated C goes: not beside the sources."""
 
 # No -march=native: a wheel is made on one machine and runs on another. No -ffast-math, and no fusing of
 # multiplication and addition: results must be those of the reference.
-FLAGS = {"unix": ["-O2", "-g0", "-ffp-contract=off"], "msvc": ["/O2"]}
+FLAGS = ["/O2"] if sys.platform == "win32" else ["-O2", "-g0", "-ffp-contract=off"]
 DIRECTIVES = {
-    "language_level": "3",
+    "language_level": 3,
     "boundscheck": False,
     "wraparound": False,
     "initializedcheck": False,
     "cdivision": True,
-    "freethreading_compatible": False,
 }
 
 
-def extensions() -> list[Extension]:
-    """All of them, translated to C; none where Cython is missing."""
-    sources = sorted(path for folder in FOLDERS for path in Path(folder).rglob("*.pyx"))
-    try:
-        from Cython.Build import cythonize
-    except ImportError:
-        sys.stderr.write("perpguard: no Cython, so nothing is compiled; the slow references will run\n")
-        return []
-    flags = FLAGS["msvc" if sys.platform == "win32" else "unix"]
-    wanted = [
-        Extension(
-            ".".join(path.with_suffix("").parts), [path.as_posix()], extra_compile_args=flags, optional=True
-        )
-        for path in sources
-    ]
-    made: list[Extension] = cythonize(
-        wanted, build_dir=GENERATED, compiler_directives=DIRECTIVES, language_level=3, quiet=True
-    )
+def extension(path: Path) -> Extension:
+    """What one file is made into; ``optional`` lets the rest install without it."""
+    name = ".".join(path.with_suffix("").parts)
+    made = Extension(name, [path.as_posix()], extra_compile_args=FLAGS, optional=True)
+    made.cython_directives = DIRECTIVES  # setuptools hands it to Cython, if there is one
     return made
 
 
-setup(ext_modules=extensions())
+setup(
+    ext_modules=[extension(path) for folder in FOLDERS for path in sorted(Path(folder).rglob("*.pyx"))],
+    options={"build_ext": {"cython_c_in_temp": True}},  # generated C stays in build/, out of the sources
+)

@@ -35,6 +35,13 @@ quietly() {
 
 say "installing the packages of $lock into .venv (about half a minute the first time)"
 quietly .venv/bin/python -m pip install --disable-pip-version-check --require-hashes -r "$lock"
+# Built anew or not at all: what an older source was compiled into must not stay and run.
+find guard adapters policies -name '*.so' -delete
 quietly .venv/bin/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation \
   -e ./sdk -e .
+.venv/bin/python -c '
+from guard.market.implementation import TO_COMPILE, why_slow
+if why_slow():
+    print(f"perpguard: books are kept by the slow reference ({why_slow()}): {TO_COMPILE}")
+'
 say ".venv is ready"

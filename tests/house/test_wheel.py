@@ -1,4 +1,4 @@
-"""What people install: both distributions, built without a compiler, each in a fresh environment."""
+"""What people install: both distributions, with a compiler and without, each in a fresh environment."""
 
 from __future__ import annotations
 
@@ -25,6 +25,16 @@ from perpguard_sdk.messages import Pause
 
 reveal_type(BotId("alpha"))
 reveal_type(Pause)
+"""
+WITHOUT_COMPILER = {**os.environ, "CC": "false", "CXX": "false"}
+IMPLEMENTATIONS = """
+from adapters.exchanges.frames import new_reader
+from guard.market.book import new_book
+from guard.market.live import new_live_book
+
+book, reader = new_book(), new_reader("binanceusdm")
+assert reader is not None
+print(book.implementation, new_live_book(book).implementation, reader.implementation)
 """
 OWNERS = "import json, importlib.metadata as m; print(json.dumps(m.packages_distributions()))"
 
@@ -66,17 +76,16 @@ def new_environment(folder: Path) -> Environment:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
-    """Build from a copy, each wheel from its sdist, where every compiler fails."""
+    """Build from a copy, each wheel from its source distribution, where every compiler fails."""
     tree = tmp_path_factory.mktemp("tree")
     unwanted = shutil.ignore_patterns("__pycache__", "*.egg-info", "*.so")
     for folder in (*PACKAGES, "sdk", "tests/house", "benchmarks"):
         shutil.copytree(ROOT / folder, tree / folder, ignore=unwanted)
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+    for name in ("pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, tree)
-    env = {**os.environ, "CC": "false", "CXX": "false"}
     out = tree / "dist"
     for source in (tree, tree / "sdk"):
-        run(sys.executable, "-m", "build", "--no-isolation", "--outdir", out, source, env=env)
+        run(sys.executable, "-m", "build", "--no-isolation", "--outdir", out, source, env=WITHOUT_COMPILER)
     return Built(
         tree=tree,
         wheel=only(out, "perpguard-*.whl"),
@@ -93,6 +102,17 @@ def installed(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Environ
     environment.install("--require-hashes", "-r", ROOT / "requirements.lock")
     environment.install("--no-deps", built.sdk_wheel, built.wheel)
     return environment
+
+
+@pytest.fixture(scope="module")
+def compiled_wheel(built: Built) -> Path:
+    """Built from the source distribution, where there is a compiler."""
+    folder = built.tree / "unpacked"
+    with tarfile.open(built.sdist) as archive:
+        archive.extractall(folder, filter="data")
+    out = built.tree / "compiled"
+    run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", out, only(folder, "*"))
+    return only(out, "perpguard-*.whl")
 
 
 @pytest.fixture(scope="module")
@@ -124,10 +144,54 @@ def test_the_wheels_hold_all_that_is_shipped_and_nothing_else(built: Built) -> N
     assert {f"{package}/py.typed" for package in (*PACKAGES, "perpguard_sdk")} <= names
 
 
+def libraries_in(wheel: Path) -> set[str]:
+    """Modules that were compiled."""
+    names = zipfile.ZipFile(wheel).namelist()
+    return {name.partition(".")[0] for name in names if name.endswith((".so", ".pyd"))}
+
+
 def test_the_wheels_need_no_compiler(built: Built) -> None:
     """They were built where every compiler fails; a compiled part is optional."""
     for wheel in (built.wheel, built.sdk_wheel):
-        assert [name for name in zipfile.ZipFile(wheel).namelist() if name.endswith((".so", ".pyd"))] == []
+        assert libraries_in(wheel) == set()
+
+
+def test_without_a_compiler_the_references_run_and_say_that_they_are_slow(installed: Environment) -> None:
+    assert set(installed.run("python", "-c", IMPLEMENTATIONS).split()) <= {"numpy", "python"}
+    shutil.copy(ROOT / "settings.toml", installed.folder)
+    said = installed.run("perpguard", "doctor", "--offline")
+    assert re.search(r"books\W+the slow reference", said)
+
+
+def test_with_a_compiler_the_compiled_parts_are_in_the_wheel_and_run(
+    compiled_wheel: Path, built: Built, installed: Environment, tmp_path: Path
+) -> None:
+    sources = {
+        path.relative_to(ROOT).with_suffix("").as_posix()
+        for folder in PACKAGES
+        for path in (ROOT / folder).rglob("*.pyx")
+    }
+    assert sources
+    assert libraries_in(compiled_wheel) == sources
+    environment = new_environment(tmp_path / "compiled")
+    environment.install("--no-deps", built.sdk_wheel, compiled_wheel)
+    # Dependencies are those of the other environment, behind what is installed here.
+    (here,), (there,) = (each.folder.glob("lib/python*/site-packages") for each in (environment, installed))
+    (here / "dependencies.pth").write_text(f"{there}\n")
+    assert set(environment.run("python", "-c", IMPLEMENTATIONS).split()) == {"compiled"}
+
+
+def test_the_source_distribution_holds_what_is_compiled_and_not_what_was_made_of_it(built: Built) -> None:
+    with tarfile.open(built.sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    kept = {
+        path.relative_to(ROOT).as_posix()
+        for folder in PACKAGES
+        for path in (ROOT / folder).rglob("*")
+        if path.suffix in {".pyx", ".pxd", ".pyi"}
+    }
+    assert kept | {"setup.py"} <= names
+    assert [name for name in names if name.endswith((".c", ".so", ".pyd"))] == []
 
 
 def test_every_file_that_is_published_carries_the_licence(built: Built) -> None:
@@ -172,7 +236,7 @@ def test_an_editable_install_type_checks(built: Built, tmp_path: Path) -> None:
     environment = new_environment(tmp_path / "editable")
     build = "import sys, setuptools.build_meta as b; b.build_editable(sys.argv[1])"
     for source in (built.tree, built.tree / "sdk"):
-        run(sys.executable, "-c", build, tmp_path, cwd=source)
+        run(sys.executable, "-c", build, tmp_path, cwd=source, env=WITHOUT_COMPILER)
     environment.install("--no-deps", *sorted(tmp_path.glob("*.whl")))
     assert_types_are_seen(environment)
 
