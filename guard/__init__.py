@@ -17,7 +17,8 @@ adapter that makes events or carries decisions out.
 - ``leverage/``     maintenance tiers and liquidation prices
 - ``account/``      positions, each counted once; positions asked about; limits shared among their owners
 - ``policy``        what a policy is; the policies themselves are in the folder ``policies``, one file each
-- ``arbiter``       findings to what each bot may do (``desired``): tightest wins, loosen slowly
+- ``scope``         what an event may have changed; ``standing`` what stands of all that was found
+- ``arbiter``       findings to what each bot may do (``desired``): tightest wins, loosen slowly (``latches``)
 - ``wants``, ``effects``      what is asked of a bot, and whether it is so
 - ``outstanding``   commands whose effect was not seen yet, and those that failed
 - ``dispatch``, ``postures``  desired against confirmed: what to publish now, again, or give up

@@ -1,14 +1,16 @@
 """Findings to one desired posture per bot and market: most restrictive wins, tighten at once, loosen slowly.
 
 Order of findings does not matter. Holds the one memory that loosening needs: since when nobody has
-asked for what is in force. No I/O, no clock.
+asked for what is in force. Folds only where something has changed, or is due to move. No I/O, no clock.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Generic, TypeVar
+from heapq import heappop, heappush
+from typing import Annotated, TypeVar
 
 import msgspec
 from annotated_types import Ge, Le
@@ -16,26 +18,39 @@ from msgspec import structs
 
 from guard.account.allocation import Allocation
 from guard.desired import Desired, Limits
-from guard.findings import Basis, Finding, Severity
+from guard.findings import Basis, Finding, Limit, Severity
+from guard.latches import (
+    NEVER,
+    Asked,
+    Latch,
+    Latches,
+    asked_entries,
+    asked_leverage,
+    asked_size,
+    asked_stop,
+    compare_entries,
+    compare_numbers,
+    compare_stops,
+    loosen_entries,
+    loosen_number,
+    loosen_stop,
+    mark_price_of,
+)
 from guard.state import BotRecord, GuardState
 from guard.units import NS_PER_S, AccountId, BotId, MarketId, Nanoseconds
-from perpguard_sdk.messages import Entries, StopRule
+from perpguard_sdk.messages import StopRule
 
 V = TypeVar("V")
-
-LOOSEN_RATIO_MIN = 0.25
-"""A limit is taken back only when what is asked for is larger by more than this share: no answer to jitter."""
-
-STOP_CHANGE_RATIO_MIN = 0.1
-"""A stop in force is moved on only when it has to stand farther from the mark price by more than this share."""
-
-NEVER = 2**63
-"""Later than any time."""
 
 BASIS_KEPT_S_MIN = 10.0
 """A position that is cut shows for a moment as if nothing were wrong: what it was cut from is not forgotten."""
 
 _encoder = msgspec.json.Encoder()
+
+Told = Mapping[MarketId | None, Sequence[Finding]]
+"""Findings by the market that they are about, ``None`` for those that name no market."""
+
+_ASKS_NOTHING = Limit()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,34 +74,166 @@ class Arbiter:
 
     settings: ArbiterSettings
     broken: dict[tuple[BotId, MarketId], Exception] = field(default_factory=dict)
-    _latches: dict[tuple[BotId, MarketId], _Latches] = field(default_factory=dict)
+    changed: dict[BotId, set[MarketId] | None] = field(default_factory=dict)
+    """Where the last fold has changed limits or their causes; ``None`` for a bot whose markets are others."""
+    _latches: dict[tuple[BotId, MarketId], Latches] = field(default_factory=dict)
     _allocations: dict[tuple[AccountId, MarketId], Allocation] = field(default_factory=dict)
     _bases: dict[tuple[object, ...], _KnownBasis] = field(default_factory=dict)
-    _ranked: list[Finding] = field(default_factory=list)
-    _round: int = 0
+    _asked_bases: dict[MarketId | None, set[tuple[object, ...]]] = field(default_factory=dict)
+    _ranked: dict[MarketId | None, list[Finding]] = field(default_factory=dict)
+    _desired: dict[BotId, dict[MarketId, Limits]] = field(default_factory=dict)
+    _markets: dict[BotId, tuple[MarketId, ...]] = field(default_factory=dict)
+    _due: list[tuple[Nanoseconds, BotId, MarketId]] = field(default_factory=list)
+    _looking: dict[AccountId, set[tuple[BotId, MarketId]]] = field(default_factory=dict)
+    _versions: dict[AccountId, int] = field(default_factory=dict)
+    _left: set[tuple[AccountId, MarketId]] = field(default_factory=set)
+    _is_anew: bool = True
+    _folded_at: Nanoseconds = 0
     _former_hold_ns: Nanoseconds = 0
     _former_until: Nanoseconds = 0
 
     def fold(self, findings: Sequence[Finding], state: GuardState, now: Nanoseconds) -> Desired:
-        """Return what every bot may do in every market that it trades, at ``now``.
+        """Return what every bot may do in every market that it trades, at ``now``: all worked out anew.
 
         Where a market of a bot cannot be folded its last limits stand, without entries; ``broken`` says why
         until it can.
         """
+        told: dict[MarketId | None, list[Finding]] = {}
+        for finding in findings:
+            told.setdefault(finding.subject.market, []).append(finding)
+        self._is_anew = True
+        return self.fold_changed(told, state, now)
+
+    @property
+    def is_anew(self) -> bool:
+        """Whether the next ``fold_changed`` must be told everything."""
+        return self._is_anew
+
+    def fold_changed(
+        self, told: Told, state: GuardState, now: Nanoseconds, *, touched: AbstractSet[MarketId] | None = None
+    ) -> Desired:
+        """As ``fold``, of what has changed since the last one; the same comes of it.
+
+        Args:
+            told: all findings about each market about which they may be others than before.
+            state: who trades what, and what else is looked at.
+            now: Unix nanoseconds.
+            touched: markets whose prices may be others, ``None`` for all.
+        """
+        everything, self._is_anew = self._is_anew, True  # whatever raises below, the next one begins anew
+        if everything:
+            told = {**dict.fromkeys(self._ranked, ()), **told}
         if self._former_hold_ns and now >= self._former_until:
-            self.forget_shortcuts()
+            self._forget()
             self._former_hold_ns = 0
-        ranked = [self._rebased(finding, now) for finding in _ranked(findings)]
-        if ranked != self._ranked:
-            self._ranked, self._round = ranked, self._round + 1
-        desired = {
-            bot: {
-                market: self._try_market(ranked, bot, record, market, state, now) for market in record.markets
-            }
-            for bot, record in state.bots.items()
-        }
-        self._release_allocations(desired, state)
-        return desired
+            everything = True
+        others: set[MarketId | None] = set()
+        concerned: list[Finding] = []
+        for market, found in told.items():
+            ranked, former = self._rank(market, found, now), self._ranked.get(market, [])
+            if ranked != former:
+                self._ranked[market] = ranked
+                others.add(market)
+                if market is None:
+                    concerned = _differing(former, ranked)
+        self.changed = {}
+        todo = self._todo(others, concerned, state, now, touched, everything=everything)
+        for bot, markets in todo.items():
+            self._fold_bot(bot, markets, others, state, now)
+        self._release_allocations(todo, state)
+        self._folded_at = now
+        self._is_anew = False
+        return self._desired
+
+    def _todo(
+        self,
+        others: AbstractSet[MarketId | None],
+        concerned: Sequence[Finding],
+        state: GuardState,
+        now: Nanoseconds,
+        touched: AbstractSet[MarketId] | None,
+        *,
+        everything: bool,
+    ) -> dict[BotId, set[MarketId] | None]:
+        """Which markets of which bots have to be folded, ``None`` for all of a bot's."""
+        if everything:
+            self._desired = {bot: self._desired.get(bot, {}) for bot in state.bots}
+            self._markets.clear()
+            self._looking.clear()
+        todo: dict[BotId, set[MarketId] | None] = {}
+        markets = {market for market in others if market is not None}
+        looked = self._looked_at(state, touched)
+        due = self._take_due(now)
+        for bot, record in state.bots.items():
+            is_concerned = any(_concerns_bot(finding, bot, record) for finding in concerned)
+            if is_concerned or self._markets.get(bot) != record.markets:
+                todo[bot] = None
+                continue
+            limits = self._desired[bot]
+            wanted = {market for market in markets if market in limits}
+            wanted |= looked.get(bot, set()) | due.get(bot, set())
+            if wanted:
+                todo[bot] = wanted
+        return todo
+
+    def _looked_at(
+        self, state: GuardState, touched: AbstractSet[MarketId] | None
+    ) -> dict[BotId, set[MarketId]]:
+        """Where a fold looked at prices, positions or owners that may be others now."""
+        found: dict[BotId, set[MarketId]] = {}
+        if not self._looking:
+            return found
+        moved = any(self._markets.get(bot) != record.markets for bot, record in state.bots.items())
+        for account, looking in self._looking.items():
+            version = state.account(account).version
+            is_other = moved or self._versions.get(account) != version
+            self._versions[account] = version
+            for bot, market in looking:
+                if is_other or touched is None or market in touched:
+                    found.setdefault(bot, set()).add(market)
+        return found
+
+    def _take_due(self, now: Nanoseconds) -> dict[BotId, set[MarketId]]:
+        """Where something moves of itself by now."""
+        found: dict[BotId, set[MarketId]] = {}
+        while self._due and self._due[0][0] <= now:
+            at, bot, market = heappop(self._due)
+            latches = self._latches.get((bot, market))
+            if latches is not None and latches.queued_at == at:
+                latches.queued_at = NEVER
+            if latches is not None and latches.steady_until == at and market in self._desired.get(bot, {}):
+                found.setdefault(bot, set()).add(market)
+        return found
+
+    def _fold_bot(
+        self,
+        bot: BotId,
+        markets: AbstractSet[MarketId] | None,
+        others: AbstractSet[MarketId | None],
+        state: GuardState,
+        now: Nanoseconds,
+    ) -> None:
+        record, former = state.bots[bot], self._desired[bot]
+        if self._markets.get(bot) != record.markets:
+            self._markets[bot] = record.markets
+            limits = {market: self._try_market(bot, record, market, state, now) for market in record.markets}
+            for gone in former.keys() - limits.keys():
+                self._looks(record, bot, gone, looks=False)
+                self._left.add((record.config.account, gone))
+            self._desired[bot] = limits
+            self.changed[bot] = None
+            return
+        changed: set[MarketId] = set()
+        is_general = None in others
+        for market in record.markets if markets is None else markets:
+            limits_now = self._try_market(
+                bot, record, market, state, now, is_told=is_general or market in others
+            )
+            if limits_now is not former[market]:
+                former[market] = limits_now
+                changed.add(market)
+        if changed:
+            self.changed[bot] = changed
 
     def reconfigure(self, settings: ArbiterSettings, now: Nanoseconds) -> None:
         """Fold by other settings from now on. Whatever is in force holds for a whole hold-down first.
@@ -104,9 +251,12 @@ class Arbiter:
 
     def forget_shortcuts(self) -> None:
         """Work everything out anew at the next fold; the same must come of it (tests hold it to that)."""
-        self._ranked, self._round = [], self._round + 1
+        self._is_anew = True
+        self._forget()
+
+    def _forget(self) -> None:
         for latches in self._latches.values():
-            latches.settle(self._hold_ns)
+            latches.settle(self._hold_ns, self._folded_at)
             latches.steady_until = 0
 
     @property
@@ -116,41 +266,74 @@ class Arbiter:
 
     def _try_market(
         self,
-        ranked: Sequence[Finding],
         bot: BotId,
         record: BotRecord,
         market: MarketId,
         state: GuardState,
         now: Nanoseconds,
+        *,
+        is_told: bool = True,
     ) -> Limits:
         latches = self._latches.get((bot, market))
         if latches is None:
-            latches = self._latches[bot, market] = _Latches()
-        if latches.round != self._round:
-            concerning = [finding for finding in ranked if _concerns(finding, bot, record, market)]
-            latches.round = self._round
+            latches = self._latches[bot, market] = Latches()
+        if is_told:
+            concerning = self._concerning(bot, record, market)
             if latches.concerning != concerning:
                 latches.concern(concerning)
+                self._looks(record, bot, market, looks=latches.looks)
+            elif latches.looks:
+                self._looks(record, bot, market, looks=True)
         seen = latches.looks_at(state, record, market)
         if now < latches.steady_until and latches.steady == seen:
             latches.steady_at = now
             return latches.last
         try:
-            latches.settle(self._hold_ns)
+            latches.settle(self._hold_ns, self._folded_at)
             self._fold_market(latches, latches.concerning, record, market, state, now)
         except Exception as error:  # noqa: BLE001 (whatever one market does, the others still run)
             self.broken[bot, market], latches.steady_until = error, 0
+            self._queue(latches, bot, market)
             return latches.last.without_entries()
         if self.broken:
             self.broken.pop((bot, market), None)
-        latches.last = latches.limits()
+        limits = latches.limits()
+        if limits != latches.last:
+            latches.last = limits
         latches.steady, latches.steady_at = seen, now
         latches.steady_until = min(latch.moves_at for latch in latches.all())
+        self._queue(latches, bot, market)
         return latches.last
+
+    def _queue(self, latches: Latches, bot: BotId, market: MarketId) -> None:
+        """Have it folded when something in it moves of itself."""
+        at = latches.steady_until
+        if at not in (NEVER, latches.queued_at):
+            latches.queued_at = at
+            heappush(self._due, (at, bot, market))
+
+    def _concerning(self, bot: BotId, record: BotRecord, market: MarketId) -> list[Finding]:
+        """The findings about one market of one bot, worst first."""
+        own, general = self._ranked.get(market), self._ranked.get(None)
+        if not general:
+            found = own or []
+        elif not own:
+            found = general
+        else:
+            found = _in_order([*general, *own])
+        return [finding for finding in found if _concerns_bot(finding, bot, record)]
+
+    def _looks(self, record: BotRecord, bot: BotId, market: MarketId, *, looks: bool) -> None:
+        """Remember where prices, positions or owners are looked at, so that a change of them is noticed."""
+        looking = self._looking.setdefault(record.config.account, set())
+        if looks:
+            looking.add((bot, market))
+        else:
+            looking.discard((bot, market))
 
     def _fold_market(
         self,
-        latches: _Latches,
+        latches: Latches,
         concerning: Sequence[Finding],
         record: BotRecord,
         market: MarketId,
@@ -161,15 +344,15 @@ class Arbiter:
         hold_ns, step_ns = self._hold_ns, int(self.settings.step_s * NS_PER_S)
 
         def move(
-            latch: _Latch[V], asked: _Asked[V], compare: Callable[[V, V], int], step: Callable[[V, int], V]
+            latch: Latch[V], asked: Asked[V], compare: Callable[[V, V], int], step: Callable[[V, int], V]
         ) -> None:
             latch.move(asked, compare, step, now=now, frozen=frozen, hold_ns=hold_ns, step_ns=step_ns)
 
-        def compare_numbers(first: float | None, second: float | None) -> int:
-            return _compare_numbers(first, second, self.settings.change_ratio_min)
+        def compare_here(first: float | None, second: float | None) -> int:
+            return compare_numbers(first, second, self.settings.change_ratio_min)
 
-        def compare_stops(first: StopRule | None, second: StopRule | None) -> int:
-            return _compare_stops(first, second, _mark_price(state, market))
+        def compare_rules(first: StopRule | None, second: StopRule | None) -> int:
+            return compare_stops(first, second, mark_price_of(state, market))
 
         def part(finding: Finding, size: float) -> float | None:
             # A finding about one bot speaks of that bot's own size, any other of the whole account's.
@@ -177,10 +360,10 @@ class Arbiter:
                 return size
             return self._part(state, record, market, size).get(record.config.bot)
 
-        move(latches.entries, _asked_entries(concerning), _compare_entries, _loosen_entries)
-        move(latches.max_size, _asked_size(concerning, part), compare_numbers, _loosen_number)
-        move(latches.max_leverage, _asked_leverage(concerning), compare_numbers, _loosen_number)
-        move(latches.stop, _asked_stop(concerning), compare_stops, _loosen_stop)
+        move(latches.entries, asked_entries(concerning), compare_entries, loosen_entries)
+        move(latches.max_size, asked_size(concerning, part), compare_here, loosen_number)
+        move(latches.max_leverage, asked_leverage(concerning), compare_here, loosen_number)
+        move(latches.stop, asked_stop(concerning), compare_rules, loosen_stop)
 
     def _part(
         self, state: GuardState, record: BotRecord, market: MarketId, size: float
@@ -190,16 +373,41 @@ class Arbiter:
         allocation = self._allocations.setdefault((account, market), Allocation())
         return allocation.split(state.account(account), market, state.owners(account, market), size)
 
-    def _release_allocations(self, desired: Desired, state: GuardState) -> None:
+    def _release_allocations(
+        self, folded: Mapping[BotId, AbstractSet[MarketId] | None], state: GuardState
+    ) -> None:
         """Forget the weights of positions on which no limit stands any more."""
-        for (account, market), allocation in self._allocations.items():
-            if not allocation.is_held:
+        left, self._left = self._left, set()
+        if not self._allocations:
+            return
+        for bot, markets in folded.items():
+            account = state.bots[bot].config.account
+            left |= {(account, market) for market in (self._desired[bot] if markets is None else markets)}
+        for account, market in left:
+            allocation = self._allocations.get((account, market))
+            if allocation is None or not allocation.is_held:
                 continue
-            limits = [desired[bot].get(market) for bot in state.owners(account, market)]
+            limits = [self._desired[owner].get(market) for owner in state.owners(account, market)]
             if all(limit is None or limit.max_size is None for limit in limits):
                 allocation.release()
 
-    def _rebased(self, finding: Finding, now: Nanoseconds) -> Finding:
+    def _rank(self, market: MarketId | None, found: Sequence[Finding], now: Nanoseconds) -> list[Finding]:
+        """The findings about one market, worst first, without those that ask for nothing."""
+        standing = self._asked_bases.get(market)
+        if standing:
+            for key in standing:  # they have been asked for all the while
+                self._bases[key].asked_at = max(self._bases[key].asked_at, self._folded_at)
+        asked: set[tuple[object, ...]] = set()
+        ranked = [
+            self._rebased(finding, now, asked)
+            for finding in _ranked(found)
+            if finding.freezes or finding.limit != _ASKS_NOTHING
+        ]
+        if asked or standing:
+            self._asked_bases[market] = asked
+        return ranked
+
+    def _rebased(self, finding: Finding, now: Nanoseconds, asked_now: set[tuple[object, ...]]) -> Finding:
         """Take a share of the size at which it was first asked for, not of what is left after obeying.
 
         A new reference (the stop has moved), a larger position or a pause of the asking as long as the
@@ -219,6 +427,7 @@ class Arbiter:
         ):
             known = self._bases[key] = _KnownBasis(basis, now)
         known.asked_at = now
+        asked_now.add(key)
         limit = structs.replace(finding.limit, max_size=asked * abs(known.basis.size / basis.size))
         return structs.replace(finding, limit=limit)
 
@@ -229,169 +438,19 @@ class _KnownBasis:
     asked_at: Nanoseconds
 
 
-@dataclass(slots=True)
-class _Asked(Generic[V]):
-    value: V
-    cause: Finding | None = None
-
-
-@dataclass(slots=True)
-class _Latch(Generic[V]):
-    """One value that follows ``asked`` at once when that is tighter and step by step when it is looser.
-
-    ``moves_at`` is when it moves again of itself if the same is asked: ``NEVER`` while it is only held.
-    """
-
-    value: V
-    cause: Finding | None = None
-    loosen_at: Nanoseconds = 0
-    steps: int = 0
-    moves_at: Nanoseconds = 0
-
-    def move(
-        self,
-        asked: _Asked[V],
-        compare: Callable[[V, V], int],
-        step: Callable[[V, int], V],
-        *,
-        now: Nanoseconds,
-        frozen: bool,
-        hold_ns: int,
-        step_ns: int,
-    ) -> None:
-        order = compare(asked.value, self.value)
-        self.moves_at = now
-        if order > 0:
-            self.value, self.cause, self.steps = asked.value, asked.cause, 0
-            self.loosen_at = now + hold_ns
-        elif order == 0 or frozen:
-            self.cause, self.steps = asked.cause or self.cause, 0
-            self.loosen_at, self.moves_at = now + hold_ns, NEVER
-        elif now >= self.loosen_at:
-            self.steps += 1
-            stepped = step(self.value, self.steps)
-            reached = compare(asked.value, stepped) >= 0
-            self.value, self.cause = (asked.value, asked.cause) if reached else (stepped, None)
-            self.loosen_at = now + step_ns
-        else:
-            self.moves_at = self.loosen_at
-
-
-@dataclass(slots=True)
-class _Latches:
-    """What is in force for one bot in one market.
-
-    ``steady`` is what the last fold of ``concerning`` looked at beside them; it need not be repeated before
-    ``steady_until`` while both are the same, and ``steady_at`` is when they last were.
-    """
-
-    entries: _Latch[Entries] = field(default_factory=lambda: _Latch(Entries.ALLOWED))
-    max_size: _Latch[float | None] = field(default_factory=lambda: _Latch(None))
-    max_leverage: _Latch[float | None] = field(default_factory=lambda: _Latch(None))
-    stop: _Latch[StopRule | None] = field(default_factory=lambda: _Latch(None))
-    last: Limits = field(default_factory=Limits)
-    concerning: list[Finding] = field(default_factory=list)
-    round: int = 0
-    _asks_stop: bool = False
-    _asks_share: bool = False
-    steady: tuple[object, ...] = ()
-    steady_at: Nanoseconds = 0
-    steady_until: Nanoseconds = 0
-
-    def all(self) -> tuple[_Latch[Any], ...]:
-        return self.entries, self.max_size, self.max_leverage, self.stop
-
-    def concern(self, findings: list[Finding]) -> None:
-        """Take other findings than the last time."""
-        self.concerning = findings
-        self.steady_until = 0
-        self._asks_stop = any(finding.limit.stop is not None for finding in findings)
-        self._asks_share = any(
-            finding.limit.max_size is not None and finding.subject.bot is None for finding in findings
-        )
-
-    def looks_at(self, state: GuardState, record: BotRecord, market: MarketId) -> tuple[object, ...]:
-        """Return all that a fold of the findings looks at beside them."""
-        account = record.config.account
-        return (
-            _mark_price(state, market) if self._asks_stop else None,
-            state.account(account).version if self._asks_share else 0,
-            state.owners(account, market) if self._asks_share else (),
-        )
-
-    def settle(self, hold_ns: Nanoseconds) -> None:
-        """Make up for folds that were left out: they would have gone on holding what is held."""
-        for latch in self.all():
-            if latch.moves_at == NEVER:
-                latch.loosen_at = max(latch.loosen_at, self.steady_at + hold_ns)
-
-    def limits(self) -> Limits:
-        return Limits(
-            entries=self.entries.value,
-            max_leverage=self.max_leverage.value,
-            max_size=self.max_size.value,
-            stop=self.stop.value,
-            entries_cause=self.entries.cause,
-            size_cause=self.max_size.cause or self.max_leverage.cause,
-            stop_cause=self.stop.cause,
-        )
-
-
-def _concerns(finding: Finding, bot: BotId, record: BotRecord, market: MarketId) -> bool:
+def _concerns_bot(finding: Finding, bot: BotId, record: BotRecord) -> bool:
     subject = finding.subject
-    return (
-        (subject.market is None or subject.market == market)
-        and (subject.bot is None or subject.bot == bot)
-        and (subject.account is None or subject.account == record.config.account)
+    return (subject.bot is None or subject.bot == bot) and (
+        subject.account is None or subject.account == record.config.account
     )
 
 
-def _asked_entries(findings: Iterable[Finding]) -> _Asked[Entries]:
-    asked = _Asked(Entries.ALLOWED)
-    for finding in findings:
-        entries = finding.limit.entries
-        if entries is not None and entries.tightness > asked.value.tightness:
-            asked = _Asked(entries, finding)
-    return asked
-
-
-def _asked_size(
-    findings: Iterable[Finding], part: Callable[[Finding, float], float | None]
-) -> _Asked[float | None]:
-    asked: _Asked[float | None] = _Asked(None)
-    for finding in findings:
-        whole = finding.limit.max_size
-        size = None if whole is None else part(finding, whole)
-        if size is not None and (asked.value is None or size < asked.value):
-            asked = _Asked(size, finding)
-    return asked
-
-
-def _asked_leverage(findings: Iterable[Finding]) -> _Asked[float | None]:
-    asked: _Asked[float | None] = _Asked(None)
-    for finding in findings:
-        leverage = finding.limit.max_leverage
-        if leverage is not None and (asked.value is None or leverage < asked.value):
-            asked = _Asked(leverage, finding)
-    return asked
-
-
-def _asked_stop(findings: Iterable[Finding]) -> _Asked[StopRule | None]:
-    with_stop = [finding for finding in findings if finding.limit.stop is not None]
-    if not with_stop:
-        return _Asked(None)
-    # The rule that comes with the smallest size carries the least risk; the first of several is the worst.
-    chosen = min(with_stop, key=_size_or_infinity)
-    return _Asked(chosen.limit.stop, chosen)
-
-
-def _size_or_infinity(finding: Finding) -> float:
-    return float("inf") if finding.limit.max_size is None else finding.limit.max_size
-
-
-def _mark_price(state: GuardState, market: MarketId) -> float | None:
-    view = state.markets.get(market)
-    return None if view is None else view.mark_price
+def _differing(former: Sequence[Finding], now: Sequence[Finding]) -> list[Finding]:
+    """Those that are among one of the two alone."""
+    return [
+        *(finding for finding in former if finding not in now),
+        *(finding for finding in now if finding not in former),
+    ]
 
 
 _SEVERITY_RANK = {severity: -rank for rank, severity in enumerate(Severity)}
@@ -399,6 +458,10 @@ _SEVERITY_RANK = {severity: -rank for rank, severity in enumerate(Severity)}
 
 def _ranked(findings: Sequence[Finding]) -> list[Finding]:
     """Worst first, then by name, so that the order in which policies ran does not matter."""
+    return _in_order(findings) if len(findings) > 1 else list(findings)
+
+
+def _in_order(findings: Sequence[Finding]) -> list[Finding]:
     ranks = [_rank(finding) for finding in findings]
     if len(set(ranks)) < len(ranks):  # of two with one name the bytes decide, which cost more
         return sorted(findings, key=lambda finding: (*_rank(finding), _encoder.encode(finding)))
@@ -415,48 +478,3 @@ def _rank(finding: Finding) -> tuple[int, str, str, str, str, str]:
         subject.account or "",
         subject.bot or "",
     )
-
-
-def _compare_entries(first: Entries, second: Entries) -> int:
-    """Positive if ``first`` is tighter."""
-    return first.tightness - second.tightness
-
-
-def _compare_numbers(first: float | None, second: float | None, change_ratio_min: float) -> int:
-    if first is None or second is None:
-        return (first is not None) - (second is not None)
-    if first < second * (1.0 - change_ratio_min):
-        return 1
-    return -1 if first > second * (1.0 + LOOSEN_RATIO_MIN) and first > second else 0
-
-
-def _compare_stops(first: StopRule | None, second: StopRule | None, mark: float | None) -> int:
-    """A stop rule in force gives way only to one that wants the stop farther away, or elsewhere; never nearer."""
-    if first is None:
-        return 0 if second is None else -1
-    if second is None:
-        return 1
-    if first.stop_price is None or second.stop_price is None or mark is None:
-        return int((first.stop_price, first.distance_bps_min) != (second.stop_price, second.distance_bps_min))
-    away, stands = first.stop_price - mark, second.stop_price - mark
-    other_side = away * stands < 0.0
-    farther = abs(away) > abs(stands) * (1.0 + STOP_CHANGE_RATIO_MIN)
-    avoided = _is_avoided(second.stop_price, first) and not _is_avoided(first.stop_price, first)
-    return int(other_side or farther or avoided)
-
-
-def _is_avoided(price: float, rule: StopRule) -> bool:
-    return any(low <= price <= high for low, high in rule.avoid)
-
-
-def _loosen_entries(value: Entries, _steps: int) -> Entries:
-    return list(Entries)[max(value.tightness - 1, 0)]
-
-
-def _loosen_number(value: float | None, steps: int) -> float | None:
-    """Twice as much at each of two steps, then free."""
-    return None if value is None or steps > 2 else value * 2.0
-
-
-def _loosen_stop(_value: StopRule | None, _steps: int) -> StopRule | None:
-    return None

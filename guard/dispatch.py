@@ -7,6 +7,7 @@ stands as a finding, which tightens further, and the command is issued anew. No 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -27,26 +28,30 @@ from guard.events import (
     SettingsChanged,
 )
 from guard.findings import Finding, Reason
-from guard.outstanding import BotMemory, Failure, Open, Unable, Verdict, refusal_of, superseded
+from guard.outstanding import (
+    BotMemory,
+    Failure,
+    Open,
+    Unable,
+    Verdict,
+    dry_run_verdict,
+    in_time_verdict,
+    is_broker_away,
+    only_listens,
+    outdated,
+    refusal_of,
+    superseded,
+)
 from guard.postures import PostureBook, PostureSettings
 from guard.state import BotRecord, GuardState
 from guard.units import NS_PER_MS, NS_PER_S, BotId, MarketId, Nanoseconds, ms_of, symbol_of
-from guard.wants import (
-    Kind,
-    Look,
-    PauseWant,
-    Reports,
-    ResumeWant,
-    Want,
-    looked_at,
-    reports_of,
-    still_asked,
-    wants_of,
-)
+from guard.wants import AllReports, Kind, Look, PauseWant, Want, looked_at, shared_of, wants_of
 from perpguard_sdk.messages import SCHEMA_VERSION, AckStatus, Command, Mode, Posture, Verb
 
 CHAIN_MAX = 3
 """Commands that take each other's place get no more time together than this many of their deadlines."""
+
+Changed = Mapping[BotId, AbstractSet[MarketId] | None]
 
 ONCE_S = 1e6
 """A wait that never ends: only another want, or a bot that asks, is a reason to say it again."""
@@ -77,6 +82,10 @@ class DispatchSettings:
     posture_ttl_s: Annotated[float, Gt(0.0), Le(86_400.0)] = 60.0
     posture_refresh_s: Annotated[float, Gt(0.0), Le(3_600.0)] = 10.0
 
+    @property
+    def postures(self) -> PostureSettings:
+        return PostureSettings(ttl_s=self.posture_ttl_s, refresh_s=self.posture_refresh_s)
+
 
 @dataclass(frozen=True, slots=True)
 class Dispatched:
@@ -98,9 +107,10 @@ class Dispatch:
     postures: PostureBook = field(init=False)
     broken: dict[tuple[BotId, MarketId | None], Exception] = field(default_factory=dict)
     _bots: dict[BotId, BotMemory] = field(default_factory=dict)
+    _reports: AllReports = field(default_factory=AllReports)
 
     def __post_init__(self) -> None:
-        self.postures = PostureBook(_posture_settings(self.settings))
+        self.postures = PostureBook(self.settings.postures)
 
     def reconfigure(self, settings: DispatchSettings, floors: Mapping[BotId, Posture]) -> None:
         """Publish by other settings from now on, above what new bots were told by a former guard.
@@ -108,39 +118,74 @@ class Dispatch:
         What is open keeps its deadlines; what concerns a bot that is gone ends with the next event.
         """
         self.settings = settings
-        self.postures.settings = _posture_settings(settings)
+        self.postures.settings = settings.postures
         for bot, floor in floors.items():
             self.postures.raise_to(bot, floor.version)
 
-    def step(self, event: AnyEvent, desired: Desired, state: GuardState, now: Nanoseconds) -> Dispatched:
-        """Take what ``event`` says of open commands, then publish what ``desired`` needs at ``now``."""
+    def step(
+        self,
+        event: AnyEvent,
+        desired: Desired,
+        state: GuardState,
+        now: Nanoseconds,
+        *,
+        changed: Changed | None = None,
+        touched: AbstractSet[MarketId] | None = None,
+    ) -> Dispatched:
+        """Take what ``event`` says of open commands, then publish what ``desired`` needs at ``now``.
+
+        Args:
+            event: what has just been folded into ``state``.
+            desired: what every bot may do.
+            state: who trades what, and what they say and hold.
+            now: Unix nanoseconds.
+            changed: where ``desired`` is not what it was at the last step (a bot with ``None``: which markets
+                there are, too); without it all is compared.
+            touched: markets whose prices may be others, ``None`` for all.
+        """
         if state.epoch == 0:
             return Dispatched()  # until the fence is passed nothing may be said
         commands: list[PublishCommand] = []
         outcomes: list[CommandOutcome] = []
         self._note(event, state, now, outcomes)
-        postures: list[PublishPosture] = []
+        postures = self._postures(desired, changed, state, now)
+        self._reports.look(state)
         for bot, limits_by_market in desired.items():
+            record, memory = state.bots[bot], self._memory(bot)
+            shared = shared_of(state, record, self._reports.of(state, record.config.account))
+            others = None if changed is None else changed.get(bot, frozenset())
+            todo = memory.todo(record, shared, others, touched)
+            if not todo and todo is not None:
+                continue
+            for market, limits in limits_by_market.items():
+                if todo is not None and market not in todo:
+                    continue
+                try:
+                    self._step_market(record, memory, market, limits, state, now, commands, outcomes)
+                except Exception as error:  # noqa: BLE001 (whatever one market is, the others are looked after)
+                    self.broken[bot, market] = error
+                    memory.loud.add(market)
+                else:
+                    self._is_well(bot, market)
+            if todo is None:
+                self._drop_foreign(memory, limits_by_market, bot, now, outcomes)
+        return Dispatched(tuple(postures), tuple(commands), tuple(outcomes))
+
+    def _postures(
+        self, desired: Desired, changed: Changed | None, state: GuardState, now: Nanoseconds
+    ) -> list[PublishPosture]:
+        postures: list[PublishPosture] = []
+        for bot, limits in desired.items():
+            is_other = changed is None or bot in changed
             try:
-                publish = self.postures.publish(state.bots[bot], limits_by_market, state, now)
+                publish = self.postures.publish(state.bots[bot], limits, state, now, is_other=is_other)
             except Exception as error:  # noqa: BLE001 (whatever one bot's is, the others hear theirs)
                 self.broken[bot, None] = error
                 continue
             self._is_well(bot, None)
             if publish is not None:
                 postures.append(publish)
-        for bot, limits_by_market in desired.items():
-            record, memory = state.bots[bot], self._memory(bot)
-            reports = reports_of(state, record.config.account)
-            for market, limits in limits_by_market.items():
-                try:
-                    self._step_market(record, memory, market, limits, reports, state, now, commands, outcomes)
-                except Exception as error:  # noqa: BLE001 (whatever one market is, the others are looked after)
-                    self.broken[bot, market] = error
-                else:
-                    self._is_well(bot, market)
-            self._drop_foreign(memory, limits_by_market, bot, now, outcomes)
-        return Dispatched(tuple(postures), tuple(commands), tuple(outcomes))
+        return postures
 
     def findings(self) -> Iterator[Finding]:
         """Yield what is wrong with the obedience of each bot in each market, as long as the want stands."""
@@ -159,7 +204,7 @@ class Dispatch:
         """Work everything out anew at the next step; the same must come of it (tests hold it to that)."""
         self.postures.forget_shortcuts()
         for memory in self._bots.values():
-            memory.quiet.clear()
+            memory.forget_quiet()
 
     def _memory(self, bot: BotId) -> BotMemory:
         return self._bots.setdefault(bot, BotMemory())
@@ -221,23 +266,22 @@ class Dispatch:
         memory: BotMemory,
         market: MarketId,
         limits: Limits,
-        reports: Reports,
         state: GuardState,
         now: Nanoseconds,
         commands: list[PublishCommand],
         outcomes: list[CommandOutcome],
     ) -> None:
         said_since = memory.said_since(market, limits.entries)
-        seen = looked_at(limits, state, record, market, reports, said_since)
+        seen = looked_at(limits, state, record, market, memory.shared, said_since)
         if memory.quiet.get(market) == seen:
             return  # nothing was wanted and nothing open, and all that this hangs on is as it was
-        memory.quiet.pop(market, None)
+        memory.is_loud(market, limits)
         was_open = any(key[0] == market for key in memory.open)
         memory.follow_size(state, record, market, limits, self.settings.settle_ms * NS_PER_MS)
         cap = memory.size_caps.get(market)
         wanted = {want.kind: want for want in wants_of(limits, state, record, market, cap, said_since)}
         if not wanted and not was_open:
-            memory.quiet[market] = seen
+            memory.is_quiet(market, seen)
         for kind in Kind:
             want, open_, since = wanted.get(kind), memory.open.get((market, kind)), now
             if open_ is not None:
@@ -253,7 +297,7 @@ class Dispatch:
                     since = open_.since if want.verb is open_.want.verb else now
             if want is None:
                 memory.forget((market, kind))
-            elif not _is_broker_away(state) and self._may_issue(record, memory, (market, kind), want, now):
+            elif not is_broker_away(state) and self._may_issue(record, memory, (market, kind), want, now):
                 commands.append(self._issue(record, memory, market, want, state, now, since))
 
     def _judge(
@@ -279,21 +323,23 @@ class Dispatch:
         )
         effect = open_.want.read(look)
 
-        if _only_listens(record, state):
-            verdict = self._judge_dry_run(record, open_, now)
+        if only_listens(record, state):
+            verdict = dry_run_verdict(record, open_, now)
         elif effect.reading is Reading.HOLDS:
             verdict = Verdict(OutcomeKind.CONFIRMED)
-        elif self._is_put_off(record, open_, want, effect, now) and not _is_broker_away(state):
+        elif self._is_put_off(record, open_, want, effect, now) and not is_broker_away(state):
             verdict = Verdict(OutcomeKind.FAILED, "each newer limit found the former one not kept")
-        elif (outdated := self._outdated(record, open_, want, limits)) is not None:
-            verdict = Verdict(OutcomeKind.SUPERSEDED, outdated)
+        elif (
+            why := outdated(record, open_, want, limits, self.postures.version(record.config.bot))
+        ) is not None:
+            verdict = Verdict(OutcomeKind.SUPERSEDED, why)
         elif (answer := refusal_of(open_, memory.failures.get((market, open_.want.kind)))) is not None:
             verdict = answer
-        elif _is_broker_away(state):
+        elif is_broker_away(state):
             verdict = None
         else:
             looks = record.reported is not None or size_of(state, record, market) is not None
-            verdict = self._judge_in_time(open_, effect, now, looks=looks)
+            verdict = in_time_verdict(open_, effect, now, self.settings.look_ms * NS_PER_MS if looks else 0)
         return None if verdict is None else self._end(memory, record, market, open_, verdict, effect, now)
 
     def _is_put_off(
@@ -303,33 +349,6 @@ class Dispatch:
         if want is None or want.verb is not open_.want.verb or effect.reading is not Reading.FAILS:
             return False
         return now >= open_.since + CHAIN_MAX * self._confirm_ms(record, want.verb) * NS_PER_MS
-
-    def _judge_dry_run(self, record: BotRecord, open_: Open, now: Nanoseconds) -> Verdict | None:
-        if now < open_.deadline_at or record.birth is None:
-            return None
-        why = f"a dry run for this bot: it obeys a {record.birth.mode} guard"
-        return Verdict(OutcomeKind.UNVERIFIABLE, why, quiet=True)
-
-    def _judge_in_time(self, open_: Open, effect: Effect, now: Nanoseconds, *, looks: bool) -> Verdict | None:
-        if now < open_.deadline_at:
-            return None
-        if effect.reading is Reading.FAILS:
-            return Verdict(OutcomeKind.FAILED)
-        more_ns = self.settings.look_ms * NS_PER_MS if looks else 0
-        return Verdict(OutcomeKind.UNVERIFIABLE) if now >= open_.deadline_at + more_ns else None
-
-    def _outdated(self, record: BotRecord, open_: Open, want: Want | None, limits: Limits) -> str | None:
-        """Why an open command need not come true any more, ``None`` if it must."""
-        if want is not None and want.differs(open_.want):
-            return f"a newer {want.verb} takes its place"
-        if want is None and not still_asked(open_.want, limits):
-            return "it is not wanted any more"
-        if isinstance(open_.want, ResumeWant):
-            if want is None and record.reported is not None and record.reported.safe_mode:
-                return "the bot is in its safe mode"
-            if self.postures.version(record.config.bot) > open_.command.posture_version:
-                return "a newer posture takes its place"
-        return None
 
     def _end(
         self,
@@ -375,7 +394,7 @@ class Dispatch:
         waits = self.settings.retry_ms
         if open_.heard or not waits or now < open_.retry_at or ms_of(now) >= open_.command.expires_at:
             return
-        if not record.is_online or _only_listens(record, state) or _is_broker_away(state):
+        if not record.is_online or only_listens(record, state) or is_broker_away(state):
             return
         wait_ms = waits[-1]
         if open_.attempt < len(waits):
@@ -472,24 +491,9 @@ class Dispatch:
         outcomes: list[CommandOutcome],
     ) -> None:
         """End what is open in a market that the bot does not trade any more."""
-        for market in [market for market in memory.quiet if market not in limits]:
-            del memory.quiet[market]
+        memory.drop_but(limits)
         for key in [key for key in memory.open if key[0] not in limits]:
             why = "the bot does not trade this market any more"
             outcomes.append(superseded(memory.open.pop(key), bot, why, now))
         for key in [key for key in (*memory.failures, *memory.unable) if key[0] not in limits]:
             memory.forget(key)
-
-
-def _posture_settings(settings: DispatchSettings) -> PostureSettings:
-    return PostureSettings(ttl_s=settings.posture_ttl_s, refresh_s=settings.posture_refresh_s)
-
-
-def _is_broker_away(state: GuardState) -> bool:
-    """Then nothing can be said, and that nobody has obeyed says nothing of anyone: postures wait for its return."""
-    return LinkKind.BROKER in state.links_down
-
-
-def _only_listens(record: BotRecord, state: GuardState) -> bool:
-    """Whether the bot obeys guards of the other mode, so that all we tell it is a dry run."""
-    return record.birth is not None and record.birth.mode is not state.mode

@@ -2,7 +2,8 @@
 
     event -> state.apply -> policies decide -> arbiter folds -> dispatch publishes -> Step
 
-The same events give the same steps, live, in paper mode, in replay and in simulation.
+The same events give the same steps, live, in paper mode, in replay and in simulation. Only what an event may
+have changed is asked for again (``guard.scope``); at a Tick, everything.
 """
 
 from __future__ import annotations
@@ -19,34 +20,26 @@ from guard.events import (
     AnyEvent,
     LiquidationSeen,
     MarketFeatures,
+    MarketsSampled,
     MarkPriceSeen,
     OpenInterestSeen,
     Stream,
     StreamActivity,
     StreamFault,
+    StreamsActive,
 )
 from guard.findings import Finding, Limit, Reason, Severity, Subject
-from guard.policy import Policy
+from guard.policy import DecideFor, Policy
+from guard.scope import ONLY_NOTED, Scope, before, scope_of
+from guard.standing import Confirmation, Recorded, Standing
 from guard.state import GuardState
-from guard.units import NS_PER_MS, NS_PER_S, AccountId, BotId, MarketId, Nanoseconds
-from perpguard_sdk.messages import Entries, Evidence, Posture, StopRule
-
-FindingKey = tuple[str, str, str | None, str | None, str | None]
-
-_ONLY_NOTED = (MarkPriceSeen, OpenInterestSeen, LiquidationSeen, StreamActivity)
-"""Events that change the state but wait for the next Tick or sample to be judged: they come often."""
-
-LIMIT_CHANGE_RATIO = 0.05
-"""A standing finding is recorded again when a number in its limit was tightened by more than this share."""
-
-LIMIT_MILDER_RATIO = 1.0 / 3.0
-"""It is recorded as milder when the number has been half as much again, or more, for ``MILDER_FOR_NS``."""
-
-MILDER_FOR_NS = 5 * NS_PER_S
-
-_RANKS = {severity: rank for rank, severity in enumerate(Severity)}
+from guard.units import AccountId, BotId, MarketId, Nanoseconds
+from perpguard_sdk.messages import Entries, Evidence, Posture
 
 _JUDGEMENT, _DISPATCH = ("judgement", Subject()), ("dispatch", Subject())
+
+_OF_DISPATCH, _OF_ENGINE, _OF_PARTS, _OF_POLICIES = range(4)
+"""The sources of findings by number; policies follow each other from the last one on."""
 
 
 @dataclass(slots=True)
@@ -58,14 +51,16 @@ class Engine:
     arbiter: Arbiter = field(default_factory=lambda: Arbiter(ArbiterSettings()))
     dispatch: Dispatch = field(default_factory=lambda: Dispatch(DispatchSettings()))
     _wanted: Desired = field(default_factory=dict)
-    _standing: dict[FindingKey, Finding] = field(default_factory=dict)
-    _record: _Recorded = field(init=False)
+    _standing: Standing = field(default_factory=Standing)
+    _record: Recorded = field(default_factory=Recorded)
+    _confirmation: Confirmation = field(default_factory=Confirmation)
     _broken: dict[tuple[str, Subject], Finding] = field(default_factory=dict)
-    _confirmation: _Confirmation = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._record = _Recorded()
-        self._confirmation = _Confirmation()
+    _raising: set[int] = field(default_factory=set)
+    _noted: set[MarketId] = field(default_factory=set)
+    _left: set[MarketId] = field(default_factory=set)
+    _is_anew: bool = True
+    _asks_all: bool = True
+    _compares_all: bool = True
 
     def process(self, event: AnyEvent) -> Step:
         """Fold one event and return what to record and to send because of it. Never raises.
@@ -73,16 +68,30 @@ class Engine:
         Whatever raises within is a finding that freezes and blocks entries, for as long as it does; all
         else that was decided before stands meanwhile.
         """
-        self._apply(event)
-        now = self.state.now
-        if isinstance(event, _ONLY_NOTED):
+        if isinstance(event, ONLY_NOTED):
+            self._apply(event)
+            if isinstance(event, MarkPriceSeen):
+                self._noted.add(event.market)
             return Step(at=event.received_at, event=event)
-        opened, closed = self._judge(now)
+        was = before(event, self.state)
+        self._apply(event)
+        now, scope = self.state.now, scope_of(event, was, self.state)
+        if scope is not None:
+            scope |= self._left
+        self._left.clear()
+        noted, self._noted = self._noted, set()
+        touched = None if scope is None else noted
+        opened, closed = self._judge(None if self._asks_all else scope, touched, now)
         if self.state.dropping:
             self._let_go()
+        changed = None if self._compares_all else self.arbiter.changed
+        self._compares_all = True
         try:
-            dispatched = self.dispatch.step(event, self._wanted, self.state, now)
+            dispatched = self.dispatch.step(
+                event, self._wanted, self.state, now, changed=changed, touched=touched
+            )
             self._broken.pop(_DISPATCH, None)
+            self._compares_all = False
         except Exception as error:  # noqa: BLE001 (what it says is repeated; the daemon must go on)
             self._broken[_DISPATCH] = _raised("dispatch", error, Subject())
             dispatched = Dispatched()
@@ -98,6 +107,7 @@ class Engine:
 
     def forget_shortcuts(self) -> None:
         """Work everything out anew at the next event; the same must come of it (tests hold it to that)."""
+        self._is_anew = self._compares_all = True
         self.arbiter.forget_shortcuts()
         self.dispatch.forget_shortcuts()
 
@@ -120,6 +130,8 @@ class Engine:
             now: from when on; hold-downs of what is in force begin anew.
         """
         self.forget_shortcuts()
+        self._standing, self._asks_all = Standing(), True
+        self._raising.clear()
         self.policies = policies
         self.arbiter.reconfigure(arbiter, now)
         self.dispatch.reconfigure(dispatch, floors)
@@ -132,7 +144,7 @@ class Engine:
     @property
     def findings(self) -> tuple[Finding, ...]:
         """What stands since the last judgement."""
-        return tuple(self._standing.values())
+        return tuple(self._standing)
 
     def _let_go(self) -> None:
         """A market that a bot does not trade any more goes when no restriction is left on it."""
@@ -140,9 +152,19 @@ class Engine:
             limits = self._wanted.get(bot, {}).get(market)
             if limits is None or not limits.restricts:
                 self.state.let_go(bot, market)
+                self._left.add(market)
 
     def _apply(self, event: AnyEvent) -> None:
         """Fold into the state; an estimator that raises is a finding for as long as its subject makes it raise."""
+        match event:
+            case MarketsSampled(samples=parts) | StreamsActive(activities=parts):
+                self.state.pass_time(event.received_at)
+                for part in parts:
+                    self._apply_one(part)
+            case _:
+                self._apply_one(event)
+
+    def _apply_one(self, event: AnyEvent) -> None:
         try:
             self.state.apply(event)
         except Exception as error:  # noqa: BLE001 (whatever one estimator does, the others still run)
@@ -152,123 +174,66 @@ class Engine:
             if self._broken:
                 self._broken.pop(("estimators", _subject_of(event)), None)
 
-    def _judge(self, now: Nanoseconds) -> tuple[tuple[Finding, ...], tuple[Finding, ...]]:
+    def _judge(
+        self, scope: Scope, touched: frozenset[MarketId] | set[MarketId] | None, now: Nanoseconds
+    ) -> tuple[tuple[Finding, ...], tuple[Finding, ...]]:
         """Decide and fold; return which findings are to be recorded as new, and which as gone."""
+        is_anew, self._is_anew = (
+            self._is_anew,
+            True,
+        )  # should anything raise, all is worked out at the next event
         try:
-            findings = self._decide(now)
-            self._wanted = self.arbiter.fold(findings, self.state, now)
-            told = self._record.compare(self._standing, now)
+            self._ask(scope, now, is_anew=is_anew)
+            others = self._standing.settle()
+            standing, keys = self._standing, self._standing.changed
+            self._confirmation.follow({*standing.keys(), *keys} if is_anew else keys, standing, now)
+            told = others | self._confirmation.due(now)
+            if is_anew or self.arbiter.is_anew:
+                told = told | standing.markets
+            given = {market: self._confirmation.given(market, standing.about(market), now) for market in told}
+            self._wanted = self.arbiter.fold_changed(given, self.state, now, touched=touched)
+            recorded = self._record.compare(None if is_anew else keys, standing, now)
             self._broken.pop(_JUDGEMENT, None)
+            self._is_anew = self._asks_all = False
         except Exception as error:  # noqa: BLE001 (what was decided stands, and nobody enters on it)
             raised = self._broken[_JUDGEMENT] = _raised("judgement", error, Subject())
-            self._standing = {**self._standing, raised.key: raised}
+            self._asks_all = self._compares_all = True
+            self._standing.tell(_OF_ENGINE, self._broken.values(), None)
+            self._standing.settle()
+            self.arbiter.forget_shortcuts()
             self._wanted = {
                 bot: {market: limits.without_entries() for market, limits in by_market.items()}
                 for bot, by_market in self._wanted.items()
             }
-            told = self._record.tell(raised), ()
-        return told
+            recorded = self._record.tell(raised), ()
+        return recorded
 
-    def _decide(self, now: Nanoseconds) -> list[Finding]:
-        findings = [*self.dispatch.findings(), *self._broken.values(), *self._raised_within()]
-        for policy in self.policies:
+    def _ask(self, scope: Scope, now: Nanoseconds, *, is_anew: bool) -> None:
+        """Have everyone say what is wrong now: in the markets of ``scope``, or everywhere."""
+        standing = self._standing
+        standing.tell(_OF_DISPATCH, self.dispatch.findings(), None)
+        standing.tell(_OF_ENGINE, self._broken.values(), None)
+        standing.tell(_OF_PARTS, self._raised_within(), None)
+        for number, policy in enumerate(self.policies, _OF_POLICIES):
+            decide_for: DecideFor | None = getattr(policy, "decide_for", None)
+            markets = None if decide_for is None or number in self._raising else scope
+            found: list[Finding] = []
             try:
-                findings.extend(policy.decide(self.state, now))
+                if markets is None or decide_for is None or is_anew:
+                    found.extend(policy.decide(self.state, now))
+                else:
+                    found.extend(decide_for(self.state, now, markets))
+                self._raising.discard(number)
             except Exception as error:  # noqa: BLE001 (whatever one policy does, the others still run)
-                findings.append(_raised(policy.name, error, Subject()))
-        standing: dict[FindingKey, Finding] = {}
-        for finding in findings:
-            key = finding.key
-            known = standing.get(key)
-            if known is None or _rank(finding) > _rank(known):
-                standing[key] = finding
-        self._standing = standing
-        self._confirmation.follow(standing, now)
-        return [
-            finding
-            for finding in findings
-            if not finding.confirm_ms or self._confirmation.is_given(finding, now)
-        ]
+                self._raising.add(number)  # until it does not, it is asked about everything
+                found.append(_raised(policy.name, error, Subject()))
+            standing.tell(number, found, markets)
 
     def _raised_within(self) -> Iterator[Finding]:
         """Where one market of one bot could not be folded or dispatched; the others were."""
         for name, broken in (("arbiter", self.arbiter.broken), ("dispatch", self.dispatch.broken)):
             for (bot, market), error in broken.items():
                 yield _raised(name, error, Subject(bot=bot, market=market))
-
-
-@dataclass(slots=True)
-class _Confirmation:
-    """Since when each finding has stood at each severity or worse."""
-
-    since: dict[FindingKey, dict[int, Nanoseconds]] = field(default_factory=dict)
-
-    def follow(self, standing: Mapping[FindingKey, Finding], now: Nanoseconds) -> None:
-        """Begin to count what is new or worse, and forget what is milder or gone."""
-        self.since = {
-            key: {rank: self.since.get(key, {}).get(rank, now) for rank in range(_rank(finding) + 1)}
-            for key, finding in standing.items()
-            if finding.confirm_ms
-        }
-
-    def is_given(self, finding: Finding, now: Nanoseconds) -> bool:
-        """Whether something may be asked because of the finding at ``now``."""
-        if not finding.confirm_ms:
-            return True
-        since = self.since.get(finding.key, {}).get(_rank(finding))
-        return since is not None and now - since >= finding.confirm_ms * NS_PER_MS
-
-
-def _rank(finding: Finding) -> int:
-    return _RANKS[finding.severity]
-
-
-@dataclass(slots=True)
-class _Recorded:
-    """What the audit was told last: what is worse is told at once, what is milder or gone once it has lasted.
-
-    So evidence that jitters about a threshold, while the posture holds still, does not fill the audit.
-    """
-
-    told: dict[FindingKey, Finding] = field(default_factory=dict)
-    milder_since: dict[FindingKey, Nanoseconds] = field(default_factory=dict)
-
-    def compare(
-        self, standing: Mapping[FindingKey, Finding], now: Nanoseconds
-    ) -> tuple[tuple[Finding, ...], tuple[Finding, ...]]:
-        """Return what to record as new or changed, and what as gone."""
-        opened = tuple([finding for key, finding in standing.items() if self._tells(key, finding, now)])
-        gone = [key for key in self.told if key not in standing and self._has_lasted(key, now)]
-        if not opened and not gone:
-            return (), ()
-        closed = tuple(self.told.pop(key) for key in gone)
-        for finding in opened:
-            self.told[finding.key] = finding
-        for key in (*gone, *(finding.key for finding in opened)):
-            self.milder_since.pop(key, None)
-        return opened, closed
-
-    def tell(self, finding: Finding) -> tuple[Finding, ...]:
-        """Return a finding that stands outside of the comparison, if it was not told yet."""
-        if finding.key in self.told:
-            return ()
-        self.told[finding.key] = finding
-        return (finding,)
-
-    def _tells(self, key: FindingKey, finding: Finding, now: Nanoseconds) -> bool:
-        known = self.told.get(key)
-        if known == finding:
-            self.milder_since.pop(key, None)
-            return False
-        if known is None or _is_worse(finding, known, LIMIT_CHANGE_RATIO):
-            return True
-        if _is_worse(known, finding, LIMIT_MILDER_RATIO):
-            return self._has_lasted(key, now)
-        self.milder_since.pop(key, None)
-        return False
-
-    def _has_lasted(self, key: FindingKey, now: Nanoseconds) -> bool:
-        return now - self.milder_since.setdefault(key, now) >= MILDER_FOR_NS
 
 
 def _subject_of(event: AnyEvent) -> Subject:
@@ -297,33 +262,3 @@ def _raised(name: str, error: Exception, subject: Subject) -> Finding:
         counterfactual="would not stand if it had not failed; report it with the audit of this step",
         freezes=True,
     )
-
-
-def _is_worse(new: Finding, old: Finding, ratio: float) -> bool:
-    """Whether anything in ``new`` is tighter than in ``old``, a number by more than ``ratio``."""
-    entries = (
-        (new.limit.entries or Entries.ALLOWED).tightness,
-        (old.limit.entries or Entries.ALLOWED).tightness,
-    )
-    return (
-        _rank(new) > _rank(old)
-        or entries[0] > entries[1]
-        or (new.freezes and not old.freezes)
-        or _is_less(new.limit.max_size, old.limit.max_size, ratio)
-        or _is_less(new.limit.max_leverage, old.limit.max_leverage, ratio)
-        or _has_moved(new.limit.stop, old.limit.stop)
-    )
-
-
-def _is_less(new: float | None, old: float | None, ratio: float) -> bool:
-    if new is None or old is None:
-        return new is not None and old is None
-    return new < old * (1.0 - ratio)
-
-
-def _has_moved(new: StopRule | None, old: StopRule | None) -> bool:
-    if new is None or old is None:
-        return new is not None and old is None
-    if new.stop_price is None or old.stop_price is None:
-        return new.stop_price is not None
-    return abs(new.stop_price - old.stop_price) > LIMIT_CHANGE_RATIO * abs(old.stop_price)

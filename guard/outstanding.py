@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from guard.commands import CommandOutcome, OutcomeKind
 from guard.desired import Limits
-from guard.effects import entries_reported, size_of
+from guard.effects import Effect, Reading, entries_reported, size_of
+from guard.events import LinkKind
 from guard.findings import Finding, Limit, Reason, Severity, Subject
 from guard.state import BotRecord, GuardState
 from guard.units import BotId, MarketId, Nanoseconds
-from guard.wants import Kind, ResumeWant, Want
+from guard.wants import Kind, ResumeWant, Want, still_asked
 from perpguard_sdk.messages import Ack, AckStatus, Command, Entries, Evidence, Verb
 
 POLICY_NAME = "dispatch"
@@ -76,7 +78,8 @@ class BotMemory:
     """What is outstanding with one bot.
 
     ``size_caps`` are sizes that a paused position must not outgrow, ``paused`` the last pause that was
-    confirmed and when it was issued, ``quiet`` what was seen of markets where nothing was wanted.
+    confirmed and when it was issued, ``quiet`` what was seen of markets where nothing was wanted, ``loud`` all
+    other markets, ``stopped`` those under a stop rule, and ``shared`` what was seen of all of them alike.
     """
 
     seq: int = 0
@@ -86,6 +89,64 @@ class BotMemory:
     size_caps: dict[MarketId, float] = field(default_factory=dict)
     paused: dict[MarketId, tuple[Entries, Nanoseconds]] = field(default_factory=dict)
     quiet: dict[MarketId, tuple[object, ...]] = field(default_factory=dict)
+    loud: set[MarketId] = field(default_factory=set)
+    stopped: set[MarketId] = field(default_factory=set)
+    shared: tuple[object, ...] | None = None
+    heard_at: Nanoseconds | None = None
+
+    def todo(
+        self,
+        record: BotRecord,
+        shared: tuple[object, ...],
+        changed: AbstractSet[MarketId] | None,
+        touched: AbstractSet[MarketId] | None,
+    ) -> AbstractSet[MarketId] | None:
+        """The markets to look at now, ``None`` for all: elsewhere nothing that is looked at has changed.
+
+        Args:
+            record: the bot.
+            shared: what is looked at alike in all of its markets.
+            changed: where limits are others, ``None`` for everywhere.
+            touched: where prices may be others, ``None`` for everywhere.
+        """
+        is_same = shared == self.shared
+        if not is_same:
+            self.shared = shared
+        is_heard, self.heard_at = record.reported_at != self.heard_at, record.reported_at
+        if not is_same or changed is None:
+            return None
+        todo = self.loud | changed
+        if self.stopped:
+            todo |= self.stopped if touched is None else self.stopped & touched
+        if is_heard:
+            todo |= self.paused.keys()  # its word may count again there, see said_since
+        return todo
+
+    def is_quiet(self, market: MarketId, seen: tuple[object, ...]) -> None:
+        """Nothing is wanted in a market and nothing open."""
+        self.quiet[market] = seen
+        self.loud.discard(market)
+
+    def is_loud(self, market: MarketId, limits: Limits) -> None:
+        """Something may be wanted in a market: it is looked at with every event until it is quiet."""
+        self.quiet.pop(market, None)
+        self.loud.add(market)
+        if limits.stop is None:
+            self.stopped.discard(market)
+        else:
+            self.stopped.add(market)
+
+    def forget_quiet(self) -> None:
+        """Look at everything anew."""
+        self.quiet.clear()
+        self.shared = None
+
+    def drop_but(self, markets: Container[MarketId]) -> None:
+        """Look no more at markets that the bot does not trade."""
+        for market in [market for market in self.quiet if market not in markets]:
+            del self.quiet[market]
+        self.loud = {market for market in self.loud if market in markets}
+        self.stopped = {market for market in self.stopped if market in markets}
 
     def findings(self, bot: BotId) -> Iterator[Finding]:
         """Yield one finding for every want in which a command failed, or for which there is no verb."""
@@ -155,6 +216,39 @@ def refusal_of(open_: Open, failure: Failure | None) -> Verdict | None:
     return None
 
 
+def dry_run_verdict(record: BotRecord, open_: Open, now: Nanoseconds) -> Verdict | None:
+    """The end of a command to a bot that only listens, ``None`` until its time is over."""
+    if now < open_.deadline_at or record.birth is None:
+        return None
+    why = f"a dry run for this bot: it obeys a {record.birth.mode} guard"
+    return Verdict(OutcomeKind.UNVERIFIABLE, why, quiet=True)
+
+
+def in_time_verdict(open_: Open, effect: Effect, now: Nanoseconds, look_ns: Nanoseconds) -> Verdict | None:
+    """The end that time alone makes, ``look_ns`` later where nothing was seen; ``None`` until then."""
+    if now < open_.deadline_at:
+        return None
+    if effect.reading is Reading.FAILS:
+        return Verdict(OutcomeKind.FAILED)
+    return Verdict(OutcomeKind.UNVERIFIABLE) if now >= open_.deadline_at + look_ns else None
+
+
+def outdated(
+    record: BotRecord, open_: Open, want: Want | None, limits: Limits, posture_version: int
+) -> str | None:
+    """Why an open command need not come true any more, ``None`` if it must."""
+    if want is not None and want.differs(open_.want):
+        return f"a newer {want.verb} takes its place"
+    if want is None and not still_asked(open_.want, limits):
+        return "it is not wanted any more"
+    if isinstance(open_.want, ResumeWant):
+        if want is None and record.reported is not None and record.reported.safe_mode:
+            return "the bot is in its safe mode"
+        if posture_version > open_.command.posture_version:
+            return "a newer posture takes its place"
+    return None
+
+
 def superseded(open_: Open, bot: BotId, why: str, now: Nanoseconds) -> CommandOutcome:
     """The end of a command that need not come true any more."""
     return CommandOutcome(
@@ -202,3 +296,13 @@ def _unable_finding(bot: BotId, market: MarketId, unable: Unable) -> Finding:
         ),
         counterfactual=f"would not stand with a bot that can do {unable.verb}, or that follows its posture",
     )
+
+
+def is_broker_away(state: GuardState) -> bool:
+    """Then nothing can be said, and that nobody has obeyed says nothing of anyone: postures wait for its return."""
+    return LinkKind.BROKER in state.links_down
+
+
+def only_listens(record: BotRecord, state: GuardState) -> bool:
+    """Whether the bot obeys guards of the other mode, so that all we tell it is a dry run."""
+    return record.birth is not None and record.birth.mode is not state.mode

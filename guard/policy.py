@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from collections.abc import Set as AbstractSet
 from typing import Protocol
 
 from guard.findings import Finding
 from guard.state import GuardState
-from guard.units import Nanoseconds
+from guard.units import MarketId, Nanoseconds
 
 
 class Policy(Protocol):
@@ -25,3 +26,22 @@ class Policy(Protocol):
     def decide(self, state: GuardState, now: Nanoseconds) -> Iterable[Finding]:
         """Yield every finding that stands at ``now`` (Unix nanoseconds)."""
         ...
+
+
+class MarketPolicy(Policy, Protocol):
+    """A policy that can be asked about some markets only, so that an event costs what it concerns.
+
+    What it finds about a market must hang on nothing but that market, the positions in it and their accounts,
+    and the bots that trade it: only then is it asked again when one of these has changed. At each Tick, and
+    where it offers nothing of the kind, it is asked about everything.
+    """
+
+    def decide_for(
+        self, state: GuardState, now: Nanoseconds, markets: AbstractSet[MarketId]
+    ) -> Iterable[Finding]:
+        """Yield those findings of ``decide`` that are about one of ``markets``, or name no market."""
+        ...
+
+
+DecideFor = Callable[[GuardState, Nanoseconds, AbstractSet[MarketId]], Iterable[Finding]]
+"""``MarketPolicy.decide_for``, as the engine looks for it."""

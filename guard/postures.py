@@ -69,15 +69,27 @@ class PostureBook:
         return known.version if known else 0
 
     def publish(
-        self, record: BotRecord, limits: Mapping[MarketId, Limits], state: GuardState, now: Nanoseconds
+        self,
+        record: BotRecord,
+        limits: Mapping[MarketId, Limits],
+        state: GuardState,
+        now: Nanoseconds,
+        *,
+        is_other: bool = True,
     ) -> PublishPosture | None:
-        """Return the posture to publish now, ``None`` if the published one still stands and is fresh."""
+        """Return the posture to publish now, ``None`` if the published one still stands and is fresh.
+
+        ``is_other`` says whether the limits may be others than at the last call.
+        """
         bot = record.config.bot
         known = self._published.setdefault(bot, _Published(0))
         reported_version = record.reported.posture_version if record.reported is not None else 0
         if reported_version > known.version:
             # Somebody was here before us: go above.
             known.version, known.posture, known.seen = reported_version, None, None
+        is_same = known.seen is not None and known.seen[:2] == (state.epoch, state.session)
+        if is_same and not is_other and now < known.refresh_at:
+            return None
         seen = _seen(limits, state)
         if seen == known.seen and now < known.refresh_at:
             return None

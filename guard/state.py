@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from guard.account.positions import AccountView
+from guard.account.positions import AccountView, without
 from guard.bots import BotConfig, BotRecord
 from guard.events import (
     AccountSnapshot,
@@ -26,6 +26,7 @@ from guard.events import (
     LinkKind,
     LiquidationSeen,
     MarketFeatures,
+    MarketsSampled,
     MarketsWatched,
     MarkPriceSeen,
     MessageRefused,
@@ -37,6 +38,7 @@ from guard.events import (
     StreamActivity,
     StreamFault,
     StreamFaultKind,
+    StreamsActive,
     Tick,
 )
 from guard.market.freshness import StreamClock
@@ -66,6 +68,7 @@ class GuardState:
     venues whose feeds have yet to say so and ``chosen`` those whose feeds have. ``floors`` are what a former
     guard published, ``warmed`` the markets whose baseline has been warm at least once since: there they have
     done their part. ``contested_epoch`` is one that two guards have claimed, so that it names neither.
+    ``_owners`` says who trades each market on each account.
     ``dropping`` are markets that the settings, or the choice of a venue's feed, took from a bot while it was
     restricted there: they go once the arbiter has let go of them.
     """
@@ -92,6 +95,7 @@ class GuardState:
     refusals: dict[BotId | None, Refusals] = field(default_factory=dict)
     contested_epoch: int = 0
     dropping: set[tuple[BotId, MarketId]] = field(default_factory=set)
+    _owners: dict[tuple[AccountId, MarketId], tuple[BotId, ...]] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -158,11 +162,14 @@ class GuardState:
         self.dropping.discard((bot, market))
         record = self.bots.get(bot)
         if record is not None:
-            record.markets = tuple(each for each in record.markets if each != market)
+            self._set_markets(record, tuple(each for each in record.markets if each != market))
 
     def apply(self, event: AnyEvent) -> None:  # noqa: C901, PLR0912 (one case an event is the table of the fold)
         """Fold one event in. Unknown subjects make a place for themselves; nothing raises."""
         self.now = max(self.now, event.received_at)
+        if isinstance(event, MarketFeatures | MarkPriceSeen):  # hundreds a second
+            self._apply_market(event)
+            return
         match event:
             case Tick() | BotAcked() | CommandSent() | SettingsChanged():
                 pass  # time is in `now`; acks and sendings concern dispatch alone, settings came before
@@ -170,12 +177,14 @@ class GuardState:
                 self._watch(event)
             case GuardStarted():
                 self._start(event)
-            case MarketFeatures() | MarkPriceSeen() | OpenInterestSeen() | LiquidationSeen():
-                if self._is_left(event.market):
-                    return
-                view = self.market(event.market)
-                view.apply(event)
-                self._note_book(event, view)
+            case OpenInterestSeen() | LiquidationSeen():
+                self._apply_market(event)
+            case MarketsSampled(samples=samples):
+                for sample in samples:
+                    self._apply_market(sample)
+            case StreamsActive(activities=activities):
+                for activity in activities:
+                    self._apply_stream(activity)
             case StreamActivity() | StreamFault():
                 self._apply_stream(event)
             case AccountSnapshot():
@@ -195,6 +204,10 @@ class GuardState:
             case LinkChanged():
                 self.links_down[event.link] = event
 
+    def pass_time(self, at: Nanoseconds) -> None:
+        """Let it be ``at`` at least."""
+        self.now = max(self.now, at)
+
     def market(self, market: MarketId) -> MarketView:
         """The view of a market, made when first heard of."""
         view = self.markets.get(market)
@@ -202,7 +215,7 @@ class GuardState:
             view = self.markets[market] = MarketView(market, self.baseline)
             for record in self.bots.values():
                 if record.trades_everything and venue_of(market) == venue_of(record.config.account):
-                    record.markets = tuple(dict.fromkeys((*record.markets, market)))
+                    self._set_markets(record, tuple(dict.fromkeys((*record.markets, market))))
         return view
 
     def account(self, account: AccountId) -> AccountView:
@@ -231,11 +244,28 @@ class GuardState:
 
     def owners(self, account: AccountId, market: MarketId) -> tuple[BotId, ...]:
         """The bots that trade ``market`` on ``account``."""
-        return tuple(
-            bot
-            for bot, record in self.bots.items()
-            if record.config.account == account and market in record.markets
-        )
+        return self._owners.get((account, market), ())
+
+    def _set_markets(self, record: BotRecord, markets: tuple[MarketId, ...]) -> None:
+        if markets == record.markets:
+            return
+        former, record.markets, bot = record.markets, markets, record.config.bot
+        trades = set(markets)
+        for market in trades.symmetric_difference(former):
+            key = (record.config.account, market)
+            owners = (
+                {*self._owners.get(key, ()), bot}
+                if market in trades
+                else {*self._owners.get(key, ())} - {bot}
+            )
+            self._owners[key] = tuple(each for each in self.bots if each in owners)
+
+    def _index_owners(self) -> None:
+        self._owners = {}
+        for bot, record in self.bots.items():
+            for market in record.markets:
+                key = (record.config.account, market)
+                self._owners[key] = (*self._owners.get(key, ()), bot)
 
     def _start(self, event: GuardStarted) -> None:
         self.guard, self.epoch, self.session, self.mode = event.guard, event.epoch, event.session, event.mode
@@ -268,14 +298,15 @@ class GuardState:
             self.floors.pop(bot, None)
             self.dropping = {each for each in self.dropping if each[0] != bot}
             account = former[bot].config.account
-            self.accounts[account] = _without(self.account(account), bot=bot)
+            self.accounts[account] = without(self.account(account), bot=bot)
+        self._index_owners()
 
     def _name_accounts(self, keyed: tuple[AccountId, ...]) -> None:
         for account in self.account_clocks.keys() - set(keyed):
             # Nobody asks its venue any more: what it said last must not be believed for ever.
             del self.account_clocks[account]
             self.account_faults.pop(account, None)
-            self.accounts[account] = _without(self.account(account), source=PositionSource.VENUE)
+            self.accounts[account] = without(self.account(account), source=PositionSource.VENUE)
         for account in keyed:
             if account not in self.account_clocks:
                 self.account(account)
@@ -283,7 +314,7 @@ class GuardState:
         for account, view in self.accounts.items():
             if PositionSource.SETTINGS in view.snapshots:
                 # What is asked about is told anew.
-                self.accounts[account] = _without(view, source=PositionSource.SETTINGS)
+                self.accounts[account] = without(view, source=PositionSource.SETTINGS)
         for record in self.bots.values():
             self.account(record.config.account)
         needed = {*keyed, *(record.config.account for record in self.bots.values())}
@@ -313,7 +344,7 @@ class GuardState:
         """Gather what a bot may trade. A market that nobody watches gets a view that says so: never heard of."""
         named = self._named_markets(record)
         self.dropping -= {(record.config.bot, market) for market in named}
-        record.markets = tuple(dict.fromkeys((*named, *record.markets)))
+        self._set_markets(record, tuple(dict.fromkeys((*named, *record.markets))))
         for market in record.markets:
             if (record.config.bot, market) not in self.dropping:
                 self.market(market)
@@ -376,11 +407,19 @@ class GuardState:
                 self._unwatch(market)
                 self.warmed.add(market)  # a floor there would stand for ever
 
-    def _note_book(self, event: AnyEvent, view: MarketView) -> None:
-        if isinstance(event, MarketFeatures) and event.status is BookStatus.OK:
+    def _apply_market(
+        self, event: MarketFeatures | MarkPriceSeen | OpenInterestSeen | LiquidationSeen
+    ) -> None:
+        view = self.markets.get(event.market)
+        if view is None:
+            if self._is_left(event.market):
+                return
+            view = self.market(event.market)
+        view.apply(event)
+        if self.book_faults and isinstance(event, MarketFeatures) and event.status is BookStatus.OK:
             self.book_faults.pop(event.market, None)
-        if view.market not in self.warmed and view.is_warm(self.now):
-            self.warmed.add(view.market)
+        if event.market not in self.warmed and view.is_warm(self.now):
+            self.warmed.add(event.market)
 
     def _note_refusal(self, event: MessageRefused) -> None:
         refusals = self.refusals.setdefault(event.bot, Refusals())
@@ -455,18 +494,3 @@ class GuardState:
             for position in reported.positions
         )
         self.account(account).apply_bot(record.config.bot, positions, at)
-
-
-def _without(
-    view: AccountView, *, source: PositionSource | None = None, bot: BotId | None = None
-) -> AccountView:
-    """The same account as if one of those who speak of it had never spoken."""
-    fresh = AccountView(view.account)
-    for each, snapshot in view.snapshots.items():
-        if each is not source:
-            fresh.apply_snapshot(snapshot)
-    for each_bot, positions in view.held_by_bot.items():
-        if each_bot != bot:
-            fresh.apply_bot(each_bot, positions, view.told_at[each_bot])
-    fresh.version += view.version + 1  # whoever remembers what it saw must see that it is another view
-    return fresh

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -202,33 +202,56 @@ def reports_of(state: GuardState, account: AccountId) -> Reports:
     )
 
 
+@dataclass(slots=True)
+class AllReports:
+    """The reports of every account's bots, gathered again once any bot has said something else."""
+
+    _known: dict[AccountId, Reports] = field(default_factory=dict)
+    _said: list[object] = field(default_factory=list)
+
+    def look(self, state: GuardState) -> None:
+        """Notice what bots have said since the last look."""
+        said: list[object] = []
+        for bot in state.bots.values():
+            said += (bot.reported, bot.markets, bot.config)
+        known = self._said
+        if len(said) != len(known) or any(one is not other for one, other in zip(said, known, strict=True)):
+            self._said = said
+            self._known.clear()
+
+    def of(self, state: GuardState, account: AccountId) -> Reports:
+        """Those of one account's bots."""
+        reports = self._known.get(account)
+        if reports is None:
+            reports = self._known[account] = reports_of(state, account)
+        return reports
+
+
+def shared_of(state: GuardState, record: BotRecord, reports: Reports) -> tuple[object, ...]:
+    """Return what ``wants_of`` looks at alike in every market of a bot."""
+    account, reported = state.accounts.get(record.config.account), record.reported
+    said = None
+    if reported is not None and record.reported_at is not None:
+        said = reported.entries, reported.safe_mode, reported.positions_known
+    return said, record.birth, None if account is None else account.version, reports
+
+
 def looked_at(
     limits: Limits,
     state: GuardState,
     record: BotRecord,
     market: MarketId,
-    reports: Reports,
+    shared: tuple[object, ...] | None,
     said_since: Nanoseconds,
 ) -> tuple[object, ...]:
     """Return all that ``wants_of`` looks at: as long as it stays, so do the wants."""
-    account, view = state.accounts.get(record.config.account), state.markets.get(market)
-    reported, cause = record.reported, limits.size_cause
-    said = None
-    if reported is not None and record.reported_at is not None:
-        said = (
-            reported.entries,
-            reported.safe_mode,
-            reported.positions_known,
-            record.reported_at > said_since,
-        )
+    view, cause = state.markets.get(market), limits.size_cause
     return (
         limits.parts,
         cause is not None and cause.limit.stop is not None,
-        said,
-        record.birth,
-        None if account is None else account.version,
+        record.reported_at is not None and record.reported_at > said_since,
         None if limits.stop is None or view is None else view.mark_price,
-        reports,
+        shared,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -16,7 +17,7 @@ from guard.market.book import Side
 from guard.market.freshness import StreamState
 from guard.market.view import BookTrust, MarketView
 from guard.state import GuardState
-from guard.units import BPS_PER_UNIT, NS_PER_S, AccountId, Nanoseconds
+from guard.units import BPS_PER_UNIT, NS_PER_S, AccountId, MarketId, Nanoseconds
 from perpguard_sdk.messages import Entries, Evidence
 
 
@@ -77,12 +78,25 @@ class CutLeverage:
 
     def decide(self, state: GuardState, now: Nanoseconds) -> Iterator[Finding]:
         """Yield at most one finding a position at ``now``."""
+        return self._decide(state, now, None)
+
+    def decide_for(
+        self, state: GuardState, now: Nanoseconds, markets: AbstractSet[MarketId]
+    ) -> Iterator[Finding]:
+        """Yield those of ``decide`` that are about ``markets``."""
+        return self._decide(state, now, markets)
+
+    def _decide(
+        self, state: GuardState, now: Nanoseconds, markets: AbstractSet[MarketId] | None
+    ) -> Iterator[Finding]:
         if not self.enabled:
             return
         for account in state.accounts.values():
-            if not self._is_known(account, state, now):
+            if not account.positions or not self._is_known(account, state, now):
                 continue
             for position in account.positions:
+                if markets is not None and position.market not in markets:
+                    continue
                 view = state.markets.get(position.market)
                 if view is None or view.trust(now) is not BookTrust.TRUSTED:
                     continue

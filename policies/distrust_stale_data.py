@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -13,7 +14,7 @@ from guard.findings import Finding, Limit, Reason, Severity, Subject
 from guard.market.freshness import StreamState
 from guard.market.view import BookTrust, MarketView
 from guard.state import GuardState
-from guard.units import NS_PER_S, AccountId, Nanoseconds
+from guard.units import NS_PER_S, AccountId, MarketId, Nanoseconds
 from perpguard_sdk.messages import Entries, Evidence
 
 _SILENT = (BookTrust.STALE, BookTrust.NEVER, BookTrust.RECOVERING)
@@ -44,15 +45,36 @@ class DistrustStaleData:
 
     def decide(self, state: GuardState, now: Nanoseconds) -> Iterator[Finding]:
         """Yield a finding for every market and account that cannot be believed at ``now``."""
-        if not self.enabled:
-            return
+        if self.enabled:
+            yield from self._markets(state, now, state.markets.values())
+            yield from self._accounts(state, now)
+
+    def decide_for(
+        self, state: GuardState, now: Nanoseconds, markets: AbstractSet[MarketId]
+    ) -> Iterator[Finding]:
+        """Yield those of ``decide`` that are about ``markets`` or accounts."""
+        if self.enabled:
+            views = [view for market in markets if (view := state.markets.get(market)) is not None]
+            yield from self._markets(state, now, views)
+            yield from self._accounts(state, now)
+
+    def _markets(self, state: GuardState, now: Nanoseconds, views: Iterable[MarketView]) -> Iterator[Finding]:
         started_at = state.started_at
         starting = started_at is not None and now - started_at < self.starting_s * NS_PER_S
-        for view in state.markets.values():
-            if starting and view.trust(now) is BookTrust.NEVER:
+        for view in views:
+            trust = view.trust(now)
+            if starting and trust is BookTrust.NEVER:
                 yield self._awaited(view)
-            else:
-                yield from self._market(view, state.book_faults.get(view.market), now)
+                continue
+            if trust is not BookTrust.TRUSTED:
+                yield self._book(view, trust, state.book_faults.get(view.market), now)
+            mark = view.stream_state(Stream.MARK_PRICE, now)
+            if mark is StreamState.STALE or (
+                mark is StreamState.NEVER and view.is_missing(Stream.MARK_PRICE, now)
+            ):
+                yield self._mark(view, mark)
+
+    def _accounts(self, state: GuardState, now: Nanoseconds) -> Iterator[Finding]:
         for account, clock in state.account_clocks.items():
             fault = state.account_faults.get(account)
             stream = clock.state(now)
@@ -78,36 +100,36 @@ class DistrustStaleData:
             freezes=True,
         )
 
-    def _market(self, view: MarketView, fault: StreamFault | None, now: Nanoseconds) -> Iterator[Finding]:
-        trust = view.trust(now)
-        if trust is not BookTrust.TRUSTED:
-            silent = trust in _SILENT
-            yield Finding(
-                policy=self.name,
-                reason=Reason.STALE_DATA if silent else Reason.BOOK_UNUSABLE,
-                severity=Severity.WATCH,
-                subject=Subject(market=view.market),
-                limit=Limit(entries=Entries.REDUCE_ONLY),
-                evidence=(
-                    *_said(fault),
-                    Evidence(name="book", value=str(trust), unit="trust"),
-                    *_silence(view, Stream.BOOK, now),
-                ),
-                counterfactual="would not stand with a book that has been fresh and uncrossed for the recovery time",
-                freezes=True,
-            )
-        mark = view.stream_state(Stream.MARK_PRICE, now)
-        if mark is StreamState.STALE or view.is_missing(Stream.MARK_PRICE, now):
-            yield Finding(
-                policy=self.name,
-                reason=Reason.STALE_DATA,
-                severity=Severity.WATCH,
-                subject=Subject(market=view.market),
-                limit=Limit(entries=Entries.REDUCE_ONLY),
-                evidence=(Evidence(name="mark price", value=str(mark), unit="stream state"),),
-                counterfactual="would not stand with a mark price younger than its stream's limit",
-                freezes=True,
-            )
+    def _book(
+        self, view: MarketView, trust: BookTrust, fault: StreamFault | None, now: Nanoseconds
+    ) -> Finding:
+        silent = trust in _SILENT
+        return Finding(
+            policy=self.name,
+            reason=Reason.STALE_DATA if silent else Reason.BOOK_UNUSABLE,
+            severity=Severity.WATCH,
+            subject=Subject(market=view.market),
+            limit=Limit(entries=Entries.REDUCE_ONLY),
+            evidence=(
+                *_said(fault),
+                Evidence(name="book", value=str(trust), unit="trust"),
+                *_silence(view, Stream.BOOK, now),
+            ),
+            counterfactual="would not stand with a book that has been fresh and uncrossed for the recovery time",
+            freezes=True,
+        )
+
+    def _mark(self, view: MarketView, mark: StreamState) -> Finding:
+        return Finding(
+            policy=self.name,
+            reason=Reason.STALE_DATA,
+            severity=Severity.WATCH,
+            subject=Subject(market=view.market),
+            limit=Limit(entries=Entries.REDUCE_ONLY),
+            evidence=(Evidence(name="mark price", value=str(mark), unit="stream state"),),
+            counterfactual="would not stand with a mark price younger than its stream's limit",
+            freezes=True,
+        )
 
     def _account(self, account: AccountId, value: str, unit: str) -> Finding:
         return Finding(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from guard.findings import Finding, Limit, Reason, Severity, Subject
@@ -32,12 +33,31 @@ class KeepRestartFloor:
         """Yield one finding for each bot and market under a floor whose baseline was not warm yet."""
         if not self.enabled:
             return
-        for bot, floor in state.floors.items():
-            record = state.bots[bot]
-            for market in record.markets:
-                limit = _limit(floor, symbol_of(market))
-                if limit != Limit() and market not in state.warmed:
-                    yield self._finding(bot, market, floor, limit)
+        for bot in state.floors:
+            yield from self._of_bot(state, bot, state.bots[bot].markets)
+
+    def decide_for(
+        self,
+        state: GuardState,
+        now: Nanoseconds,  # noqa: ARG002 (part of MarketPolicy)
+        markets: AbstractSet[MarketId],
+    ) -> Iterator[Finding]:
+        """Yield those of ``decide`` that are about ``markets``."""
+        if not self.enabled:
+            return
+        for bot in state.floors:
+            account = state.bots[bot].config.account
+            traded = [market for market in markets if bot in state.owners(account, market)]
+            yield from self._of_bot(state, bot, traded)
+
+    def _of_bot(self, state: GuardState, bot: BotId, markets: Iterable[MarketId]) -> Iterator[Finding]:
+        floor = state.floors[bot]
+        for market in markets:
+            if market in state.warmed:
+                continue
+            limit = _limit(floor, symbol_of(market))
+            if limit != Limit():
+                yield self._finding(bot, market, floor, limit)
 
     def _finding(self, bot: BotId, market: MarketId, floor: Posture, limit: Limit) -> Finding:
         return Finding(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -12,7 +13,7 @@ from guard.findings import Finding, Limit, Reason, Severity, Subject
 from guard.market.book import Side
 from guard.market.view import BookTrust, MarketView
 from guard.state import GuardState
-from guard.units import NS_PER_S, Nanoseconds
+from guard.units import NS_PER_S, MarketId, Nanoseconds
 from perpguard_sdk.messages import Entries, Evidence
 
 
@@ -54,9 +55,19 @@ class PauseEntries:
 
     def decide(self, state: GuardState, now: Nanoseconds) -> Iterator[Finding]:
         """Yield at most one depth finding and one spread finding a market at ``now``."""
-        if not self.enabled:
-            return
-        for view in state.markets.values():
+        if self.enabled:
+            yield from self._views(state.markets.values(), now)
+
+    def decide_for(
+        self, state: GuardState, now: Nanoseconds, markets: AbstractSet[MarketId]
+    ) -> Iterator[Finding]:
+        """Yield those of ``decide`` that are about ``markets``."""
+        if self.enabled:
+            views = [view for market in markets if (view := state.markets.get(market)) is not None]
+            yield from self._views(views, now)
+
+    def _views(self, views: Iterable[MarketView], now: Nanoseconds) -> Iterator[Finding]:
+        for view in views:
             if view.trust(now) is not BookTrust.TRUSTED:
                 continue
             if view.is_warm(now):
@@ -114,9 +125,10 @@ class PauseEntries:
 
     def _thin_side(self, view: MarketView, side: Side, now: Nanoseconds) -> tuple[bool, float, Side] | None:
         """Whether a side has collapsed, and its ratio; ``None`` if it is not thin."""
-        ratio, z = view.depth_ratio(side), view.depth_z(side)
-        if ratio is None:
+        ratio = view.depth_ratio(side)
+        if ratio is None or (ratio >= self.thin_ratio and ratio >= self.collapse_ratio):
             return None
+        z = view.depth_z(side)
         collapsed_long = view.thin_for_ns(side, self.collapse_ratio, now) >= self.collapse_s * NS_PER_S
         thin_long = view.thin_for_ns(side, self.thin_ratio, now) >= self.confirm_s * NS_PER_S
         is_collapsed = ratio < self.collapse_ratio and collapsed_long
@@ -124,8 +136,11 @@ class PauseEntries:
         return (is_collapsed, ratio, side) if is_collapsed or is_thin else None
 
     def _spread(self, view: MarketView) -> Iterator[Finding]:
-        spread, ratio = view.spread_bps, view.spread_ratio
-        if spread is None or ratio is None or ratio < self.spread_ratio or spread < self.spread_bps_min:
+        spread = view.spread_bps
+        if spread is None or spread < self.spread_bps_min:
+            return
+        ratio = view.spread_ratio
+        if ratio is None or ratio < self.spread_ratio:
             return
         yield Finding(
             policy=self.name,

@@ -173,6 +173,21 @@ class AccountView:
                 known.settled = difference
 
 
+def without(
+    view: AccountView, *, source: PositionSource | None = None, bot: BotId | None = None
+) -> AccountView:
+    """The same account as if one of those who speak of it had never spoken."""
+    fresh = AccountView(view.account)
+    for each, snapshot in view.snapshots.items():
+        if each is not source:
+            fresh.apply_snapshot(snapshot)
+    for each_bot, positions in view.held_by_bot.items():
+        if each_bot != bot:
+            fresh.apply_bot(each_bot, positions, view.told_at[each_bot])
+    fresh.version += view.version + 1  # whoever remembers what it saw must see that it is another view
+    return fresh
+
+
 @dataclass(slots=True)
 class _Foreign:
     difference: float

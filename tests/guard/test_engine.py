@@ -12,11 +12,11 @@ from guard.arbiter import Arbiter
 from guard.audit import Step, encode_record
 from guard.bots import BotRecord
 from guard.dispatch import Dispatch
-from guard.engine import MILDER_FOR_NS
 from guard.events import AnyEvent, BookStatus, MarketFeatures
 from guard.findings import Finding, Reason, Severity, Subject
 from guard.market.view import MarketView
 from guard.policy import Policy
+from guard.standing import MILDER_FOR_NS
 from guard.units import NS_PER_S, Nanoseconds
 from perpguard_sdk.messages import Entries
 from policies.cut_leverage import CutLeverage
@@ -142,7 +142,7 @@ def test_a_judgement_that_raises_blocks_entries_and_leaves_all_else_as_it_was(
     def breaks(*_arguments: Any) -> None:
         raise RecursionError("planted")
 
-    monkeypatch.setattr(Arbiter, "_rebased", breaks)
+    monkeypatch.setattr(Arbiter, "fold_changed", breaks)
     (step,) = guard.feed(tick(0.4))
     assert [one.policy for one in step.opened] == ["judgement"]
     assert (guard.posture().entries, guard.posture().max_size) == (

@@ -1,0 +1,231 @@
+"""What is in force for one bot in one market: tightens at once, loosens step by step. No I/O, no clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from guard.desired import Limits
+from guard.findings import Finding
+from guard.state import BotRecord, GuardState
+from guard.units import MarketId, Nanoseconds
+from perpguard_sdk.messages import Entries, StopRule
+
+V = TypeVar("V")
+
+LOOSEN_RATIO_MIN = 0.25
+"""A limit is taken back only when what is asked for is larger by more than this share: no answer to jitter."""
+
+STOP_CHANGE_RATIO_MIN = 0.1
+"""A stop in force is moved on only when it has to stand farther from the mark price by more than this share."""
+
+NEVER = 2**63
+"""Later than any time."""
+
+
+@dataclass(slots=True)
+class Asked(Generic[V]):
+    value: V
+    cause: Finding | None = None
+
+
+@dataclass(slots=True)
+class Latch(Generic[V]):
+    """One value that follows ``asked`` at once when that is tighter and step by step when it is looser.
+
+    ``moves_at`` is when it moves again of itself if the same is asked: ``NEVER`` while it is only held.
+    """
+
+    value: V
+    cause: Finding | None = None
+    loosen_at: Nanoseconds = 0
+    steps: int = 0
+    moves_at: Nanoseconds = 0
+
+    def move(
+        self,
+        asked: Asked[V],
+        compare: Callable[[V, V], int],
+        step: Callable[[V, int], V],
+        *,
+        now: Nanoseconds,
+        frozen: bool,
+        hold_ns: int,
+        step_ns: int,
+    ) -> None:
+        order = compare(asked.value, self.value)
+        self.moves_at = now
+        if order > 0:
+            self.value, self.cause, self.steps = asked.value, asked.cause, 0
+            self.loosen_at = now + hold_ns
+        elif order == 0 or frozen:
+            self.cause, self.steps = asked.cause or self.cause, 0
+            self.loosen_at, self.moves_at = now + hold_ns, NEVER
+        elif now >= self.loosen_at:
+            self.steps += 1
+            stepped = step(self.value, self.steps)
+            reached = compare(asked.value, stepped) >= 0
+            self.value, self.cause = (asked.value, asked.cause) if reached else (stepped, None)
+            self.loosen_at = now + step_ns
+        else:
+            self.moves_at = self.loosen_at
+
+
+@dataclass(slots=True)
+class Latches:
+    """What is in force for one bot in one market.
+
+    ``steady`` is what the last fold of ``concerning`` looked at beside them; it need not be repeated before
+    ``steady_until`` while both are the same, and ``steady_at`` is when they last were.
+    """
+
+    entries: Latch[Entries] = field(default_factory=lambda: Latch(Entries.ALLOWED))
+    max_size: Latch[float | None] = field(default_factory=lambda: Latch(None))
+    max_leverage: Latch[float | None] = field(default_factory=lambda: Latch(None))
+    stop: Latch[StopRule | None] = field(default_factory=lambda: Latch(None))
+    last: Limits = field(default_factory=Limits)
+    concerning: list[Finding] = field(default_factory=list)
+    _asks_stop: bool = False
+    _asks_share: bool = False
+    steady: tuple[object, ...] = ()
+    steady_at: Nanoseconds = 0
+    steady_until: Nanoseconds = 0
+    queued_at: Nanoseconds = NEVER
+
+    def all(self) -> tuple[Latch[Any], ...]:
+        return self.entries, self.max_size, self.max_leverage, self.stop
+
+    def concern(self, findings: list[Finding]) -> None:
+        """Take other findings than the last time."""
+        self.concerning = findings
+        self.steady_until = 0
+        self._asks_stop = any(finding.limit.stop is not None for finding in findings)
+        self._asks_share = any(
+            finding.limit.max_size is not None and finding.subject.bot is None for finding in findings
+        )
+
+    def looks_at(self, state: GuardState, record: BotRecord, market: MarketId) -> tuple[object, ...]:
+        """Return all that a fold of the findings looks at beside them."""
+        account = record.config.account
+        return (
+            mark_price_of(state, market) if self._asks_stop else None,
+            state.account(account).version if self._asks_share else 0,
+            state.owners(account, market) if self._asks_share else (),
+        )
+
+    @property
+    def looks(self) -> bool:
+        """Whether a fold looks at anything beside the findings."""
+        return self._asks_stop or self._asks_share
+
+    def settle(self, hold_ns: Nanoseconds, folded_at: Nanoseconds) -> None:
+        """Make up for folds that were left out, the last at ``folded_at``: they would have held what is held."""
+        steady_at = max(self.steady_at, folded_at)
+        for latch in self.all():
+            if latch.moves_at == NEVER:
+                latch.loosen_at = max(latch.loosen_at, steady_at + hold_ns)
+
+    def limits(self) -> Limits:
+        return Limits(
+            entries=self.entries.value,
+            max_leverage=self.max_leverage.value,
+            max_size=self.max_size.value,
+            stop=self.stop.value,
+            entries_cause=self.entries.cause,
+            size_cause=self.max_size.cause or self.max_leverage.cause,
+            stop_cause=self.stop.cause,
+        )
+
+
+def asked_entries(findings: Iterable[Finding]) -> Asked[Entries]:
+    asked = Asked(Entries.ALLOWED)
+    for finding in findings:
+        entries = finding.limit.entries
+        if entries is not None and entries.tightness > asked.value.tightness:
+            asked = Asked(entries, finding)
+    return asked
+
+
+def asked_size(
+    findings: Iterable[Finding], part: Callable[[Finding, float], float | None]
+) -> Asked[float | None]:
+    asked: Asked[float | None] = Asked(None)
+    for finding in findings:
+        whole = finding.limit.max_size
+        size = None if whole is None else part(finding, whole)
+        if size is not None and (asked.value is None or size < asked.value):
+            asked = Asked(size, finding)
+    return asked
+
+
+def asked_leverage(findings: Iterable[Finding]) -> Asked[float | None]:
+    asked: Asked[float | None] = Asked(None)
+    for finding in findings:
+        leverage = finding.limit.max_leverage
+        if leverage is not None and (asked.value is None or leverage < asked.value):
+            asked = Asked(leverage, finding)
+    return asked
+
+
+def asked_stop(findings: Iterable[Finding]) -> Asked[StopRule | None]:
+    with_stop = [finding for finding in findings if finding.limit.stop is not None]
+    if not with_stop:
+        return Asked(None)
+    # The rule that comes with the smallest size carries the least risk; the first of several is the worst.
+    chosen = min(with_stop, key=_size_or_infinity)
+    return Asked(chosen.limit.stop, chosen)
+
+
+def _size_or_infinity(finding: Finding) -> float:
+    return float("inf") if finding.limit.max_size is None else finding.limit.max_size
+
+
+def mark_price_of(state: GuardState, market: MarketId) -> float | None:
+    view = state.markets.get(market)
+    return None if view is None else view.mark_price
+
+
+def compare_entries(first: Entries, second: Entries) -> int:
+    """Positive if ``first`` is tighter."""
+    return first.tightness - second.tightness
+
+
+def compare_numbers(first: float | None, second: float | None, change_ratio_min: float) -> int:
+    if first is None or second is None:
+        return (first is not None) - (second is not None)
+    if first < second * (1.0 - change_ratio_min):
+        return 1
+    return -1 if first > second * (1.0 + LOOSEN_RATIO_MIN) and first > second else 0
+
+
+def compare_stops(first: StopRule | None, second: StopRule | None, mark: float | None) -> int:
+    """A stop rule in force gives way only to one that wants the stop farther away, or elsewhere; never nearer."""
+    if first is None:
+        return 0 if second is None else -1
+    if second is None:
+        return 1
+    if first.stop_price is None or second.stop_price is None or mark is None:
+        return int((first.stop_price, first.distance_bps_min) != (second.stop_price, second.distance_bps_min))
+    away, stands = first.stop_price - mark, second.stop_price - mark
+    other_side = away * stands < 0.0
+    farther = abs(away) > abs(stands) * (1.0 + STOP_CHANGE_RATIO_MIN)
+    avoided = _is_avoided(second.stop_price, first) and not _is_avoided(first.stop_price, first)
+    return int(other_side or farther or avoided)
+
+
+def _is_avoided(price: float, rule: StopRule) -> bool:
+    return any(low <= price <= high for low, high in rule.avoid)
+
+
+def loosen_entries(value: Entries, _steps: int) -> Entries:
+    return list(Entries)[max(value.tightness - 1, 0)]
+
+
+def loosen_number(value: float | None, steps: int) -> float | None:
+    """Twice as much at each of two steps, then free."""
+    return None if value is None or steps > 2 else value * 2.0
+
+
+def loosen_stop(_value: StopRule | None, _steps: int) -> StopRule | None:
+    return None
