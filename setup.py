@@ -7,6 +7,7 @@ In place, after editing: ``python setup.py build_ext --inplace``.
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from pathlib import Path
 
@@ -26,6 +27,14 @@ DIRECTIVES = {
 }
 
 
+def extensions() -> list[Extension]:
+    """All of them; none where Cython is missing."""
+    if importlib.util.find_spec("Cython") is None:
+        sys.stderr.write("perpguard: without Cython nothing is compiled; the slow references will run\n")
+        return []
+    return [extension(path) for folder in FOLDERS for path in sorted(Path(folder).rglob("*.pyx"))]
+
+
 def extension(path: Path) -> Extension:
     """What one file is made into; ``optional`` lets the rest install without it."""
     name = ".".join(path.with_suffix("").parts)
@@ -35,6 +44,6 @@ def extension(path: Path) -> Extension:
 
 
 setup(
-    ext_modules=[extension(path) for folder in FOLDERS for path in sorted(Path(folder).rglob("*.pyx"))],
+    ext_modules=extensions(),
     options={"build_ext": {"cython_c_in_temp": True}},  # generated C stays in build/, out of the sources
 )
