@@ -86,7 +86,6 @@ cdef class _Market:
     cdef CompiledLive book
     cdef int book_index
     cdef double book_size
-    cdef int64_t previous_id
     cdef CompiledLive flow
     cdef int flow_index
     cdef double flow_size
@@ -96,7 +95,6 @@ cdef class _Market:
     def __cinit__(self, bytes code):
         self.code = code
         self.hash = hashed(PyBytes_AS_STRING(code), PyBytes_GET_SIZE(code))
-        self.previous_id = -1
 
 
 cdef inline int64_t monotonic_ns() noexcept:
@@ -164,7 +162,6 @@ cdef class CompiledFrameReader:
         _check(index, contract_size)
         cdef _Market market = self._market(code)
         market.book, market.book_index, market.book_size = live, index, contract_size
-        market.previous_id = -1
 
     def add_trades(self, str code, int index, CompiledLive live not None, *, double contract_size=1.0):
         _check(index, contract_size)
@@ -191,10 +188,6 @@ cdef class CompiledFrameReader:
         else:
             number = (name if isinstance(name, int) else hash(name)) & 0xFFFFFFFFFFFFFFFF
         return is_known(&market.plain if kind == "trade" else &market.joined, number)
-
-    def previous_id(self, str code):
-        cdef _Market market = self.markets.get(code)
-        return -1 if market is None else market.previous_id
 
     def drain_timings(self):
         return Timings(drained(&self.decode), drained(&self.apply))
@@ -302,7 +295,6 @@ cdef class CompiledFrameReader:
             frame.asks.prices, frame.asks.sizes, frame.asks.count,
         )
         live.last_id = frame.last_id
-        market.previous_id = frame.previous_id
         live.note_applied(received_at, frame.exchange_ms * 1000000 if frame.exchange_ms else -1)
         return market.book_index if self.observed or live.attention() else TAKEN
 

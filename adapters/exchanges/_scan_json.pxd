@@ -116,11 +116,11 @@ cdef inline int integer(Cursor* c, int64_t* out) noexcept:
     cdef int digits = 0
     skip_space(c)
     while is_digit(c):
+        if digits == INTEGER_DIGITS_MAX or (digits == 1 and value == 0):  # 01 is no number
+            return 0
         value = value * 10 + (c.at[0] - c"0")
         digits += 1
         c.at += 1
-        if digits > INTEGER_DIGITS_MAX or (value == 0 and digits > 1):
-            return 0
     if digits == 0 or (c.at < c.end and (c.at[0] == c"." or c.at[0] == c"e" or c.at[0] == c"E")):
         return 0
     out[0] = value

@@ -86,10 +86,6 @@ class FrameReader(Protocol):
         """
         ...
 
-    def previous_id(self, code: str) -> int:
-        """The ``prev`` of the last diff that was taken of this market, -1 before any: OKX repeats are told by it."""
-        ...
-
     def take(self, frame: str | bytes | bytearray | memoryview, received_at: Nanoseconds) -> int:
         """Take one whole text frame.
 

@@ -44,7 +44,6 @@ class _Line:
     live: LiveBook
     index: int
     contract_size: float
-    previous_id: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +96,6 @@ class PythonFrameReader:
     def is_repeat(self, code: str, name: Hashable, kind: str = "") -> bool:
         return self._repeats.is_repeat((code, kind == "trade"), name)
 
-    def previous_id(self, code: str) -> int:
-        line = self._books.get(code)
-        return -1 if line is None else line.previous_id
-
     def take(self, frame: str | bytes | bytearray | memoryview, received_at: Nanoseconds) -> int:
         is_measured = self._offered % MEASURED_EVERY == 0
         self._offered += 1
@@ -146,7 +141,7 @@ class PythonFrameReader:
         live = line.live
         live.book.apply(diff.bids, diff.asks)  # which refuses as a whole what it cannot read
         live.hear_book(received_at)
-        live.last_id, line.previous_id = diff.last_id, diff.previous_id
+        live.last_id = diff.last_id
         live.applied(received_at, NEVER if diff.exchange_at is None else diff.exchange_at)
         return line.index if self.observed or live.needs_attention else TAKEN
 
