@@ -39,11 +39,9 @@ def extension(path: Path) -> Extension:
     """What one file is made into; ``optional`` lets the rest install without it."""
     name = ".".join(path.with_suffix("").parts)
     made = Extension(name, [path.as_posix()], extra_compile_args=FLAGS, optional=True)
-    made.cython_directives = DIRECTIVES  # setuptools hands it to Cython, if there is one
+    made.cython_directives = DIRECTIVES  # Cython reads these, through setuptools
+    made.cython_c_in_temp = True  # generated C stays in build/, out of the sources
     return made
 
 
-setup(
-    ext_modules=extensions(),
-    options={"build_ext": {"cython_c_in_temp": True}},  # generated C stays in build/, out of the sources
-)
+setup(ext_modules=extensions())
