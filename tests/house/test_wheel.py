@@ -36,6 +36,13 @@ book, reader = new_book(), new_reader("binanceusdm")
 assert reader is not None
 print(book.implementation, new_live_book(book).implementation, reader.implementation)
 """
+SETUP_WITHOUT_CYTHON = """
+import sys
+
+sys.modules["Cython"] = None
+sys.argv = ["setup.py", "build_ext", "--build-lib", "nothing"]
+exec(compile(open("setup.py").read(), "setup.py", "exec"))
+"""
 OWNERS = "import json, importlib.metadata as m; print(json.dumps(m.packages_distributions()))"
 
 
@@ -161,6 +168,12 @@ def test_without_a_compiler_the_references_run_and_say_that_they_are_slow(instal
     shutil.copy(ROOT / "settings.toml", installed.folder)
     said = installed.run("perpguard", "doctor", "--offline")
     assert re.search(r"books\W+the slow reference", said)
+
+
+def test_without_cython_nothing_is_compiled_and_nothing_fails(built: Built) -> None:
+    said = run(sys.executable, "-c", SETUP_WITHOUT_CYTHON, cwd=built.tree)
+    assert "without Cython nothing is compiled" in said
+    assert not list((built.tree / "nothing").rglob("*.so"))
 
 
 def test_with_a_compiler_the_compiled_parts_are_in_the_wheel_and_run(
