@@ -44,6 +44,7 @@ from guard.settings import resolve_secret
 from guard.state import BotConfig, GuardState
 from guard.stopping import asked_to_stop, leave, on_hangup
 from guard.supervised import Supervised
+from guard.traces import FrameTimings
 from guard.units import BotId, Nanoseconds, account_id, market_id
 
 SAY_S = 1.0
@@ -77,6 +78,7 @@ class App:
     _link: MqttLink = field(init=False)
     _cadence: Cadence = field(init=False)
     _clock_offset: ClockOffset = field(init=False)
+    _timed: dict[str, FrameTimings] = field(default_factory=dict)
     _supervised: Supervised | None = None
     _stack: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack)
     _running: asyncio.Task[None] | None = None
@@ -127,6 +129,8 @@ class App:
                 inbox=inbox,
                 recorder=samples.record,
             )
+            traces = self.runner.outbox.traces
+            traces.venue_lag_ms, traces.frames = self._clock_offset.lag_ms, self._timed.items
             self.runner.readiness.began_at -= self.older_ns
             await self._serve_metrics(samples)
             self._supervise()
@@ -187,6 +191,7 @@ class App:
             held=lambda: self.runner.engine.state.needed(venue),
             pace=self._cadence,
         )
+        self._timed |= {venue: feed for feed in feeds if isinstance(feed, FrameTimings)}
         return [TimedFeed(feed, self._clock_offset) for feed in feeds]
 
     def asked_feeds(self, settings: Settings) -> list[Feed]:

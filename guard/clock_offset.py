@@ -88,6 +88,11 @@ class ClockOffset:
             if least.lag_ms is not None:
                 yield venue, least.lag_ms
 
+    def lag_ms(self, venue: str) -> float | None:
+        """The least time that a venue's messages took of late, as ``lags_ms``; ``None`` before enough were seen."""
+        least = self._least.get(venue)
+        return None if least is None else least.lag_ms
+
     def _judge(self, at: Nanoseconds) -> None:
         off: dict[str, str] = {}
         for venue, lag_ms in self.lags_ms():

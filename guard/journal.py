@@ -59,13 +59,17 @@ class Journal:
     _ahead: int = 0
     _lost: int = 0
     _later: list[AnyRecord] = field(default_factory=list)
+    _waiters: dict[asyncio.Future[Nanoseconds], asyncio.Future[None]] = field(default_factory=dict)
+    """Who waits for a record, to be woken in the same turn of the loop in which it is known to be written."""
 
     def put(self, record: AnyRecord) -> asyncio.Future[Nanoseconds]:
         """Queue a record; the future tells when it was on the disk, or is cancelled if it was lost."""
         pending = _Pending(record, asyncio.get_running_loop().create_future())
         self._pending.append(pending)
         if len(self._pending) > PENDING_MAX:
-            self._pending.popleft().written.cancel()
+            lost = self._pending.popleft().written
+            lost.cancel()
+            self._wake(lost)
             self._lost += 1
             self.lost += 1
             self._gap_since = self._gap_since or self.clock.now()
@@ -86,9 +90,23 @@ class Journal:
         return len(self._pending) + len(self._later)
 
     async def wait(self, written: asyncio.Future[Nanoseconds], timeout_s: float) -> bool:
-        """Return whether the record is on the disk within ``timeout_s``."""
-        done, _ = await asyncio.wait([written], timeout=timeout_s)
-        return bool(done) and not written.cancelled()
+        """Return whether the record is on the disk within ``timeout_s``; one may wait for it."""
+        if not written.done():
+            loop = asyncio.get_running_loop()
+            waiter = self._waiters[written] = loop.create_future()
+            # Turns of a busy loop are what costs here: asyncio.wait would take two more of them.
+            timer = loop.call_later(timeout_s, self._wake, written)
+            try:
+                await waiter
+            finally:
+                timer.cancel()
+                self._waiters.pop(written, None)
+        return written.done() and not written.cancelled()
+
+    def _wake(self, written: asyncio.Future[Nanoseconds]) -> None:
+        waiter = self._waiters.pop(written, None)
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
 
     def note_sent_ahead(self) -> None:
         """Something was sent whose record is not on the disk yet: an ``audit_gap`` will say so."""
@@ -128,7 +146,7 @@ class Journal:
         batch = [self._pending[index] for index in range(min(len(self._pending), BATCH_MAX))]
         gap, ahead, lost = self._gap(), self._ahead, self._lost
         records = [*([gap] if gap is not None else []), *(pending.record for pending in batch)]
-        append = asyncio.create_task(self.audit.append(records, durable=True), name="audit append")
+        append = asyncio.create_task(self._append(batch, records, ahead, lost), name="audit append")
         try:
             done, _ = await asyncio.wait([append], timeout=HANG_S)
             if not done:
@@ -137,10 +155,13 @@ class Journal:
         except asyncio.CancelledError:
             # What is on the disk must not be written again by whoever asks for the unwritten.
             done, _ = await asyncio.wait([append], timeout=CLOSE_S)
-            if done and append.exception() is None:
-                self._written(batch, ahead, lost)
+            if done:
+                append.exception()  # asked for; it is kept then, and tried again by whoever asks
             append.cancel()
             raise
+
+    async def _append(self, batch: list[_Pending], records: list[AnyRecord], ahead: int, lost: int) -> None:
+        await self.audit.append(records, durable=True)
         self._written(batch, ahead, lost)
 
     def _written(self, batch: list[_Pending], ahead: int, lost: int) -> None:
@@ -153,6 +174,7 @@ class Journal:
                 self._pending.popleft()
             if not pending.written.done():
                 pending.written.set_result(now)
+            self._wake(pending.written)
 
     def _gap(self) -> AuditGap | None:
         if not self._ahead and not self._lost:

@@ -151,6 +151,10 @@ class Runner:
             self.outbox.traces.after(step, self.engine.state, began_at, decided_at)
             if step.is_decision or step.postures:
                 self.outbox.put(step, decided_at)
+            if step.tightens:
+                # Two turns take the record to the disk's thread: before the log, and before the next event.
+                await asyncio.sleep(0)
+                await asyncio.sleep(0)
             if step.opened or step.closed or step.commands or step.outcomes:
                 log.info("decision", what=record_words(step))
             if isinstance(event, Tick):

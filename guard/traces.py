@@ -10,7 +10,7 @@ import statistics
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import structlog
 
@@ -39,6 +39,7 @@ SAY_NS = 60 * NS_PER_S
 log = structlog.get_logger()
 
 
+@runtime_checkable
 class FrameTimings(Protocol):
     """Who measures some of a venue's frames: see ``adapters.exchanges``."""
 

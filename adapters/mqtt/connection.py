@@ -185,6 +185,8 @@ class Connection(aiomqtt.Client):
             raise BrokerError(
                 broker, f"the connection is lost ({paho.error_string(info.rc)}); nothing was sent"
             )
+        # At once, not in the loop's turn after next, before which others take theirs.
+        self._write(self._client)
         if info.is_published():
             return
         result: asyncio.Future[ReasonCode | None] = asyncio.get_running_loop().create_future()
