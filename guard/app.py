@@ -191,7 +191,7 @@ class App:
             held=lambda: self.runner.engine.state.needed(venue),
             pace=self._cadence,
         )
-        self._timed |= {venue: feed for feed in feeds if isinstance(feed, FrameTimings)}
+        self._timed.update((venue, feed) for feed in feeds if isinstance(feed, FrameTimings))
         return [TimedFeed(feed, self._clock_offset) for feed in feeds]
 
     def asked_feeds(self, settings: Settings) -> list[Feed]:
