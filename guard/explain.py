@@ -99,6 +99,7 @@ def explain(records: Sequence[AnyRecord], command_id: str) -> Explanation:
         Section("Why", tuple(_why(story, command))),
         Section("What the bot was allowed before and after", tuple(_postures(story, command))),
         Section("How it was sent and answered", tuple(_sending(story))),
+        *_way(story),
         Section("What came of it", tuple(_outcome(story))),
         Section("The position and what it cost", tuple(_position(story, command))),
     )
@@ -280,8 +281,6 @@ def _sending(story: Story) -> Iterator[str]:
         yield "No ack was received from the bot."
     elif all(ack.status is AckStatus.RECEIVED for _, ack in story.acks):
         yield "The bot never said that it had applied it."
-    for record in story.traced:
-        yield from way_words(record)
 
 
 def _taken(story: Story, sent: Sent) -> str:
@@ -292,6 +291,13 @@ def _taken(story: Story, sent: Sent) -> str:
     hops = [f"{what} {sent.hops_us[hop] / 1000:.1f} ms" for hop, what in names.items() if hop in sent.hops_us]
     of_it = f" ({list_words(hops)})" if hops else ""
     return f"The broker took it {total_us / 1000:.1f} ms after what caused it had arrived{of_it}."
+
+
+def _way(story: Story) -> Iterator[Section]:
+    """Left out where nothing was written down of it, as in records of former versions."""
+    if story.traced:
+        words = (sentence for record in story.traced for sentence in way_words(record))
+        yield Section("Where its time went", tuple(words))
 
 
 def _outcome(story: Story) -> Iterator[str]:

@@ -58,10 +58,10 @@ def traced_words(record: CommandTraced) -> str:
 def way_words(record: CommandTraced) -> Iterator[str]:
     """Say where the time of one attempt went: a heading, a line for each hop, what was slowest."""
     hops, slowest = record.hops_ns, slowest_of(record.hops_ns)
-    which = "" if record.attempt == 1 else f" of attempt {record.attempt}"
+    which = "" if record.attempt == 1 else f" for attempt {record.attempt}"
     cause = CAUSES.get(record.cause, record.cause.replace("_", " "))
     end = f"; {ENDS[record.end]}" if ENDS[record.end] else ""
-    yield f"Where the time went{which}: {took_words(whole_ns(hops))} in all, caused by {cause}{end}."
+    yield f"{took_words(whole_ns(hops))} in all{which}, caused by {cause}{end}."
     for hop in Hop:
         if hop in hops:
             yield f"- {HOPS[hop]}: {took_words(hops[hop])}{_over_words(hop, hops[hop])}{_note(hop, record)}"

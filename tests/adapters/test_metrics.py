@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from adapters.metrics import MetricsServer, MetricsSettings
 from guard.errors import SettingsError
-from guard.meters import Distribution, Latency, Measured, Meter, MeterKind, Sample
+from guard.meters import FINE_S, Distribution, Distributions, Latency, Measured, Meter, MeterKind, Sample
 from guard.units import NS_PER_MS
 
 ANY_PORT = MetricsSettings(enabled=True, port=0)
@@ -27,10 +27,13 @@ async def get(server: MetricsServer, path: str) -> tuple[int, str]:
 async def test_numbers_come_out_under_their_names_and_labels() -> None:
     latency = Latency()
     latency.observe(2 * NS_PER_MS)
+    fine = Latency(bounds_s=FINE_S)
+    fine.observe(15_000)
     measured: list[Measured] = [
         Meter("events", "Events", MeterKind.COUNTER, (Sample(3, {"kind": "tick"}), Sample(1, {"kind": "x"}))),
         Meter("shedding", "Shedding", MeterKind.GAUGE, (Sample(0.0),)),
         Distribution("wait_seconds", "Waits", latency),
+        Distributions("hop_seconds", "Hops", "hop", {"decide": fine, "bot": Latency(bounds_s=FINE_S)}),
     ]
     async with MetricsServer(ANY_PORT, measure=lambda: measured, healthy=str) as server:
         status, page = await get(server, "/metrics")
@@ -46,6 +49,15 @@ async def test_numbers_come_out_under_their_names_and_labels() -> None:
     assert found["perpguard_wait_seconds_bucket", (("le", "0.001"),)] == 0
     assert found["perpguard_wait_seconds_bucket", (("le", "0.003"),)] == 1
     assert found["perpguard_wait_seconds_sum", ()] == 0.002
+    hops = {
+        (labels["hop"], float(labels["le"])): value
+        for (name, items), value in found.items()
+        if name == "perpguard_hop_seconds_bucket" and (labels := dict(items))
+    }
+    assert hops["decide", 1e-5] == 0
+    assert hops["decide", 2e-5] == hops["decide", 10.0] == hops["decide", float("inf")] == 1
+    assert hops["bot", float("inf")] == 0
+    assert found["perpguard_hop_seconds_sum", (("hop", "decide"),)] == 1.5e-5
     assert found["perpguard_process_resident_memory_bytes", ()] > 1e6
     assert found["perpguard_process_open_fds", ()] > 3
 

@@ -173,3 +173,49 @@ async def test_a_gap_that_was_not_written_is_among_the_unwritten(bench: Bench) -
     gap, kept = bench.journal.unwritten()
     assert isinstance(gap, AuditGap)
     assert kept == record(1)
+
+
+async def test_what_is_in_no_hurry_goes_with_the_next_record(bench: Bench) -> None:
+    async with bench.running():
+        bench.journal.put_later(record(1))
+        await bench.journal.put(record(0))
+
+    assert bench.audit.records == [record(0), record(1)]
+    assert bench.journal.waiting == 0
+
+
+async def test_what_is_in_no_hurry_goes_by_itself_after_its_time_or_when_there_is_much(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_module, "LATER_S", 0.01)
+    async with bench.running():
+        bench.journal.put_later(record(0))
+        assert bench.journal.waiting == 1
+        await eventually(lambda: bench.audit.records == [record(0)])
+        monkeypatch.setattr(journal_module, "LATER_S", 600.0)
+        monkeypatch.setattr(journal_module, "LATER_MAX", 2)
+        bench.journal.put_later(record(1))
+        bench.journal.put_later(record(2))
+        await eventually(lambda: len(bench.audit.records) == 3)
+
+
+async def test_what_is_in_no_hurry_is_kept_for_the_last_attempt(bench: Bench) -> None:
+    bench.journal.put_later(record(1))
+    bench.journal.put(record(0))
+    assert bench.journal.unwritten() == [record(0), record(1)]
+
+
+async def test_a_record_says_when_it_was_on_the_disk(bench: Bench) -> None:
+    bench.clock.at = 1_234
+    async with bench.running():
+        assert await bench.journal.put(record(0)) == 1_234
+
+
+async def test_who_waits_for_a_record_that_is_lost_is_told_so(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_module, "PENDING_MAX", 1)
+    waiting = asyncio.create_task(bench.journal.wait(bench.journal.put(record(0)), 60.0))
+    await asyncio.sleep(0)
+    bench.journal.put(record(1))
+    assert not await asyncio.wait_for(waiting, 5.0)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from guard.audit import AnyRecord, Sent, SessionOpened, Step
+from guard.audit import AnyRecord, CommandTraced, Sent, SessionOpened, Step, TraceEnd
 from guard.commands import CommandOutcome, OutcomeKind, PublishCommand, PublishPosture
 from guard.events import BotAcked, Tick
 from guard.findings import Finding, Limit, Reason, Severity, Subject
+from guard.hops import Hop
 from guard.units import NS_PER_MS, NS_PER_S, BotId, market_id
 from perpguard_sdk.messages import (
     Ack,
@@ -156,6 +157,44 @@ def sent(command_id: str = PAUSE_ID, *, at: int, ok: bool = True, detail: str = 
         ok=ok,
         detail=detail,
         hops_us={"decided": 210.0, "durable": 1900.0, "taken": 3100.0} if ok else {},
+    )
+
+
+def traced(
+    command_id: str = PAUSE_ID,
+    *,
+    at: int,
+    attempt: int = 1,
+    cause: str = "market_features",
+    end: TraceEnd = TraceEnd.ANSWERED,
+    venue_lag_ms: float | None = 3.2,
+    sent_ahead: bool = False,
+    **hops_ns: int,
+) -> CommandTraced:
+    """The way of one attempt; a hop that is given replaces the usual one, 0 takes it away."""
+    usual = {
+        Hop.VENUE: 4_100_000,
+        Hop.DECODE: 2_800,
+        Hop.BOOK: 900,
+        Hop.SAMPLE: 18_400_000,
+        Hop.FEATURES: 310_000,
+        Hop.DECIDE: 480_000,
+        Hop.DURABLE: 1_900_000,
+        Hop.PUBLISH: 2_600_000,
+        Hop.BOT: 9_000_000,
+    }
+    known = usual | {Hop(hop): took for hop, took in hops_ns.items()}
+    return CommandTraced(
+        at=at,
+        command_id=command_id,
+        bot=BOT,
+        attempt=attempt,
+        cause=cause,
+        end=end,
+        hops_ns={hop: known[hop] for hop in Hop if known.get(hop)},
+        market=MARKET,
+        sent_ahead=sent_ahead,
+        venue_lag_ms=venue_lag_ms,
     )
 
 
