@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from adapters.clock import SystemClock
 from guard.audit import AuditGap, Sent, Step
@@ -17,7 +18,7 @@ from guard.events import AnyEvent, CommandSent
 from guard.journal import Journal
 from guard.outbox import Outbox
 from perpguard_sdk.messages import Command, Entries, Pause, Posture, Resume
-from tests.support.builders import ALPHA, SYMBOL, at, posture, tick
+from tests.support.builders import ALPHA, SYMBOL, at, features, new_state, posture, tick
 from tests.support.eventually import eventually
 from tests.support.fakes import FakeAudit, FakeSink
 
@@ -259,6 +260,39 @@ async def test_records_are_written_while_the_broker_hangs(bench: Bench) -> None:
     async with bench.running():
         steps = [bench.put(tightened(version)) for version in (8, 9, 10)]
         await eventually(lambda: bench.audit.steps == steps)
+
+
+async def test_commands_to_many_bots_wait_for_the_broker_together_and_not_in_turn(bench: Bench) -> None:
+    answers = asyncio.Event()
+
+    class SlowSink(FakeSink):
+        async def publish_command(self, command: Command) -> None:
+            await super().publish_command(command)
+            await answers.wait()
+
+    bench.outbox.sink = sink = SlowSink()
+    async with bench.running():
+        bench.put(tightened(8), commands=[command(Pause, number) for number in range(10)])
+        await eventually(lambda: len(sink.commands) == 10)
+        assert sink.postures == [], "the fast edge first"
+        answers.set()
+        await eventually(lambda: len(sink.postures) == 1)
+
+    assert [each.id for each in sink.commands] == [f"c{number}" for number in range(10)]
+
+
+async def test_a_command_that_is_followed_tells_its_hops_from_its_market_on(bench: Bench) -> None:
+    sample = structs.replace(features(1.0), book_at=at(0.9))
+    step = Step(at=at(1.0), event=sample, commands=(PublishCommand(command=command(Pause), attempt=1),))
+    begun = bench.clock.now()
+    bench.outbox.traces.after(step, new_state(ALPHA), begun, begun + 1_000)
+    async with bench.running():
+        bench.outbox.put(step, begun + 1_000)
+        await eventually(lambda: len(bench.audit.sent) == 1)
+
+    (sent,) = bench.audit.sent
+    assert list(sent.hops_us) == ["sample", "features", "decide", "durable", "publish", "total"]
+    assert (sent.hops_us["sample"], sent.hops_us["decide"]) == (100_000.0, 1.0)
 
 
 async def test_the_hops_of_a_command_are_measured(bench: Bench) -> None:

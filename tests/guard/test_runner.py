@@ -11,22 +11,25 @@ from itertools import pairwise
 import pytest
 
 from guard import feeding
-from guard.audit import SessionClosed, SessionOpened
+from guard.audit import CommandTraced, SessionClosed, SessionOpened, TraceEnd
 from guard.engine import Engine
 from guard.errors import FencedError
 from guard.events import AnyEvent, Tick
 from guard.findings import Reason
+from guard.hops import Hop
 from guard.policy import Policy
 from guard.ports import Claim, Emit
 from guard.runner import Identity, Runner, World
-from perpguard_sdk.messages import Entries, GuardState, GuardStatus, Mode, Posture
+from perpguard_sdk.messages import AckStatus, Entries, GuardState, GuardStatus, Mode, Posture
 from tests.support.builders import (
     ALPHA,
     BETA,
     SYMBOL,
     SaysWhatItIsTold,
+    acked,
     at,
     born,
+    features,
     finding,
     new_state,
     posture,
@@ -316,3 +319,31 @@ async def test_at_its_end_it_writes_what_is_left_and_that_it_ended() -> None:
     assert isinstance(left, SessionClosed)
     assert isinstance(closed, SessionClosed)
     assert (left.session, closed.session, closed.why) == ("left over", "s1", "SIGTERM")
+
+
+async def test_the_way_of_a_command_is_in_the_record_once_the_bot_has_answered() -> None:
+    stage = Stage(policies=[SaysWhatItIsTold([finding(entries=Entries.HALTED)])])
+    async with stage.running():
+        await stage.take_in(born(0.5), reported(0.5), features(0.5))
+        await eventually(lambda: len(stage.sink.commands) == 1)
+        stage.clock.advance(100.0)
+        await stage.take_in(acked(0.6, stage.sink.commands[0], AckStatus.RECEIVED))
+        await stage.tick()
+        await eventually(lambda: any(isinstance(each, CommandTraced) for each in stage.audit.records))
+
+    (traced,) = [each for each in stage.audit.records if isinstance(each, CommandTraced)]
+    assert (traced.command_id, traced.end) == (stage.sink.commands[0].id, TraceEnd.ANSWERED)
+    assert list(traced.hops_ns)[-4:] == [Hop.DECIDE, Hop.DURABLE, Hop.PUBLISH, Hop.BOT]
+
+
+async def test_the_way_of_a_command_that_is_under_way_is_recorded_when_the_guard_stops() -> None:
+    stage = Stage(policies=[SaysWhatItIsTold([finding(entries=Entries.HALTED)])])
+    async with stage.running():
+        await stage.take_in(born(0.5), reported(0.5), features(0.5))
+        await eventually(lambda: len(stage.audit.sent) >= 1)
+    await stage.runner.close("asked to")
+
+    *_, traced, closed = stage.audit.records
+    assert isinstance(traced, CommandTraced)
+    assert traced.end is TraceEnd.STOPPED
+    assert isinstance(closed, SessionClosed)
