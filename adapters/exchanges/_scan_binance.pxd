@@ -23,6 +23,8 @@ cdef enum:
     B_PLAIN_NUMBER = 4096
     B_KIND = 8192
     B_DATA = 16384
+    B_A = 32768  # the key, whatever it holds
+    B_B = 65536
     B_DEPTH = B_EVENT | B_CODE | B_FIRST | B_LAST | B_PREVIOUS | B_BIDS | B_ASKS
     B_TRADE = B_EVENT | B_CODE | B_PRICE | B_SIZE | B_MAKER
     B_IS_DEPTH = 1
@@ -64,11 +66,17 @@ cdef inline int binance_letter(Cursor* c, char letter, BinanceBody* body, Frame*
         return binance_event(c, body)
     if letter == c"s":
         return once(&body.seen, B_CODE) and text(c, &f.code) and f.code.size > 0
-    if letter == c"b" and peek(c) == c"[":
+    if letter == c"b":
+        if not once(&body.seen, B_B):
+            return 0
+        if peek(c) != c"[":
+            return skip(c)
         return once(&body.seen, B_BIDS) and levels(c, &f.bids, 0)
-    if letter == c"a" and peek(c) == c"[":
-        return once(&body.seen, B_ASKS) and levels(c, &f.asks, 0)
     if letter == c"a":
+        if not once(&body.seen, B_A):
+            return 0
+        if peek(c) == c"[":
+            return once(&body.seen, B_ASKS) and levels(c, &f.asks, 0)
         return once(&body.seen, B_NUMBER) and integer(c, &body.number)
     if letter == c"T":
         return once(&body.seen, B_TIME) and milliseconds(c, &f.exchange_ms)
