@@ -21,6 +21,7 @@ from tests.support.audit_records import (
     seconds,
     session,
     tick,
+    traced,
     whole_story,
 )
 
@@ -50,6 +51,17 @@ async def test_records_come_back_byte_for_byte_after_a_restart(tmp_path: Path) -
         assert records == [each.record for each in back]
         assert [encode_record(each) for each in records] == [encode_record(each.record) for each in back]
         assert (len(records), back[-1].hash) == audit.head
+        assert (await audit.verify()).ok
+
+
+async def test_the_way_of_a_command_belongs_to_its_records(tmp_path: Path) -> None:
+    path = tmp_path / "audit.sqlite3"
+    way = traced(at=seconds(11))
+    async with await SqliteAudit.open(path) as audit:
+        await audit.append([*whole_story(), traced("another", at=seconds(11)), way], durable=True)
+        found = await stored(audit, PAUSE_ID)
+        assert found[-1].record == way
+        assert len(found) == len(whole_story()) - 2 + 1
         assert (await audit.verify()).ok
 
 
