@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from adapters.exchanges.outages import Outages
-from guard.events import Stream, StreamActivity, StreamFault, StreamFaultKind
+from guard.events import Stream, StreamActivity, StreamFault, StreamFaultKind, StreamsActive
+from guard.market.live import Heard
 from guard.ports import Clock, Emit
 from guard.units import NS_PER_S, AccountId, MarketId, Nanoseconds
 
@@ -28,10 +29,17 @@ class Ledger:
     """One line for each subject and stream.
 
     A lost stream is said once, and its return once; a flood of malformed frames once a second, counted.
+
+    Args:
+        emit: takes the events.
+        clock: what time it is.
+        gather: called before activity is told, to add by ``heard`` what was counted elsewhere. With it the activity
+            of all streams is one event.
     """
 
     emit: Emit
     clock: Clock
+    gather: Callable[[], None] | None = None
     _lines: dict[tuple[Subject, Stream], _Counted] = field(default_factory=dict)
     _outages: Outages = field(init=False)
 
@@ -47,6 +55,17 @@ class Ledger:
         if line.last_at is not None:
             line.gap_ns_max = max(line.gap_ns_max, now - line.last_at)
         line.last_at = now
+
+    def heard(self, subject: Subject, stream: Stream, brought: Heard, *, proof: bool = False) -> None:
+        """Count what was counted elsewhere; the arguments are those of ``delivered``."""
+        if not brought.updates:
+            return
+        line = self._line(subject, stream)
+        if proof and line.down is not None:
+            self.back(subject, stream, "it delivers again")
+        line.updates += brought.updates
+        line.last_at = brought.last_at
+        line.gap_ns_max = max(line.gap_ns_max, brought.gap_ns_max)
 
     def lost(self, subject: Subject, stream: Stream, kind: StreamFaultKind, detail: str) -> None:
         """Say that a stream is away, unless that was said of the same ``kind``."""
@@ -85,10 +104,17 @@ class Ledger:
             self._outages.forget(key)
 
     def flush(self) -> None:
-        """Emit StreamActivity for every stream that delivered since the last call; log what is away or back."""
+        """Emit what every stream delivered since the last call; log what is away or back."""
+        if self.gather is not None:
+            self.gather()
         self._outages.flush()
-        for event in self._activity(self.clock.now()):
-            self.emit(event)
+        now = self.clock.now()
+        activities = self._activities(now)
+        if self.gather is None:
+            for activity in activities:
+                self.emit(activity)
+        elif activities:
+            self.emit(StreamsActive(received_at=now, activities=tuple(activities)))
 
     async def run(self) -> None:
         """Flush once a second until cancelled."""
@@ -100,10 +126,11 @@ class Ledger:
         """When a stream delivered last."""
         return self._line(subject, stream).last_at
 
-    def _activity(self, now: Nanoseconds) -> Iterator[StreamActivity]:
+    def _activities(self, now: Nanoseconds) -> list[StreamActivity]:
+        activities = []
         for (subject, stream), line in self._lines.items():
             if line.updates and line.last_at is not None:
-                yield StreamActivity(
+                activity = StreamActivity(
                     received_at=now,
                     subject=subject,
                     stream=stream,
@@ -111,7 +138,9 @@ class Ledger:
                     last_at=line.last_at,
                     gap_ns_max=line.gap_ns_max,
                 )
+                activities.append(activity)
                 line.updates, line.gap_ns_max = 0, 0
+        return activities
 
     def _line(self, subject: Subject, stream: Stream) -> _Counted:
         return self._lines.setdefault((subject, stream), _Counted())

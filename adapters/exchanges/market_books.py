@@ -7,6 +7,7 @@ whole book comes from differs (see ``DepthSource``); what is made of a loss does
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -21,6 +22,7 @@ from adapters.exchanges.venue import DepthSnapshot, DepthSource, MarketConnectio
 from guard.errors import MalformedFrameError, VenueError
 from guard.events import BookStatus, Stream, StreamFaultKind
 from guard.market.book import Book, new_book
+from guard.market.live import LiveBook
 from guard.market.sampler import MarketSampler
 from guard.ports import Clock, Importance
 from guard.units import NS_PER_MS, NS_PER_S, MarketId, Nanoseconds, market_id
@@ -41,6 +43,9 @@ venue does not answer for must not keep every other one from being whole."""
 TURN_NS = 10 * NS_PER_MS
 """A book that turns is sampled at once, but no more often than this: a sample costs some 0.3 ms."""
 
+ID_MAX = 2**63 - 1
+"""The largest number of an update that a reader can follow; none is near it, but what a venue sends is not ours."""
+
 Observer = Callable[[MarketId, int, Book], None]
 """Called after every diff that was applied, with the venue's update id and the book; for tests."""
 
@@ -57,7 +62,10 @@ class Counters:
     gaps: int = 0
 
 
-@dataclass(slots=True)
+_numbers = itertools.count()
+
+
+@dataclass(slots=True, weakref_slot=True)
 class WatchedMarket:
     """What the feed keeps of one market."""
 
@@ -66,7 +74,10 @@ class WatchedMarket:
     sampler: MarketSampler
     sync: DepthSync = field(default_factory=DepthSync)
     counters: Counters = field(default_factory=Counters)
-    changed: bool = False
+    index: int = field(default_factory=lambda: next(_numbers))
+    """By which a reader of raw frames names it; of no other market ever."""
+    asked_long_way: int = 0
+    """Messages of the book's stream since the last account of them that no reader took."""
     said: BookStatus = BookStatus.UNSYNCED
     said_at: Nanoseconds = 0
     generation: int = 0
@@ -80,10 +91,38 @@ class WatchedMarket:
     funded_at: Nanoseconds = 0
 
     @classmethod
-    def of(cls, venue: str, symbol: str, source: DepthSource) -> WatchedMarket:
+    def of(cls, venue: str, symbol: str, source: DepthSource, *, ids_may_fall: bool = False) -> WatchedMarket:
         name = market_id(venue, symbol)
         windowed = source is not DepthSource.REST
-        return cls(name, symbol, MarketSampler(name, new_book(where=name), windowed=windowed))
+        sampler = MarketSampler(name, new_book(where=name), windowed=windowed)
+        return cls(name, symbol, sampler, DepthSync(may_fall=ids_may_fall))
+
+    @property
+    def live(self) -> LiveBook:
+        """What readers of raw frames change by themselves while it is armed."""
+        return self.sampler.live
+
+    @property
+    def changed(self) -> bool:
+        """Whether there is something that was not sampled yet."""
+        return self.sampler.live.changed
+
+    @property
+    def last_id(self) -> int | None:
+        """The last update that the book holds, whichever way it came."""
+        return self.live.last_id if self.live.armed else self.sync.last_id
+
+    def take_over(self) -> None:
+        """Have every diff asked about, and learn what was applied unasked until now."""
+        if self.live.armed:
+            self.sync.advance(self.live.last_id)
+            self.live.disarm()
+
+    def hand_over(self) -> None:
+        """Let readers of raw frames apply what follows exactly, if nothing else is waited for."""
+        last_id = self.sync.last_id
+        if self.sync.is_exact and last_id is not None and not self.halted and abs(last_id) <= ID_MAX:
+            self.live.arm(last_id)
 
 
 class _Urgency(IntEnum):
@@ -144,11 +183,24 @@ class Books:
         else:
             market.awaited_since = self._clock.now()
 
+    def on_attention(self, market: WatchedMarket) -> None:
+        """A reader of raw frames has changed a book as it should be said at once."""
+        if self._observer is not None:
+            self._observer(market.id, market.live.last_id, market.sampler.book)
+        self.say_if_changed(market)
+        self._say_if_turned(market, self._clock.now())
+
     def on_depth(self, market: WatchedMarket, diff: DepthDiff) -> None:
-        """Take the next diff."""
+        """Take the next diff that no reader has taken."""
         if market.halted:
             return
-        now = self._clock.now()
+        market.take_over()
+        try:
+            self._take_depth(market, diff, self._clock.now())
+        finally:
+            market.hand_over()
+
+    def _take_depth(self, market: WatchedMarket, diff: DepthDiff, now: Nanoseconds) -> None:
         if self._source is not DepthSource.REST and not market.sync.live:
             market.counters.buffered += 1  # what follows a whole book comes after it: this one is of no use
             # The answer to the subscription, and the whole book after it, may be lost: diffs prove as much.
@@ -159,8 +211,7 @@ class Books:
             case Verdict.APPLY:
                 self._apply(market, diff, now)
                 self.say_if_changed(market)
-                if now - market.said_at >= TURN_NS and market.sampler.has_turned:
-                    self._say(market)
+                self._say_if_turned(market, now)
             case Verdict.STALE:
                 market.counters.stale += 1
             case Verdict.BUFFERED:
@@ -180,27 +231,29 @@ class Books:
         """Take a whole book that the stream (or a poll) brought: it replaces what is held."""
         if market.halted:
             return
+        market.take_over()
         now = self._clock.now()
         try:
             market.sampler.on_snapshot(snapshot.bids, snapshot.asks, now, snapshot.exchange_at)
-        except MalformedFrameError:
+        except Exception:
             self._gap(market, "a whole book cannot be read; waiting for another", keep=False)
             raise
         market.sync.take(snapshot.last_id)
+        if self._source is DepthSource.STREAM:
+            market.hand_over()
         market.counters.applied += 1
         market.refreshed_at = now
         market.awaited_since = None
         self._wanted.pop(market.symbol, None)
-        market.changed = True
         self._ledger.back(market.id, Stream.BOOK, "the book is whole again")
         if self._observer is not None:
             self._observer(market.id, snapshot.last_id, market.sampler.book)
         self.say_if_changed(market)
-        if now - market.said_at >= TURN_NS and market.sampler.has_turned:
-            self._say(market)
+        self._say_if_turned(market, now)
 
     def give_up(self, market: WatchedMarket) -> None:
-        """The stream was lost: forget the book."""
+        """The stream was lost: forget the book. From here on no reader touches it."""
+        market.live.disarm()
         market.generation += 1
         market.sync.restart()
         market.awaited_since = None
@@ -209,12 +262,17 @@ class Books:
 
     def forget(self, market: WatchedMarket) -> None:
         """The market is watched no more."""
+        market.live.disarm()
         self._wanted.pop(market.symbol, None)
         self._failures.pop(market.symbol, None)
 
     def say_if_changed(self, market: WatchedMarket) -> None:
         """Emit at once if the book's status is not what was said last; the sampling task says the rest."""
         if market.sampler.status is not market.said:
+            self._say(market)
+
+    def _say_if_turned(self, market: WatchedMarket, now: Nanoseconds) -> None:
+        if now - market.said_at >= TURN_NS and market.sampler.has_turned:
             self._say(market)
 
     def refresh_if_narrow(self, market: WatchedMarket, now: Nanoseconds) -> None:
@@ -228,22 +286,25 @@ class Books:
             and market.sampler.wants_snapshot
         ):
             market.refreshed_at = self._refreshed_at = now
+            market.take_over()  # until it is joined, what comes must be kept
             market.sync.refresh()
             self._want(market)
 
     def _apply(self, market: WatchedMarket, diff: DepthDiff, now: Nanoseconds) -> None:
         try:
             market.sampler.on_deltas(diff.bids, diff.asks, now, diff.exchange_at)
-        except MalformedFrameError:
+        except (
+            Exception
+        ):  # the diff counts as taken by now: whatever went wrong, the book is not what it should be
             self._gap(market, f"update {diff.last_id} cannot be read; taking a new snapshot", keep=False)
             raise
         market.counters.applied += 1
-        market.changed = True
         if self._observer is not None:
             self._observer(market.id, diff.last_id, market.sampler.book)
 
     def _gap(self, market: WatchedMarket, detail: str, *, keep: bool) -> None:
         """Stop believing a book; with ``keep`` the diffs that wait for a snapshot are kept."""
+        market.take_over()
         market.counters.gaps += 1
         market.sampler.mark_gapped()
         market.generation += 1
@@ -332,6 +393,13 @@ class Books:
 
     def _join(self, market: WatchedMarket, snapshot: DepthSnapshot) -> bool:
         """Load a snapshot and what followed it; False if it does not meet the stream."""
+        market.take_over()
+        try:
+            return self._joined(market, snapshot)
+        finally:
+            market.hand_over()
+
+    def _joined(self, market: WatchedMarket, snapshot: DepthSnapshot) -> bool:
         held = market.sync.last_id
         following = market.sync.join(snapshot.last_id)
         if following is None:
@@ -339,7 +407,7 @@ class Books:
         now = self._clock.now()
         try:
             market.sampler.on_snapshot(snapshot.bids, snapshot.asks, now, snapshot.exchange_at)
-        except MalformedFrameError:
+        except Exception:
             market.generation += 1
             market.sync.restart()
             raise
@@ -348,7 +416,6 @@ class Books:
                 self._apply(market, diff, now)
             else:  # a live book was refreshed: this one had been applied to it, and counted
                 market.sampler.on_deltas(diff.bids, diff.asks, now, diff.exchange_at)
-        market.changed = True
         market.refreshed_at = now
         self._ledger.back(
             market.id, Stream.BOOK, f"the book is whole again from update {market.sync.last_id}"
@@ -385,7 +452,7 @@ class Books:
 
     def _is_behind(self, market: WatchedMarket, snapshot: DepthSnapshot) -> bool:
         """Whether the venue's book has moved on from ours."""
-        held = market.sync.last_id
+        held = market.last_id
         if held is None:
             return False
         if self._source is DepthSource.REST:
@@ -409,7 +476,7 @@ class Books:
             connection.reopen(Stream.BOOK, reason)
 
     def _heard_at(self, market: WatchedMarket) -> Nanoseconds:
-        return max(self._ledger.last_at(market.id, Stream.BOOK) or 0, market.refreshed_at)
+        return max(market.live.book_heard_at, market.refreshed_at)
 
     async def _pause(self, pause_ns: Nanoseconds) -> None:
         await self._clock.sleep_until(self._clock.now() + pause_ns)

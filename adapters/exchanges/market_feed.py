@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import weakref
 from collections.abc import Awaitable, Callable, Collection, Sequence
 
 import structlog
@@ -36,6 +37,7 @@ from guard.events import (
     Stream,
     StreamFaultKind,
 )
+from guard.market.live import LiveBook
 from guard.ports import Clock, Emit, Importance, Pace
 from guard.units import NS_PER_MS, NS_PER_S, MarketId, Nanoseconds
 
@@ -98,7 +100,8 @@ class MarketFeed:
         self._held = held
         self._pace = pace if pace is not None else FullPace()
         self._emit: Emit = _nowhere
-        self._ledger = Ledger(_nowhere, clock)
+        self._ledger = Ledger(_nowhere, clock, self._gather)
+        self._by_index: weakref.WeakValueDictionary[int, WatchedMarket] = weakref.WeakValueDictionary()
         self._markets: dict[str, WatchedMarket] = {}
         self._books = self._new_books()
 
@@ -108,13 +111,14 @@ class MarketFeed:
 
     @property
     def counters(self) -> dict[MarketId, Counters]:
-        """What became of the diffs of each market."""
+        """What became of the diffs of each market, whichever way they came."""
+        self._gather()
         return {market.id: market.counters for market in self._markets.values()}
 
     async def run(self, emit: Emit) -> None:
         """Emit until cancelled; reconnects and resynchronises by itself."""
         self._emit = emit
-        self._ledger = Ledger(emit, self._clock)
+        self._ledger = Ledger(emit, self._clock, self._gather)
         self._markets.clear()
         self._books = self._new_books()
         connection = await self._connect(self)
@@ -170,13 +174,42 @@ class MarketFeed:
     def _lost(self, stream: Stream, symbols: Sequence[str], error: VenueError) -> None:
         for symbol in symbols:
             market = self._markets[symbol]
+            self._gather_of(market)  # what it brought before is no proof that it is back
             self._ledger.lost(
                 market.id, stream, StreamFaultKind.DISCONNECTED, f"{error.detail}; trying again"
             )
             if stream is Stream.BOOK:
                 self._books.give_up(market)
 
+    def _gather(self) -> None:
+        for market in self._markets.values():
+            self._gather_of(market)
+
+    def _gather_of(self, market: WatchedMarket) -> None:
+        """Account for what came of a market since the last time; what a reader took of its book was applied."""
+        books = market.live.take_book_heard()
+        market.counters.applied += books.updates - market.asked_long_way
+        market.asked_long_way = 0
+        self._ledger.heard(market.id, Stream.BOOK, books)
+        self._ledger.heard(market.id, Stream.TRADES, market.live.take_trades_heard(), proof=True)
+
     # What the connection delivers (MarketSink). What still comes of a market that is left is ignored.
+
+    @property
+    def is_observed(self) -> bool:
+        return self._observer is not None
+
+    def live(self, symbol: str) -> tuple[int, LiveBook] | None:
+        market = self._markets.get(symbol)
+        if market is None:
+            return None
+        self._by_index[market.index] = market
+        return market.index, market.live
+
+    def on_attention(self, index: int) -> None:
+        market = self._by_index.get(index)
+        if market is not None and self._markets.get(market.symbol) is market:
+            self._books.on_attention(market)
 
     def on_subscribed(self, stream: Stream, symbols: Sequence[str]) -> None:
         for symbol in symbols:
@@ -191,14 +224,18 @@ class MarketFeed:
     def on_depth(self, symbol: str, diff: DepthDiff) -> None:
         market = self._markets.get(symbol)
         if market is not None:
-            self._ledger.delivered(market.id, Stream.BOOK, self._clock.now())
+            self._hear_book(market)
             self._books.on_depth(market, diff)
 
     def on_book(self, symbol: str, snapshot: DepthSnapshot) -> None:
         market = self._markets.get(symbol)
         if market is not None:
-            self._ledger.delivered(market.id, Stream.BOOK, self._clock.now())
+            self._hear_book(market)
             self._books.on_book(market, snapshot)
+
+    def _hear_book(self, market: WatchedMarket) -> None:
+        market.live.hear_book(self._clock.now())
+        market.asked_long_way += 1
 
     def on_open_interest(self, symbol: str, size: float, exchange_at: Nanoseconds | None) -> None:
         market = self._markets.get(symbol)
@@ -208,9 +245,8 @@ class MarketFeed:
     def on_trade(self, symbol: str, trade: TradeFrame) -> None:
         market = self._markets.get(symbol)
         if market is not None:
-            self._ledger.delivered(market.id, Stream.TRADES, self._clock.now(), proof=True)
+            market.live.hear_trades(self._clock.now())
             market.sampler.on_trade(trade.notional_usd)
-            market.changed = True
 
     def on_mark(self, symbol: str, mark: MarkFrame) -> None:
         market = self._markets.get(symbol)
@@ -246,7 +282,6 @@ class MarketFeed:
     def _say(self, market: WatchedMarket) -> None:
         market.said_at = self._clock.now()
         features = market.sampler.sample(market.said_at)
-        market.changed = False
         market.said = features.status
         self._emit(features)
 

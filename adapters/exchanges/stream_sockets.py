@@ -79,6 +79,12 @@ class StreamSockets:
             carried.data_at = self._clock.now()
             carried.is_answered = True
 
+    def on_taken(self, url: str, at: Nanoseconds) -> None:
+        """A socket delivered what it is for, at ``at``, and a reader of raw frames took it."""
+        if (carried := self._carried.get(url)) is not None:
+            carried.alive_at = carried.data_at = at
+            carried.is_answered = True
+
     def on_answered(self, url: str) -> None:
         """The venue took a subscription."""
         if (carried := self._carried.get(url)) is not None:

@@ -48,10 +48,16 @@ class Verdict(Enum):
 
 @dataclass(slots=True)
 class DepthSync:
-    """Where one book stands in its stream."""
+    """Where one book stands in its stream.
+
+    While a reader of raw frames applies what follows exactly (see ``is_exact``), it is ahead of this; ``advance``
+    tells how far.
+    """
 
     last_id: int | None = None
     """The last update that the book holds; ``None`` while it waits for a snapshot."""
+    may_fall: bool = False
+    """Whether numbers may fall (OKX, after maintenance): what is not the next one, nor the last once more, is a gap."""
     _joined: bool = False
     _refreshing: bool = False
     _waiting: deque[DepthDiff] = field(default_factory=lambda: deque(maxlen=BUFFER_MAX))
@@ -59,6 +65,16 @@ class DepthSync:
     @property
     def live(self) -> bool:
         return self.last_id is not None
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether nothing but the diff whose predecessor is ``last_id`` is waited for, and nothing needs to be kept."""
+        return self.last_id is not None and self._joined and not self._refreshing
+
+    def advance(self, last_id: int) -> None:
+        """Take note of what was applied by whoever needs to ask nobody: all that followed exactly."""
+        if self.is_exact:
+            self.last_id = last_id
 
     def restart(self) -> None:
         """Forget the snapshot and what was kept; the next diffs are buffered."""
@@ -88,7 +104,7 @@ class DepthSync:
             if self._refreshing:
                 self._waiting.append(diff)
             return Verdict.APPLY
-        if diff.last_id <= self.last_id:
+        if diff.last_id == self.last_id or (diff.last_id < self.last_id and not self.may_fall):
             return Verdict.STALE
         self.restart()
         self._waiting.append(diff)

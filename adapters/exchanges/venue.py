@@ -14,6 +14,7 @@ from typing import Protocol
 from adapters.exchanges.sync import DepthDiff, RawLevels
 from guard.errors import UnknownSymbolError
 from guard.events import MarginMode, Stream
+from guard.market.live import LiveBook
 from guard.units import Nanoseconds
 
 
@@ -90,6 +91,8 @@ class Capabilities:
     """Levels a side that the book holds at most, ``None`` for all of them."""
     batches: Mapping[Stream, int] = field(default_factory=dict)
     """How many symbols one ``watch`` of a stream takes, where it is not a hundred."""
+    depth_ids_may_fall: bool = False
+    """Whether numbers of updates may fall: then they tell only which update follows which."""
     liquidations_are_complete: bool = False
     """Whether the venue tells each liquidation; else they are a lower bound."""
     notes: tuple[str, ...] = ()
@@ -121,8 +124,22 @@ class ListedMarket:
 class MarketSink(Protocol):
     """Takes what a market connection delivers, synchronously, one frame a call.
 
-    A method may raise MalformedFrameError: the connection reports it by ``on_malformed``.
+    A method may raise MalformedFrameError: the connection reports it by ``on_malformed``. What a connection's
+    reader of raw frames puts into the ``live`` book of a market is not delivered besides.
     """
+
+    @property
+    def is_observed(self) -> bool:
+        """Whether ``on_attention`` is to be called for every diff that a reader applies; for tests."""
+        ...
+
+    def live(self, symbol: str) -> tuple[int, LiveBook] | None:
+        """The hot state of a market and the number that ``on_attention`` takes; ``None`` if it is not watched."""
+        ...
+
+    def on_attention(self, index: int) -> None:
+        """A reader has changed the book of a market so that it should be said at once."""
+        ...
 
     def on_subscribed(self, stream: Stream, symbols: Sequence[str]) -> None:
         """The venue took the subscription: what is delivered from now on is complete."""

@@ -205,8 +205,12 @@ class Watchlist:
         self._unlisted &= set(wanted)
         for symbol in added:
             self._unlisted.discard(symbol)
+            capabilities = self.connection.capabilities
             self.markets[symbol] = WatchedMarket.of(
-                self.settings.id, symbol, self.connection.capabilities.depth_source
+                self.settings.id,
+                symbol,
+                capabilities.depth_source,
+                ids_may_fall=capabilities.depth_ids_may_fall,
             )
         if is_first or added or self._has_left:
             self._has_left = False

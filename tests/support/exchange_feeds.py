@@ -12,7 +12,7 @@ from adapters.clock import SystemClock
 from adapters.exchanges import AccountCredentials, AccountFeed, MarketFeed, VenueSettings, venue_feeds
 from adapters.exchanges.market_books import Observer
 from adapters.simulation import LoopbackVenue, VenueAccountSpec
-from guard.events import AnyEvent, Event, StreamFault, StreamFaultKind
+from guard.events import AnyEvent, Event, StreamFault, StreamFaultKind, StreamsActive
 from guard.ports import Feed
 from tests.support.eventually import eventually
 
@@ -22,13 +22,15 @@ ACCOUNT = VenueAccountSpec("main", api_key="key-of-main", api_secret="secret-of-
 
 
 class Events:
-    """What was emitted, in order."""
+    """What was emitted, in order; the activity of a whole venue besides as that of each stream."""
 
     def __init__(self) -> None:
         self.all: list[AnyEvent] = []
 
     def __call__(self, event: AnyEvent) -> None:
         self.all.append(event)
+        if isinstance(event, StreamsActive):
+            self.all.extend(event.activities)
 
     def of(self, kind: type[E], where: Callable[[E], bool] = lambda _: True) -> list[E]:
         return [event for event in self.all if isinstance(event, kind) and where(event)]

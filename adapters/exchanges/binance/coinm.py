@@ -100,6 +100,10 @@ class CoinMarket(BinanceMarket):
         self._contracts_usd = contracts_usd_of(self._client)
         return answer
 
+    def _size_of(self, symbol: str) -> float:
+        """What a size of 1 counts in dollars."""
+        return self._contracts_usd[self._codes[symbol]]
+
     async def _list(self) -> Sequence[ListedMarket]:
         await self._markets.reload(self._client)
         ticker = await self._client.dapiPublicGetTicker24hr()
@@ -135,7 +139,7 @@ class CoinMarket(BinanceMarket):
             case "trade" | "aggTrade":
                 number = message.get("a" if event == "aggTrade" else "t")
                 trade = parse_coin_trade(message, contract_usd)
-                if trade is not None and not self._is_repeat(event, symbol, number):
+                if trade is not None and not self._is_counted(event, symbol, number):
                     self._sink.on_trade(symbol, trade)
             case "markPriceUpdate":
                 mark = parse_mark(message)

@@ -28,8 +28,10 @@ from adapters.exchanges.ccxt_session import (
     network_error,
     perpetuals_of,
 )
+from adapters.exchanges.fast_path import FastPath
 from adapters.exchanges.repeats import Repeats
 from adapters.exchanges.settings import VenueSettings
+from adapters.exchanges.transport import Lane
 from adapters.exchanges.venue import Capabilities, DepthSnapshot, ListedMarket, MarketSink, MarkFrame
 from guard.errors import UnknownSymbolError
 from guard.events import Stream
@@ -72,6 +74,7 @@ class BinanceMarket:
         self._alive_at: dict[str, Nanoseconds] = {}
         self._connected_at: dict[str, Nanoseconds] = {}
         self._repeats = Repeats()
+        self._fast = FastPath(settings.id, sink, clock, self._on_taken)
         self._frame_at: dict[str, Nanoseconds] = {}
 
     @property
@@ -99,6 +102,10 @@ class BinanceMarket:
         return known, errors
 
     async def watch(self, stream: Stream, symbols: Sequence[str]) -> None:
+        if stream is Stream.BOOK:
+            self._fast.take_books(symbols, self._codes.__getitem__, self._size_of)
+        elif stream is Stream.TRADES:
+            self._fast.take_trades(symbols, self._codes.__getitem__, self._size_of)
         self._asked_at |= dict.fromkeys(((stream, symbol) for symbol in symbols), self._clock.now())
         try:
             while True:
@@ -125,6 +132,8 @@ class BinanceMarket:
             self._budget.forget(symbols)
         for symbol in symbols:
             self._asked_at.pop((stream, symbol), None)
+            if stream is Stream.TRADES:
+                self._fast.leave_trades(self._codes[symbol])
             name = _name_at_ccxt(stream, symbol, self._codes[symbol])
             for socket in (self._client.clients or {}).values():
                 socket.subscriptions.pop(name, None)
@@ -208,6 +217,13 @@ class BinanceMarket:
     def on_frame(self, url: str) -> None:
         self._frame_at[url] = self._clock.now()
 
+    def lane(self, url: str) -> Lane | None:
+        del url
+        return self._fast.lane()
+
+    def _on_taken(self, url: str, at: Nanoseconds) -> None:
+        self._alive_at[url] = self._frame_at[url] = at
+
     def on_connected(self, url: str) -> None:
         self._connected_at[url] = self._alive_at[url] = self._frame_at[url] = self._clock.now()
 
@@ -242,7 +258,9 @@ class BinanceMarket:
                 self._sink.on_depth(symbol, parse_depth(message))
             case "trade" | "aggTrade":
                 number = message.get("a" if event == "aggTrade" else "t")
-                if (trade := parse_trade(message)) is not None and not self._is_repeat(event, symbol, number):
+                if (trade := parse_trade(message)) is not None and not self._is_counted(
+                    event, symbol, number
+                ):
                     self._sink.on_trade(symbol, trade)
             case "markPriceUpdate":
                 self._sink.on_mark(symbol, parse_mark(message))
@@ -251,6 +269,15 @@ class BinanceMarket:
                 liquidation = parse_liquidation(message)
                 if not self._is_repeat(event, symbol, liquidation):
                     self._sink.on_liquidation(symbol, liquidation)
+
+    def _size_of(self, symbol: str) -> float:
+        """What a size of 1 counts in base units."""
+        del symbol
+        return 1.0
+
+    def _is_counted(self, event: str, symbol: str, number: object) -> bool:
+        """Whether a trade was counted before, whichever way it came."""
+        return isinstance(number, int) and self._fast.is_repeat(self._codes[symbol], number, event)
 
     def _is_repeat(self, event: str, symbol: str, name: Hashable) -> bool:
         return name is not None and self._repeats.is_repeat((event, symbol), name)

@@ -30,11 +30,13 @@ from adapters.exchanges.ccxt_session import (
     network_error,
     perpetuals_of,
 )
+from adapters.exchanges.fast_path import FastPath
 from adapters.exchanges.parsers import Payload, at_of, mapping, rows_of, text
 from adapters.exchanges.repeats import Repeats
 from adapters.exchanges.settings import VenueSettings
 from adapters.exchanges.stream_sockets import StreamSockets
 from adapters.exchanges.sync import DepthDiff
+from adapters.exchanges.transport import Lane
 from adapters.exchanges.venue import Capabilities, DepthSnapshot, ListedMarket, MarketSink, MarkFrame
 from guard.errors import MalformedFrameError, UnknownSymbolError, VenueError
 from guard.events import Stream
@@ -92,6 +94,7 @@ class BybitMarket:
         self._codes: dict[str, str] = {}
         self._tickers: dict[str, _Ticker] = {}
         self._repeats = Repeats()
+        self._fast = FastPath(settings.id, sink, clock, self._on_taken)
         self._renewed_at: dict[str, Nanoseconds] = {}
         self._renewals: dict[str, str] = {}
         """Numbers of the requests by which one book was asked for again, and their market."""
@@ -130,6 +133,10 @@ class BybitMarket:
             return
         address = self._client.implode_hostname(self._client.urls["api"]["ws"]["public"]["linear"])
         url = self._sockets.open(address, stream, symbols)
+        if stream is Stream.BOOK:
+            self._fast.take_books(symbols, self._codes.__getitem__)
+        elif stream is Stream.TRADES:
+            self._fast.take_trades(symbols, self._codes.__getitem__)
         knocking = asyncio.create_task(self._knock(url, stream), name=f"{self._venue} {stream} refused")
         try:
             while True:
@@ -249,6 +256,13 @@ class BybitMarket:
     def on_frame(self, url: str) -> None:
         """What is data is told by ``take``: pongs are frames here."""
 
+    def lane(self, url: str) -> Lane | None:
+        del url
+        return self._fast.lane()
+
+    def _on_taken(self, url: str, at: Nanoseconds) -> None:
+        self._sockets.on_taken(url, at)
+
     def on_connected(self, url: str) -> None:
         self._sockets.on_connected(url)
         carried = self._sockets.carried(url)
@@ -326,7 +340,7 @@ class BybitMarket:
 
     def _is_repeat(self, symbol: str, trade: Payload) -> bool:
         number = trade.get("i")
-        return isinstance(number, str) and self._repeats.is_repeat(("trades", symbol), number)
+        return isinstance(number, str) and self._fast.is_repeat(self._codes[symbol], number)
 
     def _deliver_ticker(self, symbol: str, message: dict[str, Any]) -> None:
         ticker = self._tickers.setdefault(symbol, _Ticker())

@@ -17,6 +17,7 @@ from adapters.exchanges.ccxt_session import (
     network_error,
     perpetuals_of,
 )
+from adapters.exchanges.fast_path import FastPath
 from adapters.exchanges.hyperliquid.capabilities import CAPABILITIES, DEFAULTS
 from adapters.exchanges.hyperliquid.deep_book import COARSE_FIGURES, DeepBook
 from adapters.exchanges.hyperliquid.payloads import (
@@ -27,8 +28,8 @@ from adapters.exchanges.hyperliquid.payloads import (
     parse_trades,
 )
 from adapters.exchanges.hyperliquid.waiting import first_of
-from adapters.exchanges.repeats import Repeats
 from adapters.exchanges.settings import VenueSettings
+from adapters.exchanges.transport import Lane
 from adapters.exchanges.venue import Capabilities, DepthSnapshot, ListedMarket, MarketSink, MarkFrame
 from guard.errors import UnknownSymbolError, VenueError
 from guard.events import Stream
@@ -99,7 +100,7 @@ class HyperliquidMarket:
         self._silence_s = settings.silence_s_max
         self._owed: dict[Key, Nanoseconds] = {}
         """Since when each subscription owes an answer or, where something comes with every block, that."""
-        self._repeats = Repeats()
+        self._fast = FastPath(settings.id, sink, clock, self._on_taken)
         self._contexts: Mapping[str, Context] = {}
         self._contexts_at: Nanoseconds = 0
         self._asking = asyncio.Lock()
@@ -205,6 +206,8 @@ class HyperliquidMarket:
         """Make ccxt subscribe anew: it remembers a subscription that the venue refused as made."""
         for subscription in subscriptions:
             self._owed.pop(subscription.key, None)
+            if subscription.stream is Stream.TRADES:
+                self._fast.leave_trades(subscription.coin)
             for socket in (self._client.clients or {}).values():
                 socket.subscriptions.pop(subscription.name, None)
 
@@ -283,6 +286,13 @@ class HyperliquidMarket:
     def on_frame(self, url: str) -> None:
         """Pongs are frames too at this venue: ``take`` counts those that tell something."""
 
+    def lane(self, url: str) -> Lane | None:
+        # Of coarse books, which have sockets of their own, nothing is taken raw.
+        return self._fast.lane() if _figures_of(url) is None else None
+
+    def _on_taken(self, url: str, at: Nanoseconds) -> None:
+        self._alive_at[url] = self._told_at[url] = at
+
     def on_connected(self, url: str) -> None:
         self._alive_at[url] = self._told_at[url] = self._clock.now()
 
@@ -316,6 +326,7 @@ class HyperliquidMarket:
                     return
                 if kind == "trades":
                     self._history_due.add(coin)
+                    self._fast.leave_trades(coin)
                 for stream in _STREAMS.get(kind, ()):
                     self._sink.on_subscribed(stream, [symbol])
 
@@ -359,9 +370,13 @@ class HyperliquidMarket:
         self._history_due -= history
         for trade in trades:
             symbol = self._symbols.get(trade.coin)
-            repeats = trade.number is not None and self._repeats.is_repeat(trade.coin, trade.number)
+            repeats = trade.number is not None and self._fast.is_repeat(trade.coin, trade.number)
             if symbol is not None and trade.coin not in history and not repeats:
                 self._sink.on_trade(symbol, trade.frame)
+        # What comes after those from before the subscription needs no asking.
+        self._fast.take_trades(
+            [self._symbols[coin] for coin in history if coin in self._symbols], self._coins.__getitem__
+        )
 
     def _take_context(self, data: Any) -> None:
         context = parse_context(data, self._clock.now())

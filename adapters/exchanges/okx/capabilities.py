@@ -14,6 +14,7 @@ CAPABILITIES = Capabilities(
         Stream.OPEN_INTEREST: Way.STREAMED,
     },
     depth_source=DepthSource.STREAM,
+    depth_ids_may_fall=True,
     # A mark that does not move is told every 10 s.
     periods_ms={Stream.MARK_PRICE: 10_000, Stream.OPEN_INTEREST: 3_000},
     depth_levels=400,

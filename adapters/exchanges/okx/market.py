@@ -20,8 +20,8 @@ from adapters.exchanges.ccxt_session import (
     network_error,
     perpetuals_of,
 )
+from adapters.exchanges.fast_path import FastPath
 from adapters.exchanges.okx.capabilities import CAPABILITIES
-from adapters.exchanges.okx.chain import Chain
 from adapters.exchanges.okx.client import DEFAULTS, contract_size_of
 from adapters.exchanges.okx.payloads import (
     data_of,
@@ -40,6 +40,7 @@ from adapters.exchanges.repeats import Repeats
 from adapters.exchanges.settings import VenueSettings
 from adapters.exchanges.stream_sockets import StreamSockets
 from adapters.exchanges.sync import DepthDiff
+from adapters.exchanges.transport import Lane
 from adapters.exchanges.venue import Capabilities, DepthSnapshot, ListedMarket, MarketSink, MarkFrame
 from guard.errors import MalformedFrameError, UnknownSymbolError, VenueError
 from guard.events import Stream
@@ -105,8 +106,8 @@ class OkxMarket:
         self._indexes: dict[str, str] = {}
         """The index that each market follows."""
         self._marks: dict[str, _Mark] = {}
-        self._chains: dict[str, Chain] = {}
         self._repeats = Repeats()
+        self._fast = FastPath(settings.id, sink, clock, self._on_taken)
         self._renewed_at: dict[str, deque[Nanoseconds]] = {}
         self._refused: dict[str, set[tuple[str, str]]] = {}
         """Of each socket the channels and codes that the venue refused lately."""
@@ -153,6 +154,10 @@ class OkxMarket:
     async def watch(self, stream: Stream, symbols: Sequence[str]) -> None:
         await self._wait_to_dial()
         url = self._sockets.open(self._client.get_url("books", "public"), stream, symbols)
+        if stream is Stream.BOOK:
+            self._fast.take_books(symbols, self._codes.__getitem__, self._sizes.__getitem__)
+        elif stream is Stream.TRADES:
+            self._fast.take_trades(symbols, self._codes.__getitem__, self._sizes.__getitem__)
         names = [f"{stream}:{symbol}" for symbol in symbols]
         request = {"op": "subscribe", "args": self._arguments(stream, symbols)}
         knocking = asyncio.create_task(self._knock(url), name=f"{self._venue} {stream} refused")
@@ -260,6 +265,13 @@ class OkxMarket:
     def on_frame(self, url: str) -> None:
         """What is data is told by ``take``: pongs are frames here."""
 
+    def lane(self, url: str) -> Lane | None:
+        del url
+        return self._fast.lane()
+
+    def _on_taken(self, url: str, at: Nanoseconds) -> None:
+        self._sockets.on_taken(url, at)
+
     def on_connected(self, url: str) -> None:
         self._sockets.on_connected(url)
         carried = self._sockets.carried(url)
@@ -350,19 +362,18 @@ class OkxMarket:
 
     def _is_repeat(self, symbol: str, trade: Payload) -> bool:
         number = trade.get("tradeId")
-        return isinstance(number, str) and self._repeats.is_repeat(("trades", symbol), number)
+        return isinstance(number, str) and self._fast.is_repeat(self._codes[symbol], number)
 
     def _size_of(self, code: str) -> float | None:
         symbol = self._symbols.get(code)
         return self._sizes[symbol] if symbol is not None else None
 
     def _deliver_books(self, symbol: str, message: dict[str, Any]) -> None:
-        chain = self._chains.setdefault(symbol, Chain())
         for found in parse_books(message, self._sizes[symbol]):
-            if not isinstance(found, DepthDiff):
-                self._sink.on_book(symbol, chain.begin(found))
-            elif (diff := chain.follow(found)) is not None:
-                self._sink.on_depth(symbol, diff)
+            if isinstance(found, DepthDiff):
+                self._sink.on_depth(symbol, found)
+            else:
+                self._sink.on_book(symbol, found)
 
     def _take_index(self, index: str, price: float) -> None:
         for symbol, followed in self._indexes.items():

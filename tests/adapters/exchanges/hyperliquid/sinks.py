@@ -31,6 +31,13 @@ class QuietSink:
 
     def on_mark(self, symbol: str, mark: Any) -> None: ...
 
+    is_observed = False
+
+    def live(self, symbol: str) -> None:
+        """Nothing is taken raw."""
+
+    def on_attention(self, index: int) -> None: ...
+
     def on_liquidation(self, symbol: str, liquidation: Any) -> None: ...
 
     def on_malformed(self, symbol: Any, stream: Any, detail: str) -> None:

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from adapters.exchanges.okx.chain import Chain
 from adapters.exchanges.sync import DepthDiff, DepthSync, Verdict
-from adapters.exchanges.venue import DepthSnapshot
 
 
-def follow(*steps: tuple[int, int], begin: int = 100) -> list[Verdict | None]:
-    """What becomes of updates ``(prevSeqId, seqId)`` after a whole book of ``begin``; ``None`` is left out."""
-    chain, sync = Chain(), DepthSync()
-    sync.take(chain.begin(DepthSnapshot(begin, [], [])).last_id)
-    verdicts: list[Verdict | None] = []
-    for previous, last in steps:
-        diff = chain.follow(DepthDiff(previous, last, last, [], []))
-        verdicts.append(None if diff is None else sync.accept(diff))
-    return verdicts
+def follow(*steps: tuple[int, int], begin: int = 100) -> list[Verdict]:
+    """What becomes of updates ``(prevSeqId, seqId)`` after a whole book of ``begin``."""
+    sync = DepthSync(may_fall=True)
+    sync.take(begin)
+    return [sync.accept(DepthDiff(previous, last, last, [], [])) for previous, last in steps]
 
 
-APPLY, GAP = Verdict.APPLY, Verdict.GAP
+APPLY, GAP, STALE = Verdict.APPLY, Verdict.GAP, Verdict.STALE
 
 
 def test_updates_that_name_each_other_are_applied_whatever_the_steps() -> None:
@@ -42,13 +36,11 @@ def test_a_minute_without_change_is_no_gap_however_often() -> None:
 
 
 def test_a_frame_that_comes_twice_is_taken_once() -> None:
-    assert follow((100, 107), (100, 107), (107, 109)) == [APPLY, None, APPLY]
+    assert follow((100, 107), (100, 107), (107, 109)) == [APPLY, STALE, APPLY]
 
 
 def test_a_new_whole_book_begins_anew() -> None:
-    chain, sync = Chain(), DepthSync()
+    sync = DepthSync(may_fall=True)
     for begin in (500, 20):
-        sync.take(chain.begin(DepthSnapshot(begin, [], [])).last_id)
-        diff = chain.follow(DepthDiff(begin, begin + 4, begin + 4, [], []))
-        assert diff is not None
-        assert sync.accept(diff) is APPLY
+        sync.take(begin)
+        assert sync.accept(DepthDiff(begin, begin + 4, begin + 4, [], [])) is APPLY
