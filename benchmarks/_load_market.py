@@ -18,7 +18,7 @@ TEMPLATES = 8
 """Markets differ in their prices and in where they are in their cycle; so many price series are enough."""
 
 DECIMALS = (2, 3, 4, 5, 2, 3, 4, 5)
-FLICKER_STEPS = 8
+FLICKER_STEPS = 12
 """Updates for which the makers of a flickering market stay away, and then stay."""
 
 FLICKER_LEVELS = 300
@@ -68,6 +68,8 @@ class LoadMarket:
     trades: int = 0
     at_us: int = 0
     """When the last update was due."""
+    flips_us: list[tuple[int, bool]] | None = None
+    """Of a flickering market: when its makers were to leave (True) or come back."""
     listeners: dict[str, list[object]] = field(default_factory=dict)
     """By kind of stream."""
 
@@ -78,6 +80,8 @@ class LoadMarket:
         self.at_us = due_us
         at_ms = due_us // 1_000
         body = self.template.bodies[self.step]
+        if self.flips_us is not None and self.step % FLICKER_STEPS == 0:
+            self.flips_us.append((due_us, self.step == 0))
         self.step += 1
         if self.step == len(self.template.bodies):
             self.step = 0

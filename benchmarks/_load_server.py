@@ -117,7 +117,6 @@ class Playing:
     bursts: list[tuple[int, int]] = field(default_factory=list)
     frames: int = 0
     late_us_max: int = 0
-    flips_us: list[tuple[int, int]] = field(default_factory=list)
     spin: bool = False
     on: bool = False
 
@@ -145,7 +144,7 @@ class Server:
         self.levels = levels
         self.markets = make_markets(markets, seed, levels)
         for market in self.markets[:flicker]:
-            market.template, market.step = make_flickering(), 0
+            market.template, market.step, market.flips_us = make_flickering(), 0, []
         self.by_code = {market.code.decode(): market for market in self.markets}
         self._answer_as(self._shells())
         app = web.Application()
@@ -171,8 +170,13 @@ class Server:
         burst_for_s: float = 0.0,
         spin: bool = False,
         flicker: int = 0,
+        flicker_rate: float = 20.0,
     ) -> dict[str, Any]:
-        """Play on a schedule until ``stop``; the ``top`` markets after those that flicker have the burst."""
+        """Play on a schedule until ``stop``; the ``top`` markets after those that flicker have the burst.
+
+        The pongs that were noted so far are forgotten.
+        """
+        self.pongs.clear()
         held, first, rest = (
             self.markets[:flicker],
             self.markets[flicker : flicker + top],
@@ -185,11 +189,11 @@ class Server:
             (FrameKind.MARK_PRICE, marks_rate),
         ):
             is_bursting = kind is not FrameKind.MARK_PRICE
-            groups += [
-                Group(kind, markets, each, each * (burst_factor if bursts and is_bursting else 1.0))
-                for markets, bursts in ((held, False), (first, True), (rest, False))
-                if markets and each
-            ]
+            for markets, has_burst in ((held, False), (first, True), (rest, False)):
+                steady = flicker_rate if markets is held and kind is FrameKind.DEPTH else each
+                if markets and steady:
+                    factor = burst_factor if has_burst and is_bursting else 1.0
+                    groups.append(Group(kind, markets, steady, steady * factor))
         now = time.time_ns()
         bursts = []
         if burst_for_s:
@@ -244,7 +248,7 @@ class Server:
             "late_ms_max": playing.late_us_max / 1e3,
             "pongs": [(sent, (back - sent) / 1e6) for sent, back in self.pongs],
             "owed": owed,
-            "flips_us": playing.flips_us,
+            "flips_us": {m.code.decode(): m.flips_us for m in self.markets if m.flips_us is not None},
             "clients": len(self.clients),
             "subscribed": sum(1 for market in self.markets if market.listeners.get(FrameKind.DEPTH)),
             "snapshots": self.snapshots,
