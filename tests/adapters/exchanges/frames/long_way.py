@@ -20,10 +20,9 @@ from adapters.exchanges.bybit.payloads import parse_book
 from adapters.exchanges.bybit.payloads import parse_trades as parse_bybit_trades
 from adapters.exchanges.frames import DECLINED, FrameReader
 from adapters.exchanges.hyperliquid.payloads import parse_trades as parse_hyperliquid_trades
-from adapters.exchanges.okx.chain import Chain
 from adapters.exchanges.okx.payloads import data_of, parse_books
 from adapters.exchanges.okx.payloads import parse_trades as parse_okx_trades
-from adapters.exchanges.parsers import rows_of, text
+from adapters.exchanges.parsers import rows_of
 from adapters.exchanges.repeats import Repeats
 from adapters.exchanges.sync import DepthDiff, DepthSync, Verdict
 from adapters.exchanges.venue import DepthSnapshot, TradeFrame
@@ -41,7 +40,6 @@ class Market:
     live: LiveBook
     contract_size: float = 1.0
     sync: DepthSync = field(default_factory=DepthSync)
-    chain: Chain = field(default_factory=Chain)
 
 
 def array_live() -> LiveBook:
@@ -64,7 +62,10 @@ class LongWay:
         make_live: Callable[[], LiveBook] = array_live,
     ) -> None:
         self.verdicts: Counter[str] = Counter()
-        self.markets = {code: Market(make_live(), size) for code, size in contract_sizes.items()}
+        self.markets = {
+            code: Market(make_live(), size, DepthSync(may_fall=venue == "okx"))
+            for code, size in contract_sizes.items()
+        }
         self._reader = reader
         self._repeats = Repeats()
         self._deliver: Callable[[Any, int], None] = {
@@ -79,7 +80,11 @@ class LongWay:
                 reader.add_book(code, index, market.live, contract_size=market.contract_size)
                 reader.add_trades(code, index, market.live, contract_size=market.contract_size)
 
-    def take(self, frame: str, at: int) -> int:
+    def watch(self, reader: FrameReader) -> None:
+        """Offer frames to this one in place of the reader, which it hands them on to."""
+        self._reader = reader
+
+    def take(self, frame: str | bytes, at: int) -> int:
         """Take a frame as a socket brings it; the answer is the reader's."""
         if self._reader is not None:
             answer = self._reader.take(frame, at)
@@ -87,10 +92,13 @@ class LongWay:
                 self._sample(list(self.markets.values())[answer])
             if answer != DECLINED:
                 return answer
-            self._catch_up(self._reader)
+            for market in self.markets.values():
+                if market.live.armed:  # the reader may be ahead of the rules
+                    market.sync.advance(market.live.last_id)
         try:
+            shown = frame if isinstance(frame, str) else frame.decode()
             # As ccxt does: what does not begin as JSON does, is handed on as text.
-            self._deliver(json.loads(frame) if frame[:1] in ("{", "[") else frame, at)
+            self._deliver(json.loads(shown) if shown[:1] in ("{", "[") else shown, at)
         except (MalformedFrameError, ValueError, TypeError, LookupError, AttributeError, RecursionError):
             self.verdicts["malformed"] += 1
         for market in self.markets.values():
@@ -106,7 +114,6 @@ class LongWay:
         market.live.book.load(bids, asks)
         for diff in following:
             market.live.book.apply(diff.bids, diff.asks)
-        market.chain.begin(DepthSnapshot(last_id, [], []))
         self._arm(market)
         return True
 
@@ -114,26 +121,12 @@ class LongWay:
         """Take a whole book that the next diff must follow exactly."""
         market = self.markets[code]
         market.live.book.load(bids, asks)
-        market.sync.take(
-            market.chain.begin(DepthSnapshot(last_id, [], [])).last_id if _is_okx(self) else last_id
-        )
+        market.sync.take(last_id)
         self._arm(market)
-
-    def _catch_up(self, reader: FrameReader) -> None:
-        """Tell the rules what was taken without them."""
-        for code, market in self.markets.items():
-            if not market.live.armed:
-                continue
-            if not _is_okx(self):
-                market.sync.last_id = market.live.last_id
-            elif market.chain.seen is not None and market.chain.seen[1] != market.live.last_id:
-                market.chain.seen = (reader.previous_id(code), market.live.last_id)
 
     def _arm(self, market: Market) -> None:
         last_id = market.sync.last_id
-        if _is_okx(self) and market.chain.seen is not None and market.sync.live:
-            last_id = market.chain.seen[1]
-        if last_id is None or not market.sync._joined or abs(last_id) > LARGEST_ID:
+        if last_id is None or not market.sync.is_exact or abs(last_id) > LARGEST_ID:
             market.live.disarm()
         else:
             market.live.arm(last_id)
@@ -208,7 +201,9 @@ class LongWay:
         self._binance(message, at, is_inverse=True)
 
     def _bybit(self, message: Any, at: int) -> None:
-        name, _, rest = text(message, "topic", "frame").partition(".")
+        if not isinstance(message.get("topic"), str):
+            return  # an answer
+        name, _, rest = message["topic"].partition(".")
         code = rest.rpartition(".")[2]
         market = self.markets.get(code)
         if market is None:
@@ -247,12 +242,11 @@ class LongWay:
 
     def _on_okx_book(self, market: Market, found: DepthSnapshot | DepthDiff, at: int) -> None:
         if isinstance(found, DepthSnapshot):
-            self._on_book(market, market.chain.begin(found), at)
-        elif (diff := market.chain.follow(found)) is not None:
-            if market.sync.live:
-                self._on_depth(market, diff, at)
-            else:
-                market.live.hear_book(at)
+            self._on_book(market, found, at)
+        elif market.sync.live:
+            self._on_depth(market, found, at)
+        else:
+            market.live.hear_book(at)
 
     def _hyperliquid(self, message: Any, at: int) -> None:
         if message.get("channel") != "trades":
@@ -262,10 +256,6 @@ class LongWay:
             repeats = trade.number is not None and self._is_repeat(trade.coin, trade.number)
             if market is not None and not repeats:
                 self._on_trade(market, trade.frame, at)
-
-
-def _is_okx(way: LongWay) -> bool:
-    return way._deliver == way._okx
 
 
 def state_of(live: LiveBook) -> dict[str, Any]:
