@@ -11,7 +11,7 @@ import hashlib
 from enum import StrEnum
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from guard.commands import CommandOutcome, PublishCommand, PublishPosture
 from guard.events import (
@@ -21,12 +21,13 @@ from guard.events import (
     EpochContested,
     GuardStarted,
     LinkChanged,
+    MarketsSampled,
     SettingsChanged,
     StreamFault,
 )
 from guard.findings import Finding
 from guard.hops import Hop
-from guard.units import MarketId, Nanoseconds
+from guard.units import MarketId, Nanoseconds, symbol_of
 from perpguard_sdk.messages import Mode, Posture
 
 GENESIS_HASH = "0" * 64
@@ -121,6 +122,31 @@ class Step(Record, frozen=True, kw_only=True, tag="step"):
     def tightens(self) -> bool:
         """Whether anything in it must not wait long for the disk."""
         return bool(self.commands) or any(posture.tightens for posture in self.postures)
+
+
+SAMPLES_RECORDED_MAX = 16
+"""Samples of one event in its record, of the markets that the decision concerns, commands' first: 30 KB."""
+
+
+def abridged(step: Step) -> Step:
+    """The step as it is recorded: of many samples only those of the markets that something was decided about.
+
+    What a finding was based on is its own evidence; all samples are kept apart, where settings ask for it.
+    """
+    event = step.event
+    if not isinstance(event, MarketsSampled):
+        return step
+    symbols = {publish.command.symbol for publish in step.commands}
+    concerned = {finding.subject.market for finding in (*step.opened, *step.closed)}
+    chosen = [sample for sample in event.samples if symbol_of(sample.market) in symbols]
+    chosen += [
+        sample
+        for sample in event.samples
+        if sample.market in concerned and symbol_of(sample.market) not in symbols
+    ]
+    kept = tuple(chosen[:SAMPLES_RECORDED_MAX])
+    left_out = event.left_out + len(event.samples) - len(kept)
+    return structs.replace(step, event=structs.replace(event, samples=kept, left_out=left_out))
 
 
 class Sent(Record, frozen=True, kw_only=True, tag="sent"):

@@ -123,9 +123,11 @@ class MarketsSampled(Event, frozen=True, kw_only=True, tag="markets_sampled"):
     """Several markets' samples, judged as one: each market at most once; ``received_at`` is the latest of theirs.
 
     The inbox makes it of the samples that wait when the engine is ready for more, so that judging costs once.
+    ``left_out`` is how many more there were, where not all are recorded.
     """
 
     samples: tuple[MarketFeatures, ...]
+    left_out: int = 0
 
 
 class MarkPriceSeen(Event, frozen=True, kw_only=True, tag="mark_price"):

@@ -17,13 +17,13 @@ from guard.events import (
     GuardStarted,
     LinkChanged,
     LinkKind,
-    MarketFeatures,
     MarketsSampled,
     MarketsWatched,
     Tick,
 )
 from guard.inbox import Inbox
 from guard.meters import Latency
+from guard.ports import Importance
 from guard.state import GuardState
 from guard.units import NS_PER_S, Nanoseconds
 
@@ -33,6 +33,14 @@ _WHO_MATTERS = (AccountSnapshot, BotBorn, BotReported, GuardStarted, MarketsWatc
 NS_PER_US = 1_000
 SMOOTH = 0.05
 """Weight of the newest step in ``judge_us``: the last twenty or so."""
+
+STEP_US = 20_000.0
+"""What judging the samples of one event may take together: for so long nothing else in the process runs."""
+
+BATCH_MIN = 8
+
+SAY_LATE_EVERY_NS = 10 * NS_PER_S
+NAMED_MAX = 5
 
 SAY_NS = NS_PER_S
 """A hiccup of the machine is over before it; what lasts longer is said, and freezes what stands."""
@@ -49,6 +57,8 @@ class Load:
         processed: what the engine took for one event.
         tick_late: how late Ticks came: for so long nothing else in the process ran either.
         steps: decisions recorded, commands by verb, outcomes by what they were.
+        ages: how old the oldest word of a market's book was once it had been judged, by importance.
+        judge_us: what judging one market's sample takes, microseconds, smoothed.
     """
 
     inbox: Inbox
@@ -58,17 +68,17 @@ class Load:
     processed: Latency = field(default_factory=Latency)
     tick_late: Latency = field(default_factory=Latency)
     steps: Counter[tuple[str, str]] = field(default_factory=Counter)
+    ages: dict[Importance, Latency] = field(default_factory=lambda: {each: Latency() for each in Importance})
     judge_us: float = 0.0
-    """What judging one market's sample takes, microseconds, smoothed."""
+    _late_said_at: Nanoseconds | None = None
     _ticked_at: Nanoseconds | None = None
     _said: bool = False
 
     def after(self, step: Step, state: GuardState, took_ns: Nanoseconds) -> None:
         """Note one processed event, and say so when shedding has lasted, and when it has ended."""
         event = step.event
-        if isinstance(event, MarketFeatures | MarketsSampled):
-            samples = len(event.samples) if isinstance(event, MarketsSampled) else 1
-            self.judge_us += (took_ns / NS_PER_US / samples - self.judge_us) * SMOOTH
+        if isinstance(event, MarketsSampled):
+            self._note_samples(event, took_ns)
         self.waited.observe(self.inbox.lag_ns)
         self.processed.observe(took_ns)
         if isinstance(event, Tick):
@@ -81,6 +91,33 @@ class Load:
             self._count(step)
         if self.inbox.late_ns >= SAY_NS if not self._said else not self.inbox.shedding:
             self._say(event.received_at)
+
+    def noted(self) -> None:
+        """Note one event that only waits for the next judgement."""
+        self.waited.observe(self.inbox.lag_ns)
+
+    def _note_samples(self, event: MarketsSampled, took_ns: Nanoseconds) -> None:
+        """Learn how many samples make one short step, and say it when one of a held market has waited too long."""
+        self.judge_us += (took_ns / NS_PER_US / len(event.samples) - self.judge_us) * SMOOTH
+        if self.judge_us > 0.0:
+            self.inbox.batch_max = max(int(STEP_US / self.judge_us), BATCH_MIN)
+        inbox, importance = self.inbox, self.inbox.importance_taken
+        ages = self.ages[importance]
+        for wait_ns in inbox.waits_ns:
+            ages.observe(wait_ns + took_ns)
+        is_late = inbox.lag_ns > inbox.settings.wait_ns_max(importance)
+        if not is_late or importance is Importance.FAR:
+            return
+        at = event.received_at
+        if self._late_said_at is None or at - self._late_said_at >= SAY_LATE_EVERY_NS:
+            self._late_said_at = at
+            log.warning(
+                "markets were judged later than they may be",
+                waited_s=round(inbox.lag_ns / NS_PER_S, 3),
+                markets=[sample.market for sample in event.samples[:NAMED_MAX]],
+                importance=importance.name.lower(),
+                late=dict(inbox.counts.late),
+            )
 
     def _prefer(self, state: GuardState) -> None:
         held = {position.market for account in state.accounts.values() for position in account.positions}

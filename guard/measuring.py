@@ -11,12 +11,20 @@ from guard.engine import Engine
 from guard.events import LinkKind
 from guard.hops import BUDGETS_NS, Hop
 from guard.meters import Distribution, Distributions, Measured, Meter, MeterKind, Sample
+from guard.ports import Importance
 from guard.readiness import Readiness
 from guard.runner import Runner
 from guard.units import NS_PER_S, Nanoseconds, venue_of
 
 STUCK_S = 3.0
 """Bots go to safe mode so long after the last heartbeat, which needs a Tick that was processed."""
+
+
+_WHO = {
+    Importance.VITAL: "markets with a position",
+    Importance.TRADED: "markets that a bot may enter",
+    Importance.FAR: "markets that are only watched",
+}
 
 
 def what_is_wrong(runner: Runner) -> str:
@@ -50,7 +58,7 @@ def _identity(runner: Runner) -> Meter:
 def _load(runner: Runner, now: Nanoseconds) -> Iterator[Measured]:
     inbox, load = runner.inbox, runner.load
     counts = inbox.counts
-    yield _counter("events", "Events that the engine has processed", counts.taken, "kind")
+    yield _counter("events", "Events that the engine has processed, samples one by one", counts.taken, "kind")
     yield _counter(
         "events_coalesced",
         "Events whose place a newer one took before they were judged",
@@ -70,8 +78,20 @@ def _load(runner: Runner, now: Nanoseconds) -> Iterator[Measured]:
     yield _gauge(
         "event_oldest_seconds", "How long the oldest of them waits", {"": inbox.oldest_ns / NS_PER_S}
     )
+    yield _counter(
+        "samples_late",
+        "Samples that waited longer than the settings allow before they were judged",
+        counts.late,
+        "importance",
+    )
+    for importance, who in _WHO.items():
+        words = f"How old the first unjudged word of a market was when it was judged: {who}"
+        yield Distribution(f"judgement_age_{importance.name.lower()}_seconds", words, load.ages[importance])
+    yield _gauge(
+        "judge_seconds", "What judging one market's sample takes, smoothed", {"": load.judge_us / 1e6}
+    )
     yield Distribution("event_wait_seconds", "From an event's arrival to its turn", load.waited)
-    yield Distribution("event_process_seconds", "What the engine took for one event", load.processed)
+    yield Distribution("event_process_seconds", "What the engine took for one event that it judged", load.processed)
     yield Distribution("tick_late_seconds", "How late Ticks came: so long nothing else ran", load.tick_late)
     yield _gauge(
         "tick_age_seconds",

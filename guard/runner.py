@@ -11,7 +11,7 @@ import structlog
 from annotated_types import Ge, Le
 
 from guard import status
-from guard.audit import SessionClosed, SessionOpened
+from guard.audit import SessionClosed, SessionOpened, Step, abridged
 from guard.audit_lines import record_words
 from guard.engine import Engine
 from guard.errors import AuditError, BrokerError
@@ -23,10 +23,16 @@ from guard.load import Load
 from guard.outbox import Outbox, OutboxSettings
 from guard.ports import AuditLog, Clock, CommandSink, Feed, Fence, Memory, StatusSink
 from guard.readiness import Readiness
+from guard.scope import ONLY_NOTED
 from guard.units import NS_PER_MS, NS_PER_S, BotId, Nanoseconds, market_id, ms_of
 from perpguard_sdk.messages import GuardState, GuardStatus, Heartbeat, Mode, Posture
 
 STATE_REPEAT_S = 10.0
+
+TURN_NS = 3 * NS_PER_MS
+TURN_EVENTS = 500
+"""So long, or for so many events, the engine goes on before everyone else has a turn; a step ends it at once that
+tightens, and so does a Tick, which the heartbeat waits for. Prices take a few microseconds each."""
 
 log = structlog.get_logger()
 
@@ -143,29 +149,50 @@ class Runner:
     async def _decide(self) -> None:
         while True:
             event = await self.inbox.take()
-            began_at = self.world.clock.now()
-            self.recorder(event)
-            step = self.engine.process(event)
-            decided_at = self.world.clock.now()
-            self.load.after(step, self.engine.state, decided_at - began_at)
-            self.outbox.traces.after(step, self.engine.state, began_at, decided_at)
-            if step.is_decision or step.postures:
-                self.outbox.put(step, decided_at)
-            if step.tightens:
-                # Two turns take the record to the disk's thread: before the log, and before the next event.
-                await asyncio.sleep(0)
-                await asyncio.sleep(0)
-            if step.opened or step.closed or step.commands or step.outcomes:
-                log.info("decision", what=record_words(step))
-            if isinstance(event, Tick):
-                self.decided_at = event.received_at
-                self.readiness.on_tick(event.received_at)
-                self.on_tick(event.received_at)
-                self._ticked.set()
-                self._status_due.set()
-            if self.engine.state.is_outranked:
-                self._outranked.set()
+            until = self.world.clock.now() + TURN_NS
+            for _ in range(TURN_EVENTS):
+                step = self._judge(event)
+                if step is not None:
+                    if step.tightens:
+                        # Two turns take the record to the disk's thread: before the log, and before the next event.
+                        await asyncio.sleep(0)
+                        await asyncio.sleep(0)
+                    self._tell_of(step)
+                    if step.tightens or isinstance(event, Tick) or self.world.clock.now() >= until:
+                        break
+                following = self.inbox.take_now()
+                if following is None:
+                    break
+                event = following
             await asyncio.sleep(0)  # a full inbox must not keep the outbox and the heartbeat waiting
+
+    def _judge(self, event: AnyEvent) -> Step | None:
+        """Process one event and hand on what is to be recorded and sent; ``None`` if it was only noted."""
+        self.recorder(event)
+        if isinstance(event, ONLY_NOTED):
+            self.engine.process(event)
+            self.load.noted()
+            return None
+        began_at = self.world.clock.now()
+        step = self.engine.process(event)
+        decided_at = self.world.clock.now()
+        self.load.after(step, self.engine.state, decided_at - began_at)
+        self.outbox.traces.after(step, self.engine.state, began_at, decided_at)
+        if step.is_decision or step.postures:
+            self.outbox.put(abridged(step), decided_at)
+        return step
+
+    def _tell_of(self, step: Step) -> None:
+        if step.opened or step.closed or step.commands or step.outcomes:
+            log.info("decision", what=record_words(step))
+        if isinstance(step.event, Tick):
+            self.decided_at = step.event.received_at
+            self.readiness.on_tick(step.event.received_at)
+            self.on_tick(step.event.received_at)
+            self._ticked.set()
+            self._status_due.set()
+        if self.engine.state.is_outranked:
+            self._outranked.set()
 
     async def _claim(self) -> None:
         """Take an epoch, and a new one whenever a bot is found to obey a higher one than ours."""

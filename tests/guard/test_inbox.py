@@ -12,11 +12,13 @@ from guard.events import (
     CommandSent,
     LiquidationSeen,
     MarketFeatures,
+    MarketsSampled,
     MessageRefused,
     Stream,
     StreamActivity,
     StreamFault,
     StreamFaultKind,
+    StreamsActive,
     Tick,
 )
 from guard.inbox import ACKS_MAX, FAULTS_MAX, LIQUIDATIONS_MAX, Inbox, OverloadSettings
@@ -40,7 +42,12 @@ from tests.support.builders import order as make_order
 
 
 async def everything(inbox: Inbox) -> list[AnyEvent]:
-    return [await inbox.take() for _ in range(len(inbox))]
+    """Whatever waits; samples that come out together one by one."""
+    events: list[AnyEvent] = []
+    while len(inbox):
+        event = await inbox.take()
+        events += event.samples if isinstance(event, MarketsSampled) else [event]
+    return events
 
 
 def pause(number: int) -> Pause:
@@ -242,13 +249,104 @@ async def test_what_matters_goes_first_once_the_engine_does_not_keep_up() -> Non
 
     taken = [await inbox.take() for _ in range(4)]
 
-    assert [getattr(event, "market", type(event).__name__) for event in taken] == [
-        HELD, "AccountSnapshot", "Tick", TRADED,
-    ]  # fmt: skip
+    assert [named(event) for event in taken] == [(HELD,), "AccountSnapshot", "Tick", (TRADED,)]
     assert inbox.shedding
     assert inbox.counts.overtaken == {"far": 4}
     assert inbox.waiting() == {"vital": 0, "traded": 0, "far": 200}
     assert (inbox.stride(FAR[0]), inbox.stride(TRADED), inbox.stride(HELD)) == (4, 1, 1)
+
+
+def named(event: AnyEvent) -> object:
+    """The markets whose samples came out together, or what else it is."""
+    if isinstance(event, MarketsSampled):
+        return tuple(sample.market for sample in event.samples)
+    return type(event).__name__
+
+
+async def test_samples_that_matter_alike_come_out_together_in_the_order_of_their_arrival() -> None:
+    inbox = busy_inbox()
+    for number, market in enumerate((FAR[1], FAR[0], HELD, FAR[2], TRADED)):
+        inbox.put(features(number * 0.01, market=market))
+    inbox.put(features(0.05, 101.0, market=FAR[1]))
+    inbox.put(tick(0.06))
+
+    first = await inbox.take()
+    waits_ms = [round(wait / 1e6) for wait in inbox.waits_ns]
+    rest = [named(await inbox.take()) for _ in range(3)]
+
+    assert named(first) == (FAR[1], FAR[0], FAR[2])
+    assert isinstance(first, MarketsSampled)
+    assert first.received_at == at(0.05), "the latest of theirs"
+    assert (waits_ms, inbox.lag_ns) == ([60, 50, 30], 0)
+    assert rest == [(HELD,), (TRADED,), "Tick"]
+    assert inbox.counts.taken == {"market_features": 5, "tick": 1}
+    assert (len(inbox), inbox.take_now()) == (0, None)
+
+
+async def test_so_many_samples_come_out_together_as_make_one_short_step() -> None:
+    inbox = busy_inbox()
+    inbox.batch_max = 30
+    for market in FAR[:70]:
+        inbox.put(features(0.0, market=market))
+
+    sizes = [len(event.samples) for _ in range(3) if isinstance(event := await inbox.take(), MarketsSampled)]
+
+    assert sizes == [30, 30, 10]
+
+
+async def test_a_sample_does_not_overtake_what_broke_its_book_before() -> None:
+    inbox = busy_inbox()
+    inbox.put(features(0.0, market=FAR[0]))
+    kind = StreamFaultKind.DISCONNECTED
+    inbox.put(StreamFault(received_at=at(0.1), subject=FAR[1], stream=Stream.BOOK, fault=kind))
+    for market in FAR[1:3]:
+        inbox.put(features(0.2, market=market))
+
+    taken = [named(await inbox.take()) for _ in range(3)]
+
+    assert taken == [(FAR[0], FAR[2]), "StreamFault", (FAR[1],)]
+
+
+async def test_samples_that_waited_too_long_are_counted_by_who_they_matter_to() -> None:
+    inbox = busy_inbox(held_wait_ms_max=100, traded_wait_ms_max=400, far_wait_ms_max=1_000)
+    for market in (HELD, TRADED, *FAR[:2]):
+        inbox.put(features(0.0, market=market))
+    inbox.put(tick(0.5))
+    await everything(inbox)
+
+    assert inbox.counts.late == {"vital": 1, "traded": 1}
+
+
+async def test_what_all_streams_of_a_venue_delivered_adds_up_while_it_waits() -> None:
+    inbox = Inbox()
+
+    def active(second: float, *subjects: MarketId) -> StreamsActive:
+        said = [
+            StreamActivity(
+                received_at=at(second),
+                subject=each,
+                stream=Stream.BOOK,
+                updates=2,
+                last_at=at(second),
+                gap_ns_max=9,
+            )
+            for each in subjects
+        ]
+        return StreamsActive(received_at=at(second), activities=tuple(said))
+
+    inbox.put(active(1.0, MARKET, ETH))
+    inbox.put(active(2.0, ETH))
+    inbox.put(active(2.0, MarketId("other:BTC/USDT:USDT")))
+
+    (ours, others) = await everything(inbox)
+
+    assert isinstance(ours, StreamsActive)
+    assert isinstance(others, StreamsActive)
+    assert {each.subject: (each.updates, each.last_at) for each in ours.activities} == {
+        MARKET: (2, at(1.0)),
+        ETH: (4, at(2.0)),
+    }
+    assert len(others.activities) == 1
 
 
 async def test_nothing_is_overtaken_while_it_keeps_up() -> None:
@@ -264,15 +362,18 @@ async def test_nothing_is_overtaken_while_it_keeps_up() -> None:
 async def test_far_markets_are_judged_less_often_but_never_left_out_for_long() -> None:
     """Four times as much comes as can be judged, for a minute; times in seconds."""
     inbox = busy_inbox(far_wait_ms_max=1_000)
+    inbox.batch_max = 8
     waits: dict[str, float] = {"held": 0.0, "far": 0.0}
     for step in range(240):
         second = step * 0.25
         for market in (HELD, *FAR[:100]):
             inbox.put(features(second, market=market))
         inbox.put(tick(second))
-        for _ in range(26):  # of 102
+        judged = 0
+        while judged < 26:  # of 102
             event = await inbox.take()
-            kind = "far" if getattr(event, "market", HELD) in FAR else "held"
+            judged += len(event.samples) if isinstance(event, MarketsSampled) else 1
+            kind = "far" if isinstance(event, MarketsSampled) and event.samples[0].market != HELD else "held"
             waits[kind] = max(waits[kind], inbox.lag_ns / 1e9)
 
     assert inbox.shedding

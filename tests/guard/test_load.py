@@ -45,6 +45,33 @@ async def test_shedding_is_said_once_freezes_what_stands_and_its_end_is_said_too
     assert list(DistrustLinks().decide(state, at(20.0))) == []
 
 
+async def test_what_a_sample_costs_decides_how_many_are_judged_at_once() -> None:
+    inbox = Inbox()
+    load = Load(inbox, lambda event: None, tick_ns=250 * NS_PER_MS)
+    for number in range(400):
+        for market in (MARKET, FAR):
+            inbox.put(features(number * 0.25, market=market))
+        load.after(step(await inbox.take()), new_state(), took_ns=200_000)
+
+    assert round(load.judge_us) == 100
+    assert inbox.batch_max == 200, "20 ms"
+
+
+async def test_the_age_of_judgements_is_measured_by_who_they_matter_to() -> None:
+    inbox = Inbox()
+    inbox.prefer({MARKET}, frozenset())
+    load = Load(inbox, lambda event: None, tick_ns=250 * NS_PER_MS)
+    for market in (MARKET, FAR):
+        inbox.put(features(0.0, market=market))
+    inbox.put(tick(0.5))
+    for _ in range(3):
+        load.after(step(await inbox.take()), new_state(), took_ns=100 * NS_PER_MS)
+
+    ages = {each.name: (age.count, age.max_s) for each, age in load.ages.items()}
+    assert ages == {"VITAL": (1, 0.6), "TRADED": (0, 0.0), "FAR": (1, 0.6)}
+    assert inbox.counts.late == {"vital": 1}
+
+
 async def test_positions_of_any_account_and_markets_of_bots_matter() -> None:
     inbox, state = Inbox(), new_state(ALPHA)
     load = Load(inbox, lambda event: None, tick_ns=250 * NS_PER_MS)

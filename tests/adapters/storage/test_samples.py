@@ -17,6 +17,7 @@ from guard.events import (
     BookSide,
     BookStatus,
     MarketFeatures,
+    MarketsSampled,
     MarkPriceSeen,
     PositionSource,
     Tick,
@@ -83,6 +84,16 @@ async def test_what_was_judged_comes_back_exactly_and_in_order(tmp_path: Path) -
     assert between == [each for each in second if each.received_at == seconds(10)]
     assert (bench.recorder.stats.kept, bench.recorder.stats.dropped) == (44, 0)
     assert all(path.stat().st_mode & 0o777 == 0o600 for path in bench.recorder.folder.iterdir())
+
+
+async def test_samples_that_were_judged_together_are_kept_as_if_each_had_come_alone(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    together = [each for each in judged(0, 20) if isinstance(each, MarketFeatures)]
+    bench.recorder.record(MarketsSampled(received_at=together[-1].received_at, samples=tuple(together)))
+    await bench.recorder.flush()
+
+    assert bench.read == together
+    assert bench.recorder.stats.kept == len(together) > 10
 
 
 async def test_nothing_is_kept_when_switched_off(tmp_path: Path) -> None:
