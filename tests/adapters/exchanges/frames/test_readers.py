@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from itertools import islice
 from typing import Any
 
 import pytest
 
-from adapters.exchanges.frames import DECLINED, READ, TAKEN, FrameReader, new_reader
+from adapters.exchanges.frames import DECLINED, TAKEN, FrameReader
 from adapters.exchanges.repeats import KEPT
 from guard.events import BookStatus
 from guard.market.book import Side
 from guard.market.live import NEVER, LiveBook
 from tests.adapters.exchanges.frames.corpus import CODES, VENUES, Snapshot, run
-from tests.adapters.exchanges.frames.readers import IMPLEMENTATIONS, IS_COMPILED, make_live, make_reader
+from tests.adapters.exchanges.frames.readers import IMPLEMENTATIONS, make_live, make_reader
 
 pytestmark = pytest.mark.parametrize("name", IMPLEMENTATIONS)
 
@@ -258,36 +255,6 @@ def test_one_of_64_frames_is_measured(name: str) -> None:
     assert min(timings.decode_ns) > 0
     assert min(timings.apply_ns) > 0
     assert reader.drain_timings() == ([], [])
-
-
-@pytest.mark.parametrize("venue", VENUES)
-def test_the_fastest_reader_is_chosen(name: str, venue: str) -> None:
-    del name
-    reader = new_reader(venue)
-    assert reader is not None
-    assert reader.implementation == ("compiled" if IS_COMPILED else "python")
-    assert new_reader("gate") is None
-    assert set(VENUES) == READ
-
-
-def test_the_slow_one_runs_where_the_compiled_part_is_switched_off(name: str) -> None:
-    del name
-    program = "from adapters.exchanges.frames import new_reader; print(new_reader('okx').implementation)"
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        env=os.environ | {"PERPGUARD_NO_COMPILED": "1"},
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
-    assert done.stdout.strip() == "python"
-
-
-def test_a_compiled_reader_wants_compiled_books(name: str) -> None:
-    if name == "compiled":
-        with pytest.raises(TypeError, match="CompiledLive"):
-            make_reader(name, "okx").add_book("X", 0, make_live("python")())
 
 
 @pytest.mark.parametrize("venue", VENUES)
