@@ -5,17 +5,19 @@ Held equal to them by tests/guard/market/test_compiled.py. Nothing here knows a 
 every compiled part that is built on it.
 """
 
-from cpython.buffer cimport PyBUF_WRITABLE
+from cpython.buffer cimport (
+    PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_STRIDED_RO, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+)
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_Check
 from cpython.list cimport PyList_Check, PyList_GET_ITEM, PyList_GET_SIZE
 from cpython.long cimport PyLong_AsDouble, PyLong_CheckExact
 from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
-from cpython.ref cimport PyObject
-from cpython.tuple cimport PyTuple_Check, PyTuple_GET_ITEM, PyTuple_GET_SIZE
+from cpython.ref cimport Py_INCREF, PyObject
+from cpython.tuple cimport PyTuple_Check, PyTuple_GET_ITEM, PyTuple_GET_SIZE, PyTuple_New, PyTuple_SET_ITEM
 from cpython.unicode cimport PyUnicode_CheckExact
 from libc.math cimport NAN, exp, fabs, isnan, log, pow
 from libc.stdlib cimport getenv, qsort
-from libc.string cimport memcpy, memmove, strcmp
+from libc.string cimport memcpy, memmove, memset, strcmp
 cimport cython
 
 cdef extern from "Python.h":
@@ -35,6 +37,7 @@ from guard.market import live as _live_reference
 from guard.market.book import BOOK_CAPACITY, Side
 from guard.market.live import Heard
 
+cdef object ndarray = np.ndarray
 cdef double LARGEST = _reference.LARGEST
 cdef long long NEVER = _live_reference.NEVER
 cdef Py_ssize_t TURN_LEVELS = _live_reference.TURN_LEVELS
@@ -188,10 +191,41 @@ cdef bint read_plainly(object levels, Batch *batch) except -1:
     return True
 
 
+cdef bint read_array(object levels, Batch *batch) except -1:
+    # An (n, 2) array of doubles; False if it is another, or holds what cannot be a level.
+    cdef Py_buffer view
+    cdef const char *row
+    cdef Py_ssize_t at
+    cdef double price, size
+    cdef bint read = False
+    PyObject_GetBuffer(levels, &view, PyBUF_STRIDED_RO | PyBUF_FORMAT)
+    try:
+        if view.ndim == 2 and view.shape[1] == 2 and view.format != NULL and strcmp(view.format, "d") == 0:
+            make_room(batch, view.shape[0])
+            row = <const char *>view.buf
+            read = True
+            for at in range(view.shape[0]):
+                price = (<const double *>row)[0]
+                size = (<const double *>(row + view.strides[1]))[0]
+                if not (0.0 < price <= LARGEST and 0.0 <= size <= LARGEST):
+                    read = False
+                    break
+                batch.prices[at] = price
+                batch.sizes[at] = size
+                row += view.strides[0]
+            batch.count = view.shape[0]
+    finally:
+        PyBuffer_Release(&view)
+    return read
+
+
 cdef int read_levels(object levels, Batch *batch, str name, str where) except -1:
     cdef Py_ssize_t at
     cdef double price, size
-    if read_plainly(levels, batch):
+    if type(levels) is ndarray:
+        if read_array(levels, batch):
+            return 0
+    elif read_plainly(levels, batch):
         return 0
     prices, sizes = _reference.parse_levels(levels, name, where)
     make_room(batch, len(prices))
@@ -252,21 +286,32 @@ cdef class Ladder:
 
     cdef Py_ssize_t place(self, double price) noexcept:
         """Index of the first level that is not worse than ``price``, looked for from the touch."""
-        cdef double key = self.sign * price, sign = self.sign
         cdef const double *prices = self.prices
-        cdef Py_ssize_t high = self.count, step = 4, low = high - step, middle
-        while low >= 0 and sign * prices[low] >= key:
+        cdef Py_ssize_t high = self.count, step = 8, low = high - step, half, span
+        # Twice the same, so that what is compared is not multiplied by a sign each time.
+        if self.sign > 0.0:
+            while low >= 0 and prices[low] >= price:
+                high = low
+                step *= 4
+                low -= step
+            low = 0 if low < 0 else low + 1
+            span = high - low
+            while span > 1:  # no branch that depends on prices, which nobody could foretell
+                half = span >> 1
+                low += half if prices[low + half - 1] < price else 0
+                span -= half
+            return low + (span == 1 and prices[low] < price)
+        while low >= 0 and prices[low] <= price:
             high = low
             step *= 4
             low -= step
         low = 0 if low < 0 else low + 1
-        while low < high:
-            middle = (low + high) >> 1
-            if sign * prices[middle] < key:
-                low = middle + 1
-            else:
-                high = middle
-        return low
+        span = high - low
+        while span > 1:
+            half = span >> 1
+            low += half if prices[low + half - 1] > price else 0
+            span -= half
+        return low + (span == 1 and prices[low] > price)
 
     cdef bint put(self, double price, double size) noexcept:
         """Set, insert or delete one level; False without memory."""
@@ -725,10 +770,10 @@ cdef double ANCHOR_BPS_MIN = _liquidity.ANCHOR_BPS_MIN
 cdef double WITHIN = _liquidity.WITHIN
 cdef int _balance_at = CURVE_BPS.index(_liquidity.IMBALANCE_BPS)
 
-# Notional and base of the levels up to each, best first: of the side that is being measured.
-cdef Batch _sums
-_sums.prices = _sums.sizes = NULL
-_sums.room = _sums.count = 0
+# Notional (as prices) and base (as sizes) up to each level, best first: of the book that is being measured.
+cdef Batch _bid_sums, _ask_sums
+_bid_sums.prices = _bid_sums.sizes = _ask_sums.prices = _ask_sums.sizes = NULL
+_bid_sums.room = _bid_sums.count = _ask_sums.room = _ask_sums.count = 0
 
 
 cdef inline double distance_at(const double *best, Py_ssize_t at, double mid, double scale) noexcept:
@@ -753,43 +798,80 @@ cdef Py_ssize_t count_within(
     return low
 
 
-cdef int measure_side(Ladder side, double mid, bint ends, double end, Measured *out) except -1:
-    """What ``side_features`` says; the side holds a level."""
-    cdef Py_ssize_t total = side.count, count, observed, needed, at, start
-    cdef const double *best = side.prices + total - 1
-    cdef const double *best_size = side.sizes + total - 1
-    cdef double scale = BPS_PER_UNIT / mid, usd = 0.0, base = 0.0, price, size, away, last_bps
-    cdef double visible_bps, observed_bps, anchor_bps, anchor_usd, exponent, slope_usd
-    cdef double[POINTS_MAX] counted
-    cdef double *usd_to
-    cdef double *base_to
-    cdef int point
+cdef struct Extent:
+    # How far one side is looked at, best first: levels that are complete, and levels that are counted.
+    const double *best
+    const double *best_size
+    double visible_bps
+    double observed_bps
+    Py_ssize_t visible
+    Py_ssize_t observed
+    Py_ssize_t summed
 
+
+cdef void find_extent(Ladder side, double mid, bint ends, double end, Extent *out) noexcept:
+    cdef Py_ssize_t total = side.count
+    cdef double scale = BPS_PER_UNIT / mid, away, last_bps
+    cdef const double *best = side.prices + total - 1
+    out.best, out.best_size = best, side.sizes + total - 1
     last_bps = distance_at(best, total - 1, mid, scale)
-    visible_bps = last_bps
+    out.visible_bps = last_bps
     if ends:
         away = end - mid if best[0] >= mid else mid - end
-        visible_bps = min(visible_bps, max(away, 0.0) * BPS_PER_UNIT / mid)
-    count = count_within(best, 0, total, mid, scale, visible_bps * WITHIN)
-    observed_bps = max(visible_bps, min(OBSERVED_BPS_MIN, last_bps))
-    observed = max(count_within(best, count, total, mid, scale, observed_bps * WITHIN), 1)
-    needed = max(count, observed)
+        out.visible_bps = min(last_bps, max(away, 0.0) * BPS_PER_UNIT / mid)
+    out.visible = total
+    if last_bps > out.visible_bps * WITHIN:
+        out.visible = count_within(best, 0, total, mid, scale, out.visible_bps * WITHIN)
+    out.observed_bps = max(out.visible_bps, min(OBSERVED_BPS_MIN, last_bps))
+    out.observed = max(count_within(best, out.visible, total, mid, scale, out.observed_bps * WITHIN), 1)
+    out.summed = max(out.visible, out.observed)
 
-    make_room(&_sums, needed)
-    usd_to, base_to = _sums.prices, _sums.sizes
-    for at in range(needed):
-        price, size = best[-at], best_size[-at]
-        usd += price * size
-        base += size
-        usd_to[at] = usd
-        base_to[at] = base
 
-    anchor_bps = max(observed_bps, distance_at(best, observed - 1, mid, scale), ANCHOR_BPS_MIN)
-    anchor_usd = usd_to[observed - 1]
-    start = 0
+cdef int sum_up(const Extent *bids, const Extent *asks) except -1:
+    # Notional and base up to each level. Both sides in one loop: each addition waits for the one before it, and the
+    # other side's are done meanwhile.
+    cdef Py_ssize_t at, common = min(bids.summed, asks.summed)
+    cdef double bid_usd = 0.0, bid_base = 0.0, ask_usd = 0.0, ask_base = 0.0
+    cdef double *bid_usd_to
+    cdef double *bid_base_to
+    cdef double *ask_usd_to
+    cdef double *ask_base_to
+    make_room(&_bid_sums, bids.summed)
+    make_room(&_ask_sums, asks.summed)
+    bid_usd_to, bid_base_to = _bid_sums.prices, _bid_sums.sizes
+    ask_usd_to, ask_base_to = _ask_sums.prices, _ask_sums.sizes
+    for at in range(common):
+        bid_usd += bids.best[-at] * bids.best_size[-at]
+        ask_usd += asks.best[-at] * asks.best_size[-at]
+        bid_base += bids.best_size[-at]
+        ask_base += asks.best_size[-at]
+        bid_usd_to[at], bid_base_to[at] = bid_usd, bid_base
+        ask_usd_to[at], ask_base_to[at] = ask_usd, ask_base
+    for at in range(common, bids.summed):
+        bid_usd += bids.best[-at] * bids.best_size[-at]
+        bid_base += bids.best_size[-at]
+        bid_usd_to[at], bid_base_to[at] = bid_usd, bid_base
+    for at in range(common, asks.summed):
+        ask_usd += asks.best[-at] * asks.best_size[-at]
+        ask_base += asks.best_size[-at]
+        ask_usd_to[at], ask_base_to[at] = ask_usd, ask_base
+    return 0
+
+
+cdef void measure_side(const Extent *extent, const Batch *sums, double mid, Measured *out) noexcept:
+    """What ``side_features`` says, from the sums."""
+    cdef Py_ssize_t observed = extent.observed, start = 0
+    cdef double scale = BPS_PER_UNIT / mid, anchor_bps, anchor_usd, exponent, slope_usd
+    cdef double[POINTS_MAX] counted
+    cdef int point
+    anchor_bps = max(
+        extent.observed_bps, distance_at(extent.best, observed - 1, mid, scale), ANCHOR_BPS_MIN
+    )
+    anchor_usd = sums.prices[observed - 1]
     for point in range(POINTS):
-        start = count_within(best, start, observed, mid, scale, _curve_over[point])
-        counted[point] = usd_to[start - 1] if start else 0.0
+        if start < observed:
+            start = count_within(extent.best, start, observed, mid, scale, _curve_over[point])
+        counted[point] = sums.prices[start - 1] if start else 0.0
     exponent, out.slope_kappa = KAPPA_PRIOR, NAN
     if observed >= 3:
         exponent = out.slope_kappa = fit_kappa(counted, anchor_bps, anchor_usd)
@@ -800,18 +882,19 @@ cdef int measure_side(Ladder side, double mid, bint ends, double end, Measured *
         else:
             out.curve[point] = counted[point]
     out.slope_usd = slope_usd if observed >= 3 else NAN
-    out.visible_bps = visible_bps
-    out.visible_usd = usd_to[count - 1] if count else 0.0
-    slippages(best, usd_to, base_to, count, mid, out)
-    return 0
+    out.visible_bps = extent.visible_bps
+    out.visible_usd = sums.prices[extent.visible - 1] if extent.visible else 0.0
+    slippages(extent.best, sums.prices, sums.sizes, extent.visible, mid, out)
 
 
 cdef double fit_kappa(const double *counted, double anchor_bps, double anchor_usd) noexcept:
-    cdef double across = 0.0, along = 0.0, x, y, fitted
+    cdef double across = 0.0, along = 0.0, x, y, fitted, anchor_log = log(anchor_bps)
     cdef int point
     for point in range(POINTS):
-        if counted[point] > 0.0 and anchor_bps > _curve[point]:
-            x = log(_curve[point] / anchor_bps)
+        if anchor_bps <= _curve[point]:
+            break
+        if counted[point] > 0.0:
+            x = _curve_log[point] - anchor_log
             y = log(counted[point] / anchor_usd)
             across += x * y
             along += x * x
@@ -846,17 +929,25 @@ cdef void slippages(
         out.costs[at] = least
 
 
+cdef tuple floats_of(const double *numbers, int count):
+    # NaN stands for None.
+    cdef tuple made = PyTuple_New(count)
+    cdef object number
+    cdef int at
+    for at in range(count):
+        number = None if isnan(numbers[at]) else numbers[at]
+        Py_INCREF(number)
+        PyTuple_SET_ITEM(made, at, number)
+    return made
+
+
 cdef object side_of(const Measured *measured):
-    cdef list curve = [measured.curve[point] for point in range(POINTS)]
-    cdef list costs = [
-        None if isnan(measured.costs[cost]) else measured.costs[cost] for cost in range(COSTS)
-    ]
     cdef bint fitted = not isnan(measured.slope_kappa)
     return BookSide(
-        curve_usd=tuple(curve),
+        curve_usd=floats_of(measured.curve, POINTS),
         visible_bps=measured.visible_bps,
         visible_usd=measured.visible_usd,
-        slippage_bps=tuple(costs),
+        slippage_bps=floats_of(measured.costs, COSTS),
         slope_usd=measured.slope_usd if fitted else None,
         slope_kappa=measured.slope_kappa if fitted else None,
     )
@@ -869,16 +960,18 @@ cdef double balance_of(const Measured *bids, const Measured *asks) noexcept:
 
 cdef int measure_book(CompiledBook book, object bid_end, object ask_end, Measured *bids, Measured *asks) except -1:
     cdef double mid = (book.bids.prices[book.bids.count - 1] + book.asks.prices[book.asks.count - 1]) / 2.0
-    cdef Ladder side = book.bids
+    cdef Extent bid_extent, ask_extent
     if bid_end is None:
-        measure_side(side, mid, side.bounded, side.horizon, bids)
+        find_extent(book.bids, mid, book.bids.bounded, book.bids.horizon, &bid_extent)
     else:
-        measure_side(side, mid, True, bid_end, bids)
-    side = book.asks
+        find_extent(book.bids, mid, True, bid_end, &bid_extent)
     if ask_end is None:
-        measure_side(side, mid, side.bounded, side.horizon, asks)
+        find_extent(book.asks, mid, book.asks.bounded, book.asks.horizon, &ask_extent)
     else:
-        measure_side(side, mid, True, ask_end, asks)
+        find_extent(book.asks, mid, True, ask_end, &ask_extent)
+    sum_up(&bid_extent, &ask_extent)
+    measure_side(&bid_extent, &_bid_sums, mid, bids)
+    measure_side(&ask_extent, &_ask_sums, mid, asks)
     return 0
 
 
@@ -889,3 +982,65 @@ def sides_of(CompiledBook book not None, bid_end, ask_end):
         raise ValueError(f"{book.where}: a side without levels cannot be measured")
     measure_book(book, bid_end, ask_end, &bids, &asks)
     return side_of(&bids), side_of(&asks), balance_of(&bids, &asks)
+
+
+# Many books at once
+
+
+cdef struct Row:
+    double *values
+    char *known
+
+
+cdef inline void tell(Row *row, double value) noexcept:
+    # NaN stands for what is not known.
+    row.known[0] = not isnan(value)
+    row.values[0] = value if row.known[0] else 0.0
+    row.known += 1
+    row.values += 1
+
+
+cdef void tell_side(Row *row, const Measured *side) noexcept:
+    cdef int at
+    tell(row, side.visible_bps)
+    tell(row, side.visible_usd)
+    tell(row, side.slope_usd)
+    tell(row, side.slope_kappa)
+    for at in range(COSTS):
+        tell(row, side.costs[at])
+    for at in range(POINTS):
+        tell(row, side.curve[at])
+
+
+def measure_books(books, ends, values, known):
+    """See ``guard.market.matrix.measure_into``, which has checked that there are as many books as rows."""
+    cdef Py_buffer numbers, flags
+    cdef Py_ssize_t row_at = 0, columns = 3 + 2 * (4 + COSTS + POINTS)
+    cdef Measured bids, asks
+    cdef CompiledBook book
+    cdef Row row
+    PyObject_GetBuffer(values, &numbers, PyBUF_WRITABLE | PyBUF_C_CONTIGUOUS)
+    try:
+        PyObject_GetBuffer(known, &flags, PyBUF_WRITABLE | PyBUF_C_CONTIGUOUS)
+        try:
+            cells = len(books) * columns
+            if numbers.len != cells * <Py_ssize_t>sizeof(double) or flags.len != cells:
+                raise ValueError(f"{len(books)} books need {cells} cells")
+            for row_at, book in enumerate(books):
+                row.values = <double *>numbers.buf + row_at * columns
+                row.known = <char *>flags.buf + row_at * columns
+                if book.status_code() != OK:
+                    memset(row.values, 0, columns * sizeof(double))
+                    memset(row.known, 0, columns)
+                    continue
+                bid_end, ask_end = (None, None) if ends is None else ends[row_at]
+                measure_book(book, bid_end, ask_end, &bids, &asks)
+                tell(&row, book.bids.prices[book.bids.count - 1])
+                tell(&row, book.asks.prices[book.asks.count - 1])
+                tell(&row, balance_of(&bids, &asks))
+                tell_side(&row, &bids)
+                tell_side(&row, &asks)
+        finally:
+            PyBuffer_Release(&flags)
+    finally:
+        PyBuffer_Release(&numbers)
