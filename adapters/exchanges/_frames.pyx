@@ -5,10 +5,10 @@ A frame is read to its end before anything is changed by it: see ``frames`` for 
 """
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_Check, PyBytes_GET_SIZE
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from cpython.ref cimport PyObject
-from cpython.unicode cimport PyUnicode_CheckExact, PyUnicode_DecodeUTF8
+from cpython.unicode cimport PyUnicode_Check, PyUnicode_DecodeUTF8
 from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memcmp
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
@@ -197,14 +197,14 @@ cdef class CompiledFrameReader:
         cdef Py_ssize_t size = 0
         cdef Py_buffer view
         cdef int answer
-        if PyUnicode_CheckExact(frame):
+        if PyUnicode_Check(frame):
             try:
                 at = PyUnicode_AsUTF8AndSize(frame, &size)
             except UnicodeEncodeError:  # half of a surrogate pair: no text that came over a wire
                 answer = DECLINED
             else:
                 answer = self._take(at, size, True, received_at)
-        elif PyBytes_CheckExact(frame):
+        elif PyBytes_Check(frame):
             answer = self._take(PyBytes_AS_STRING(frame), PyBytes_GET_SIZE(frame), False, received_at)
         else:
             PyObject_GetBuffer(frame, &view, PyBUF_SIMPLE)

@@ -56,7 +56,13 @@ def test_a_diff_that_follows_is_applied(name: str) -> None:
     assert (reader.taken, reader.declined) == (1, 0)
 
 
-@pytest.mark.parametrize("as_what", [str, str.encode, lambda text: bytearray(text.encode())])
+class Text(str):
+    """A text that is not exactly a ``str``."""
+
+    __slots__ = ()
+
+
+@pytest.mark.parametrize("as_what", [str, Text, str.encode, lambda text: bytearray(text.encode())])
 def test_frames_come_as_text_or_bytes(name: str, as_what: Any) -> None:
     live = armed(name)
     reader = reader_of(name, live)
