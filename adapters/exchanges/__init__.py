@@ -2,8 +2,9 @@
 
 Start with ``venue_feeds``. ``market_feed`` and ``account_feed`` hold what is common to all venues, ``venue`` what
 they need of one; ``modules`` says which package fulfils that for which venue: ``binance``, ``bybit``, ``okx`` and
-``hyperliquid`` read payloads by parsers of their own, ``generic`` all others by what ccxt makes of them. Most frames never get there: ``frames``
-says which are read in C (``_frames``, by a scanner a venue, ``_scan_*``), straight from the socket into a book.
+``hyperliquid`` read payloads by parsers of their own, ``generic`` all others by what ccxt makes of them. Most frames
+never get there: ``frames`` says which are read in C, straight from the socket into a book, and ``_frames`` does it,
+by a scanner a venue (``_scan_*``).
 """
 
 from __future__ import annotations

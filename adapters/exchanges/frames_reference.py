@@ -117,7 +117,8 @@ class PythonFrameReader:
         self, frame: str | bytes | bytearray | memoryview, received_at: Nanoseconds, *, is_measured: bool
     ) -> int:
         began_ns = monotonic_ns()
-        read = self._read(msgspec.json.decode(frame))
+        # The decoder wants a text to be exactly a ``str``.
+        read = self._read(msgspec.json.decode(str(frame) if isinstance(frame, str) else frame))
         if read is None:
             return DECLINED
         if read.parse_trades is not None:
