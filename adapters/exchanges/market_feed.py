@@ -31,6 +31,7 @@ from adapters.exchanges.watchlist import Watchlist
 from guard.errors import VenueError
 from guard.events import (
     AnyEvent,
+    BookStatus,
     LiquidationSeen,
     MarkPriceSeen,
     OpenInterestSeen,
@@ -283,7 +284,10 @@ class MarketFeed:
         market.said_at = self._clock.now()
         features = market.sampler.sample(market.said_at)
         market.said = features.status
-        self._emit(features)
+        # Before the first whole book there is nothing to judge: that nothing was heard yet says as much, and 500
+        # markets that are found broken and then whole, one by one, would be what a start is spent on.
+        if market.refreshed_at or features.status is not BookStatus.UNSYNCED:
+            self._emit(features)
 
     def _say_mark(self, market: WatchedMarket, mark: MarkFrame) -> None:
         now = self._clock.now()

@@ -52,6 +52,25 @@ async def test_a_book_is_believed_once_its_snapshot_has_met_the_stream() -> None
     assert connection.closed
 
 
+async def test_nothing_is_said_of_a_market_before_its_first_whole_book_and_its_trades_are_not_added_up() -> (
+    None
+):
+    clock, connection = HandClock(), FakeMarket()
+    connection.snapshots = [VenueError(VENUE, "busy")] * 6 + [snapshot(10)]
+    feed = a_feed(connection, clock)
+    async with running([feed]) as events:
+        await clock.advance(0.05)
+        for _ in range(4):
+            feed.on_trade(SYMBOL, TradeFrame(1_000.0, None))
+            await clock.advance(0.5)
+        before = len(events.of(MarketFeatures))
+        await clock.advance(60.0)
+
+    assert before == 0
+    assert statuses(events)[0] is BookStatus.OK
+    assert events.of(MarketFeatures)[0].buy_usd == 0.0
+
+
 async def test_a_snapshot_that_is_too_old_is_fetched_again() -> None:
     clock, connection = HandClock(), FakeMarket()
     connection.snapshots = [VenueError(VENUE, "busy"), snapshot(10), snapshot(25)]
