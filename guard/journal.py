@@ -59,6 +59,9 @@ class Journal:
     _ahead: int = 0
     _lost: int = 0
     _later: list[AnyRecord] = field(default_factory=list)
+    _appending: asyncio.Future[None] | None = None
+    """Done once the batch that is on its way is on the disk, or refused."""
+    _closing: bool = False
     _waiters: dict[asyncio.Future[Nanoseconds], asyncio.Future[None]] = field(default_factory=dict)
     """Who waits for a record, to be woken in the same turn of the loop in which it is known to be written."""
 
@@ -115,11 +118,24 @@ class Journal:
 
     async def run(self) -> None:
         """Write until cancelled; keep everything and try again when the disk refuses."""
-        while True:
+        self._closing = False
+        working = asyncio.create_task(self._work(), name="journal writer")
+        try:
+            await asyncio.shield(working)
+        finally:
+            # What is on its way to the disk must not be written again by whoever asks for the unwritten.
+            self._closing = True
+            if self._appending is not None:
+                await asyncio.wait([self._appending], timeout=CLOSE_S)
+            working.cancel()
+            await asyncio.wait([working])
+
+    async def _work(self) -> None:
+        while not self._closing:
             await self._arrived.wait()
             self._arrived.clear()
             self._admit_later()
-            while self._pending:
+            while self._pending and not self._closing:
                 try:
                     await self._write_batch()
                 except AuditError as error:
@@ -146,23 +162,17 @@ class Journal:
         batch = [self._pending[index] for index in range(min(len(self._pending), BATCH_MAX))]
         gap, ahead, lost = self._gap(), self._ahead, self._lost
         records = [*([gap] if gap is not None else []), *(pending.record for pending in batch)]
-        append = asyncio.create_task(self._append(batch, records, ahead, lost), name="audit append")
+        loop = asyncio.get_running_loop()
+        self._appending = loop.create_future()
+        slow = loop.call_later(HANG_S, self._tell_down, f"the disk has not answered for {HANG_S:g} s")
         try:
-            done, _ = await asyncio.wait([append], timeout=HANG_S)
-            if not done:
-                self._tell_down(f"the disk has not answered for {HANG_S:g} s")
-            await asyncio.shield(append)
-        except asyncio.CancelledError:
-            # What is on the disk must not be written again by whoever asks for the unwritten.
-            done, _ = await asyncio.wait([append], timeout=CLOSE_S)
-            if done:
-                append.exception()  # asked for; it is kept then, and tried again by whoever asks
-            append.cancel()
-            raise
-
-    async def _append(self, batch: list[_Pending], records: list[AnyRecord], ahead: int, lost: int) -> None:
-        await self.audit.append(records, durable=True)
-        self._written(batch, ahead, lost)
+            # Awaited here and marked at once: each task in between would cost a turn of a loop that may be busy.
+            await self.audit.append(records, durable=True)
+            self._written(batch, ahead, lost)
+        finally:
+            slow.cancel()
+            self._appending.set_result(None)
+            self._appending = None
 
     def _written(self, batch: list[_Pending], ahead: int, lost: int) -> None:
         now = self.clock.now()
