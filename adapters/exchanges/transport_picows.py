@@ -38,6 +38,9 @@ CLOSE_S = 0.5
 HAPPY_EYEBALLS_S = 0.25
 """Where a name has addresses of both kinds, the next one is tried after so long (RFC 8305)."""
 
+READ_BYTES_MAX = 128 * 1024
+"""Read at once: some 200 frames of depth, 1 ms of work. Left alone, picows reads all that the kernel holds."""
+
 BACKLOG_PAUSE = 4_096
 """Frames kept for later turns before the socket is read no further: some 0.5 s of the worst burst, 3 MB."""
 
@@ -81,12 +84,14 @@ async def dial(socket: Any, session: Any, context: ssl.SSLContext | bool) -> Con
             extra_headers=_headers(socket, session, address, compress),
             proxy=socket.proxy,
             socket_factory=_connected,
+            read_buffer_init_size=2 * READ_BYTES_MAX,
         )
     except picows.WSHandshakeError as error:
         raise _refusal(error, address) from error
     except BaseException:
         listener.abandon()
         raise
+    _bound_reads(transport.underlying_transport)
     return Connection(transport, listener)
 
 
@@ -385,6 +390,23 @@ class _Listener(picows.WSListener):
         self._end_turn()
         if not self._socket.is_deaf:
             self._socket.on_close(1006)
+
+
+class _BoundedReads(asyncio.BufferedProtocol):
+    """Stands between a transport and picows, and offers less room to read into."""
+
+    def __init__(self, inner: Any) -> None:
+        self._get_buffer = inner.get_buffer
+        # What needs nothing of this goes straight to picows.
+        for name in ("buffer_updated", "eof_received", "connection_lost", "pause_writing", "resume_writing"):
+            setattr(self, name, getattr(inner, name))
+
+    def get_buffer(self, sizehint: int) -> Any:
+        return self._get_buffer(sizehint)[:READ_BYTES_MAX]
+
+
+def _bound_reads(transport: asyncio.Transport) -> None:
+    transport.set_protocol(_BoundedReads(transport.get_protocol()))
 
 
 def _headers(socket: Any, session: Any, address: str, compress: int) -> list[tuple[str, str]]:
