@@ -15,7 +15,7 @@ from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
 from cpython.ref cimport Py_INCREF, PyObject
 from cpython.tuple cimport PyTuple_Check, PyTuple_GET_ITEM, PyTuple_GET_SIZE, PyTuple_New, PyTuple_SET_ITEM
 from cpython.unicode cimport PyUnicode_CheckExact
-from libc.math cimport NAN, exp, fabs, isnan, log, pow
+from libc.math cimport INFINITY, NAN, exp, fabs, isnan, log, pow
 from libc.stdlib cimport getenv, qsort
 from libc.string cimport memcpy, memmove, memset, strcmp
 cimport cython
@@ -768,6 +768,7 @@ cdef double PRIOR_WEIGHT = _liquidity.KAPPA_PRIOR_WEIGHT
 cdef double OBSERVED_BPS_MIN = _liquidity.OBSERVED_BPS_MIN
 cdef double ANCHOR_BPS_MIN = _liquidity.ANCHOR_BPS_MIN
 cdef double WITHIN = _liquidity.WITHIN
+cdef double REACH_BPS_MAX = _liquidity.REACH_BPS_MAX
 cdef int _balance_at = CURVE_BPS.index(_liquidity.IMBALANCE_BPS)
 
 # Notional (as prices) and base (as sizes) up to each level, best first: of the book that is being measured.
@@ -982,6 +983,108 @@ def sides_of(CompiledBook book not None, bid_end, ask_end):
         raise ValueError(f"{book.where}: a side without levels cannot be measured")
     measure_book(book, bid_end, ask_end, &bids, &asks)
     return side_of(&bids), side_of(&asks), balance_of(&bids, &asks)
+
+
+# The curve of a side that was measured
+
+
+@cython.final
+cdef class CompiledCurve:
+    """The fast twin of ``guard.market.liquidity.PlainCurve``, number for number."""
+
+    cdef double[POINTS_MAX + 2] x
+    cdef double[POINTS_MAX + 2] usd
+    cdef int last
+    cdef double kappa
+
+    def __init__(self, side):
+        cdef tuple curve = side.curve_usd
+        cdef double visible_bps = side.visible_bps, visible_usd = side.visible_usd, low, high, number
+        cdef object kappa = side.slope_kappa
+        cdef int point, at = 0, made = 1
+        if len(curve) != POINTS:
+            raise ValueError(f"a curve has {POINTS} points, not {len(curve)}")
+        self.kappa = KAPPA_PRIOR if kappa is None else kappa
+        self.x[0] = self.usd[0] = 0.0
+        # The exact last visible point joins the grid where it fits into it without breaking monotony.
+        while at < POINTS and _curve[at] < visible_bps:
+            at += 1
+        low = <double>curve[at - 1] if at else 0.0
+        high = <double>curve[at] if at < POINTS else INFINITY
+        joins = visible_bps > 0.0 and (at == POINTS or _curve[at] > visible_bps) and low <= visible_usd <= high
+        for point in range(POINTS + 1):
+            if point == at and joins:
+                self.x[made], self.usd[made] = visible_bps, visible_usd
+                made += 1
+            if point < POINTS:
+                number = curve[point]
+                self.x[made], self.usd[made] = _curve[point], number
+                made += 1
+        self.last = made - 1
+
+    cpdef double depth(self, double bps):
+        cdef int at = 0
+        cdef double share
+        if bps <= 0.0:
+            return 0.0
+        if bps > self.x[self.last]:
+            return self.usd[self.last] * pow(min(bps, REACH_BPS_MAX) / self.x[self.last], self.kappa)
+        while self.x[at] < bps:
+            at += 1
+        share = (bps - self.x[at - 1]) / (self.x[at] - self.x[at - 1])
+        return self.usd[at - 1] + (self.usd[at] - self.usd[at - 1]) * share
+
+    cpdef double reach(self, double usd):
+        cdef int at = 0
+        cdef double share
+        if usd <= 0.0:
+            return 0.0
+        if usd > self.usd[self.last]:
+            if self.usd[self.last] <= 0.0 or self.x[self.last] >= REACH_BPS_MAX:
+                return REACH_BPS_MAX
+            return min(self.x[self.last] * pow(usd / self.usd[self.last], 1.0 / self.kappa), REACH_BPS_MAX)
+        while self.usd[at] < usd:
+            at += 1
+        share = (usd - self.usd[at - 1]) / (self.usd[at] - self.usd[at - 1])
+        return self.x[at - 1] + (self.x[at] - self.x[at - 1]) * share
+
+    cpdef double integral(self, double low_usd, double high_usd, double floor_bps):
+        """Integrate ``max(reach, floor_bps)`` over USD, in USD * bps."""
+        cdef double total = 0.0, start = min(low_usd, high_usd), end, stop = max(low_usd, high_usd)
+        cdef int at = 0
+        while start < stop:
+            while at <= self.last and self.usd[at] <= start:
+                at += 1
+            end = min(self.usd[at], stop) if at <= self.last else stop
+            if start >= self.usd[self.last]:
+                total += self.integral_beyond(start, end, floor_bps)
+            else:
+                # Reach jumps where the curve is flat: the segment starts behind the jump.
+                after = self.x[at - 1] if at and self.usd[at - 1] == start else self.reach(start)
+                total += floored_mean(after, self.reach(end), floor_bps) * (end - start)
+            start = end
+        return total
+
+    cdef double integral_beyond(self, double start, double end, double floor_bps):
+        cdef double last_usd = self.usd[self.last], last_bps = self.x[self.last], power, law_end, scale, area
+        if last_usd <= 0.0:
+            return REACH_BPS_MAX * (end - start)
+        power = 1.0 / self.kappa
+        law_end = min(max(last_usd * pow(REACH_BPS_MAX / last_bps, self.kappa), start), end)
+        scale = last_bps / pow(last_usd, power)
+        area = scale * (pow(law_end, power + 1.0) - pow(start, power + 1.0)) / (power + 1.0)
+        area = max(area, floor_bps * (law_end - start))
+        return area + REACH_BPS_MAX * (end - law_end)
+
+
+cdef double floored_mean(double low, double high, double floor) noexcept:
+    cdef double below
+    if floor <= low or high <= low:
+        return max((low + high) / 2.0, floor) if high > low else max(low, floor)
+    if floor >= high:
+        return floor
+    below = (floor - low) / (high - low)
+    return below * floor + (1.0 - below) * (floor + high) / 2.0
 
 
 # Many books at once

@@ -9,7 +9,7 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Callable
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from guard.errors import MalformedFrameError
 from guard.events import BookSide, BookStatus
 from guard.market.book import ArrayBook, Book, Side, new_book
 from guard.market.implementation import compiled, implementation, why_slow
+from guard.market.liquidity import PlainCurve, curve_of, side_features
 from guard.market.live import NEVER, ArrayLiveBook, LiveBook, new_live_book
 from guard.market.sampler import MarketSampler, measured
 from guard.units import MarketId
@@ -298,6 +299,39 @@ def test_measured_books_are_equal(
         book.load(levels[0], levels[1])
     assert_measured_alike(one, other, ends)
     assert_measured_alike(one, other, {})
+
+
+@settings(max_examples=200)
+@given(
+    SIDE,
+    st.none() | st.floats(0.0, 2_000.0),
+    st.lists(st.floats(-1.0, 20_000.0) | AWAY, min_size=1, max_size=4),
+    st.lists(st.floats(-1.0, 1e12) | USD, min_size=2, max_size=4),
+)
+def test_curves_are_equal_number_for_number(
+    levels: list[Level], end: float | None, distances: list[float], notionals: list[float]
+) -> None:
+    ordered = sorted(dict(levels).items())
+    prices = np.array([100.0 * (1.0 - away / 1e4) for away, _ in ordered])
+    sizes = np.array([usd / 100.0 for _, usd in ordered])
+    side = side_features(prices, sizes, 100.0, horizon=None if end is None else 100.0 * (1.0 - end / 1e4))
+    one, other = PlainCurve(side), curve_of(side)
+    assert type(other) is compiled().CompiledCurve
+    for bps in distances:
+        assert one.depth(bps) == other.depth(bps)
+    # Where a point of the curve is asked for exactly, and everywhere else.
+    asked = sorted({*notionals, *side.curve_usd, side.visible_usd})
+    for usd in asked:
+        assert one.reach(usd) == other.reach(usd)
+    for low, high in pairwise([max(usd, 0.0) for usd in asked]):
+        for floor in (0.0, 3.0, 5_000.0):
+            assert one.integral(low, high, floor) == other.integral(low, high, floor)
+
+
+def test_a_curve_has_a_point_for_each_distance() -> None:
+    side = BookSide(curve_usd=(1.0,), visible_bps=1.0, visible_usd=1.0, slippage_bps=())
+    with pytest.raises(ValueError, match="points, not 1"):
+        compiled().CompiledCurve(side)
 
 
 def test_a_side_without_levels_is_not_measured() -> None:
