@@ -29,12 +29,13 @@ adapter that makes events or carries decisions out.
 - ``audit``         what is written down, and how records are chained
 - ``inbox``         the queue in front of the engine: what may be dropped, what never
 - ``journal``, ``outbox``     record, then act: what waits for the disk and for how long
+- ``hops``, ``traces``        how long it took from the venue's clock to the bot's answer, hop by hop
 - ``cadence``       how often each market is sampled: who matters at full pace, the rest as time allows
 - ``readiness``     whether everything that is watched was seen once
 - ``load``          whether the loop keeps up, and what is said when it does not
 - ``status``        what the guard says of itself on its topics
 - ``meters``, ``measuring``  what is counted and measured of the guard, and gathered when somebody asks
-- ``explain``, ``explain_words``, ``audit_lines``  records to plain words
+- ``explain``, ``explain_story``, ``_hops``, ``_words``, ``audit_lines``  records to plain words
 
 **How it is put together and run.**
 
