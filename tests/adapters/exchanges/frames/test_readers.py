@@ -230,6 +230,19 @@ def test_more_levels_than_a_book_holds_are_declined(name: str) -> None:
     assert reader.take(depth(b=levels[1:]), 1) == TAKEN
 
 
+def test_more_trades_than_any_venue_tells_at_once_are_declined(name: str) -> None:
+    reader, live = make_reader(name, "bybit"), armed(name)
+    reader.add_trades("BTCUSDT", 0, live)
+    row = {"S": "Buy", "v": "1", "p": "2", "BT": False}
+    rows = [row | {"i": f"{number}"} for number in range(1_025)]
+    frame = {"topic": "publicTrade.BTCUSDT", "type": "snapshot", "ts": 1}
+    if name == "compiled":
+        assert reader.take(json.dumps(frame | {"data": rows}), 1) == DECLINED
+        assert live.buy_usd == 0.0
+    assert reader.take(json.dumps(frame | {"data": rows[1:]}), 1) == TAKEN
+    assert live.buy_usd == 2.0 * 1_024
+
+
 def test_many_markets_are_kept_apart(name: str) -> None:
     reader = make_reader(name, "binanceusdm")
     lives = [armed(name) for _ in range(600)]
