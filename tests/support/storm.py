@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from random import Random
 
+from adapters.exchanges.transport import Transport
 from adapters.simulation import Fault, LoopbackVenue
 from adapters.simulation.book import VenueBook
 from adapters.simulation.errors import Refusal
@@ -37,7 +38,7 @@ RECOVERY_S = 30.0
 """How long feeds may take once the venue is sound: silence of 1 s, a pause of 1 s at most, a snapshot: some 4 s
 where a machine has nothing else to do."""
 
-CCXT_MODULES = ("ccxt.", "adapters.exchanges.ccxt_client")
+CCXT_MODULES = ("ccxt.", "adapters.exchanges.ccxt_client", "adapters.exchanges.tapped_socket")
 
 Best = tuple[tuple[tuple[float, float], ...], tuple[tuple[float, float], ...]]
 
@@ -139,7 +140,7 @@ def ccxt_objects() -> Counter[str]:
         for each in gc.get_objects()
         if str(type(each).__module__).startswith(CCXT_MODULES)
     )
-    return Counter(name for name in names if name == "Client" or name.startswith("Tapped_"))
+    return Counter(name for name in names if name in ("Client", "TappedSocket") or name.startswith("Tapped_"))
 
 
 @contextmanager
@@ -163,6 +164,7 @@ async def through(
     lasting_s: float,
     recovery_s: float = RECOVERY_S,
     wrong: list[str] | None = None,
+    transport: Transport = Transport.AUTO,
 ) -> Storm:
     """Run the feeds of a sound venue, begin ``faults``, wait ``lasting_s``, end them, and wait for recovery.
 
@@ -180,7 +182,12 @@ async def through(
         if wrong is not None:
             storm.wrong = wrong
         settings = settings_for(
-            venue.ccxt_urls(), *SYMBOLS, account=True, silence_s_max=SILENCE_S, retry_s_max=1.0
+            venue.ccxt_urls(),
+            *SYMBOLS,
+            account=True,
+            silence_s_max=SILENCE_S,
+            retry_s_max=1.0,
+            transport=transport,
         )
         market_feed, accounts = feeds_for(settings, observer=storm.observe)
         async with running([market_feed, *accounts]) as events:

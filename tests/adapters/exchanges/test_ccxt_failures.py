@@ -17,8 +17,10 @@ import ccxt
 import pytest
 
 from adapters.exchanges.sync import BUFFER_MAX, DepthDiff, DepthSync
+from adapters.exchanges.transport import Transport
 from adapters.simulation import Corruption, Fault, FaultKind, LoopbackVenue, generated_source
 from guard.events import BookStatus, MarketFeatures, StreamFault, StreamFaultKind
+from tests.adapters.exchanges.test_transports import BOTH
 from tests.adapters.simulation.clients import client
 from tests.support.eventually import eventually
 from tests.support.exchange_feeds import Events, feeds_for, running, settings_for, venue_best
@@ -112,8 +114,9 @@ class TestOneUndecodableFrameStopsTheReceiveLoop:
                 watching.cancel()
                 await asyncio.wait([watching])
 
-    async def test_ours(self) -> None:
-        async with a_venue() as venue, our_feed(venue) as events:
+    @BOTH
+    async def test_ours(self, transport: Transport) -> None:
+        async with a_venue() as venue, our_feed(venue, transport=transport) as events:
             with unhandled() as exceptions:
                 venue.misbehave(self.BAD)
                 await events.until(StreamFault, lambda seen: seen.fault is StreamFaultKind.MALFORMED)
@@ -295,8 +298,9 @@ class TestAStaleBookLooksLikeACalmOne:
             watching.cancel()
             await asyncio.wait([watching])
 
-    async def test_ours(self) -> None:
-        async with a_venue() as venue, our_feed(venue, silence_s_max=1.0) as events:
+    @BOTH
+    async def test_ours(self, transport: Transport) -> None:
+        async with a_venue() as venue, our_feed(venue, silence_s_max=1.0, transport=transport) as events:
             events.forget()
             venue.misbehave(self.QUIET)
             begun_s = time.monotonic()
@@ -330,8 +334,9 @@ class TestALostConnectionEndsEveryWatcher:
             watching.cancel()
             await asyncio.wait([watching])
 
-    async def test_ours(self) -> None:
-        async with a_venue() as venue, our_feed(venue) as events:
+    @BOTH
+    async def test_ours(self, transport: Transport) -> None:
+        async with a_venue() as venue, our_feed(venue, transport=transport) as events:
             events.forget()
             venue.misbehave(
                 Fault(kind=FaultKind.DROP, streams=("answer",)), Fault(kind=FaultKind.RESET, at_s=0.01)
@@ -343,8 +348,9 @@ class TestALostConnectionEndsEveryWatcher:
 class TestABurstIsDrainedInOneTurnOfTheLoop:
     """Hazard 5: what waits is handled before any other task runs, some 600 frames at a time."""
 
-    async def test_ours_lets_others_run_within_a_heartbeat(self) -> None:
-        async with a_venue(speed=15.0) as venue, our_feed(venue) as events:
+    @BOTH
+    async def test_ours_lets_others_run_within_a_heartbeat(self, transport: Transport) -> None:
+        async with a_venue(speed=15.0) as venue, our_feed(venue, transport=transport) as events:
             events.forget()
             venue.misbehave(Fault(kind=FaultKind.DELAY, delay_s=1.5, streams=("depth",), count=1))
             longest_s = await _longest_pause_s(2.0)

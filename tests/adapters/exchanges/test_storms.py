@@ -2,7 +2,8 @@
 
 While the faults last, each book that a feed applies an update to is compared with the venue's of that update.
 Afterwards books and account must be the venue's within a bounded time. A seed that fails replays:
-``python -m pytest tests/adapters/exchanges/test_storms.py -k mixed`` with ``STORM_SEEDS=17`` or ``0-200``.
+``python -m pytest tests/adapters/exchanges/test_storms.py -k mixed`` with ``STORM_SEEDS=17`` or ``0-200``. Odd
+seeds, and each single fault, come by picows, even seeds by aiohttp; ``STORM_TRANSPORT`` names one for all.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from contextlib import suppress
 import pytest
 
 from adapters.exchanges.sync import DepthSync
+from adapters.exchanges.transport import Transport
 from adapters.simulation import Corruption, Fault, FaultKind, fault_schedule
 from tests.support.storm import CODES, Storm, ccxt_objects, through, unhandled
 
@@ -84,9 +86,15 @@ def seeds() -> list[int]:
     return list(range(int(first), int(last or first) + 1))
 
 
+def transport_of(seed: int) -> Transport:
+    """Both in turn, or the one that is in STORM_TRANSPORT."""
+    named = os.environ.get("STORM_TRANSPORT")
+    return Transport(named) if named else (Transport.AIOHTTP, Transport.PICOWS)[seed % 2]
+
+
 async def _problems(name: str, faults: Sequence[Fault], seed: int, lasting_s: float) -> list[str]:
     try:
-        storm = await through(faults, seed=seed, lasting_s=lasting_s)
+        storm = await through(faults, seed=seed, lasting_s=lasting_s, transport=transport_of(seed))
     except BaseExceptionGroup as errors:
         late, others = errors.split(AssertionError)
         if late is None or others is not None:
