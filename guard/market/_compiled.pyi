@@ -1,3 +1,8 @@
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
 from guard.events import BookSide, BookStatus
 from guard.market.book import Book, Floats, Levels, Side
 from guard.market.live import Heard
@@ -47,3 +52,15 @@ class CompiledLive:
 def sides_of(
     book: CompiledBook, bid_end: float | None, ask_end: float | None
 ) -> tuple[BookSide, BookSide, float]: ...
+def measure_books(
+    books: Sequence[Book],
+    ends: Sequence[tuple[float | None, float | None]] | None,
+    values: NDArray[np.float64],
+    known: NDArray[np.bool_],
+) -> bool: ...
+
+class CompiledCurve:
+    def __init__(self, side: BookSide) -> None: ...
+    def depth(self, bps: float) -> float: ...
+    def reach(self, usd: float) -> float: ...
+    def integral(self, low_usd: float, high_usd: float, floor_bps: float) -> float: ...

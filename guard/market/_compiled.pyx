@@ -1116,12 +1116,15 @@ cdef void tell_side(Row *row, const Measured *side) noexcept:
 
 
 def measure_books(books, ends, values, known):
-    """See ``guard.market.matrix.measure_into``, which has checked that there are as many books as rows."""
+    """See ``guard.market.matrix.measure_into``; False, and nothing done, if any book is not a compiled one."""
     cdef Py_buffer numbers, flags
     cdef Py_ssize_t row_at = 0, columns = 3 + 2 * (4 + COSTS + POINTS)
     cdef Measured bids, asks
     cdef CompiledBook book
     cdef Row row
+    for other in books:
+        if type(other) is not CompiledBook:
+            return False
     PyObject_GetBuffer(values, &numbers, PyBUF_WRITABLE | PyBUF_C_CONTIGUOUS)
     try:
         PyObject_GetBuffer(known, &flags, PyBUF_WRITABLE | PyBUF_C_CONTIGUOUS)
@@ -1147,3 +1150,4 @@ def measure_books(books, ends, values, known):
             PyBuffer_Release(&flags)
     finally:
         PyBuffer_Release(&numbers)
+    return True

@@ -79,8 +79,7 @@ def measure_into(matrix: FeatureMatrix, books: Sequence[Book], ends: Sequence[En
     if len(books) != len(matrix.values) or (ends is not None and len(ends) != len(books)):
         raise ValueError(f"{len(books)} books do not fit into {len(matrix.values)} rows")
     module = compiled()
-    if module is not None and all(type(book) is module.CompiledBook for book in books):
-        module.measure_books(books, ends, matrix.values, matrix.known)
+    if module is not None and module.measure_books(books, ends, matrix.values, matrix.known):
         return
     for row, book in enumerate(books):
         _measure_row(matrix, row, book, (None, None) if ends is None else ends[row])
