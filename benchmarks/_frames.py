@@ -34,16 +34,17 @@ class Frames:
     updates: list[Update]
 
 
-def make_frames(count: int, seed: int, levels: int = LEVELS) -> Frames:
+def make_frames(count: int, seed: int, levels: int = LEVELS, mid_usd: float = MID_USD) -> Frames:
     """Make ``count`` updates: the touch walks by up to a tick, changes lie near it and thin out from there.
 
     Args:
         count: how many updates.
         seed: of everything that is drawn.
         levels: a side of the snapshot, more than ``CHANGES``.
+        mid_usd: where it begins; a tick is 1 USD, so the higher, the finer are the ticks.
     """
     drawn = random.Random(seed)
-    touch = int(MID_USD / TICK_USD)  # the best bid, in ticks; the best ask is a tick above it
+    touch = int(mid_usd / TICK_USD)  # the best bid, in ticks; the best ask is a tick above it
     bids = {touch - depth: _size(drawn) for depth in range(levels)}
     asks = {touch + 1 + depth: _size(drawn) for depth in range(levels)}
     snapshot_bids = [_level(tick, bids[tick]) for tick in sorted(bids, reverse=True)]

@@ -114,7 +114,7 @@ class Ours:
 
         from adapters.clock import SystemClock  # noqa: PLC0415 - only in the variants that use it
         from adapters.exchanges import VenueSettings, venue_feeds  # noqa: PLC0415
-        from benchmarks._measured_feed import features_on_every_update  # noqa: PLC0415
+        from benchmarks._measured_feed import EveryUpdate  # noqa: PLC0415
 
         structlog.configure(
             wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
@@ -131,8 +131,7 @@ class Ours:
             }
             | settings
         )
-        self._seen = features_on_every_update(notes.note)
-        observer = self._seen.observe if every else None
+        observer = EveryUpdate(notes.note).observe if every else None
         (self._feed,) = venue_feeds(venue, clock=SystemClock(), resolve_secret=_no_secret, observer=observer)
         self._symbols = symbols
         self._every = every
@@ -143,17 +142,20 @@ class Ours:
     def _take(self, event: Any) -> None:
         """Stands in for the engine."""
         if not self._every:
-            self._seen.sampled(event)
             self._notes.updates += getattr(event, "updates", 0)
 
     def ready(self) -> bool:
+        from benchmarks._measured_feed import book_of  # noqa: PLC0415
+
         markets = self._feed._markets  # type: ignore[attr-defined]  # noqa: SLF001 - nothing else tells
         return len(markets) == len(self._symbols) and all(
-            self._seen.book_of(market) is not None for market in markets.values()
+            book_of(market) is not None for market in markets.values()
         )
 
     def book(self, symbol: str) -> dict[str, Any]:
-        return self._seen.told(self._feed._markets[symbol], LEVELS_COMPARED)  # type: ignore[attr-defined]  # noqa: SLF001
+        from benchmarks._measured_feed import told  # noqa: PLC0415
+
+        return told(self._feed._markets[symbol], LEVELS_COMPARED)  # type: ignore[attr-defined]  # noqa: SLF001
 
 
 class Floor:

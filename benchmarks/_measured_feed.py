@@ -6,57 +6,61 @@ from collections.abc import Callable
 from typing import Any
 
 from benchmarks._load_client import BANDS_BPS, NOTIONALS_USD
-from guard.events import CURVE_BPS, BookStatus, MarketFeatures
-from guard.events import NOTIONALS_USD as ALL_NOTIONALS_USD
+from guard.events import BookStatus
 from guard.market.book import Book, Side
-from guard.market.sampler import features_from
+from guard.market.matrix import COLUMNS, FeatureMatrix, measure_into
 from guard.units import MarketId
 
-_BANDS = [CURVE_BPS.index(band) for band in BANDS_BPS]
-_NOTIONALS = [ALL_NOTIONALS_USD.index(notional) for notional in NOTIONALS_USD]
+_SIDES = ("bids", "asks")
+_BANDS = {side: [COLUMNS.index(f"{side}_depth_usd_{bps:g}_bps") for bps in BANDS_BPS] for side in _SIDES}
+_COSTS = {
+    side: [COLUMNS.index(f"{side}_slippage_bps_{usd:g}_usd") for usd in NOTIONALS_USD] for side in _SIDES
+}
+_VISIBLE = {side: COLUMNS.index(f"{side}_visible_bps") for side in _SIDES}
 
 
-class features_on_every_update:  # noqa: N801 - reads as what it does
-    """An observer of a MarketFeed (see there), and the same for samples."""
+class EveryUpdate:
+    """An observer of a MarketFeed (see there): works out all that a sample holds, for 17 distances and 4 notionals."""
 
     def __init__(self, note: Callable[[int], None]) -> None:
         self._note = note
-        self.latest: dict[str, MarketFeatures] = {}
+        self._rows: dict[str, FeatureMatrix] = {}
 
     def observe(self, market: MarketId, last_id: int, book: Book) -> None:
-        """Work out everything that a sample holds: 17 distances and 4 notionals a side, a fit, an imbalance."""
-        self.latest[market] = features_from(book, market=market, received_at=last_id)
+        row = self._rows.get(market)
+        if row is None:
+            row = self._rows[market] = FeatureMatrix.of(1)
+        measure_into(row, (book,))
         self._note(last_id)
 
-    def sampled(self, event: Any) -> None:
-        if isinstance(event, MarketFeatures):
-            self.latest[event.market] = event
 
-    def book_of(self, market: Any) -> Book | None:
-        """The book of a watched market, once it stands."""
-        book: Book = market.sampler.book
-        return book if book.status() is BookStatus.OK else None
-
-    def told(self, market: Any, count: int) -> dict[str, Any]:
-        """What is held against the server's own books: levels, and the features of now."""
-        book = self.book_of(market)
-        assert book is not None
-        sides = [
-            [list(level) for level in zip(*(each[:count].tolist() for each in book.side(side)), strict=True)]
-            for side in (Side.BID, Side.ASK)
-        ]
-        now = features_from(book, market=market.id, received_at=0)
-        return {"bids": sides[0], "asks": sides[1], "features": chosen(now)}
+def book_of(market: Any) -> Book | None:
+    """The book of a watched market, once it stands."""
+    book: Book = market.sampler.book
+    return book if book.status() is BookStatus.OK else None
 
 
-def chosen(features: MarketFeatures) -> list[float | None]:
-    """The seventeen of a sample; ``None`` where more was asked than is visible."""
-    assert features.bid is not None
-    assert features.ask is not None
-    mid = (features.bid + features.ask) / 2.0
-    told: list[float | None] = [(features.ask - features.bid) / mid * 1e4]
-    for side in (features.bids, features.asks):
-        assert side is not None
-        told += [side.curve_usd[at] if CURVE_BPS[at] <= side.visible_bps else None for at in _BANDS]
-        told += [side.slippage_bps[at] for at in _NOTIONALS]
-    return told
+def told(market: Any, count: int) -> dict[str, Any]:
+    """What is held against the server's own books: levels, and the features of now."""
+    book = book_of(market)
+    assert book is not None
+    sides = [
+        [list(level) for level in zip(*(each[:count].tolist() for each in book.side(side)), strict=True)]
+        for side in (Side.BID, Side.ASK)
+    ]
+    row = FeatureMatrix.of(1)
+    measure_into(row, (book,))
+    return {"bids": sides[0], "asks": sides[1], "features": chosen(row)}
+
+
+def chosen(row: FeatureMatrix) -> list[float | None]:
+    """The seventeen; ``None`` where more was asked than is visible."""
+    values, known = row.values[0].tolist(), row.known[0].tolist()
+    bid, ask = values[0], values[1]
+    found: list[float | None] = [(ask - bid) / ((bid + ask) / 2.0) * 1e4]
+    for side in _SIDES:
+        visible_bps = values[_VISIBLE[side]]
+        bands = zip(BANDS_BPS, _BANDS[side], strict=True)
+        found += [values[at] if known[at] and bps <= visible_bps else None for bps, at in bands]
+        found += [values[at] if known[at] else None for at in _COSTS[side]]
+    return found

@@ -1,9 +1,7 @@
 """Our books and ccxt's in a process of its own, asked as a peer is.
 
-``PERPGUARD_NO_COMPILED=1`` in its environment has ours be the slow one.
-
-The levels come as lists of floats, as peers get them. Ours works out all that a sample holds, and tells of it what
-was asked for; the others work out only that.
+``PERPGUARD_NO_COMPILED=1`` in its environment has ours be the slow one. Ours works out all that a sample holds, and
+tells of it what was asked for; the others work out only that.
 """
 
 from __future__ import annotations
@@ -16,42 +14,99 @@ from typing import Any
 
 import numpy as np
 
+from adapters.exchanges.frames import new_reader
 from benchmarks._frame import cpu_us_per
 from benchmarks.peers.plain_features import side_of
-from guard.events import CURVE_BPS, BookSide
-from guard.events import NOTIONALS_USD as ALL_NOTIONALS_USD
-from guard.market.book import new_book
-from guard.market.sampler import features_from
-from guard.units import MarketId
-
-MARKET = MarketId("benchmark:BTC/USDT:USDT")
+from guard.market.book import Book, new_book
+from guard.market.live import new_live_book
+from guard.market.matrix import COLUMNS, FeatureMatrix, measure_into
 
 Frames = dict[str, Any]
 Told = list[float | None]
 
 
+class Measured:
+    """Features of one book in one row, all that a sample holds; told are those that were asked for."""
+
+    def __init__(self, book: Book, frames: Frames) -> None:
+        self._books = [book]
+        self._matrix = FeatureMatrix.of(1)
+        asked = [
+            *(f"depth_usd_{bps:g}_bps" for bps in frames["distances_bps"]),
+            *(f"slippage_bps_{usd:g}_usd" for usd in frames["notionals_usd"]),
+        ]
+        names = ["bid", "ask", *(f"{side}_{name}" for side in ("bids", "asks") for name in asked)]
+        self._asked = [COLUMNS.index(name) for name in names]
+        self._depths = {
+            COLUMNS.index(f"{side}_depth_usd_{bps:g}_bps"): (side, bps)
+            for side in ("bids", "asks")
+            for bps in frames["distances_bps"]
+        }
+
+    def measure(self) -> None:
+        measure_into(self._matrix, self._books)
+
+    def told(self) -> Told:
+        """What was asked for; nothing of what lies behind the visible levels, which is not measured but fitted."""
+        self.measure()
+        row, known = self._matrix.values[0].tolist(), self._matrix.known[0].tolist()
+        found: Told = []
+        for at in self._asked:
+            side, bps = self._depths.get(at, ("bids", 0.0))
+            visible_bps = row[COLUMNS.index(f"{side}_visible_bps")]
+            found.append(row[at] if known[at] and bps <= visible_bps else None)
+        return found
+
+
 def run_ours(frames: Frames, *, features: bool) -> tuple[float, Told]:
     book = new_book()
     book.load(frames["bids"], frames["asks"])
+    measured = Measured(book, frames)
+
+    # Prepared as a book wants them, as with the others.
+    updates = [
+        tuple(np.array(update[side]).reshape(-1, 2) for side in ("bids", "asks"))
+        for update in frames["updates"]
+    ]
 
     def work() -> None:
-        for update in frames["updates"]:
-            book.apply(update["bids"], update["asks"])
+        for bids, asks in updates:
+            book.apply(bids, asks)
             if features:
-                features_from(book, market=MARKET, received_at=1)
+                measured.measure()
 
     us = cpu_us_per(len(frames["updates"]), work)
-    sample = features_from(book, market=MARKET, received_at=1)
-    assert sample.bids is not None, sample.status
-    assert sample.asks is not None
-    return us, [sample.bid, sample.ask, *_asked(sample.bids, frames), *_asked(sample.asks, frames)]
+    return us, measured.told()
 
 
-def _asked(side: BookSide, frames: Frames) -> Told:
-    at = [CURVE_BPS.index(bps) for bps in frames["distances_bps"]]
-    depths = [side.curve_usd[place] if CURVE_BPS[place] <= side.visible_bps else None for place in at]
-    costs = [side.slippage_bps[ALL_NOTIONALS_USD.index(usd)] for usd in frames["notionals_usd"]]
-    return [*depths, *costs]
+def run_whole(frames: Frames, *, features: bool) -> tuple[float, Told]:
+    """From the text of Binance's frames, which is parsed and whose sequence is checked on the way."""
+    reader = new_reader("binanceusdm")
+    assert reader is not None
+    live = new_live_book(new_book())
+    live.book.load(frames["bids"], frames["asks"])
+    live.arm(0)
+    reader.add_book("BTCUSDT", 0, live)
+    measured = Measured(live.book, frames)
+    texts = [_text(update, number) for number, update in enumerate(frames["updates"], start=1)]
+
+    def work() -> None:
+        for text in texts:
+            reader.take(text, 1)
+            if features:
+                measured.measure()
+
+    us = cpu_us_per(len(texts), work)
+    assert reader.declined == 0, f"{reader.declined} frames were declined"
+    return us, measured.told()
+
+
+def _text(update: dict[str, Any], number: int) -> bytes:
+    sides = [
+        ",".join(f'["{price:.2f}","{size:.3f}"]' for price, size in update[side]) for side in ("bids", "asks")
+    ]
+    head = f'{{"e":"depthUpdate","E":1760000000000,"T":1760000000000,"s":"BTCUSDT","U":{number},"u":{number}'
+    return f'{head},"pu":{number - 1},"b":[{sides[0]}],"a":[{sides[1]}]}}'.encode()
 
 
 def run_ccxt(
@@ -108,6 +163,7 @@ def vectorised(book: Any, frames: Frames) -> Told:
 
 BOOKS: dict[str, Callable[..., tuple[float, Told]]] = {
     "ours": run_ours,
+    "ours, whole frames": run_whole,
     "ccxt, Python features": functools.partial(run_ccxt, measured=plain),
     "ccxt, numpy features": functools.partial(run_ccxt, measured=vectorised),
 }

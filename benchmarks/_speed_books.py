@@ -19,6 +19,8 @@ from benchmarks._peers import PeerUnavailableError, PeerWorker, peer_python
 
 UPDATES, UPDATES_QUICK = 1_000, 300
 OURS = "ours, compiled"
+OURS_WHOLE = "ours, compiled, from the frame's bytes"
+"""The others are given numbers; this one reads them itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,20 +36,34 @@ class Peer:
 PEERS = (
     Peer("sortedcontainers", "sortedcontainers", "sorted_book", ("sortedcontainers==2.4.0",)),
     Peer("cryptofeed order_book", "order_book", "cryptofeed_book", ("order_book==0.6.1",)),
-    Peer("nautilus_trader", "nautilus_trader", "nautilus_book", ("nautilus_trader==1.220.0",)),
+    Peer("nautilus_trader", "nautilus_trader", "nautilus_book", ("nautilus_trader==1.221.0",)),
     Peer("hftbacktest, numba features", "hftbacktest", "hftbacktest_book", ("hftbacktest==2.4.4",)),
 )
+
+GRIDS = {"1,000 levels reach 167 bps": 60_000.0, "24 bps, as BTC's": 420_000.0}
+"""Mid in ticks. Most perpetuals have coarse ticks; Binance's BTC-USDT showed 24 bps in 1,000 levels in August 2024."""
 
 Book = Callable[[bool], dict[str, Any]]
 
 
-def measure_books(options: Options, stack: ExitStack) -> list[Result]:
+def measure_books(options: Options) -> list[Result]:
     """Us an update, with and without features; ours must be faster than every peer."""
-    generated = make_frames(UPDATES_QUICK if options.quick else UPDATES, options.seed)
-    frames = asdict(generated) | {"distances_bps": BANDS_BPS, "notionals_usd": NOTIONALS_USD}
-    books = start_books(frames, stack)
+    results: list[Result] = []
+    for grid, mid_usd in GRIDS.items():
+        count = UPDATES_QUICK if options.quick else UPDATES
+        generated = make_frames(count, options.seed, mid_usd=mid_usd)
+        frames = asdict(generated) | {"distances_bps": BANDS_BPS, "notionals_usd": NOTIONALS_USD}
+        with ExitStack() as of_grid:
+            results += _of_grid(grid, start_books(frames, of_grid), options)
+    return results
+
+
+def _of_grid(grid: str, books: Mapping[str, Book], options: Options) -> list[Result]:
     results = []
-    for case, features in (("book + 17 features", True), ("book alone", False)):
+    for what, features in (("book + 17 features", True), ("book alone", False)):
+        if not features and grid != next(iter(GRIDS)):
+            continue  # how far apart levels are is nothing to a book
+        case = f"{what}, {grid}"
         chosen = {name: book for name, book in books.items() if features or "Python" not in name}
         samples = _compare(chosen, options, features=features)
         ours = samples.pop(OURS)
@@ -66,6 +82,7 @@ def start_books(frames: dict[str, Any], stack: ExitStack) -> dict[str, Book]:
     books: dict[str, Book] = {}
     for name, variant, env in (
         (OURS, "ours", {}),
+        (OURS_WHOLE, "ours, whole frames", {}),
         ("ours, numpy", "ours", {"PERPGUARD_NO_COMPILED": "1"}),
         ("ccxt, Python features", "ccxt, Python features", {}),
         ("ccxt, numpy features", "ccxt, numpy features", {}),

@@ -21,8 +21,13 @@ OURS = "ours: read, sequence checked, in the book"
 HEADER = 4
 
 
-def measure_json(options: Options, stack: ExitStack) -> list[Result]:
+def measure_json(options: Options) -> list[Result]:
     """Us a frame."""
+    with ExitStack() as stack:
+        return _measure_json(options, stack)
+
+
+def _measure_json(options: Options, stack: ExitStack) -> list[Result]:
     count = FRAMES_QUICK if options.quick else FRAMES
     market = make_markets(1, options.seed)[0]
     frames = [market.depth(number)[HEADER:] for number in range(count)]

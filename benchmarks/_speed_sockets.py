@@ -130,8 +130,13 @@ def connect(reader: Reader, options: Options, stack: ExitStack) -> Connected:
     return Connected(reader, server, process)
 
 
-def measure_sockets(options: Options, stack: ExitStack) -> list[Result]:
+def measure_sockets(options: Options) -> list[Result]:
     """Bursts in rounds, then a steady rate, then everybody's books."""
+    with ExitStack() as stack:
+        return _measure_sockets(options, stack)
+
+
+def _measure_sockets(options: Options, stack: ExitStack) -> list[Result]:
     connected = {reader.name: connect(reader, options, stack) for reader in READERS}
     rounds = Options(
         options.quick, options.seed, min(options.repetitions, ROUNDS_QUICK if options.quick else ROUNDS)

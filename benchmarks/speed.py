@@ -7,7 +7,6 @@ end, or the benchmark fails. What is compared: ``docs/reference/benchmarks.md``.
 from __future__ import annotations
 
 import sys
-from contextlib import ExitStack
 
 from benchmarks._frame import Options, Result, main
 from benchmarks._speed_books import measure_books
@@ -19,8 +18,7 @@ def measure(options: Options) -> list[Result]:
     """Book and features, then JSON, then end to end."""
     results: list[Result] = []
     for part in (measure_books, measure_json, measure_sockets):
-        with ExitStack() as stack:
-            results += part(options, stack)
+        results += part(options)
     return results
 
 
