@@ -153,6 +153,7 @@ class MarketFeed:
                     ledger=self._ledger,
                     say_interest=self._say_open_interest,
                     say_mark=self._say_mark,
+                    importance=self._pace.importance,
                 ).start(tasks, connection, self.name)
                 tasks.create_task(watchlist.follow(), name=f"{self.name} choice")
                 tasks.create_task(self._sample(), name=f"{self.name} sampling")

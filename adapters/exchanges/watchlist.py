@@ -14,7 +14,7 @@ import structlog
 from adapters.exchanges.activity import Ledger
 from adapters.exchanges.backoff import Backoff
 from adapters.exchanges.market_books import Books, WatchedMarket
-from adapters.exchanges.market_polls import interest_pause_s
+from adapters.exchanges.market_polls import interest_round_s
 from adapters.exchanges.market_subscriptions import Subscriptions
 from adapters.exchanges.selection import busiest, chosen, quote_of
 from adapters.exchanges.settings import VenueSettings
@@ -34,6 +34,9 @@ ASTRAY_RELIST_NS = 600 * NS_PER_S
 """Not more often than this because a book stays away."""
 ASTRAY_NS = 120 * NS_PER_S
 """A book that is away for so long may belong to a market that is not listed any more."""
+
+SLOWER = 1.5
+"""A stream that speaks less often than was said by this factor is said to do so; five times would be silence."""
 
 log = structlog.get_logger()
 
@@ -59,6 +62,7 @@ class Watchlist:
     """Whether a market was left since it was last said what is watched."""
     _said: Capabilities | None = None
     """What was said last of how the venue gives its streams: it may turn out to give less."""
+    _said_round_ms: int = 0
     _listed_at: Nanoseconds = 0
     _unlisted_pause_ns: Nanoseconds = RELIST_NS_MIN
     _choose_at: Nanoseconds = 0
@@ -109,8 +113,13 @@ class Watchlist:
             await self.subscriptions.regroup()
         elif self._wanted() - self._known():
             await self._watch_what_should_be()
-        if self.connection.capabilities != self._said:
+        if self.connection.capabilities != self._said or self._has_slowed():
             self._say()
+
+    def _has_slowed(self) -> bool:
+        """Whether open interest is told so much less often than was said that it would count as silent."""
+        is_polled = self.connection.capabilities.way(Stream.OPEN_INTEREST) is Way.POLLED
+        return is_polled and self._interest_round_ms() > SLOWER * self._said_round_ms
 
     def _wanted(self) -> set[str]:
         return {*self.settings.symbols, *self.held(), *self._top}
@@ -236,8 +245,7 @@ class Watchlist:
         capabilities = self._said = self.connection.capabilities
         periods_ms = dict(capabilities.periods_ms)
         if capabilities.way(Stream.OPEN_INTEREST) is Way.POLLED:
-            pause_s = interest_pause_s(self.settings, capabilities, len(self.markets))
-            periods_ms[Stream.OPEN_INTEREST] = int(1_000 * pause_s * max(len(self.markets), 1))
+            periods_ms[Stream.OPEN_INTEREST] = self._said_round_ms = self._interest_round_ms()
         public = (stream for stream in Stream if stream is not Stream.ACCOUNT)
         names = dict.fromkeys((*self.settings.symbols, *self.markets))
         log.info("markets are watched", venue=self.settings.id, markets=len(self.markets))
@@ -250,6 +258,12 @@ class Watchlist:
                 absent=tuple(stream for stream in public if capabilities.way(stream) is Way.ABSENT),
             )
         )
+
+    def _interest_round_ms(self) -> int:
+        """How often open interest of the market that is asked least often is told, by who holds what now."""
+        near = len(self.markets.keys() & set(self.held()))
+        far = len(self.markets) - near
+        return int(1_000 * interest_round_s(self.settings, self.connection.capabilities, near=near, far=far))
 
     def _cannot_begin(self, error: VenueError) -> None:
         for symbol in {*self.settings.symbols, *self.held()}:
