@@ -40,13 +40,24 @@ class BinanceQuirks:
         return super().delay(timeout, method, *arguments)  # type: ignore[misc]  # ccxt is untyped
 
 
+SOCKETS = 1_000_000
+"""More than are ever opened; the venue allows 300 dials in 5 minutes (general-info, "Connect"), of which 500 markets
+take 20: five batches of each of four streams, each half of what one connection may carry."""
+
 DEFAULTS: dict[str, Any] = {
     # 1,200 of the venue's 2,400 request weight a minute for each client, in bursts where needed: ccxt's
     # default spreads requests evenly, so that 50 snapshots after a reconnect would take 50 s.
     "rateLimiterAlgorithm": "rollingWindow",
     "rollingWindowSize": 60_000.0,
-    # Documented, and all that book prices need: the venue joins what one taker traded at one price.
-    "options": {"watchTradesForSymbols": {"name": "aggTrade"}, **UNCOMPRESSED},
+    "options": {
+        # Documented, and all that book prices need: the venue joins what one taker traded at one price.
+        "watchTradesForSymbols": {"name": "aggTrade"},
+        # A socket for each batch, for ever. ccxt has 50 and shares them out again and again, but counts what was
+        # ever subscribed on each against the venue's 200 a connection: after a hundred batches that changed from
+        # day to day it would refuse every further one.
+        "streamLimits": {"linear": SOCKETS, "inverse": SOCKETS},
+        **UNCOMPRESSED,
+    },
 }
 """What ccxt is told besides what every venue's client is told."""
 

@@ -14,8 +14,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import ccxt
+import ccxt.pro
 import pytest
 
+from adapters.exchanges.binance.client import DEFAULTS, BinanceQuirks
+from adapters.exchanges.ccxt_client import tapped_class
 from adapters.exchanges.sync import BUFFER_MAX, DepthDiff, DepthSync
 from adapters.exchanges.transport import Transport
 from adapters.simulation import Corruption, Fault, FaultKind, LoopbackVenue, generated_source
@@ -343,6 +346,24 @@ class TestALostConnectionEndsEveryWatcher:
             )
             await events.until(StreamFault, lambda seen: seen.fault is StreamFaultKind.DISCONNECTED)
             await until_right(venue, events)
+
+
+class TestSubscriptionsAreCountedForEver:
+    """Found here: batches that change from day to day use up a count that never falls, and then none is taken."""
+
+    BATCHES = 200
+    """Of 100 markets each: twenty a day make ten days."""
+
+    def subscribe(self, exchange: Any) -> list[str]:
+        return [exchange.stream("linear", f"batch {number}", 100) for number in range(self.BATCHES)]
+
+    def test_stock(self) -> None:
+        with pytest.raises(ccxt.BadRequest):
+            self.subscribe(ccxt.pro.binanceusdm())
+
+    def test_ours(self) -> None:
+        exchange = tapped_class("binanceusdm", BinanceQuirks)(DEFAULTS)
+        assert len(set(self.subscribe(exchange))) == self.BATCHES, "each has a socket of its own"
 
 
 class TestABurstIsDrainedInOneTurnOfTheLoop:
