@@ -28,18 +28,23 @@ from benchmarks._frame import (
 )
 from benchmarks._frames import Frames, make_frames
 from benchmarks._peers import PeerUnavailableError, PeerWorker, peer_python
+from benchmarks._speed_books import PEERS, Peer
 from benchmarks.peers.plain_features import side_of
 from guard.events import CURVE_BPS, NOTIONALS_USD, BookSide
-from guard.market.book import new_book
+from guard.market.book import ArrayBook, Book, new_book
+from guard.market.matrix import COLUMNS, FeatureMatrix, measure_into
 from guard.market.sampler import MarketSampler
 from guard.units import MarketId, Nanoseconds
 
 UPDATES, UPDATES_QUICK = 1_000, 200
 MARKET = MarketId("benchmark:BTC/USDT:USDT")
 OURS = "perpguard"
-PEER_REQUIREMENTS = ("sortedcontainers==2.4.0",)
+"""Lists of floats in, the engine's event out: the long way, which most venues' updates go."""
+ARRAYS = "perpguard, arrays in and out"
+"""What the readers of frames and judgement do, and what hftbacktest is given: no object for each level and figure."""
+NUMPY = "perpguard, numpy reference"
 RATIO_MIN = 1.0
-"""Even the slow reference must not cost more than what it replaces."""
+"""Nobody who does the same work may be faster."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,30 +66,26 @@ def measure(options: Options) -> list[Result]:
     """Apply alone, then apply and measure after each update."""
     frames = make_frames(UPDATES_QUICK if options.quick else UPDATES, options.seed)
     variants: dict[str, Variant] = {
-        OURS: functools.partial(run_ours, frames),
+        OURS: functools.partial(run_ours, frames, new_book),
+        ARRAYS: functools.partial(run_arrays, frames),
+        NUMPY: functools.partial(run_ours, frames, ArrayBook),
         "ccxt, Python features": functools.partial(run_ccxt, frames, plain_features),
         "ccxt, numpy features": functools.partial(run_ccxt, frames, numpy_features),
     }
     with ExitStack() as stack:
-        try:
-            variants["sortedcontainers"] = start_sortedcontainers(stack, frames)
-        except PeerUnavailableError as error:
-            sys.stderr.write(f"without a peer, {error}\n")
-        together = compare("apply + features", variants, options, features=True, target=RATIO_MIN)
+        for peer in PEERS:
+            try:
+                variants[peer.name] = start_peer(stack, peer, frames)
+            except PeerUnavailableError as error:
+                sys.stderr.write(f"without a peer, {error}\n")
+        together = compare("apply + features", variants, options, features=True)
         alone = {name.removesuffix(", numpy features"): variant for name, variant in variants.items()}
         del alone["ccxt, Python features"]
         return [*together, *compare("apply", alone, options, features=False)]
 
 
-def compare(
-    case: str,
-    variants: Mapping[str, Variant],
-    options: Options,
-    *,
-    features: bool,
-    target: float | None = None,
-) -> list[Result]:
-    """Run the variants interleaved; one figure of ours, and one ratio for each of the others."""
+def compare(case: str, variants: Mapping[str, Variant], options: Options, *, features: bool) -> list[Result]:
+    """Run the variants interleaved; ours, and what each of the others takes of it, both ways."""
     ends: dict[str, list[float | None]] = {}
 
     def figure_of(name: str) -> float:
@@ -94,13 +95,21 @@ def compare(
 
     samples = interleave({name: functools.partial(figure_of, name) for name in variants}, options)
     check_equal(ends)
-    ours = samples.pop(OURS)
-    baselines = {name: quantile(figures, 0.5) for name, figures in samples.items()}
-    results = [result_of("book", f"{case} ({new_book().implementation})", ours, "us", baselines=baselines)]
+    medians = {name: quantile(figures, 0.5) for name, figures in samples.items()}
+    results = []
+    for mine in (OURS, ARRAYS):
+        others = {name: us for name, us in medians.items() if name != mine}
+        label = f"{case}: {mine} ({new_book().implementation})"
+        results.append(result_of("book", label, samples[mine], "us", baselines=others))
     for name, figures in samples.items():
-        ratio = ratios(figures, ours)
-        result = result_of("book", f"{case}: {name} / ours", ratio, "x", better=Better.HIGHER, target=target)
-        results.append(result)
+        if name in {OURS, ARRAYS}:
+            continue
+        # hftbacktest is given arrays, prepared before, and tells an array; everybody else lists.
+        mine = ARRAYS if name.startswith("hftbacktest") else OURS
+        label = f"{case}: {name} / {mine}"
+        ratio = ratios(figures, samples[mine])
+        target = RATIO_MIN if features else None
+        results.append(result_of("book", label, ratio, "x", better=Better.HIGHER, target=target))
     return results
 
 
@@ -113,9 +122,9 @@ def check_equal(ends: Mapping[str, list[float | None]]) -> None:
                 assert same, f"feature {place}: {OURS} {mine}, {name} {other}"
 
 
-def run_ours(frames: Frames, features: bool) -> Measured:
+def run_ours(frames: Frames, make: Callable[[], Book], features: bool) -> Measured:
     """The sampler that an exchange adapter feeds. It also fits the curve behind the visible levels."""
-    sampler = MarketSampler(MARKET, new_book())
+    sampler = MarketSampler(MARKET, make())
     sampler.on_snapshot(frames.bids, frames.asks, Nanoseconds(1))
 
     def work() -> None:
@@ -129,6 +138,33 @@ def run_ours(frames: Frames, features: bool) -> Measured:
     assert sample.bids is not None, sample.status
     assert sample.asks is not None
     return Measured(us, [sample.bid, sample.ask, *known(sample.bids), *known(sample.asks)])
+
+
+def run_arrays(frames: Frames, features: bool) -> Measured:
+    """The same book and all features in a row of an array; levels come as arrays, made before."""
+    updates = [
+        (np.array(each.bids).reshape(-1, 2), np.array(each.asks).reshape(-1, 2)) for each in frames.updates
+    ]
+    book, matrix = new_book(), FeatureMatrix.of(1)
+    book.load(frames.bids, frames.asks)
+    books = [book]
+
+    def work() -> None:
+        for bids, asks in updates:
+            book.apply(bids, asks)
+            if features:
+                measure_into(matrix, books)
+
+    us = cpu_us_per(len(updates), work)
+    measure_into(matrix, books)
+    row = dict(zip(COLUMNS, matrix.values[0].tolist(), strict=True))
+    told: list[float | None] = [row["bid"], row["ask"]]
+    for side in ("bids", "asks"):
+        seen = row[f"{side}_visible_bps"]
+        told += [row[f"{side}_depth_usd_{bps:g}_bps"] if bps <= seen else None for bps in CURVE_BPS]
+        costs = (f"{side}_slippage_bps_{usd:g}_usd" for usd in NOTIONALS_USD)
+        told += [row[cost] if matrix.known[0, COLUMNS.index(cost)] else None for cost in costs]
+    return Measured(us, told)
 
 
 def known(side: BookSide) -> list[float | None]:
@@ -188,11 +224,10 @@ def numpy_features(book: Any) -> list[float]:
     return found
 
 
-def start_sortedcontainers(stack: ExitStack, frames: Frames) -> Variant:
+def start_peer(stack: ExitStack, peer: Peer, frames: Frames) -> Variant:
     """Start the peer's program and give it the frames. PeerUnavailableError if there is no such peer here."""
-    worker = stack.enter_context(
-        PeerWorker(peer_python("sortedcontainers", PEER_REQUIREMENTS), "sorted_book")
-    )
+    python = peer_python(peer.environment, peer.requirements)
+    worker = stack.enter_context(PeerWorker(python, peer.module))
     sent = asdict(frames) | {"distances_bps": CURVE_BPS, "notionals_usd": NOTIONALS_USD}
     worker.ask({"frames": sent})
 
