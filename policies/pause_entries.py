@@ -93,7 +93,8 @@ class PauseEntries:
         )
 
     def _depth(self, view: MarketView, now: Nanoseconds) -> Iterator[Finding]:
-        thin = [found for side in Side if (found := self._thin_side(view, side, now)) is not None]
+        bids, asks = self._thin_side(view, Side.BID, now), self._thin_side(view, Side.ASK, now)
+        thin = [found for found in (bids, asks) if found is not None]
         if not thin:
             return
         is_collapsed, ratio, side = max(thin, key=lambda found: (found[0], -found[1]))

@@ -80,11 +80,18 @@ class WidenStops:
                 if markets is not None and position.market not in markets:
                     continue
                 view = state.markets.get(position.market)
-                if view is None or view.trust(now) is not BookTrust.TRUSTED or not view.is_warm(now):
+                if view is None or not self._is_thin(view, position):
+                    continue
+                if view.trust(now) is not BookTrust.TRUSTED or not view.is_warm(now):
                     continue
                 if view.stream_state(Stream.MARK_PRICE, now) is StreamState.STALE:
                     continue
                 yield from self._position(account, position, view)
+
+    def _is_thin(self, view: MarketView, position: Position) -> bool:
+        """The cheap question first: it is asked of every position at every Tick."""
+        ratio = view.depth_ratio(Side.BID if position.size > 0 else Side.ASK)
+        return ratio is not None and ratio < self.thin_ratio
 
     def _position(self, account: AccountView, position: Position, view: MarketView) -> Iterator[Finding]:
         mark = view.mark_price

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from array import array
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
 from math import exp, inf, log
+from typing import Protocol
 
 import numpy as np
 
-from guard.market.book import Floats
+from guard.market.implementation import compiled
 from guard.units import NS_PER_S, Nanoseconds
 
 SIGMA_PER_MAD = 1.4826
@@ -22,6 +27,51 @@ SIGMA_PRIOR_S = 600.0
 
 SIGMA_PER_TAIL = 1.0 / 1.645
 """Standard deviation of a normal distribution whose 5 % quantile lies 1 below its median."""
+
+
+class Quantile(Protocol):
+    """See ``DecayedQuantile``."""
+
+    weight: float
+
+    def observe(self, value: float, weight: float) -> None:
+        """Count ``value``, which must be finite, with ``weight`` >= 0."""
+        ...
+
+    def quantile(self, q: float) -> float:
+        """Value below which the share ``q`` of the weight lies; the bottom of the range before any."""
+        ...
+
+    def mad(self) -> float:
+        """Median absolute deviation from the median."""
+        ...
+
+    def shift(self, by: float) -> None:
+        """Move everything observed by ``by``."""
+        ...
+
+    def forget_by(self, half_life: float) -> None:
+        """Forget faster or slower from now on."""
+        ...
+
+    def reset(self) -> None:
+        """Forget everything."""
+        ...
+
+
+def new_quantile(*, low: float, high: float, width: float, half_life: float) -> Quantile:
+    """The compiled one if it was built, else ``DecayedQuantile``; both say the same, bit for bit."""
+    kind: Callable[..., Quantile] = DecayedQuantile if compiled() is None else _compiled_kind()
+    return kind(low=low, high=high, width=width, half_life=half_life)
+
+
+@cache
+def _compiled_kind() -> Callable[..., Quantile]:
+    try:
+        kind: Callable[..., Quantile] = import_module("guard.market._baseline").CompiledQuantile
+    except ImportError:
+        return DecayedQuantile
+    return kind
 
 
 class DecayedQuantile:
@@ -114,6 +164,8 @@ class DecayedQuantile:
 SLOT_S = 1800
 SLOTS_A_DAY = 48
 SLOTS_A_WEEK = 336
+VISITS_MAX = 200
+"""More make no difference: from the fifth on each weighs the same."""
 
 
 class Seasonal:
@@ -150,8 +202,9 @@ class Seasonal:
 
     def __init__(self, *, step_max: float = 0.5) -> None:
         self.step_max = step_max
-        self._daily, self._daily_visits = np.zeros(SLOTS_A_DAY), np.zeros(SLOTS_A_DAY, dtype=np.int64)
-        self._weekly, self._weekly_visits = np.zeros(SLOTS_A_WEEK), np.zeros(SLOTS_A_WEEK, dtype=np.int64)
+        # Nothing before the first half-hour is over: hundreds of markets have three of these each.
+        self._daily, self._daily_visits = array("d"), bytearray()
+        self._weekly, self._weekly_visits = array("d"), bytearray()
         self._visit: int | None = None
         self._sum = self._weight = self._mean = 0.0
         self.slots = 0
@@ -175,25 +228,29 @@ class Seasonal:
         place = at / (SLOT_S * NS_PER_S) - 0.5
         low = int(place // 1)
         share = place - low
-        near, far = float(levels[low % slots]), float(levels[(low + 1) % slots])
+        near, far = levels[low % slots], levels[(low + 1) % slots]
         return near + (far - near) * share - self._mean
 
     def _close_visit(self) -> None:
         if self._visit is not None and self._weight >= SLOT_S / 2:
             mean = self._sum / self._weight
+            if not self._daily:
+                self._daily, self._daily_visits = array("d", bytes(8 * SLOTS_A_DAY)), bytearray(SLOTS_A_DAY)
+                self._weekly, self._weekly_visits = (
+                    array("d", bytes(8 * SLOTS_A_WEEK)),
+                    bytearray(SLOTS_A_WEEK),
+                )
             self._learn(self._daily, self._daily_visits, self._visit % SLOTS_A_DAY, mean)
             self._learn(self._weekly, self._weekly_visits, self._visit % SLOTS_A_WEEK, mean)
-            if self._weekly_visits.min() >= 2:
+            if min(self._weekly_visits) >= 2:
                 self.slots = SLOTS_A_WEEK
-            elif self._daily_visits.min() >= 1:
+            elif min(self._daily_visits) >= 1:
                 self.slots = SLOTS_A_DAY
-            self._mean = float((self._weekly if self.slots == SLOTS_A_WEEK else self._daily).mean())
+            self._mean = float(np.mean(self._weekly if self.slots == SLOTS_A_WEEK else self._daily))
         self._sum = self._weight = 0.0
 
-    def _learn(
-        self, levels: Floats, visits: np.ndarray[tuple[int], np.dtype[np.int64]], at: int, mean: float
-    ) -> None:
-        visits[at] += 1
+    def _learn(self, levels: array[float], visits: bytearray, at: int, mean: float) -> None:
+        visits[at] = min(visits[at] + 1, VISITS_MAX)
         if visits[at] == 1:
             levels[at] = mean
             return
@@ -268,13 +325,13 @@ class Baseline:
     """
 
     __slots__ = (
-        "_at", "_centre", "_fast", "_forget_s", "_half_life_s", "_median", "_refreshed",
+        "_at", "_centre", "_fast", "_forget_s", "_half_life_s", "_median", "_normal", "_refreshed",
         "_season", "_season_now", "_sigma_above", "_sigma_below", "_slots", "_warm_up_s",
     )  # fmt: skip
 
     def __init__(self, *, half_life_s: float, warm_up_s: float, forget_s: float = 6 * 3600.0) -> None:
         self._half_life_s, self._warm_up_s, self._forget_s = half_life_s, warm_up_s, forget_s
-        self._fast = DecayedQuantile(
+        self._fast = new_quantile(
             low=-_LOG_RANGE / 2, high=_LOG_RANGE / 2, width=_LOG_WIDTH, half_life=half_life_s
         )
         self._season = Seasonal()
@@ -283,6 +340,7 @@ class Baseline:
         self._centre: float | None = None
         self._at: Nanoseconds | None = None
         self._median = 0.0
+        self._normal: float | None = None
         self._sigma_below = self._sigma_above = SIGMA_PRIOR
         self._refreshed = 0.0
 
@@ -323,32 +381,37 @@ class Baseline:
         stale = self._fast.weight - self._refreshed
         if stale > min(self._half_life_s, self._fast.weight) * _REFRESH_SHARE:
             self._refresh()
+        self._renew_normal()
 
     def touch(self, at: Nanoseconds) -> None:
         """Let time pass without learning: the baseline is frozen at ``at``."""
         self._at = at
         self._follow_season(at)
+        self._renew_normal()
 
     def relearn(self) -> None:
         """Forget the fast level, keep the season: what was normal is so no more."""
         self._fast.reset()
-        self._centre = None
+        self._centre = self._normal = None
         self._refreshed = 0.0
 
     def normal(self) -> float | None:
         """The normal quantity at the last time seen; ``None`` before any."""
+        return self._normal
+
+    def _renew_normal(self) -> None:
         if self._centre is None or self._fast.weight <= 0.0:
-            return None
-        return exp(self._centre + self._median + self._season_now)
+            self._normal = None
+        else:
+            self._normal = exp(self._centre + self._median + self._season_now)
 
     def z(self, quantity: float) -> float | None:
         """Robust z-score of ``quantity`` (>= 0; 0 gives minus infinity's stand-in, -1e6)."""
-        normal = self.normal()
-        if normal is None:
+        if self._normal is None:
             return None
         if quantity <= 0.0:
             return -1e6
-        away = log(quantity / normal)
+        away = log(quantity / self._normal)
         return away / (self._sigma_below if away < 0.0 else self._sigma_above)
 
     def _follow_season(self, at: Nanoseconds) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from math import exp, log
 
 import numpy as np
@@ -13,7 +14,8 @@ class SlidingSum:
     """Sums over the last seconds, to one-second resolution, for any window up to ``seconds_max``.
 
     A ring with one cell a second. A window of w seconds covers the current, partly elapsed second and
-    the w - 1 before it. Unit and sign are those of what is added.
+    the w - 1 before it. Unit and sign are those of what is added. There are no cells
+    before the first amount that is not zero.
 
     Assumptions: times do not fall. Failure modes: amounts that arrive late count in the current second;
     a window's edge is sharp, so a large amount leaves it all at once.
@@ -24,32 +26,39 @@ class SlidingSum:
     (7.0, 12.0, 0.0)
     """
 
-    __slots__ = ("_cells", "_second")
+    __slots__ = ("_cells", "_second", "_seconds_max")
 
     def __init__(self, *, seconds_max: int = 3600) -> None:
-        self._cells = np.zeros(seconds_max)
+        self._seconds_max = seconds_max
+        self._cells: array[float] | None = None
         self._second: int | None = None
 
     def add(self, at: Nanoseconds, amount: float) -> None:
         """Add ``amount`` at ``at``."""
         second = self._roll(at // NS_PER_S)
-        self._cells[second % self._cells.size] += amount
+        if amount == 0.0:
+            return
+        if self._cells is None:
+            self._cells = array("d", bytes(8 * self._seconds_max))
+        self._cells[second % self._seconds_max] += amount
 
     def total(self, window_s: float, now: Nanoseconds) -> float:
         """Sum of the ``window_s`` seconds that end with ``now``; asking changes nothing."""
-        if self._second is None:
+        if self._second is None or self._cells is None:
             return 0.0
         second = max(now // NS_PER_S, self._second)
-        count = min(max(int(-(-window_s // 1)), 0), self._cells.size) - (second - self._second)
+        count = min(max(int(-(-window_s // 1)), 0), self._seconds_max) - (second - self._second)
         if count <= 0:
             return 0.0
-        return float(self._cells[(self._second - np.arange(count)) % self._cells.size].sum())
+        cells = np.frombuffer(self._cells)
+        return float(cells[(self._second - np.arange(count)) % cells.size].sum())
 
     def _roll(self, second: int) -> int:
         if self._second is None or second > self._second:
             last = second if self._second is None else self._second
-            passed = min(second - last, self._cells.size)
-            self._cells[(second - np.arange(passed)) % self._cells.size] = 0.0
+            if self._cells is not None:
+                for passed in range(min(second - last, self._seconds_max)):
+                    self._cells[(second - passed) % self._seconds_max] = 0.0
             self._second = second
         return self._second
 

@@ -6,7 +6,7 @@ from enum import StrEnum
 from math import exp, log
 
 from guard.events import StreamActivity, StreamFault, StreamFaultKind
-from guard.market.baseline import DecayedQuantile
+from guard.market.baseline import new_quantile
 from guard.units import NS_PER_MS, Nanoseconds
 
 
@@ -60,7 +60,7 @@ class StreamClock:
         self._recover = recover_ms * NS_PER_MS
         self._factor = factor
         # Milliseconds from 1 ms to 3 h, in log units; 5 % is finer than a limit needs.
-        self._gaps = DecayedQuantile(low=0.0, high=16.3, width=0.05, half_life=1000.0)
+        self._gaps = new_quantile(low=0.0, high=16.3, width=0.05, half_life=1000.0)
         self._limit: Nanoseconds = self._limit_min
         self._broken = False
         self._fresh_since: Nanoseconds = 0
@@ -111,7 +111,7 @@ class StreamClock:
         """Note a sign of life without learning from it."""
         if self.last_at is not None and at <= self.last_at:
             return
-        if self.last_at is None or self._broken or at - self.last_at > self.limit_ns:
+        if self.last_at is None or self._broken or at - self.last_at > self._limit:
             self._fresh_since = at
         self._broken = False
         self.last_at = at
@@ -122,9 +122,10 @@ class StreamClock:
 
     def state(self, now: Nanoseconds) -> StreamState:
         """Judge at ``now``."""
-        if self.last_at is None:
+        last_at = self.last_at
+        if last_at is None:
             return StreamState.NEVER
-        if self._broken or now - self.last_at > self.limit_ns:
+        if self._broken or now - last_at > self._limit:
             return StreamState.STALE
         return StreamState.RECOVERING if now - self._fresh_since < self._recover else StreamState.FRESH
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from math import expm1, log1p
 
 import numpy as np
 
 from guard.events import (
+    CURVE_BPS,
     BookSide,
     BookStatus,
     LiquidationSeen,
@@ -30,7 +32,7 @@ from guard.units import BPS_PER_UNIT, NS_PER_MS, NS_PER_S, MarketId, Nanoseconds
 
 __all__ = ["BaselineSettings", "BookTrust", "Estimate", "MarketView"]
 
-REFILL_BPS = 25.0
+_REFILL_AT = CURVE_BPS.index(25.0)
 """Sweeps are looked for in the depth within this distance of mid."""
 
 
@@ -88,17 +90,23 @@ class MarketView:
     expected_at: Nanoseconds | None = None
     absent: frozenset[Stream] = frozenset()
     _periods_ms: dict[Stream, int] = field(init=False, repr=False)
-    _sides: dict[Side, _SideMemory] = field(init=False, repr=False)
+    _bids: _SideMemory = field(init=False, repr=False)
+    _asks: _SideMemory = field(init=False, repr=False)
     _spread: Baseline = field(init=False, repr=False)
     _flow: SlidingSum = field(init=False, repr=False)
     _liquidations: SlidingSum = field(init=False, repr=False)
     _response: PriceResponse = field(init=False, repr=False)
     _clocks: dict[Stream, StreamClock] = field(init=False, repr=False)
+    _book_clock: StreamClock | None = field(init=False, repr=False, default=None)
+    _mark_clock: StreamClock | None = field(init=False, repr=False, default=None)
+    _mid: float | None = field(init=False, repr=False, default=None)
+    _spread_bps: float | None = field(init=False, repr=False, default=None)
     _frozen_at: Nanoseconds | None = field(init=False, repr=False, default=None)
     _ok_since: Nanoseconds | None = field(init=False, repr=False, default=None)
 
     def __post_init__(self) -> None:
-        self._sides = {side: _SideMemory(_baseline(self.settings)) for side in Side}
+        self._bids = _SideMemory(_baseline(self.settings))
+        self._asks = _SideMemory(_baseline(self.settings))
         self._spread = _baseline(self.settings)
         self._flow, self._liquidations = SlidingSum(), SlidingSum()
         self._response = PriceResponse()
@@ -114,7 +122,7 @@ class MarketView:
                 self._apply_features(event)
             case MarkPriceSeen(market=self.market):
                 self.mark = event
-                self._clock(Stream.MARK_PRICE).touch(event.received_at)
+                (self._mark_clock or self._clock(Stream.MARK_PRICE)).touch(event.received_at)
             case OpenInterestSeen(market=self.market):
                 self.open_interest = event
                 self._clock(Stream.OPEN_INTEREST).touch(event.received_at)
@@ -134,12 +142,13 @@ class MarketView:
             "forget_s": settings.freeze_s_max,
         }
         self._spread.reconfigure(**learning)
-        for memory in self._sides.values():
+        for memory in (self._bids, self._asks):
             memory.depth.reconfigure(**learning)
             if settings.band_bps != former.band_bps:
                 memory.depth = _baseline(settings)
                 memory.below.clear()
                 self._frozen_at = None
+        self._look_again()
         for clock in self._clocks.values():
             clock.reconfigure(limit_ms_min=settings.stale_ms_min, recover_ms=settings.recover_ms)
 
@@ -157,9 +166,7 @@ class MarketView:
     @property
     def mid_price(self) -> float | None:
         """Half-way between best bid and best ask."""
-        if self.features is None or self.features.bid is None or self.features.ask is None:
-            return None
-        return (self.features.bid + self.features.ask) / 2.0
+        return self._mid
 
     @property
     def mark_price(self) -> float | None:
@@ -169,10 +176,7 @@ class MarketView:
     @property
     def spread_bps(self) -> float | None:
         """Best ask less best bid, in bps of mid."""
-        mid = self.mid_price
-        if self.features is None or self.features.bid is None or self.features.ask is None or mid is None:
-            return None
-        return (self.features.ask - self.features.bid) / mid * BPS_PER_UNIT
+        return self._spread_bps
 
     # ---------------------------------------------------------------- depth and cost now
 
@@ -206,7 +210,7 @@ class MarketView:
         book, mid = self._book_side(side), self.mid_price
         if book is None or mid is None:
             return ()
-        memory = self._sides[side]
+        memory = self._memory(side)
         normal = memory.density() if memory.depth.is_warm else None
         return liquidity.thin_zones(book, side, mid, normal_density=normal)
 
@@ -214,17 +218,16 @@ class MarketView:
 
     def normal_depth_usd(self, side: Side) -> float | None:
         """What depth within the band usually is at this hour."""
-        return self._sides[side].depth.normal()
+        return self._memory(side).depth.normal()
 
     def depth_ratio(self, side: Side) -> float | None:
         """Depth within the band now over normal: 1 is normal, 0.2 a fifth of it."""
-        depth, normal = self.depth_usd(side, self.settings.band_bps), self.normal_depth_usd(side)
-        return depth.value / normal if depth is not None and normal else None
+        return self._bids.ratio if side is Side.BID else self._asks.ratio
 
     def depth_z(self, side: Side) -> float | None:
         """Robust z-score of log depth within the band; negative is thin."""
-        depth = self.depth_usd(side, self.settings.band_bps)
-        return None if depth is None else self._sides[side].depth.z(depth.value)
+        memory = self._memory(side)
+        return None if memory.depth_usd is None else memory.depth.z(memory.depth_usd)
 
     @property
     def spread_z(self) -> float | None:
@@ -243,18 +246,20 @@ class MarketView:
 
         Time counts only as far as the book has shown signs of life: silence is not thinness.
         """
-        memory = self._sides[side]
+        memory = self._memory(side)
         since = memory.below.since(ratio)
         if since is None:
             return 0
-        alive = max(memory.below.last_at, self._clock_last(Stream.BOOK))
+        heard_at = None if self._book_clock is None else self._book_clock.last_at
+        alive = max(memory.below.last_at, heard_at or 0)
         return max(min(now, alive) - since, 0)
 
     def is_warm(self, now: Nanoseconds) -> bool:
         """Whether the baselines rest on enough data, and on data younger than ``freeze_s_max``."""
-        if self.features is None or not all(memory.depth.is_warm for memory in self._sides.values()):
+        if self.features is None or not self._has_observed_enough:
             return False
-        return self._ok_at is not None and now - self._ok_at <= self.settings.freeze_s_max * NS_PER_S
+        ok_at = self._bids.below.last_at
+        return ok_at > 0 and now - ok_at <= self.settings.freeze_s_max * NS_PER_S
 
     @property
     def baseline_frozen(self) -> bool:
@@ -269,7 +274,7 @@ class MarketView:
         if self.features is None:
             return None
         now = self.features.received_at
-        known = [memory.refill.half_life_ms(now) for memory in self._sides.values()]
+        known = [memory.refill.half_life_ms(now) for memory in (self._bids, self._asks)]
         return max((value for value in known if value is not None), default=None)
 
     def cvd_usd(self, window_s: float) -> float:
@@ -289,22 +294,25 @@ class MarketView:
 
     def trust(self, now: Nanoseconds) -> BookTrust:
         """Judge the book at ``now``: silence first, then what the book says of itself, then recovery."""
-        state = self.stream_state(Stream.BOOK, now)
-        if self.features is None or state is StreamState.NEVER:
+        clock = self._book_clock
+        if self.features is None or clock is None:
+            return BookTrust.NEVER
+        state = clock.state(now)
+        if state is StreamState.NEVER:
             return BookTrust.NEVER
         if state is StreamState.STALE:
             return BookTrust.STALE
         if self.features.status is not BookStatus.OK:
             return BookTrust(self.features.status.value)
-        recover_ns = self.settings.recover_ms * NS_PER_MS
-        recovered = self._ok_since is not None and now - self._ok_since >= recover_ns
-        if state is StreamState.RECOVERING or not recovered:
+        ok_since = self._ok_since
+        if state is StreamState.RECOVERING or ok_since is None:
             return BookTrust.RECOVERING
-        return BookTrust.TRUSTED
+        is_recovered = now - ok_since >= self.settings.recover_ms * NS_PER_MS
+        return BookTrust.TRUSTED if is_recovered else BookTrust.RECOVERING
 
     def stream_state(self, stream: Stream, now: Nanoseconds) -> StreamState:
         """How fresh one stream is; NEVER before its first sign of life."""
-        clock = self._clocks.get(stream)
+        clock = self._mark_clock if stream is Stream.MARK_PRICE else self._clocks.get(stream)
         return StreamState.NEVER if clock is None else clock.state(now)
 
     def is_missing(self, stream: Stream, now: Nanoseconds) -> bool:
@@ -327,8 +335,11 @@ class MarketView:
     # ---------------------------------------------------------------- within
 
     @property
-    def _ok_at(self) -> Nanoseconds | None:
-        return self._sides[Side.BID].below.last_at or None
+    def _has_observed_enough(self) -> bool:
+        return self._bids.depth.is_warm and self._asks.depth.is_warm
+
+    def _memory(self, side: Side) -> _SideMemory:
+        return self._bids if side is Side.BID else self._asks
 
     def _book_side(self, side: Side) -> BookSide | None:
         if self.features is None:
@@ -336,87 +347,99 @@ class MarketView:
         return self.features.bids if side is Side.BID else self.features.asks
 
     def _clock(self, stream: Stream) -> StreamClock:
-        if stream not in self._clocks:
-            self._clocks[stream] = StreamClock(
+        clock = self._clocks.get(stream)
+        if clock is None:
+            clock = self._clocks[stream] = StreamClock(
                 limit_ms_min=self.settings.stale_ms_min, recover_ms=self.settings.recover_ms
             )
-            self._clocks[stream].expect(self._periods_ms.get(stream, 0))
-        return self._clocks[stream]
-
-    def _clock_last(self, stream: Stream) -> Nanoseconds:
-        clock = self._clocks.get(stream)
-        return 0 if clock is None or clock.last_at is None else clock.last_at
+            clock.expect(self._periods_ms.get(stream, 0))
+            if stream is Stream.BOOK:
+                self._book_clock = clock
+            elif stream is Stream.MARK_PRICE:
+                self._mark_clock = clock
+        return clock
 
     def _apply_features(self, features: MarketFeatures) -> None:
         at = features.received_at
         self.features = features
         if features.book_at is not None and features.updates:
-            self._clock(Stream.BOOK).touch(features.book_at)
+            (self._book_clock or self._clock(Stream.BOOK)).touch(features.book_at)
         flow = features.buy_usd - features.sell_usd
         self._flow.add(at, flow)
-        mid = self.mid_price
+        bid, ask = features.bid, features.ask
+        if bid is None or ask is None:
+            mid = self._mid = self._spread_bps = None
+        else:
+            mid = self._mid = (bid + ask) / 2.0
+            self._spread_bps = (ask - bid) / mid * BPS_PER_UNIT
+        self._look_again()
         if features.status is not BookStatus.OK or mid is None:
             self._interrupt()
             return
         if self._ok_since is None:
             self._ok_since = at
         self._response.observe(at, mid, flow)
-        for side, memory in self._sides.items():
-            near = self.depth_usd(side, REFILL_BPS)
-            if near is not None:
-                memory.refill.observe(at, near.value)
+        for memory, book in ((self._bids, features.bids), (self._asks, features.asks)):
+            if book is not None:
+                memory.refill.observe(at, book.curve_usd[_REFILL_AT])
         self._learn(at)
-        for side, memory in self._sides.items():
-            ratio = self.depth_ratio(side)
-            if ratio is not None:
-                memory.below.push(at, ratio)
+        for memory in (self._bids, self._asks):
+            memory.look_again()
+            if memory.ratio is not None:
+                memory.below.push(at, memory.ratio)
+
+    def _look_again(self) -> None:
+        """Work out once what is asked of the latest sample many times."""
+        band_bps, features = self.settings.band_bps, self.features
+        for memory, book in (
+            (self._bids, None if features is None else features.bids),
+            (self._asks, None if features is None else features.asks),
+        ):
+            memory.depth_usd = None if book is None else liquidity.depth_usd(book, band_bps).value
+            memory.look_again()
 
     def _interrupt(self) -> None:
         """The book is unknown: what counts time without a break starts again."""
         self._ok_since = None
         self._response.interrupt()
-        for memory in self._sides.values():
+        for memory in (self._bids, self._asks):
             memory.refill.interrupt()
             memory.below.clear()
 
     def _learn(self, at: Nanoseconds) -> None:
         self._judge_freeze(at)
         if self._frozen_at is not None:
-            for memory in self._sides.values():
-                memory.depth.touch(at)
+            self._bids.depth.touch(at)
+            self._asks.depth.touch(at)
             self._spread.touch(at)
             return
-        for side, memory in self._sides.items():
-            book = self._book_side(side)
-            depth = self.depth_usd(side, self.settings.band_bps)
-            if book is not None and depth is not None and depth.value > 0.0:
+        for side, memory in ((Side.BID, self._bids), (Side.ASK, self._asks)):
+            book, depth_usd = self._book_side(side), memory.depth_usd
+            if book is not None and depth_usd is not None and depth_usd > 0.0:
                 memory.learn_density(at, book, self.settings.half_life_s)
-                memory.depth.observe(at, depth.value)
-        spread = self.spread_bps
-        if spread is not None:
-            self._spread.observe(at, 1.0 + spread)
+                memory.depth.observe(at, depth_usd)
+        if self._spread_bps is not None:
+            self._spread.observe(at, 1.0 + self._spread_bps)
 
     def _judge_freeze(self, at: Nanoseconds) -> None:
         scored = [
-            (z, ratio)
-            for side in Side
-            if (z := self.depth_z(side)) is not None and (ratio := self.depth_ratio(side)) is not None
+            (memory, ratio) for memory in (self._bids, self._asks) if (ratio := memory.ratio) is not None
         ]
-        if not scored or not all(memory.depth.is_warm for memory in self._sides.values()):
+        if not scored or not self._has_observed_enough:
             self._frozen_at = None
             return
         limit_z, limit_ratio = self.settings.freeze_z, self.settings.freeze_ratio
         if self._frozen_at is None:
-            if any(z <= limit_z and ratio <= limit_ratio for z, ratio in scored):
+            if any(ratio <= limit_ratio and memory.z <= limit_z for memory, ratio in scored):
                 self._frozen_at = at
-        elif all(z > limit_z / 2.0 or ratio > (1.0 + limit_ratio) / 2.0 for z, ratio in scored):
+        elif all(ratio > (1.0 + limit_ratio) / 2.0 or memory.z > limit_z / 2.0 for memory, ratio in scored):
             self._frozen_at = None
         elif at - self._frozen_at > self.settings.freeze_s_max * NS_PER_S:
             self._frozen_at = None
             self.baseline_relearned_at = at
             self._spread.relearn()
-            for memory in self._sides.values():
-                memory.relearn()
+            self._bids.relearn()
+            self._asks.relearn()
 
 
 def _baseline(settings: BaselineSettings) -> Baseline:
@@ -432,22 +455,40 @@ class _SideMemory:
     depth: Baseline
     refill: RefillHalfLife = field(default_factory=RefillHalfLife)
     below: BelowSince = field(default_factory=BelowSince)
-    _log_density: Floats | None = None
+    depth_usd: float | None = None
+    """Depth within the band in the latest sample."""
+    ratio: float | None = None
+    """That over its normal."""
+    _log_density: list[float] | None = None
     _density_at: Nanoseconds = 0
+
+    def look_again(self) -> None:
+        """Depth or what is normal has changed."""
+        normal = self.depth.normal()
+        self.ratio = self.depth_usd / normal if self.depth_usd is not None and normal else None
+
+    @property
+    def z(self) -> float:
+        """The z-score of the latest depth, which must be known, like its normal."""
+        z = None if self.depth_usd is None else self.depth.z(self.depth_usd)
+        return 0.0 if z is None else z
 
     def density(self) -> Floats | None:
         """Long-run geometric mean of the density of each cell, USD a bp."""
-        return None if self._log_density is None else np.expm1(self._log_density)
+        return None if self._log_density is None else np.array([expm1(each) for each in self._log_density])
 
     def learn_density(self, at: Nanoseconds, book: BookSide, half_life_s: float) -> None:
         if self._log_density is not None and at - self._density_at < NS_PER_S:
             return  # once a second is plenty for a long-run mean
-        seen = np.log1p(np.maximum(liquidity.cell_densities(book), 0.0))
+        seen = [log1p(max(each, 0.0)) for each in liquidity.cell_densities(book).tolist()]
         if self._log_density is None:
             self._log_density = seen
         else:
             seconds = min((at - self._density_at) / NS_PER_S, 10.0)
-            self._log_density += (seen - self._log_density) * (1.0 - 2.0 ** (-seconds / half_life_s))
+            share = 1.0 - 2.0 ** (-seconds / half_life_s)
+            self._log_density = [
+                known + (new - known) * share for known, new in zip(self._log_density, seen, strict=True)
+            ]
         self._density_at = at
 
     def relearn(self) -> None:
