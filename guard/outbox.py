@@ -199,7 +199,7 @@ class Outbox:
         sent_at = self.clock.now()
         if ok:
             self.latency.observe(sent_at - due.step.at)
-            self.traces.taken(publish, sent_at)
+        self.traces.taken(publish, sent_at if ok else None)
         taken = {
             **hops,
             "publish": (sent_at - released_at) / 1000.0,

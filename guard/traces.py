@@ -48,6 +48,13 @@ class FrameTimings(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class _Over:
+    end: TraceEnd
+    at: Nanoseconds
+    bot_at: Nanoseconds | None = None
+
+
 @dataclass(slots=True)
 class _Trace:
     publish: PublishCommand
@@ -56,6 +63,14 @@ class _Trace:
     stations: Stations
     venue_lag_ms: float | None
     sent_ahead: bool = False
+    handed: bool = False
+    """The broker has taken it, or has not: nothing more will be heard of that."""
+    over: _Over | None = None
+    """How it ended while the broker had not yet said that it has the command: that is waited for."""
+
+    @property
+    def is_under_way(self) -> bool:
+        return self.stations.durable_at is not None and not self.handed
 
 
 def _nothing_known(venue: str) -> float | None:
@@ -102,7 +117,7 @@ class Traces:
             self._drained_at = event.received_at
             self._drain(event.received_at)
         for outcome in step.outcomes:
-            self._end(outcome.command_id, TraceEnd.JUDGED, step.at)
+            self._finish(outcome.command_id, _Over(TraceEnd.JUDGED, step.at))
         for publish in step.commands:
             self._begin(publish, event, state, begun_at, decided_at)
 
@@ -118,15 +133,19 @@ class Traces:
         trace.stations, trace.sent_ahead = replace(trace.stations, durable_at=at), ahead
         return trace.stations
 
-    def taken(self, publish: PublishCommand, at: Nanoseconds) -> None:
-        """The broker has taken a command."""
+    def taken(self, publish: PublishCommand, at: Nanoseconds | None) -> None:
+        """The broker has taken a command, or (``None``) has not."""
         trace = self._trace_of(publish)
-        if trace is not None:
-            trace.stations = replace(trace.stations, taken_at=at)
+        if trace is None:
+            return
+        trace.stations, trace.handed = replace(trace.stations, taken_at=at), True
+        if trace.over is not None:
+            self._end(publish.command.id, trace.over)
 
     def close(self, at: Nanoseconds) -> list[CommandTraced]:
         """End all that are open, because the guard stops; return what is to be recorded of them."""
-        records = [_record(trace, at, TraceEnd.STOPPED, self._frame_ns) for trace in self._open.values()]
+        stopped = _Over(TraceEnd.STOPPED, at)
+        records = [_record(trace, trace.over or stopped, self._frame_ns) for trace in self._open.values()]
         self._open.clear()
         return records
 
@@ -139,9 +158,9 @@ class Traces:
         decided_at: Nanoseconds,
     ) -> None:
         command = publish.command
-        self._end(command.id, TraceEnd.REPEATED, decided_at)
+        self._end(command.id, _Over(TraceEnd.REPEATED, decided_at))
         if len(self._open) >= OPEN_MAX:
-            self._end(next(iter(self._open)), TraceEnd.STOPPED, decided_at)
+            self._end(next(iter(self._open)), _Over(TraceEnd.STOPPED, decided_at))
         market = _market_of(publish, state)
         sample = sample_in(event, market)
         stations = Stations(
@@ -166,20 +185,29 @@ class Traces:
 
     def _answered(self, event: BotAcked) -> None:
         trace = self._open.get(event.ack.command_id)
-        if trace is not None:
+        if trace is not None and trace.over is None:
             trace.stations = replace(trace.stations, answered_at=event.received_at)
-            self._end(event.ack.command_id, TraceEnd.ANSWERED, event.received_at, ns_of(event.ack.at))
+            over = _Over(TraceEnd.ANSWERED, event.received_at, ns_of(event.ack.at))
+            self._finish(event.ack.command_id, over)
 
-    def _end(
-        self, command_id: str, end: TraceEnd, at: Nanoseconds, bot_at: Nanoseconds | None = None
-    ) -> None:
+    def _finish(self, command_id: str, over: _Over) -> None:
+        """End a trace, or let it end with the broker's word if that is still to come: then all of it is known."""
+        trace = self._open.get(command_id)
+        if trace is None or trace.over is not None:
+            return
+        if trace.is_under_way:
+            trace.over = over
+        else:
+            self._end(command_id, over)
+
+    def _end(self, command_id: str, over: _Over) -> None:
         trace = self._open.pop(command_id, None)
         if trace is None:
             return
-        record = _record(trace, at, end, self._frame_ns, bot_at)
+        record = _record(trace, trace.over or over, self._frame_ns)
         for hop, took_ns in record.hops_ns.items():
             if hop not in (Hop.DECODE, Hop.BOOK):  # of other frames, and counted when they were measured
-                self._observe(hop, took_ns, at)
+                self._observe(hop, took_ns, record.at)
         self.write(record)
 
     def _measure_event(
@@ -238,29 +266,23 @@ class _Said:
         return True
 
 
-def _record(
-    trace: _Trace,
-    at: Nanoseconds,
-    end: TraceEnd,
-    frame_ns: dict[str, dict[Hop, Nanoseconds]],
-    bot_at: Nanoseconds | None = None,
-) -> CommandTraced:
+def _record(trace: _Trace, over: _Over, frame_ns: dict[str, dict[Hop, Nanoseconds]]) -> CommandTraced:
     known = trace.stations.hops()
     if Hop.SAMPLE in known and trace.market is not None:
         known |= frame_ns.get(venue_of(trace.market), {})
     command = trace.publish.command
     return CommandTraced(
-        at=at,
+        at=over.at,
         command_id=command.id,
         bot=command.bot,
         attempt=trace.publish.attempt,
         cause=trace.cause,
-        end=end,
+        end=over.end,
         hops_ns={hop: known[hop] for hop in Hop if hop in known},
         market=trace.market,
         sent_ahead=trace.sent_ahead,
         venue_lag_ms=trace.venue_lag_ms if Hop.VENUE in known else None,
-        bot_at=bot_at,
+        bot_at=over.bot_at,
     )
 
 

@@ -174,18 +174,53 @@ def test_without_any_sample_the_way_begins_with_the_cause(bench: Bench) -> None:
     assert record.venue_lag_ms is None
 
 
-def test_an_outcome_before_any_answer_ends_it(bench: Bench) -> None:
-    outcome = CommandOutcome(
+@pytest.mark.parametrize("was_taken", [True, False])
+def test_an_end_that_overtakes_the_brokers_word_waits_for_it(bench: Bench, was_taken: bool) -> None:
+    publish = pause()
+    bench.decide(sample(1.0), publish)
+    bench.traces.durable(publish, at(1.0) + 2_510, ahead=False)
+    bench.decide(answer(1.1, publish.command))
+    bench.decide(tick(1.15), outcomes=(confirmed(),))
+    assert bench.records == []
+    bench.traces.taken(publish, at(1.2) if was_taken else None)
+
+    (record,) = bench.traced
+    assert (record.end, record.at) == (TraceEnd.ANSWERED, at(1.1))
+    assert record.hops_ns.get(Hop.BOT) == (0 if was_taken else None)
+    assert (Hop.PUBLISH in record.hops_ns) is was_taken
+
+
+def confirmed() -> CommandOutcome:
+    return CommandOutcome(
         command_id="c1", bot=ALPHA, outcome=OutcomeKind.CONFIRMED, source="venue", detail="", judged_at=1
     )
+
+
+def test_an_outcome_before_any_answer_ends_it(bench: Bench) -> None:
     publish = pause()
     bench.decide(sample(1.0), publish)
     bench.traces.durable(publish, at(1.0) + 2_510, ahead=True)
-    bench.decide(tick(1.25), outcomes=(outcome,))
-    bench.traces.taken(publish, at(1.3))
+    bench.traces.taken(publish, at(1.1))
+    bench.decide(tick(1.25), outcomes=(confirmed(),))
 
     assert [(record.end, record.sent_ahead) for record in bench.traced] == [(TraceEnd.JUDGED, True)]
-    assert Hop.PUBLISH not in bench.traced[0].hops_ns
+    assert Hop.BOT not in bench.traced[0].hops_ns
+
+
+def test_what_the_broker_did_not_take_ends_when_it_is_judged(bench: Bench) -> None:
+    publish = pause()
+    bench.decide(sample(1.0), publish)
+    bench.traces.durable(publish, at(1.0) + 2_510, ahead=False)
+    bench.traces.taken(publish, None)
+    bench.decide(tick(1.25), outcomes=(confirmed(),))
+    assert [record.end for record in bench.traced] == [TraceEnd.JUDGED]
+
+
+def test_what_ends_before_it_was_sent_waits_for_nothing(bench: Bench) -> None:
+    bench.decide(sample(1.0), pause())
+    bench.decide(tick(1.25), outcomes=(confirmed(),))
+    assert [record.end for record in bench.traced] == [TraceEnd.JUDGED]
+    assert Hop.DURABLE not in bench.traced[0].hops_ns
 
 
 def test_each_attempt_is_a_way_of_its_own_and_the_answer_belongs_to_the_last(bench: Bench) -> None:
