@@ -21,6 +21,9 @@ T = TypeVar("T")
 
 CLOSE_S = 1.0
 
+NEW_S = 5.0
+"""At a start, markets that another connection has read so lately are not read again."""
+
 _TLS = re.compile(r"(https|wss)://")
 _SECRETS = re.compile(
     r"(sign(?:ature)?|listenKey|api_?key|access_?key|secret|pass(?:word|phrase)|token|private_?key)"
@@ -141,6 +144,8 @@ class Markets:
 
     def __init__(self) -> None:
         self._source: Any = None
+        self._first_read_s: float | None = None
+        """When they were read for the first time, until they are asked for anew."""
         self._embargo: Embargo | None = None
         self._lock = asyncio.Lock()
         self._clients: weakref.WeakSet[Any] = weakref.WeakSet()
@@ -153,14 +158,24 @@ class Markets:
             if self._source is None:
                 await client.load_markets()
                 self._source = client
+                self._first_read_s = asyncio.get_running_loop().time()
             elif client.markets is not self._source.markets:
                 client.set_markets_from_exchange(self._source)
 
     async def reload(self, client: Any) -> None:
-        """Read them anew by ``client``, and give them to every other client that has loaded them."""
+        """Read them anew by ``client``, and give them to every other client that has loaded them.
+
+        At a start another connection may just have read them: then they are new enough. 700 markets are 5 MB, and a
+        quarter of a second in which ccxt lets nothing else run.
+        """
         self._share_embargo(client)
         self._clients.add(client)
         async with self._lock:
+            read_s, self._first_read_s = self._first_read_s, None
+            if read_s is not None and asyncio.get_running_loop().time() - read_s < NEW_S:
+                if client.markets is not self._source.markets:
+                    client.set_markets_from_exchange(self._source)
+                return
             await client.load_markets(self._source is not None)
             self._source = client
             for other in self._clients:
