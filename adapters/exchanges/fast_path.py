@@ -35,6 +35,7 @@ class FastPath:
         self._repeats = Repeats()
         if self.reader is not None:
             self.reader.observed = sink.is_observed
+            sink.on_reader(self.reader)
             self._lane = Lane(self.reader, clock.now, sink.on_attention, on_taken)
 
     def lane(self) -> Lane | None:

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 import structlog
 
 from adapters.exchanges.activity import Ledger
+from adapters.exchanges.frames import FrameReader, Timings
 from adapters.exchanges.market_books import Books, Counters, Observer, WatchedMarket
 from adapters.exchanges.market_polls import Polls
 from adapters.exchanges.market_subscriptions import Subscriptions
@@ -101,6 +102,7 @@ class MarketFeed:
         self._held = held
         self._pace = pace if pace is not None else FullPace()
         self._emit: Emit = _nowhere
+        self._reader: FrameReader | None = None
         self._ledger = Ledger(_nowhere, clock, self._gather)
         self._by_index: weakref.WeakValueDictionary[int, WatchedMarket] = weakref.WeakValueDictionary()
         self._markets: dict[str, WatchedMarket] = {}
@@ -196,6 +198,13 @@ class MarketFeed:
         self._ledger.heard(market.id, Stream.TRADES, market.live.take_trades_heard(), proof=True)
 
     # What the connection delivers (MarketSink). What still comes of a market that is left is ignored.
+
+    def drain_timings(self) -> Timings:
+        """What the reader of raw frames measured of some of them since the last call; nothing where there is none."""
+        return Timings([], []) if self._reader is None else self._reader.drain_timings()
+
+    def on_reader(self, reader: FrameReader) -> None:
+        self._reader = reader
 
     @property
     def is_observed(self) -> bool:

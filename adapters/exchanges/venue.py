@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+from adapters.exchanges.frames import FrameReader
 from adapters.exchanges.sync import DepthDiff, RawLevels
 from guard.errors import UnknownSymbolError
 from guard.events import MarginMode, Stream
@@ -93,6 +94,8 @@ class Capabilities:
     """How many symbols one ``watch`` of a stream takes, where it is not a hundred."""
     depth_ids_may_fall: bool = False
     """Whether numbers of updates may fall: then they tell only which update follows which."""
+    markets_max: int | None = None
+    """How many markets can be watched at all, where the venue limits what one address may subscribe to."""
     liquidations_are_complete: bool = False
     """Whether the venue tells each liquidation; else they are a lower bound."""
     notes: tuple[str, ...] = ()
@@ -127,6 +130,10 @@ class MarketSink(Protocol):
     A method may raise MalformedFrameError: the connection reports it by ``on_malformed``. What a connection's
     reader of raw frames puts into the ``live`` book of a market is not delivered besides.
     """
+
+    def on_reader(self, reader: FrameReader) -> None:
+        """Raw frames of the connection are read by this one from now on; some of them are timed by it."""
+        ...
 
     @property
     def is_observed(self) -> bool:

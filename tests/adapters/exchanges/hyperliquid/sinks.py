@@ -33,6 +33,8 @@ class QuietSink:
 
     is_observed = False
 
+    def on_reader(self, reader: Any) -> None: ...
+
     def live(self, symbol: str) -> None:
         """Nothing is taken raw."""
 
