@@ -5,6 +5,7 @@ No I/O: a sink in adapters/mqtt signs and publishes what the engine returns.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 
 from msgspec import Struct
@@ -48,3 +49,12 @@ class PublishPosture(Struct, frozen=True, kw_only=True, tag_field="type", tag="p
     posture: Posture
     tightens: bool
     changed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatched:
+    """What to publish, and what became of earlier commands."""
+
+    postures: tuple[PublishPosture, ...] = ()
+    commands: tuple[PublishCommand, ...] = ()
+    outcomes: tuple[CommandOutcome, ...] = ()

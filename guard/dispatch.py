@@ -14,7 +14,7 @@ from typing import Annotated, Any
 from annotated_types import Ge, Gt, Le
 from msgspec import structs
 
-from guard.commands import CommandOutcome, OutcomeKind, PublishCommand, PublishPosture
+from guard.commands import CommandOutcome, Dispatched, OutcomeKind, PublishCommand, PublishPosture
 from guard.desired import Desired, Limits
 from guard.effects import Effect, Reading, size_of
 from guard.events import (
@@ -29,6 +29,7 @@ from guard.events import (
 )
 from guard.findings import Finding, Reason
 from guard.outstanding import (
+    CHAIN_MAX,
     BotMemory,
     Failure,
     Open,
@@ -45,11 +46,8 @@ from guard.outstanding import (
 from guard.postures import PostureBook, PostureSettings
 from guard.state import BotRecord, GuardState
 from guard.units import NS_PER_MS, NS_PER_S, BotId, MarketId, Nanoseconds, ms_of, symbol_of
-from guard.wants import AllReports, Kind, Look, PauseWant, Want, looked_at, shared_of, wants_of
+from guard.wants import AllReports, Kind, Look, PauseWant, Want, shared_of, wants_of
 from perpguard_sdk.messages import SCHEMA_VERSION, AckStatus, Command, Mode, Posture, Verb
-
-CHAIN_MAX = 3
-"""Commands that take each other's place get no more time together than this many of their deadlines."""
 
 Changed = Mapping[BotId, AbstractSet[MarketId] | None]
 
@@ -85,15 +83,6 @@ class DispatchSettings:
     @property
     def postures(self) -> PostureSettings:
         return PostureSettings(ttl_s=self.posture_ttl_s, refresh_s=self.posture_refresh_s)
-
-
-@dataclass(frozen=True, slots=True)
-class Dispatched:
-    """What to publish, and what became of earlier commands."""
-
-    postures: tuple[PublishPosture, ...] = ()
-    commands: tuple[PublishCommand, ...] = ()
-    outcomes: tuple[CommandOutcome, ...] = ()
 
 
 @dataclass(slots=True)
@@ -223,6 +212,7 @@ class Dispatch:
                 self._bots.clear()
                 self.postures.restart(state)
             case BotAcked(ack=ack):
+                self._memory(BotId(ack.bot)).idle.clear()
                 for open_ in self._memory(BotId(ack.bot)).open.values():
                     if open_.command.id == ack.command_id:
                         open_.heard, open_.ack = True, ack
@@ -242,6 +232,7 @@ class Dispatch:
     def _renew(self, bot: BotId, now: Nanoseconds, outcomes: list[CommandOutcome]) -> None:
         """The broker is back: no deadline has run meanwhile, and what has expired is wanted by a new command."""
         memory = self._memory(bot)
+        memory.idle.clear()
         for key, open_ in list(memory.open.items()):
             if ms_of(now) >= open_.command.expires_at:
                 outcomes.append(superseded(memory.open.pop(key), bot, "the broker was away", now))
@@ -253,6 +244,7 @@ class Dispatch:
         """A bot that may have missed something gets its posture and open commands again, same ids."""
         self.postures.refresh_now(bot)
         memory = self._memory(bot)
+        memory.idle.clear()
         for open_ in memory.open.values():
             open_.retry_at = now
             open_.heard = False
@@ -271,17 +263,18 @@ class Dispatch:
         commands: list[PublishCommand],
         outcomes: list[CommandOutcome],
     ) -> None:
-        said_since = memory.said_since(market, limits.entries)
-        seen = looked_at(limits, state, record, market, memory.shared, said_since)
-        if memory.quiet.get(market) == seen:
-            return  # nothing was wanted and nothing open, and all that this hangs on is as it was
+        version = self.postures.version(record.config.bot)
+        hangs_on = memory.look(state, record, market, limits, version, now)
+        if hangs_on is None:
+            return  # nothing to do, and all that this hangs on is as it was
+        said = len(commands) + len(outcomes)
         memory.is_loud(market, limits)
-        was_open = any(key[0] == market for key in memory.open)
+        was_open = any((market, kind) in memory.open for kind in Kind)
         memory.follow_size(state, record, market, limits, self.settings.settle_ms * NS_PER_MS)
         cap = memory.size_caps.get(market)
+        said_since = memory.said_since(market, limits.entries)
         wanted = {want.kind: want for want in wants_of(limits, state, record, market, cap, said_since)}
-        if not wanted and not was_open:
-            memory.is_quiet(market, seen)
+        memory.note_quiet(market, hangs_on, is_quiet=not wanted and not was_open)
         for kind in Kind:
             want, open_, since = wanted.get(kind), memory.open.get((market, kind)), now
             if open_ is not None:
@@ -299,6 +292,9 @@ class Dispatch:
                 memory.forget((market, kind))
             elif not is_broker_away(state) and self._may_issue(record, memory, (market, kind), want, now):
                 commands.append(self._issue(record, memory, market, want, state, now, since))
+
+        if said == len(commands) + len(outcomes):
+            memory.rest(market, hangs_on, now, self.settings, lambda verb: self._confirm_ms(record, verb))
 
     def _judge(
         self,

@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 
 from guard.arbiter import Arbiter, ArbiterSettings
 from guard.audit import Step
+from guard.commands import Dispatched
 from guard.desired import Desired
-from guard.dispatch import Dispatch, Dispatched, DispatchSettings
+from guard.dispatch import Dispatch, DispatchSettings
 from guard.events import (
     AccountSnapshot,
     AnyEvent,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Container, Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from guard.commands import CommandOutcome, OutcomeKind
 from guard.desired import Limits
@@ -12,13 +13,19 @@ from guard.effects import Effect, Reading, entries_reported, size_of
 from guard.events import LinkKind
 from guard.findings import Finding, Limit, Reason, Severity, Subject
 from guard.state import BotRecord, GuardState
-from guard.units import BotId, MarketId, Nanoseconds
-from guard.wants import Kind, ResumeWant, Want, still_asked
+from guard.units import NS_PER_MS, BotId, MarketId, Nanoseconds
+from guard.wants import Kind, ResumeWant, Want, looked_at, still_asked
 from perpguard_sdk.messages import Ack, AckStatus, Command, Entries, Evidence, Verb
 
 POLICY_NAME = "dispatch"
 
 _REFUSALS = (AckStatus.REJECTED, AckStatus.UNSUPPORTED, AckStatus.FAILED, AckStatus.EXPIRED)
+
+CHAIN_MAX = 3
+"""Commands that take each other's place get no more time together than this many of their deadlines."""
+
+NEVER = 2**63
+"""Later than any time."""
 
 QUIET_MAX = 3
 """So often in a row a bot may answer ``superseded`` to what still stands before that counts as a failure."""
@@ -73,13 +80,24 @@ class Unable:
     is_due: bool = False
 
 
+class Paces(Protocol):
+    """See ``guard.dispatch.DispatchSettings``."""
+
+    @property
+    def look_ms(self) -> int: ...
+
+    @property
+    def settle_ms(self) -> int: ...
+
+
 @dataclass(slots=True)
 class BotMemory:
     """What is outstanding with one bot.
 
     ``size_caps`` are sizes that a paused position must not outgrow, ``paused`` the last pause that was
     confirmed and when it was issued, ``quiet`` what was seen of markets where nothing was wanted, ``loud`` all
-    other markets, ``stopped`` those under a stop rule, and ``shared`` what was seen of all of them alike.
+    other markets, ``stopped`` those under a stop rule, ``idle`` what was seen of loud markets in which there was
+    nothing to do, and until when there is not, and ``shared`` what was seen of all of them alike.
     """
 
     seq: int = 0
@@ -91,6 +109,7 @@ class BotMemory:
     quiet: dict[MarketId, tuple[object, ...]] = field(default_factory=dict)
     loud: set[MarketId] = field(default_factory=set)
     stopped: set[MarketId] = field(default_factory=set)
+    idle: dict[MarketId, tuple[tuple[object, ...], Nanoseconds]] = field(default_factory=dict)
     shared: tuple[object, ...] | None = None
     heard_at: Nanoseconds | None = None
 
@@ -122,8 +141,36 @@ class BotMemory:
             todo |= self.paused.keys()  # its word may count again there, see said_since
         return todo
 
-    def is_quiet(self, market: MarketId, seen: tuple[object, ...]) -> None:
-        """Nothing is wanted in a market and nothing open."""
+    def look(
+        self,
+        state: GuardState,
+        record: BotRecord,
+        market: MarketId,
+        limits: Limits,
+        posture_version: int,
+        now: Nanoseconds,
+    ) -> tuple[object, ...] | None:
+        """Return all that decides, beside time, about what is wanted and open in a market.
+
+        ``None`` if it is what it was when there was nothing to do, and nothing moves of itself by now.
+        """
+        said_since = self.said_since(market, limits.entries)
+        seen = looked_at(limits, state, record, market, self.shared, said_since)
+        if self.quiet.get(market) == seen:
+            return None
+        account = state.accounts.get(record.config.account)
+        seen_at = None if account is None else account.seen_at
+        said = record.reported_at, record.status, record.session
+        hangs_on = (seen, seen_at, said, posture_version, is_broker_away(state))
+        known = self.idle.get(market)
+        return None if known is not None and now < known[1] and known[0] == hangs_on else hangs_on
+
+    def note_quiet(self, market: MarketId, hangs_on: tuple[object, ...], *, is_quiet: bool) -> None:
+        """Remember a market in which nothing is wanted and nothing open."""
+        if not is_quiet:
+            return
+        seen = hangs_on[0]
+        assert isinstance(seen, tuple)
         self.quiet[market] = seen
         self.loud.discard(market)
 
@@ -136,15 +183,41 @@ class BotMemory:
         else:
             self.stopped.add(market)
 
+    def rest(
+        self,
+        market: MarketId,
+        hangs_on: tuple[object, ...],
+        now: Nanoseconds,
+        paces: Paces,
+        confirm_ms: Callable[[Verb], int],
+    ) -> None:
+        """Nothing was done in a market: until something moves of itself, or is other than ``hangs_on``."""
+        times: list[Nanoseconds] = []
+        for kind in Kind:
+            open_, failure = self.open.get((market, kind)), self.failures.get((market, kind))
+            unable = self.unable.get((market, kind))
+            if open_ is not None:
+                late_ns = paces.look_ms * NS_PER_MS
+                chain_ns = CHAIN_MAX * confirm_ms(open_.want.verb) * NS_PER_MS
+                times += [open_.retry_at, open_.deadline_at, open_.deadline_at + late_ns]
+                times += [open_.since + chain_ns, open_.issued_at + paces.settle_ms * NS_PER_MS]
+            if failure is not None:
+                times.append(failure.reissue_at)
+            if unable is not None:
+                times.append(unable.since + confirm_ms(unable.verb) * NS_PER_MS)
+        self.idle[market] = hangs_on, min((at for at in times if at > now), default=NEVER)
+
     def forget_quiet(self) -> None:
         """Look at everything anew."""
         self.quiet.clear()
+        self.idle.clear()
         self.shared = None
 
     def drop_but(self, markets: Container[MarketId]) -> None:
         """Look no more at markets that the bot does not trade."""
-        for market in [market for market in self.quiet if market not in markets]:
-            del self.quiet[market]
+        for known in (self.quiet, self.idle):
+            for market in [market for market in known if market not in markets]:
+                del known[market]
         self.loud = {market for market in self.loud if market in markets}
         self.stopped = {market for market in self.stopped if market in markets}
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Annotated
 
 from annotated_types import Ge, Gt, Le
 
 from guard.account.positions import AccountView
-from guard.events import MarginMode, Position, PositionSource, Stream
+from guard.events import BookSide, MarginMode, Position, PositionSource, Stream
 from guard.findings import Basis, Finding, Limit, Reason, Severity, Subject
 from guard.leverage.liquidation_price import liquidation_distance_bps, size_max
 from guard.market.book import Side
 from guard.market.freshness import StreamState
+from guard.market.liquidity import slippage_bps
 from guard.market.view import BookTrust, MarketView
 from guard.state import GuardState
 from guard.units import BPS_PER_UNIT, NS_PER_S, AccountId, MarketId, Nanoseconds
@@ -130,14 +132,16 @@ class CutLeverage:
             return
         target_bps = min(need.total_bps * (1.0 + self.margin_ratio), self.distance_bps_max)
         equity = self._equity_usd(position, mark, position.liquidation_price)
-        size = size_max(
-            side_size_signed=position.size,
-            mark_price=mark,
-            equity_usd=equity,
-            distance_bps=target_bps,
-            maintenance_ratio=position.maintenance_ratio or self.maintenance_ratio,
-            maintenance_amount=position.maintenance_amount_usd,
-            exit_cost_usd=lambda cut: _exit_usd(view, sign * cut, mark),
+        features = view.features
+        size = _size_max(
+            None if features is None else features.bids if sign > 0.0 else features.asks,
+            view.mid_price,
+            position.size,
+            mark,
+            equity,
+            target_bps,
+            position.maintenance_ratio or self.maintenance_ratio,
+            position.maintenance_amount_usd,
         )
         if size is None:
             return
@@ -286,7 +290,30 @@ def _price_of(held: Position, position: Position, mark: float) -> float:
     return held.mark_price or held.entry_price or float("inf")
 
 
-def _exit_usd(view: MarketView, size: float, mark: float) -> float:
-    """What closing ``size`` (signed) costs in the present book, USD."""
-    cost = view.exit_cost_bps(size)
-    return 0.0 if cost is None else cost.value / BPS_PER_UNIT * abs(size) * mark
+@lru_cache(maxsize=1024)
+def _size_max(
+    book: BookSide | None,
+    mid: float | None,
+    size: float,
+    mark: float,
+    equity_usd: float,
+    distance_bps: float,
+    maintenance_ratio: float,
+    maintenance_amount_usd: float,
+) -> float | None:
+    """``size_max`` against one side of a book; solved once for as long as nothing of it changes, as at a Tick."""
+
+    def exit_usd(cut: float) -> float:
+        if book is None or mid is None:
+            return 0.0
+        return slippage_bps(book, cut * mid).value / BPS_PER_UNIT * cut * mark
+
+    return size_max(
+        side_size_signed=size,
+        mark_price=mark,
+        equity_usd=equity_usd,
+        distance_bps=distance_bps,
+        maintenance_ratio=maintenance_ratio,
+        maintenance_amount=maintenance_amount_usd,
+        exit_cost_usd=exit_usd,
+    )

@@ -40,6 +40,7 @@ class AccountView:
     _source: PositionSource | None = None
     _positions: tuple[Position, ...] = ()
     _sizes: dict[MarketId, float] = field(default_factory=dict)
+    _legs: dict[MarketId, tuple[Position, ...]] = field(default_factory=dict)
     _held: dict[tuple[BotId, MarketId], float] = field(default_factory=dict)
     _seen: tuple[object, ...] = ()
 
@@ -107,7 +108,7 @@ class AccountView:
 
     def legs(self, market: MarketId) -> tuple[Position, ...]:
         """Open positions in ``market``: two of opposite sign in hedge mode, else one or none."""
-        return tuple(position for position in self.positions if position.market == market)
+        return self._legs.get(market, ())
 
     def foreign(self, market: MarketId) -> float:
         """Signed size in ``market`` that is settled to belong to none of the bots, base units."""
@@ -136,9 +137,11 @@ class AccountView:
                     position for position in self.snapshots[source].positions if position.size != 0.0
                 )
         sizes: dict[MarketId, float] = {}
+        legs: dict[MarketId, tuple[Position, ...]] = {}
         for position in self._positions:
             sizes[position.market] = sizes.get(position.market, 0) + position.size
-        self._sizes = sizes
+            legs[position.market] = (*legs.get(position.market, ()), position)
+        self._sizes, self._legs = sizes, legs
 
     def _note_change(self) -> None:
         foreign = {market: (known.settled, known.difference) for market, known in self._foreign.items()}
