@@ -16,7 +16,17 @@ from guard.events import Stream
 from guard.ports import Clock
 
 BATCH = 100
-"""Symbols in one subscription, where the venue says nothing else; Binance takes 200 streams a SUBSCRIBE."""
+"""Symbols in one subscription, where the venue says nothing else, each on a socket of its own. For 500 markets:
+
+- Binance: five sockets for each of four streams, 100 streams each. A connection carries 200 (docs of USD-M futures,
+  "Connect"; ccxt's ``subscriptionLimitByStream``) and takes 10 messages a second, of which each gets one; 300 dials in
+  5 minutes are allowed, and these are 20.
+- Bybit: likewise 20 sockets; the topics of a request are 3 KB of the 21,000 characters that one connection may
+  name, and 500 dials in 5 minutes are allowed (docs of v5, "Connect").
+- OKX: 25 sockets, of which three a second may be opened: the books' five first, in 2 s, all within 10 s. A request
+  of marks names 300 channels, 16 KB of 64 KB; each is one of 480 an hour on its connection (docs, "WebSocket").
+- Hyperliquid: 1,000 subscriptions and 2,000 messages a minute for an address, so 190 markets (``markets_max``).
+"""
 
 SPARE_BATCHES = 4
 """So many more batches than needed may come of markets that are added one by one."""

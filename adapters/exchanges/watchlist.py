@@ -57,6 +57,10 @@ class Watchlist:
     _top: list[str] = field(default_factory=list)
     _unlisted: set[str] = field(default_factory=set)
     """What should be watched and is not listed."""
+    _left_out: set[str] = field(default_factory=set)
+    """What should be watched and is too much for the venue ..."""
+    _refused: set[str] = field(default_factory=set)
+    """... and of that what is named or held."""
     _halted: set[str] = field(default_factory=set)
     _has_left: bool = False
     """Whether a market was left since it was last said what is watched."""
@@ -125,7 +129,9 @@ class Watchlist:
         return {*self.settings.symbols, *self.held(), *self._top}
 
     def _known(self) -> set[str]:
-        return self.markets.keys() | self._unlisted
+        # What was left out as one of many may have become what somebody holds.
+        left_out = self._left_out.difference(self.held()) | self._refused
+        return self.markets.keys() | self._unlisted | left_out
 
     def _must_relist(self, now: Nanoseconds) -> bool:
         since_ns = now - self._listed_at
@@ -199,7 +205,7 @@ class Watchlist:
         Raises:
             VenueError: the venue's markets cannot be read; nothing has changed then.
         """
-        wanted = chosen(self.settings.symbols, self.held(), self._top)
+        wanted = self._within_limit(chosen(self.settings.symbols, self.held(), self._top))
         new = [symbol for symbol in wanted if symbol not in self.markets]
         added, errors = await self.connection.load(new)
         for symbol, error in zip((each for each in new if each not in added), errors, strict=True):
@@ -225,6 +231,26 @@ class Watchlist:
             self._has_left = False
             self._say()
         self.subscriptions.add(added)
+
+    def _within_limit(self, wanted: list[str]) -> list[str]:
+        """Leave out what is too much for the venue: the least busy first, then the last of what is held or named."""
+        limit = self.connection.capabilities.markets_max
+        left_out = set(wanted[limit:]) if limit is not None else set()
+        refused = left_out & {*self.settings.symbols, *self.held()}
+        for symbol in refused - self._refused:
+            detail = f"the venue takes subscriptions to no more than {limit} markets: name fewer"
+            name = market_id(self.settings.id, symbol)
+            self.ledger.fault(name, Stream.BOOK, StreamFaultKind.REFUSED, detail)
+        new, self._refused = left_out - self._left_out, refused
+        if new:
+            log.error(
+                "markets are left out: the venue takes subscriptions to no more than so many from one address",
+                venue=self.settings.id,
+                markets_max=limit,
+                left_out=sorted(left_out),
+            )
+        self._left_out = left_out
+        return [symbol for symbol in wanted if symbol not in left_out]
 
     def _leave(self, symbol: str, why: str) -> None:
         """Watch a market no more; with a reason, it is one that the venue has taken away."""

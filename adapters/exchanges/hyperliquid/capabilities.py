@@ -22,6 +22,7 @@ CAPABILITIES = Capabilities(
     depth_source=DepthSource.WHOLE,
     periods_ms={Stream.BOOK: BOOK_PERIOD_MS},
     depth_levels=60,
+    markets_max=190,
     notes=(
         "books: 20 levels a side twice a second, and steps of 4 and 3 figures behind them, counted at their far ends",
         "liquidations of others are not told; depth, price and open interest have to do without them",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import Any
 
 from adapters.exchanges.market_feed import MarketFeed
@@ -17,7 +18,7 @@ from guard.events import (
     StreamFault,
     StreamFaultKind,
 )
-from guard.units import symbol_of
+from guard.units import MarketId, symbol_of
 from tests.adapters.exchanges.fakes import VENUE, FakeMarket, diff
 from tests.support.exchange_feeds import Events, running
 from tests.support.hand_clock import HandClock
@@ -238,3 +239,23 @@ async def test_many_small_changes_end_in_few_subscriptions() -> None:
     assert batches == 13
     assert [len(symbols) for symbols in regrouped] == [14]
     assert any("fewer batches" in fault.detail for fault in events.faults(StreamFaultKind.DISCONNECTED))
+
+
+async def test_what_is_too_much_for_a_venue_is_left_out_from_the_end_and_never_what_is_held_before_what_is_busy() -> (
+    None
+):
+    clock, held = HandClock(), Held()
+    connection = a_venue(listed(A, 4.0), listed(B, 3.0), listed(C, 2.0), listed(D, 1.0))
+    connection.gives = replace(connection.gives, markets_max=2)
+    async with running([a_feed(connection, clock, held, symbols=[C], top=3)]) as events:
+        await clock.advance(2.0)
+        held.symbols = {D}
+        await clock.advance(2.0)
+        faults = events.of(StreamFault, lambda fault: fault.fault is StreamFaultKind.REFUSED)
+        held.symbols = {B, D}
+        await clock.advance(2.0)
+        late = events.of(StreamFault, lambda fault: fault.fault is StreamFaultKind.REFUSED)
+
+    assert watched(events)[:2] == [[C, A], [C, D]]
+    assert faults == []
+    assert [symbol_of(MarketId(fault.subject)) for fault in late] == [D], "somebody holds it, so it is said"
