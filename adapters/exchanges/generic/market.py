@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -18,6 +19,7 @@ from adapters.exchanges.ccxt_session import (
     perpetuals_of,
 )
 from adapters.exchanges.generic.capabilities import ORDER_SIDE, capabilities_of, mark_sources, without
+from adapters.exchanges.generic.native_book import NativeBooks, is_exotic, version_of
 from adapters.exchanges.generic.payloads import (
     Contract,
     contract_of,
@@ -62,11 +64,13 @@ OLD_TRADES_NS = 5 * NS_PER_S
 DOUBTFUL_NS = 60 * NS_PER_S
 """After a frame that ccxt could not read, books may be wrong: they are asked for anew, at most so often."""
 
+OWN_BOOKS = "books are kept by ccxt itself, which takes several times the CPU time"
+
 log = structlog.get_logger()
 
 
 class GenericMarket:
-    """A MarketConnection (see ``venue``): one ccxt client; ccxt keeps the books, and they are looked at."""
+    """A MarketConnection (see ``venue``): one ccxt client, whose handlers keep the books, and they are looked at."""
 
     def __init__(self, settings: VenueSettings, sink: MarketSink, clock: Clock, markets: Markets) -> None:
         self._venue = settings.id
@@ -74,7 +78,7 @@ class GenericMarket:
         self._sink = sink
         self._clock = clock
         self._markets = markets
-        self._client = make_client(settings, self, defaults=DEFAULTS)
+        self._client = make_client(settings, self, defaults=DEFAULTS, quirks=NativeBooks)
         self._capabilities = capabilities_of(settings)
         self._absent: dict[Stream, str] = {}
         self._mark_sources = mark_sources(self._client.has)
@@ -112,6 +116,7 @@ class GenericMarket:
         self._capabilities = capabilities_of(self._settings, len(self._contracts))
         for stream, why in self._absent.items():
             self._capabilities = without(self._capabilities, stream, why)
+        self._note_books()
         known = [symbol for symbol in symbols if symbol not in errors]
         return known, [errors[symbol] for symbol in symbols if symbol in errors]
 
@@ -142,34 +147,51 @@ class GenericMarket:
         """Look at ccxt's book when it changes, but no more often than it is sampled.
 
         After each pause it is looked at once more: what changed in it was told to nobody. Neither was a socket
-        that failed meanwhile.
+        that failed meanwhile. A book of ours (see ``native_book``) counts its changes; one of ccxt is compared.
         """
         pause_ns, losses = self._settings.sample_ms * NS_PER_MS, self._losses
         while True:
             self._fail_if_lost(losses)
-            book = await self._client.watch_order_book(symbol)
-            snapshot = self._take_book(symbol, book)
+            book = await self._watched(symbol)
+            seen = self._take_book(symbol, book)
             await self._pause(pause_ns)
             kept = (self._client.orderbooks or {}).get(symbol)
-            if kept is not None and snapshot != self._read_book(symbol, kept.limit()):
+            if kept is not None and seen != self._seen_of(symbol, kept):
                 self._take_book(symbol, kept)
+
+    async def _watched(self, symbol: str) -> Any:
+        try:
+            return await self._client.watch_order_book(symbol)
+        except Exception as error:  # some handlers catch what they meet, and tell it to whoever watches
+            if is_exotic(error) and self._client.has_native_books:
+                self._leave_native_books(str(error))
+            raise
 
     async def _poll_book(self, symbol: str) -> None:
         while True:
             self._take_book(symbol, await self._client.fetch_order_book(symbol))
             await self._pause(self._capabilities.periods_ms.get(Stream.BOOK, 1_000) * NS_PER_MS)
 
-    def _take_book(self, symbol: str, book: Any) -> DepthSnapshot | None:
-        snapshot = self._read_book(symbol, book)
+    def _take_book(self, symbol: str, book: Any) -> object:
+        """Hand on a book; return what tells whether it has changed since."""
+        seen = self._seen_of(symbol, book)
+        snapshot = seen if isinstance(seen, DepthSnapshot) else self._read_book(symbol, book)
         if snapshot is not None:
             self._deliver(symbol, Stream.BOOK, lambda: self._sink.on_book(symbol, snapshot))
-        return snapshot
+        return seen
+
+    def _seen_of(self, symbol: str, book: Any) -> object:
+        if (version := version_of(book)) is not None:
+            return version
+        return self._read_book(symbol, book.limit() if hasattr(book, "limit") else book)
 
     def _read_book(self, symbol: str, book: Any) -> DepthSnapshot | None:
         try:
             return read_book(book, self._contracts[symbol])
         except MalformedFrameError as error:
             self._sink.on_malformed(symbol, Stream.BOOK, str(error))
+            if version_of(book) is not None:
+                self._doubt("a book cannot be read")
             return None
 
     # Everything else that is streamed
@@ -364,9 +386,32 @@ class GenericMarket:
         """Say so; and since it may have been an update of a book that ccxt keeps, have all of them sent anew."""
         shown = frame if isinstance(frame, str) else frame.decode(errors="replace")
         detail = f"{type(error).__name__}: {error}; frame begins {shown[:80]!r}"
+        if is_exotic(error) and self._client.has_native_books:
+            self._leave_native_books(detail)
+            return
         self._sink.on_malformed(None, Stream.BOOK, detail)
         now = self._clock.now()
         socket = (self._client.clients or {}).get(url)
         if socket is not None and now - self._doubted_at >= DOUBTFUL_NS:
             self._doubted_at = now
             socket.on_error(network_error("a frame could not be read: asking for whole books"))
+
+    def _doubt(self, why: str) -> None:
+        """Have all books sent anew, unless that was just done."""
+        now = self._clock.now()
+        if now - self._doubted_at >= DOUBTFUL_NS:
+            self._doubted_at = now
+            self.reopen(Stream.BOOK, f"{why}: asking for whole books")
+
+    def _note_books(self) -> None:
+        notes = self._capabilities.notes
+        if not self._client.has_native_books and OWN_BOOKS not in notes:
+            self._capabilities = replace(self._capabilities, notes=(*notes, OWN_BOOKS))
+
+    def _leave_native_books(self, why: str) -> None:
+        """Have ccxt keep the books of this venue by itself: its handlers do with them what ours do not do."""
+        self._client.has_native_books = False
+        self._client.orderbooks = {}
+        self._note_books()
+        log.warning("books are kept by ccxt itself from now on", venue=self._venue, detail=why)
+        self.reopen(Stream.BOOK, "the books are begun anew")

@@ -6,6 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
+from adapters.exchanges.generic.native_book import NativeSide
 from adapters.exchanges.parsers import (
     Payload,
     at_of,
@@ -87,7 +90,12 @@ def read_book(book: Any, contract: Contract) -> DepthSnapshot:
     )
 
 
-def _levels(side: Any, contract: Contract, where: str) -> list[Any]:
+def _levels(side: Any, contract: Contract, where: str) -> Any:
+    if isinstance(side, NativeSide):
+        prices, sizes = (each[:LEVELS_MAX] for each in side.arrays())
+        return np.column_stack(
+            (prices, sizes * contract.size / prices if contract.is_inverse else sizes * contract.size)
+        )
     if not isinstance(side, Sequence) or isinstance(side, str):
         raise MalformedFrameError(where, f"not a list of levels: {side!r:.40}")
     try:

@@ -10,6 +10,8 @@ import pytest
 from adapters.clock import SystemClock
 from adapters.exchanges import AccountFeed, MarketFeed, VenueSettings, generic
 from adapters.exchanges.ccxt_session import Credentials, Markets
+from adapters.exchanges.generic.market import OWN_BOOKS
+from adapters.exchanges.generic.native_book import ExoticUseError, NativeSide
 from adapters.exchanges.venue import AccountConnection, AccountSink, MarketConnection, MarketSink
 from adapters.simulation import LoopbackVenue, generated_source
 from guard.events import (
@@ -98,6 +100,33 @@ async def test_its_books_are_those_that_binances_own_parsers_make(venue: Loopbac
             )
 
         await eventually(agree, within_s=5.0, what=generic_events.tail())
+
+
+async def test_handlers_that_take_a_side_for_a_list_get_lists(
+    venue: LoopbackVenue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stands for a venue whose handlers do what no native book does: it is said once, and books come all the same."""
+
+    def refuse(side: NativeSide, deltas: object) -> None:
+        raise ExoticUseError(f"{side} is no list: {deltas!r:.20}")
+
+    monkeypatch.setattr(NativeSide, "store_all", refuse)
+    made: list[MarketConnection] = []
+
+    async def connect(sink: MarketSink) -> MarketConnection:
+        made.append(await generic.connect_market(settings, sink, SystemClock(), Markets()))
+        return made[0]
+
+    settings = settings_for(venue.ccxt_urls())
+    feed = MarketFeed(settings, clock=SystemClock(), connect=connect)
+    async with running([feed]) as events:
+        await eventually(lambda: made and OWN_BOOKS in made[0].capabilities.notes, within_s=20.0)
+
+        def right() -> bool:
+            last = last_book(events)
+            return last is not None and (last.bid, last.ask) == venue_best(venue)
+
+        await eventually(right, within_s=10.0)
 
 
 async def test_a_book_that_ccxt_lost_is_told_and_comes_back(venue: LoopbackVenue) -> None:

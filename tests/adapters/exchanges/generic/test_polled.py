@@ -39,6 +39,7 @@ def without_streams(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             has = dict.fromkeys((*ABSENT, "watchLiquidations"), False)
             return self.deep_extend(super().describe(), {"id": VENUE, "has": has})
 
+    WithoutStreams.__name__ = VENUE
     monkeypatch.setattr(ccxt.pro, VENUE, WithoutStreams, raising=False)
     tapped_class.cache_clear()
     yield
