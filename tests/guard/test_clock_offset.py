@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
+import pytest
 from msgspec import structs
 
 from guard.clock_offset import ClockOffset, TimedFeed
@@ -106,3 +107,11 @@ def test_nothing_but_a_finding_comes_of_it() -> None:
     assert (found.reason, found.severity) == (Reason.CLOCK_OFFSET, Severity.WATCH)
     assert not found.freezes
     assert guard.posture(ALPHA).entries.get(SYMBOL, Entries.ALLOWED) is Entries.ALLOWED
+
+
+def test_the_least_way_of_a_venue_can_be_asked_for() -> None:
+    scene = Scene()
+    assert scene.watch.lag_ms("okx") is None
+    scene.hear(0, 60, lag_ms=120.0)
+    assert scene.watch.lag_ms("okx") == pytest.approx(120.0)
+    assert scene.watch.lag_ms("bybit") is None
