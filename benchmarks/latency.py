@@ -230,7 +230,7 @@ def _client_settings(folder: Path, place: Place, password: str) -> dict[str, Any
 
 def _spread(samples: Sequence[float], share: float) -> tuple[float, float]:
     """Tenth and ninetieth percentile of the quantile over blocks of the run, so that a noisy stretch shows."""
-    size = max(len(samples) // 8, 20)
+    size = min(max(len(samples) // 8, 20), len(samples))
     blocks = [
         quantile(samples[start : start + size], share) for start in range(0, len(samples) - size + 1, size)
     ]
