@@ -1,5 +1,6 @@
 """What a judgement costs: CPU time of ``Engine.process`` by kind of event, over a calm and over a falling market.
 
+With 4 to 500 markets too: samples that are judged together, Ticks, and one urgent sample.
 Beside it the same engine made to work out everything anew at every event: what is left out because nothing has
 changed must not change a byte of what is decided, or the benchmark fails.
 """
@@ -7,6 +8,7 @@ changed must not change a byte of what is decided, or the benchmark fails.
 from __future__ import annotations
 
 import functools
+import math
 import random
 import sys
 import time
@@ -15,6 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from benchmarks._engine_markets import Spent, play
 from benchmarks._frame import Better, Options, Result, interleave, main, ratios, result_of
 from guard.arbiter import Arbiter, ArbiterSettings
 from guard.audit import encode_record
@@ -71,6 +74,19 @@ POLICIES = (
 )
 T0 = 1_760_000_000 * NS_PER_S
 
+MARKETS_MANY, MARKETS_QUICK = (4, 50, 200, 500), (4, 50)
+GROWTH_FROM = 50
+ROUNDS, ROUNDS_QUICK = 24, 8
+EQUAL_MARKETS, EQUAL_ROUNDS = 50, 24
+FIGURES = {
+    "sample": ("a sample, of many at once", (60.0, 150.0)),
+    "tick": ("a Tick", (15_000.0, 15_000.0)),
+    "urgent": ("one urgent sample", (1_500.0, 1_500.0)),
+    "account": ("an account's snapshot", (1_500.0, None)),
+    "price": ("a price", (None, None)),
+}
+"""By the kind of event: what it is called, and its target with the most markets, watched and all traded."""
+
 
 @dataclass(frozen=True, slots=True)
 class Played:
@@ -99,7 +115,46 @@ def measure(options: Options) -> list[Result]:
         results.append(
             result_of("engine", f"{name}: times faster", ratios(anew, ours), "ratio", better=Better.HIGHER)
         )
+    return results + _many_markets(options)
+
+
+def _many_markets(options: Options) -> list[Result]:
+    """What samples in batches, Ticks and one urgent sample cost with so many markets, and how it grows."""
+    for falls in (False, True):
+        plain, anew = (
+            play(
+                POLICIES, EQUAL_MARKETS, traded=True, rounds=EQUAL_ROUNDS, falls=falls, anew=each, keeps=True
+            )
+            for each in (False, True)
+        )
+        if plain.steps != anew.steps:
+            raise RuntimeError(f"{EQUAL_MARKETS} markets: what was left out would have changed a step")
+    rounds = ROUNDS_QUICK if options.quick else ROUNDS
+    sizes = MARKETS_QUICK if options.quick else MARKETS_MANY
+    results: list[Result] = []
+    for traded, who in ((False, "watched"), (True, "all traded")):
+        spent = {
+            size: [play(POLICIES, size, traded=traded, rounds=rounds) for _ in range(options.repetitions)]
+            for size in sizes
+        }
+        for size, runs in spent.items():
+            for kind, (words, targets) in FIGURES.items():
+                figures = [run.of(kind) for run in runs]
+                target = targets[traded] if size == max(MARKETS_MANY) else None
+                results.append(result_of("engine", f"{size} {who}: {words}", figures, "us", target=target))
+        if not options.quick:
+            few, many = (spent[size] for size in (GROWTH_FROM, max(sizes)))
+            exponents = [_growth(*pair, markets=max(sizes)) for pair in zip(few, many, strict=True)]
+            results.append(
+                result_of("engine", f"{who}: growth with markets", exponents, "exponent", target=1.05)
+            )
     return results
+
+
+def _growth(few: Spent, many: Spent, *, markets: int) -> float:
+    """The exponent with which a second's work grows from ``GROWTH_FROM`` markets on."""
+    whole = [sum(spent.us[kind] for kind in ("sample", "price", "tick")) for spent in (few, many)]
+    return math.log(whole[1] / whole[0]) / math.log(markets / GROWTH_FROM)
 
 
 def _us(events: list[AnyEvent], *, anew: bool) -> float:
