@@ -429,28 +429,24 @@ cdef class Ladder:
         self.bounded = False
 
     cdef double touch_size(self) noexcept:
-        """Size on the best levels, added up in the order in which numpy adds them: in that of its memory."""
+        """Size on the best levels, added up in the order in which numpy adds them: best first, in eight lanes."""
         cdef double sums[8]
         cdef double total = 0.0
         cdef Py_ssize_t count = min(self.count, TURN_LEVELS), at, lane, whole
-        cdef const double *first = self.sizes + self.count - count
-        cdef Py_ssize_t step = 1
-        if self.sign < 0.0 and count:
-            first += count - 1
-            step = -1
+        cdef const double *best = self.sizes + self.count - 1
         if count < 8:
             for at in range(count):
-                total += first[at * step]
+                total += best[-at]
             return total
         for lane in range(8):
-            sums[lane] = first[lane * step]
+            sums[lane] = best[-lane]
         whole = count - count % 8
         for at in range(8, whole, 8):
             for lane in range(8):
-                sums[lane] += first[(at + lane) * step]
+                sums[lane] += best[-at - lane]
         total = ((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7]))
         for at in range(whole, count):
-            total += first[at * step]
+            total += best[-at]
         return total
 
     def views(self):

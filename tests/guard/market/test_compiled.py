@@ -222,12 +222,19 @@ def test_both_turn_at_the_same_change(seed: int) -> None:
         for live in (one, other):
             live.book.load(bids, asks)
             live.sampled(live.book.status())
-        # Exactly half of everything: on the edge between turned and not.
-        halves = [(price, size / 2.0) for price, size in bids]
-        for level in range(count):
+        # Half of everything is on the edge between turned and not; then one size by the least that there is.
+        for side, levels in ((Side.BID, bids), (Side.ASK, asks)):
+            halves = [(price, size / 2.0) for price, size in levels]
+            nudged = [
+                (price, math.nextafter(size, 9.0 * drawn.integers(0, 2)))
+                for price, size in (halves[at] for at in drawn.integers(0, count, 20))
+            ]
+            for change in [*halves, *nudged]:
+                for live in (one, other):
+                    live.book.apply(*(([change], []) if side is Side.BID else ([], [change])))
+                assert one.has_turned == other.has_turned
             for live in (one, other):
-                live.book.apply([halves[level]], [])
-            assert one.has_turned == other.has_turned
+                live.book.load(bids, asks)
 
 
 def test_attributes_can_be_set_alike() -> None:
