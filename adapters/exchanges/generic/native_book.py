@@ -67,7 +67,10 @@ class NativeSide(Sequence[list[float]]):
 
     def store_all(self, deltas: Sequence[Sequence[Any]]) -> None:
         """Set levels as the venue writes them."""
-        self.pending += [(delta[0], delta[1]) for delta in deltas]
+        if deltas and len(deltas[0]) == 2:  # as most venues write them; of others the rest is left out
+            self.pending += deltas
+        else:
+            self.pending += [(delta[0], delta[1]) for delta in deltas]
         if len(self.pending) >= PENDING_MAX:
             self._owner.settle()
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +20,7 @@ from adapters.exchanges.frames_reference import PythonFrameReader
 from adapters.exchanges.settings import VenueSettings
 from adapters.exchanges.transport import TURN_WORK_MAX, Lane, Transport, installed
 from guard.units import Nanoseconds
+from tests.support.certificates import authority
 from tests.support.eventually import eventually
 
 BOTH = pytest.mark.parametrize("transport", [Transport.PICOWS, Transport.AIOHTTP])
@@ -59,7 +62,7 @@ class RawTap:
         return Lane(self.reader, lambda: 1, self.attended.append, self._taken)
 
     def _taken(self, url: str, at: Nanoseconds) -> None:
-        assert url.startswith("ws://")
+        assert url.startswith("ws")
         assert at == 1
         self.batches += 1
 
@@ -145,16 +148,20 @@ class Stage:
 
 @asynccontextmanager
 async def staged(
-    transport: Transport, *, credentials: Credentials | None = None, **how: Any
+    transport: Transport,
+    *,
+    credentials: Credentials | None = None,
+    tls: ssl.SSLContext | None = None,
+    **how: Any,
 ) -> AsyncIterator[Stage]:
     server, tap = Server(**how), RawTap()
     app = web.Application()
     app.router.add_get("/ws", server.accept)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
+    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
     await site.start()
-    server.url = f"ws://127.0.0.1:{runner.addresses[0][1]}/ws#a"
+    server.url = f"{'ws' if tls is None else 'wss'}://127.0.0.1:{runner.addresses[0][1]}/ws#a"
     settings = VenueSettings(
         id="binanceusdm", symbols=["BTC/USDT:USDT"], urls={"api": {"ws": server.url}}, transport=transport
     )
@@ -340,6 +347,27 @@ async def test_a_burst_is_taken_in_turns(transport: Transport) -> None:
         steps = [after - before for before, after in pairwise(taken)]
         assert max(steps) <= 2 * TURN_WORK_MAX
         assert stage.tap.reader.frames == ["T"] * frames
+
+
+@BOTH
+async def test_over_tls_too_a_burst_is_taken_in_turns_and_a_strangers_certificate_is_refused(
+    transport: Transport, tmp_path: Path
+) -> None:
+    signer, frames = authority(tmp_path), 10 * TURN_WORK_MAX
+    pair = signer.issue("venue")
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(pair.cert, pair.key)
+    async with staged(transport, tls=tls) as stage:
+        with pytest.raises(Exception, match=r"CERTIFICATE_VERIFY_FAILED|certificate verify failed"):
+            await asyncio.wait_for(stage.watch(), 5.0)
+    async with staged(transport, tls=tls) as stage:
+        stage.client.ssl_context = ssl.create_default_context(cafile=str(signer.ca))
+        await stage.connected()
+        stage.server.say_raw(framed(b"T", 0x81) * frames + framed(b'{"n":1}', 0x81))
+        await eventually(lambda: stage.tap.declined, within_s=20.0)
+        assert stage.tap.reader.frames == ["T"] * frames
+        stage.socket.on_error(ConnectionError("enough"))
+        await eventually(lambda: stage.server.sockets[0].closed)
 
 
 async def test_accounts_keep_to_the_socket_of_ccxt() -> None:
