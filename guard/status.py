@@ -10,7 +10,7 @@ from guard.findings import Finding, Reason, Subject
 from guard.market.book import Side
 from guard.market.view import BookTrust
 from guard.state import GuardState
-from guard.units import Nanoseconds, ms_of, symbol_of, venue_of
+from guard.units import MarketId, Nanoseconds, ms_of, symbol_of, venue_of
 from perpguard_sdk.messages import GuardState as GuardStateMessage
 from perpguard_sdk.messages import GuardStatus, Signal
 
@@ -67,9 +67,14 @@ def with_status(message: GuardStateMessage, status: GuardStatus) -> GuardStateMe
     return structs.replace(message, state=status)
 
 
-def signals(state: GuardState, now: Nanoseconds) -> Iterator[Signal]:
-    """Yield one signal for each market; what is not known is ``None``, never calm."""
-    for market, view in state.markets.items():
+def signals(
+    state: GuardState, now: Nanoseconds, markets: Iterable[MarketId] | None = None
+) -> Iterator[Signal]:
+    """Yield one signal for each of ``markets`` (all, if not told); what is not known is ``None``, never calm."""
+    for market in tuple(state.markets) if markets is None else markets:
+        view = state.markets.get(market)
+        if view is None:
+            continue
         trusted = view.trust(now) is BookTrust.TRUSTED
         bid, ask = view.depth_usd(Side.BID, SIGNAL_BAND_BPS), view.depth_usd(Side.ASK, SIGNAL_BAND_BPS)
         yield Signal(

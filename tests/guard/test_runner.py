@@ -9,21 +9,24 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 import pytest
+from msgspec import structs
 
 from guard import feeding
 from guard.audit import CommandTraced, SessionClosed, SessionOpened, TraceEnd
 from guard.engine import Engine
 from guard.errors import FencedError
-from guard.events import AnyEvent, Tick
+from guard.events import AnyEvent, MarketsSampled, MarkPriceSeen, Tick
 from guard.findings import Reason
 from guard.hops import Hop
 from guard.policy import Policy
 from guard.ports import Claim, Emit
-from guard.runner import Identity, Runner, World
-from perpguard_sdk.messages import AckStatus, Entries, GuardState, GuardStatus, Mode, Posture
+from guard.runner import FAR_SIGNALS_MAX, Identity, Runner, World
+from guard.units import market_id
+from perpguard_sdk.messages import AckStatus, Entries, GuardState, GuardStatus, Mode, Posture, Signal
 from tests.support.builders import (
     ALPHA,
     BETA,
+    MARKET,
     SYMBOL,
     SaysWhatItIsTold,
     acked,
@@ -347,3 +350,39 @@ async def test_the_way_of_a_command_that_is_under_way_is_recorded_when_the_guard
     assert isinstance(traced, CommandTraced)
     assert traced.end is TraceEnd.STOPPED
     assert isinstance(closed, SessionClosed)
+
+
+def signals(stage: Stage) -> list[Signal]:
+    return [message for message in stage.sink.published if isinstance(message, Signal)]
+
+
+async def test_markets_that_nobody_trades_are_shown_a_few_at_a_time_and_each_in_its_turn() -> None:
+    stage = Stage()
+    far = [market_id("loopback", f"FAR{number}/USDT:USDT") for number in range(2 * FAR_SIGNALS_MAX)]
+    beats: list[list[str]] = []
+    async with stage.running():
+        now = stage.clock.now()
+        samples = tuple(structs.replace(features(0.0, market=market), received_at=now) for market in far)
+        await stage.take_in(MarketsSampled(received_at=now, samples=samples))
+        stage.runner.inbox.prefer({MARKET}, frozenset())
+        for _ in range(2):
+            stage.sink.published.clear()
+            await stage.tick(4)
+            await eventually(lambda: len(signals(stage)) > FAR_SIGNALS_MAX)
+            beats.append([signal.symbol for signal in signals(stage)])
+
+    shown = [symbol for beat in beats for symbol in beat]
+    assert [len(beat) for beat in beats] == [FAR_SIGNALS_MAX + 1] * 2, "and the one that is held every time"
+    assert len(set(shown)) == 2 * FAR_SIGNALS_MAX + 1
+
+
+async def test_many_prices_are_taken_in_one_turn_and_a_tick_ends_it() -> None:
+    stage = Stage()
+    async with stage.running():
+        now = stage.clock.now()
+        markets = [market_id("loopback", f"M{number}/USDT:USDT") for number in range(300)]
+        stage.feed.put(*(MarkPriceSeen(received_at=now, market=market, mark_price=1.0) for market in markets))
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert len(stage.runner.inbox) == 0
+        assert {stage.runner.engine.state.markets[market].mark_price for market in markets} == {1.0}
