@@ -114,7 +114,7 @@ class Ours:
 
         from adapters.clock import SystemClock  # noqa: PLC0415 - only in the variants that use it
         from adapters.exchanges import VenueSettings, venue_feeds  # noqa: PLC0415
-        from benchmarks._measured_feed import EveryUpdate  # noqa: PLC0415
+        from benchmarks._measured_feed import MeasuredFeed  # noqa: PLC0415
 
         structlog.configure(
             wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
@@ -131,8 +131,11 @@ class Ours:
             }
             | settings
         )
-        observer = EveryUpdate(notes.note).observe if every else None
-        (self._feed,) = venue_feeds(venue, clock=SystemClock(), resolve_secret=_no_secret, observer=observer)
+        self._feed: Any
+        if every:
+            self._feed = MeasuredFeed(venue, notes.note)
+        else:
+            (self._feed,) = venue_feeds(venue, clock=SystemClock(), resolve_secret=_no_secret)
         self._symbols = symbols
         self._every = every
 
@@ -147,7 +150,7 @@ class Ours:
     def ready(self) -> bool:
         from benchmarks._measured_feed import book_of  # noqa: PLC0415
 
-        markets = self._feed._markets  # type: ignore[attr-defined]  # noqa: SLF001 - nothing else tells
+        markets = self._feed._markets  # noqa: SLF001 - nothing else tells
         return len(markets) == len(self._symbols) and all(
             book_of(market) is not None for market in markets.values()
         )
@@ -155,7 +158,7 @@ class Ours:
     def book(self, symbol: str) -> dict[str, Any]:
         from benchmarks._measured_feed import told  # noqa: PLC0415
 
-        return told(self._feed._markets[symbol], LEVELS_COMPARED)  # type: ignore[attr-defined]  # noqa: SLF001
+        return told(self._feed._markets[symbol], LEVELS_COMPARED)  # noqa: SLF001
 
 
 class Floor:

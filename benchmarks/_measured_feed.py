@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from adapters.clock import SystemClock
+from adapters.exchanges import MarketFeed, VenueSettings
+from adapters.exchanges.ccxt_session import Markets
+from adapters.exchanges.modules import module_of
+from adapters.exchanges.venue import MarketConnection, MarketSink
 from benchmarks._load_client import BANDS_BPS, NOTIONALS_USD
 from guard.events import BookStatus
 from guard.market.book import Book, Side
+from guard.market.live import LiveBook
 from guard.market.matrix import COLUMNS, FeatureMatrix, measure_into
-from guard.units import MarketId
 
 _SIDES = ("bids", "asks")
 _BANDS = {side: [COLUMNS.index(f"{side}_depth_usd_{bps:g}_bps") for bps in BANDS_BPS] for side in _SIDES}
@@ -19,19 +24,36 @@ _COSTS = {
 _VISIBLE = {side: COLUMNS.index(f"{side}_visible_bps") for side in _SIDES}
 
 
-class EveryUpdate:
-    """An observer of a MarketFeed (see there): works out all that a sample holds, for 17 distances and 4 notionals."""
+class MeasuredFeed(MarketFeed):
+    """The market feed of the daemon, which after every update works out all that a sample holds of the book.
 
-    def __init__(self, note: Callable[[int], None]) -> None:
+    That is 17 distances and 4 notionals a side with a fit and an imbalance; what is shed of it is shed by nobody.
+    """
+
+    def __init__(self, settings: VenueSettings, note: Callable[[int], None]) -> None:
+        clock, markets = SystemClock(), Markets()
+
+        async def connect(sink: MarketSink) -> MarketConnection:
+            return await module_of(settings.id).connect_market(settings, sink, clock, markets)
+
+        super().__init__(settings, clock=clock, connect=connect)
         self._note = note
-        self._rows: dict[str, FeatureMatrix] = {}
+        self._measured: dict[int, tuple[LiveBook, tuple[Book], FeatureMatrix]] = {}
 
-    def observe(self, market: MarketId, last_id: int, book: Book) -> None:
-        row = self._rows.get(market)
-        if row is None:
-            row = self._rows[market] = FeatureMatrix.of(1)
-        measure_into(row, (book,))
-        self._note(last_id)
+    @property
+    def is_observed(self) -> bool:
+        return True
+
+    def on_attention(self, index: int) -> None:
+        found = self._measured.get(index)
+        if found is None:
+            live = self._by_index[index].live
+            found = self._measured[index] = live, (live.book,), FeatureMatrix.of(1)
+        live, books, row = found
+        measure_into(row, books)
+        self._note(live.last_id)
+        if live.needs_attention:
+            super().on_attention(index)
 
 
 def book_of(market: Any) -> Book | None:
