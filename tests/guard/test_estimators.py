@@ -131,7 +131,7 @@ def numbers(answer: object) -> list[float]:
 
 
 def test_no_estimator_is_left_out() -> None:
-    helpers = {view.BaselineSettings, baseline.BaselineSettings}
+    helpers = {view.BaselineSettings, baseline.BaselineSettings, baseline.Quantile}
     found = {
         kind
         for module in (baseline, below, flow, freshness, sampler, view)

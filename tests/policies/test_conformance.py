@@ -17,6 +17,7 @@ from guard.events import BookStatus, LinkChanged, LinkKind, MarginMode, MarketFe
 from guard.findings import Severity
 from guard.policy import Policy
 from guard.state import GuardState
+from guard.units import MarketId
 from perpguard_sdk.messages import Entries, StopRule
 from policies.cut_leverage import CutLeverage
 from policies.distrust_bots import DistrustBots
@@ -28,6 +29,7 @@ from policies.widen_stops import WidenStops
 from tests.policies.scenes import MARKET, WARM_S, hold, thin_out, warm_state
 from tests.support.builders import (
     ALPHA,
+    ETH,
     SYMBOL,
     at,
     born,
@@ -201,10 +203,33 @@ def test_a_policy_finds_the_same_for_the_same_state(kind: type[Policy], state_of
         assert first == list(kind().decide(other, at(seconds)))
 
 
+@each_state
+@each_policy
+def test_asked_about_some_markets_it_finds_what_it_finds_of_them_when_asked_about_all(
+    kind: type[Any], state_of: Any
+) -> None:
+    state = state_of()
+    before = as_data(copy.deepcopy(state))
+    decide_for = getattr(kind(), "decide_for", None)
+    if decide_for is None:
+        assert kind in (DistrustBots, DistrustLinks), (
+            "what it finds is about markets: it can be asked about some"
+        )
+        return
+    for seconds in MOMENTS:
+        every = list(kind().decide(state, at(seconds)))
+        for markets in (frozenset[MarketId](), {MARKET}, {ETH}, {MARKET, ETH}):
+            wanted = [found for found in every if found.subject.market in (None, *markets)]
+            assert list(decide_for(state, at(seconds), markets)) == wanted
+    assert as_data(state) == before
+
+
 @each_policy
 def test_a_policy_that_is_switched_off_finds_nothing(kind: type[Any]) -> None:
-    state = in_danger()
-    assert [found for seconds in MOMENTS for found in kind(enabled=False).decide(state, at(seconds))] == []
+    state, off = in_danger(), kind(enabled=False)
+    assert [found for seconds in MOMENTS for found in off.decide(state, at(seconds))] == []
+    if hasattr(off, "decide_for"):
+        assert [found for seconds in MOMENTS for found in off.decide_for(state, at(seconds), {MARKET})] == []
 
 
 def test_every_policy_finds_something_in_a_state_that_has_everything_wrong() -> None:
