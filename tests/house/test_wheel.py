@@ -145,7 +145,9 @@ def test_the_wheels_hold_all_that_is_shipped_and_nothing_else(built: Built) -> N
         path.relative_to(ROOT).as_posix().removeprefix("sdk/")
         for folder in SHIPPED
         for path in (ROOT / folder).rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts and path.suffix not in {".so", ".c", ".pyx"}
+        if path.is_file()
+        and "__pycache__" not in path.parts
+        and path.suffix not in {".so", ".c", ".pyx", ".pxi"}
     }
     assert {name for name in names if ".dist-info/" not in name} == shipped
     assert {f"{package}/py.typed" for package in (*PACKAGES, "perpguard_sdk")} <= names
@@ -201,7 +203,7 @@ def test_the_source_distribution_holds_what_is_compiled_and_not_what_was_made_of
         path.relative_to(ROOT).as_posix()
         for folder in PACKAGES
         for path in (ROOT / folder).rglob("*")
-        if path.suffix in {".pyx", ".pxd", ".pyi"}
+        if path.suffix in {".pyx", ".pxi", ".pxd", ".pyi"}
     }
     assert kept | {"setup.py"} <= names
     assert [name for name in names if name.endswith((".c", ".so", ".pyd"))] == []
