@@ -13,7 +13,7 @@ adapter that makes events or carries decisions out.
 
 - ``bots``          one bot: as the settings name it, as it has shown itself
 - ``state``         everything that is known; ``apply(event)`` is the one mutation
-- ``market/``       one market from outside: book (``_compiled``: in C), liquidity, baseline, flow, freshness, ``view`` of all that
+- ``market/``       one market from outside: book (in C), liquidity, baseline, flow, freshness, ``view`` of all that
 - ``leverage/``     maintenance tiers and liquidation prices
 - ``account/``      positions, each counted once; positions asked about; limits shared among their owners
 - ``policy``        what a policy is; the policies themselves are in the folder ``policies``, one file each
