@@ -4,7 +4,8 @@ Start with ``venue_feeds``. ``market_feed`` and ``account_feed`` hold what is co
 they need of one; ``modules`` says which package fulfils that for which venue: ``binance``, ``bybit``, ``okx`` and
 ``hyperliquid`` read payloads by parsers of their own, ``generic`` all others by what ccxt makes of them. Most frames
 never get there: ``frames`` says which are read in C, straight from the socket into a book, and ``_frames`` does it,
-by a scanner a venue (``_scan_*``).
+by a scanner a venue (``_scan_*``). ``tapped_socket`` and the two ``transport_`` modules carry them there, ``fast_path``
+and ``market_books`` say which market takes frames so, and when.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -17,106 +18,117 @@ log = structlog.get_logger()
 
 
 @functools.cache
-def socket_class() -> type[Any]:  # noqa: C901 - one class of short methods
+def socket_class() -> type[Any]:
     """Return the class; ccxt is imported already."""
-    from ccxt.async_support.base.ws.client import MSG_SIZE_OVERHEAD, Client  # noqa: PLC0415 - see above
-    from ccxt.base.errors import NetworkError  # noqa: PLC0415
+    from ccxt.async_support.base.ws import client  # noqa: PLC0415 - see above
 
-    from adapters.exchanges import transport_aiohttp  # noqa: PLC0415
+    # Earlier versions, and those of aiohttp, know of none.
+    overhead = getattr(client, "MSG_SIZE_OVERHEAD", 0)
+    return type("TappedSocket", (_TappedSocket, client.Client), {"FRAME_OVERHEAD": overhead})
 
-    class TappedSocket(Client):  # type: ignore[misc]  # ccxt is untyped
-        FRAME_OVERHEAD = MSG_SIZE_OVERHEAD
-        tap: Any
-        exchange: Any
-        is_deaf: bool
-        """Whether what still comes is not listened to any more: it failed, or was closed."""
-        receiving: asyncio.Task[None] | None
 
-        def attach(self, exchange: Any) -> None:
-            """Stand in for a constructor: ccxt has made it."""
-            self.exchange, self.tap = exchange, exchange.tap
-            self.is_deaf = False
-            self.receiving = None
+class _TappedSocket:
+    """Goes before ccxt's class, whose methods it calls by ``super()``."""
 
-        def create_connection(self, session: Any) -> Any:
-            # No dial is let through that was waiting when the venue asked for no requests.
-            self.exchange.check_embargo()
-            if self._transport() is Transport.AIOHTTP:
-                return super().create_connection(session)
-            return self._dial_by_picows(session)
+    FRAME_OVERHEAD: int
+    """What aiohttp counts for a frame that waits besides its size."""
+    url: str
+    connection: Any
+    asyncio_loop: Any
+    closed: Callable[[], bool]
+    tap: Any
+    exchange: Any
+    is_deaf: bool
+    """Whether what still comes is not listened to any more: it failed, or was closed."""
+    receiving: asyncio.Task[None] | None
 
-        def _transport(self) -> Transport:
-            exchange = self.exchange
-            _, _, socks = exchange.check_ws_proxy_settings()
-            # What aiohttp does by a session of its own, or reads from the environment, is left to it.
-            if socks or exchange.aiohttp_trust_env:
-                return Transport.AIOHTTP
-            transport: Transport = exchange.transport
-            return transport
+    def attach(self, exchange: Any) -> None:
+        """Stand in for a constructor: ccxt has made it."""
+        self.exchange, self.tap = exchange, exchange.tap
+        self.is_deaf = False
+        self.receiving = None
 
-        async def _dial_by_picows(self, session: Any) -> Any:
-            from adapters.exchanges import transport_picows  # noqa: PLC0415 - it need not be installed
+    def create_connection(self, session: Any) -> Any:
+        # No dial is let through that was waiting when the venue asked for no requests.
+        self.exchange.check_embargo()
+        if self._transport() is Transport.AIOHTTP:
+            return super().create_connection(session)  # type: ignore[misc]  # ccxt is untyped
+        return self._dial_by_picows(session)
 
-            try:
-                return await transport_picows.dial(self, session, self.exchange.ssl_context)
-            except transport_picows.HandshakeUnsupportedError as error:
-                log.warning("connecting by aiohttp from now on", venue=self.exchange.id, detail=str(error))
-                self.exchange.transport = Transport.AIOHTTP
-                raise
+    def _transport(self) -> Transport:
+        exchange = self.exchange
+        _, _, socks = exchange.check_ws_proxy_settings()
+        # What aiohttp does by a session of its own, or reads from the environment, is left to it.
+        if socks or exchange.aiohttp_trust_env:
+            return Transport.AIOHTTP
+        transport: Transport = exchange.transport
+        return transport
 
-        def receive_loop(self) -> None:
-            """Called by ccxt once, when the socket has opened."""
-            if self.is_deaf:
-                return
-            if self.closed():
-                self.on_close(1006)
-                return
-            lane = lane_of(self.tap, self.url)
-            if hasattr(self.connection, "begin"):
-                self.connection.begin(lane)
-            else:
-                self.receiving = self.asyncio_loop.create_task(
-                    transport_aiohttp.receive(self, lane), name=f"frames of {self.url}"
-                )
+    async def _dial_by_picows(self, session: Any) -> Any:
+        from adapters.exchanges import transport_picows  # noqa: PLC0415 - it need not be installed
 
-        # What is declined raw; ccxt hears of it here
+        try:
+            return await transport_picows.dial(self, session, self.exchange.ssl_context)
+        except transport_picows.HandshakeUnsupportedError as error:
+            log.warning("connecting by aiohttp from now on", venue=self.exchange.id, detail=str(error))
+            self.exchange.transport = Transport.AIOHTTP
+            raise
 
-        def handle_text_or_binary_message(self, frame: str | bytes) -> None:
-            self.tap.on_frame(self.url)
-            try:
-                super().handle_text_or_binary_message(frame)
-            except Exception as error:  # noqa: BLE001 - whatever a venue's frame makes ccxt or us raise
-                self.tap.on_malformed(self.url, frame, error)
+    def receive_loop(self) -> None:
+        """Called by ccxt once, when the socket has opened."""
+        if self.is_deaf:
+            return
+        if self.closed():
+            self.on_close(1006)
+            return
+        lane = lane_of(self.tap, self.url)
+        if hasattr(self.connection, "begin"):
+            self.connection.begin(lane)
+        else:
+            from adapters.exchanges import transport_aiohttp  # noqa: PLC0415 - imports aiohttp, as ccxt does later
 
-        def handle_message(self, message: Any) -> None:
-            self.tap.on_alive(self.url)
-            try:
-                super().handle_message(message)
-            except Exception as error:  # noqa: BLE001 - a frame that cannot even be unpacked
-                self.tap.on_malformed(self.url, "", error)
+            self.receiving = self.asyncio_loop.create_task(
+                transport_aiohttp.receive(self, lane), name=f"frames of {self.url}"
+            )
 
-        # How it ends
+    # What is declined raw; ccxt hears of it here
 
-        def on_error(self, error: Any) -> None:
-            self._mute()
-            super().on_error(error)
+    def handle_text_or_binary_message(self, frame: str | bytes) -> None:
+        self.tap.on_frame(self.url)
+        try:
+            super().handle_text_or_binary_message(frame)  # type: ignore[misc]
+        except Exception as error:  # noqa: BLE001 - whatever a venue's frame makes ccxt or us raise
+            self.tap.on_malformed(self.url, frame, error)
 
-        def on_close(self, code: int) -> None:
-            self._mute()
-            super().on_close(code)
+    def handle_message(self, message: Any) -> None:
+        self.tap.on_alive(self.url)
+        try:
+            super().handle_message(message)  # type: ignore[misc]
+        except Exception as error:  # noqa: BLE001 - a frame that cannot even be unpacked
+            self.tap.on_malformed(self.url, "", error)
 
-        async def close(self, code: int = 1000) -> None:
-            self._mute()
-            await super().close(code)
+    # How it ends
 
-        def fail(self, error: Exception) -> None:
-            """Call it lost, as ccxt does."""
-            failure: Exception = NetworkError(f"{type(error).__name__}: {error}")
-            self.on_error(failure)
+    def on_error(self, error: Any) -> None:
+        self._mute()
+        super().on_error(error)  # type: ignore[misc]
 
-        def _mute(self) -> None:
-            self.is_deaf = True
-            if hasattr(self.connection, "mute"):
-                self.connection.mute()
+    def on_close(self, code: int) -> None:
+        self._mute()
+        super().on_close(code)  # type: ignore[misc]
 
-    return TappedSocket
+    async def close(self, code: int = 1000) -> None:
+        self._mute()
+        await super().close(code)  # type: ignore[misc]
+
+    def fail(self, error: Exception) -> None:
+        """Call it lost, as ccxt does."""
+        from ccxt.base.errors import NetworkError  # noqa: PLC0415 - loaded with the first client
+
+        failure: Exception = NetworkError(f"{type(error).__name__}: {error}")
+        self.on_error(failure)
+
+    def _mute(self) -> None:
+        self.is_deaf = True
+        if hasattr(self.connection, "mute"):
+            self.connection.mute()
