@@ -18,11 +18,14 @@ from pathlib import Path
 from benchmarks._daemon import Daemon
 from benchmarks._flame import draw, parse_collapsed, trimmed
 from benchmarks._frame import ROOT
-from benchmarks._load import LoadServer, children
+from benchmarks._load import LoadServer
 from benchmarks._peers import peer_python
 
 REQUIREMENTS = ("py-spy==0.4.3",)
 SAMPLES_A_S = 50
+"""With C's frames too, each look holds the daemon up for milliseconds."""
+
+LOOKED_S = 8.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -49,27 +52,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ):
         server.ask("play", rate=given.rate, trades_rate=given.rate / 10.0, marks_rate=1.0)
         time.sleep(given.warm_s)
-        before = server.ask("stats")
-        cpu_s, started = daemon.cpu_s, time.monotonic()
+        words = f"{given.markets} markets x {given.rate:g}/s: {_looked_at(server, daemon)}"
         raw = Path(folder) / "stacks"
         command = [str(spy), "record", "--pid", str(daemon.pid), "--duration", str(given.seconds)]
         command += ["--rate", str(SAMPLES_A_S), "--format", "raw", "--function", "--native", "-o", str(raw)]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        took_s, spent_s = time.monotonic() - started, daemon.cpu_s - cpu_s
-        after = server.ask("stats")
         stacks = trimmed(parse_collapsed(raw.read_text(encoding="utf-8")))
-        frames = after["frames"] - before["frames"]
-        lags = sorted(lag for _, lag in after["pongs"][-2_000:]) or [float("nan")]
-        owed_s = max((lag for _, lag in after["owed"]), default=0.0) / 1e3
-        words = (
-            f"{given.markets} markets x {given.rate:g}/s: {spent_s / took_s:.0%} of a core, "
-            f"{spent_s / max(frames, 1) * 1e6:.0f} us a frame sent, sockets behind by {lags[len(lags) // 2]:.1f} ms "
-            f"(median), oldest unread {owed_s:.1f} s; children {len(children(daemon.pid))}"
-        )
     sys.stdout.write(words + "\n")
     given.out.parent.mkdir(parents=True, exist_ok=True)
     given.out.write_text(draw(stacks, title=given.title or words), encoding="utf-8")
     return 0
+
+
+def _looked_at(server: LoadServer, daemon: Daemon) -> str:
+    """What it costs while nobody looks at its stacks."""
+    before, cpu_s, started = server.ask("stats"), daemon.cpu_s, time.monotonic()
+    time.sleep(LOOKED_S)
+    after, took_s, spent_s = server.ask("stats"), time.monotonic() - started, daemon.cpu_s - cpu_s
+    lags = sorted(lag for sent, lag in [*after["pongs"], *after["owed"]] if sent > before["now_ns"])
+    behind = max(lag for _, lag in [*after["pongs"][-1:], *after["owed"]]) / 1e3
+    frames = after["frames"] - before["frames"]
+    median = f"{lags[len(lags) // 2]:.1f} ms" if lags else "nothing answered"
+    return (
+        f"{spent_s / took_s:.0%} of a core, {spent_s / max(frames, 1) * 1e6:.0f} us a frame sent; sockets behind by "
+        f"{median} (median), at the end {behind:.1f} s"
+    )
 
 
 if __name__ == "__main__":
