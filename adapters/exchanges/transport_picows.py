@@ -163,6 +163,7 @@ class _Listener(picows.WSListener):
         self._is_abandoned = False
         self._is_paused = False
         self._transport: picows.WSTransport | None = None
+        self._looking: asyncio.Task[None] | None = None
         self._parts: list[bytes] = []
         self._parts_bytes = 0
         self._parts_are_deflated = False
@@ -206,7 +207,10 @@ class _Listener(picows.WSListener):
         self._transport = transport
 
     def on_ws_disconnected(self, transport: picows.WSTransport) -> None:
-        del transport
+        # What ended it is kept by picows in a future, which complains where nobody looks at it.
+        self._looking = asyncio.get_running_loop().create_task(
+            _look_at_end(transport), name="end of a socket"
+        )
         if self._is_begun:
             self._ended()
 
@@ -390,6 +394,11 @@ class _Listener(picows.WSListener):
         self._end_turn()
         if not self._socket.is_deaf:
             self._socket.on_close(1006)
+
+
+async def _look_at_end(transport: picows.WSTransport) -> None:
+    with contextlib.suppress(Exception):
+        await transport.wait_disconnected()
 
 
 class _BoundedReads(asyncio.BufferedProtocol):

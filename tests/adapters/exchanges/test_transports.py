@@ -18,10 +18,11 @@ from adapters.exchanges.ccxt_session import Credentials, close_client, import_cc
 from adapters.exchanges.frames import DECLINED, TAKEN
 from adapters.exchanges.frames_reference import PythonFrameReader
 from adapters.exchanges.settings import VenueSettings
-from adapters.exchanges.transport import TURN_WORK_MAX, Lane, Transport, installed
+from adapters.exchanges.transport import FRAME_BYTES_MAX, TURN_WORK_MAX, Lane, Transport, installed
 from guard.units import Nanoseconds
 from tests.support.certificates import authority
 from tests.support.eventually import eventually
+from tests.support.storm import unhandled
 
 BOTH = pytest.mark.parametrize("transport", [Transport.PICOWS, Transport.AIOHTTP])
 ATTENTION = 7
@@ -243,6 +244,21 @@ async def test_none_is_offered_where_it_would_only_cost(transport: Transport) ->
         stage.client.options["ws"] = {"compress": 0}
         await stage.connected()
         assert "Sec-WebSocket-Extensions" not in stage.server.headers[0]
+
+
+@BOTH
+async def test_a_frame_beyond_all_measure_ends_the_connection_and_nothing_is_left_unheard(
+    transport: Transport,
+) -> None:
+    async with staged(transport) as stage:
+        with unhandled() as exceptions:
+            future = await stage.connected()
+            stage.server.say_raw(b"\x81\x7f" + (FRAME_BYTES_MAX + 1).to_bytes(8, "big") + b"x" * 2_000)
+            with pytest.raises(Exception, match=r"1006|exceeds limit"):
+                await asyncio.wait_for(future, 10.0)
+            assert stage.tap.lost == 1
+            await eventually(lambda: stage.server.sockets[0].closed, within_s=10.0)
+        assert exceptions == []
 
 
 @BOTH
