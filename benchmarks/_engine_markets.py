@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -49,7 +49,7 @@ BOOKS = 40
 class Spent:
     """Microseconds of CPU a kind of event (of a sample: each), and the bytes of every step if asked for."""
 
-    us: Counter[str] = field(default_factory=Counter)
+    us: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     count: Counter[str] = field(default_factory=Counter)
     steps: list[bytes] = field(default_factory=list)
 

@@ -91,7 +91,9 @@ def _load(runner: Runner, now: Nanoseconds) -> Iterator[Measured]:
         "judge_seconds", "What judging one market's sample takes, smoothed", {"": load.judge_us / 1e6}
     )
     yield Distribution("event_wait_seconds", "From an event's arrival to its turn", load.waited)
-    yield Distribution("event_process_seconds", "What the engine took for one event that it judged", load.processed)
+    yield Distribution(
+        "event_process_seconds", "What the engine took for one event that it judged", load.processed
+    )
     yield Distribution("tick_late_seconds", "How late Ticks came: so long nothing else ran", load.tick_late)
     yield _gauge(
         "tick_age_seconds",
