@@ -321,7 +321,9 @@ class Connection(aiomqtt.Client):
         self._loop.call_soon_threadsafe(self._watch_writable, client, sock)
 
     def _watch_writable(self, client: paho.Client, sock: Any) -> None:
-        if sock.fileno() >= 0:
+        # What was to be written may have been by now (see ``send``): a socket that is watched for nothing is
+        # always writable, and the loop would turn without end.
+        if sock.fileno() >= 0 and client.want_write():
             self._loop.add_writer(sock.fileno(), self._write, client)
 
     def _write(self, client: paho.Client) -> None:
