@@ -59,6 +59,7 @@ cdef class CompiledLive:
     cdef public double buy_usd
     cdef public double sell_usd
     cdef int said_code
+    cdef object row  # a CurrentRow, measured after every update, or None
     # What the streams brought since it was last asked.
     cdef long long book_messages
     cdef long long book_last_at

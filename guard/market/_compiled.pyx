@@ -62,6 +62,8 @@ assert set(STATUSES) == set(BookStatus)
 cdef object BID = Side.BID
 cdef object ASK = Side.ASK
 
+cdef class CurrentRow
+
 include "_levels.pxi"
 
 
@@ -428,6 +430,7 @@ cdef class CompiledLive:
         self.buy_usd = self.sell_usd = 0.0
         self.mid_then = self.bid_size_then = self.ask_size_then = 0.0
         self.said_code = UNSYNCED
+        self.row = None
 
     def __reduce__(self):
         return CompiledLive, (self.book,), (
@@ -473,6 +476,13 @@ cdef class CompiledLive:
         self.exchange_at = exchange_at
         self.updates += 1
         self.changed = True
+        if self.row is not None:
+            (<CurrentRow>self.row).measure(self.book)
+
+    def keep_row(self, values, known, measure):
+        # What measures is only for the reference: it is done here.
+        self.row = CurrentRow(values, known)
+        (<CurrentRow>self.row).measure(self.book)
 
     def traded(self, double signed_notional_usd):
         self.note_traded(signed_notional_usd)

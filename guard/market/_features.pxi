@@ -225,21 +225,24 @@ cdef double balance_of(const Measured *bids, const Measured *asks) noexcept:
     return min(max((bid - ask) / total, -1.0), 1.0) if total > 0.0 else 0.0
 
 
-cdef int measure_book(CompiledBook book, object bid_end, object ask_end, Measured *bids, Measured *asks) except -1:
+cdef struct Limit:
+    # The price up to which a side is complete, if there is one.
+    bint ends
+    double price
+
+
+cdef inline Limit limit_of(Ladder side, object end) except *:
+    return Limit(side.bounded, side.horizon) if end is None else Limit(True, end)
+
+
+cdef void measure_book(CompiledBook book, Limit bid_end, Limit ask_end, Measured *bids, Measured *asks) noexcept:
     cdef double mid = (book.bids.prices[book.bids.count - 1] + book.asks.prices[book.asks.count - 1]) / 2.0
     cdef Extent bid_extent, ask_extent
-    if bid_end is None:
-        find_extent(book.bids, mid, book.bids.bounded, book.bids.horizon, &bid_extent)
-    else:
-        find_extent(book.bids, mid, True, bid_end, &bid_extent)
-    if ask_end is None:
-        find_extent(book.asks, mid, book.asks.bounded, book.asks.horizon, &ask_extent)
-    else:
-        find_extent(book.asks, mid, True, ask_end, &ask_extent)
+    find_extent(book.bids, mid, bid_end.ends, bid_end.price, &bid_extent)
+    find_extent(book.asks, mid, ask_end.ends, ask_end.price, &ask_extent)
     sum_up(&bid_extent, &ask_extent)
     measure_side(&bid_extent, &_bid_sums, mid, bids)
     measure_side(&ask_extent, &_ask_sums, mid, asks)
-    return 0
 
 
 def sides_of(CompiledBook book not None, bid_end, ask_end):
@@ -247,7 +250,7 @@ def sides_of(CompiledBook book not None, bid_end, ask_end):
     cdef Measured bids, asks
     if not book.bids.count or not book.asks.count:
         raise ValueError(f"{book.where}: a side without levels cannot be measured")
-    measure_book(book, bid_end, ask_end, &bids, &asks)
+    measure_book(book, limit_of(book.bids, bid_end), limit_of(book.asks, ask_end), &bids, &asks)
     return side_of(&bids), side_of(&asks), balance_of(&bids, &asks)
 
 
@@ -381,11 +384,58 @@ cdef void tell_side(Row *row, const Measured *side) noexcept:
         tell(row, side.curve[at])
 
 
+cdef Py_ssize_t COLUMNS = 3 + 2 * (4 + COSTS + POINTS)
+
+
+cdef void fill_row(CompiledBook book, Row row, Limit bid_end, Limit ask_end) noexcept:
+    cdef Measured bids, asks
+    if book.status_code() != OK:
+        memset(row.values, 0, COLUMNS * sizeof(double))
+        memset(row.known, 0, COLUMNS)
+        return
+    measure_book(book, bid_end, ask_end, &bids, &asks)
+    tell(&row, book.bids.prices[book.bids.count - 1])
+    tell(&row, book.asks.prices[book.asks.count - 1])
+    tell(&row, balance_of(&bids, &asks))
+    tell_side(&row, &bids)
+    tell_side(&row, &asks)
+
+
+cdef class CurrentRow:
+    """A row of a matrix that is measured anew whenever it is asked; holds on to its memory."""
+
+    cdef Row row
+    cdef Py_buffer numbers
+    cdef Py_buffer flags
+    cdef bint held
+
+    def __init__(self, values, known):
+        PyObject_GetBuffer(values, &self.numbers, PyBUF_WRITABLE | PyBUF_C_CONTIGUOUS)
+        try:
+            PyObject_GetBuffer(known, &self.flags, PyBUF_WRITABLE | PyBUF_C_CONTIGUOUS)
+        except BaseException:
+            PyBuffer_Release(&self.numbers)
+            raise
+        self.held = True
+        if self.numbers.len != COLUMNS * <Py_ssize_t>sizeof(double) or self.flags.len != COLUMNS:
+            raise ValueError(f"a row has {COLUMNS} columns")
+        self.row = Row(<double *>self.numbers.buf, <char *>self.flags.buf)
+
+    def __dealloc__(self):
+        if self.held:
+            PyBuffer_Release(&self.flags)
+            PyBuffer_Release(&self.numbers)
+
+    cdef void measure(self, CompiledBook book) noexcept:
+        fill_row(
+            book, self.row, Limit(book.bids.bounded, book.bids.horizon), Limit(book.asks.bounded, book.asks.horizon)
+        )
+
+
 def measure_books(books, ends, values, known):
     """See ``guard.market.matrix.measure_into``; False, and nothing done, if any book is not a compiled one."""
     cdef Py_buffer numbers, flags
-    cdef Py_ssize_t row_at = 0, columns = 3 + 2 * (4 + COSTS + POINTS)
-    cdef Measured bids, asks
+    cdef Py_ssize_t row_at = 0, columns = COLUMNS
     cdef CompiledBook book
     cdef Row row
     for other in books:
@@ -401,17 +451,8 @@ def measure_books(books, ends, values, known):
             for row_at, book in enumerate(books):
                 row.values = <double *>numbers.buf + row_at * columns
                 row.known = <char *>flags.buf + row_at * columns
-                if book.status_code() != OK:
-                    memset(row.values, 0, columns * sizeof(double))
-                    memset(row.known, 0, columns)
-                    continue
                 bid_end, ask_end = (None, None) if ends is None else ends[row_at]
-                measure_book(book, bid_end, ask_end, &bids, &asks)
-                tell(&row, book.bids.prices[book.bids.count - 1])
-                tell(&row, book.asks.prices[book.asks.count - 1])
-                tell(&row, balance_of(&bids, &asks))
-                tell_side(&row, &bids)
-                tell_side(&row, &asks)
+                fill_row(book, Row(row.values, row.known), limit_of(book.bids, bid_end), limit_of(book.asks, ask_end))
         finally:
             PyBuffer_Release(&flags)
     finally:

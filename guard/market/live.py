@@ -7,11 +7,15 @@ samples reads the sums and sets them to nothing.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from guard.events import BookStatus
-from guard.market.book import Book, Side
+from guard.market.book import Book, Floats, Side
 from guard.market.implementation import compiled
 from guard.units import BPS_PER_UNIT, Nanoseconds
 
@@ -73,6 +77,16 @@ class LiveBook(Protocol):
 
     def applied(self, received_at: Nanoseconds, exchange_at: Nanoseconds) -> None:
         """Note that the book has taken an update; it counts as heard by ``hear_book``, not by this."""
+        ...
+
+    def keep_row(self, values: Floats, known: NDArray[np.bool_], measure: Callable[[], None]) -> None:
+        """Have ``applied`` measure the book into a row from now on; for ``guard.market.matrix.keep_current``.
+
+        Args:
+            values: the row's numbers.
+            known: which of them are there.
+            measure: does that for an implementation that cannot by itself.
+        """
         ...
 
     def traded(self, signed_notional_usd: float) -> None:
@@ -144,6 +158,7 @@ class ArrayLiveBook:
     sell_usd: float = 0.0
     said: BookStatus = BookStatus.UNSYNCED
     _touch_then: tuple[float, float, float] | None = None
+    _measure: Callable[[], None] | None = None
     _book_heard: Heard = field(default_factory=Heard)
     _trades_heard: Heard = field(default_factory=Heard)
 
@@ -159,6 +174,13 @@ class ArrayLiveBook:
         self.book_at, self.exchange_at = received_at, exchange_at
         self.updates += 1
         self.changed = True
+        if self._measure is not None:
+            self._measure()
+
+    def keep_row(self, values: Floats, known: NDArray[np.bool_], measure: Callable[[], None]) -> None:
+        del values, known
+        self._measure = measure
+        measure()
 
     def traded(self, signed_notional_usd: float) -> None:
         if signed_notional_usd >= 0.0:

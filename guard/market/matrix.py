@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from guard.events import CURVE_BPS, NOTIONALS_USD, BookSide, BookStatus
 from guard.market.book import Book, Floats, Side
 from guard.market.implementation import compiled
+from guard.market.live import LiveBook
 from guard.market.sampler import measured
 
 SIDE_COLUMNS = (
@@ -83,6 +84,25 @@ def measure_into(matrix: FeatureMatrix, books: Sequence[Book], ends: Sequence[En
         return
     for row, book in enumerate(books):
         _measure_row(matrix, row, book, (None, None) if ends is None else ends[row])
+
+
+def keep_current(matrix: FeatureMatrix, row: int, live: LiveBook) -> None:
+    """Have a row tell the features of a live book after every update, not only when somebody samples it.
+
+    Costs one or two microseconds an update where books are compiled, some hundred where not. The sides end where
+    the book itself says.
+
+    >>> from guard.market.book import new_book
+    >>> from guard.market.live import new_live_book
+    >>> matrix, live = FeatureMatrix.of(3), new_live_book(new_book())
+    >>> keep_current(matrix, 1, live)
+    >>> live.book.load([[99.0, 5.0]], [[101.0, 15.0]])
+    >>> live.applied(1, 1)
+    >>> matrix.column("bid").tolist()
+    [0.0, 99.0, 0.0]
+    """
+    values, known = matrix.values[row], matrix.known[row]
+    live.keep_row(values, known, lambda: _measure_row(matrix, row, live.book, (None, None)))
 
 
 def sides_at(matrix: FeatureMatrix, row: int) -> tuple[BookSide, BookSide, float] | None:

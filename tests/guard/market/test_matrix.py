@@ -7,7 +7,8 @@ import pytest
 
 from guard.market.book import ArrayBook, Book, Side
 from guard.market.implementation import compiled
-from guard.market.matrix import COLUMNS, Ends, FeatureMatrix, measure_into, sides_at
+from guard.market.live import LiveBook, new_live_book
+from guard.market.matrix import COLUMNS, Ends, FeatureMatrix, keep_current, measure_into, sides_at
 from guard.market.sampler import measured
 from tests.support.implementations import BOOKS, BookOf, compiled_book, needs_compiled
 
@@ -96,3 +97,52 @@ def test_the_compiled_one_writes_nowhere_else() -> None:
     unwritable.flags.writeable = False
     with pytest.raises((ValueError, BufferError)):
         compiled().measure_books([book], None, unwritable, good.known)
+
+
+def kept(book_of: BookOf, row: int) -> tuple[LiveBook, FeatureMatrix]:
+    live, matrix = new_live_book(book_of()), FeatureMatrix.of(3)
+    keep_current(matrix, row, live)
+    return live, matrix
+
+
+@pytest.mark.parametrize("book_of", BOOKS)
+def test_a_row_can_be_kept_current_after_every_update(book_of: BookOf) -> None:
+    live, matrix = kept(book_of, 1)
+    drawn = np.random.default_rng(5)
+    for number in range(50):
+        sides = [
+            [
+                (100.0 + sign * 0.01 * int(step), float(drawn.integers(0, 3)))
+                for step in drawn.integers(1, 60, 5)
+            ]
+            for sign in (-1.0, 1.0)
+        ]
+        change = live.book.apply if number else live.book.load
+        change(sides[0], sides[1])
+        if number == 49:
+            live.book.clear()
+        live.applied(number, number)
+        expected = FeatureMatrix.of(1)
+        measure_into(expected, [live.book])
+        assert matrix.values[1].tolist() == expected.values[0].tolist()
+        assert matrix.known[1].tolist() == expected.known[0].tolist()
+    assert not matrix.values[[0, 2]].any()
+    assert not matrix.known.any()
+
+
+@pytest.mark.parametrize("book_of", BOOKS)
+def test_a_row_that_is_kept_outlives_whoever_asked_for_it(book_of: BookOf) -> None:
+    live, _ = kept(book_of, 0)
+    live.book.load([[99.0, 5.0]], [[101.0, 15.0]])
+    live.applied(1, 1)
+    again = FeatureMatrix.of(1)
+    keep_current(again, 0, live)
+    assert again.column("bid").tolist() == [99.0]
+
+
+@needs_compiled
+def test_a_row_of_another_width_is_refused() -> None:
+    live = new_live_book(compiled_book())
+    with pytest.raises(ValueError, match="a row has"):
+        live.keep_row(np.zeros(5), np.zeros(5, np.bool_), lambda: None)
+    live.applied(1, 1)
