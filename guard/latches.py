@@ -26,6 +26,8 @@ NEVER = 2**63
 
 @dataclass(slots=True)
 class Asked(Generic[V]):
+    """What findings ask for, and the one that asks most."""
+
     value: V
     cause: Finding | None = None
 
@@ -139,6 +141,7 @@ class Latches:
 
 
 def asked_entries(findings: Iterable[Finding]) -> Asked[Entries]:
+    """Return the tightest entries that are asked for."""
     asked = Asked(Entries.ALLOWED)
     for finding in findings:
         entries = finding.limit.entries
@@ -150,6 +153,7 @@ def asked_entries(findings: Iterable[Finding]) -> Asked[Entries]:
 def asked_size(
     findings: Iterable[Finding], part: Callable[[Finding, float], float | None]
 ) -> Asked[float | None]:
+    """Return the smallest size that is asked for, in base units; ``None`` for no limit."""
     asked: Asked[float | None] = Asked(None)
     for finding in findings:
         whole = finding.limit.max_size
@@ -160,6 +164,7 @@ def asked_size(
 
 
 def asked_leverage(findings: Iterable[Finding]) -> Asked[float | None]:
+    """Return the lowest leverage that is asked for; ``None`` for no limit."""
     asked: Asked[float | None] = Asked(None)
     for finding in findings:
         leverage = finding.limit.max_leverage
@@ -169,6 +174,7 @@ def asked_leverage(findings: Iterable[Finding]) -> Asked[float | None]:
 
 
 def asked_stop(findings: Iterable[Finding]) -> Asked[StopRule | None]:
+    """Return the stop rule that comes with the smallest size."""
     with_stop = [finding for finding in findings if finding.limit.stop is not None]
     if not with_stop:
         return Asked(None)
@@ -182,6 +188,7 @@ def _size_or_infinity(finding: Finding) -> float:
 
 
 def mark_price_of(state: GuardState, market: MarketId) -> float | None:
+    """Return the market's mark price; ``None`` where it is not known."""
     view = state.markets.get(market)
     return None if view is None else view.mark_price
 
@@ -192,6 +199,7 @@ def compare_entries(first: Entries, second: Entries) -> int:
 
 
 def compare_numbers(first: float | None, second: float | None, change_ratio_min: float) -> int:
+    """Tell whether the first limit is tighter (1), about the same (0) or looser (-1)."""
     if first is None or second is None:
         return (first is not None) - (second is not None)
     if first < second * (1.0 - change_ratio_min):
@@ -219,6 +227,7 @@ def _is_avoided(price: float, rule: StopRule) -> bool:
 
 
 def loosen_entries(value: Entries, _steps: int) -> Entries:
+    """Return the next looser entries."""
     return list(Entries)[max(value.tightness - 1, 0)]
 
 
@@ -228,4 +237,5 @@ def loosen_number(value: float | None, steps: int) -> float | None:
 
 
 def loosen_stop(_value: StopRule | None, _steps: int) -> StopRule | None:
+    """Return what is left of a stop rule that is not asked for: nothing."""
     return None

@@ -40,6 +40,10 @@ PROBLEM_REASONS = frozenset(
 """Reasons for which the guard itself is worse off than it should be, not the market."""
 
 
+PROBLEMS_MAX = 50
+"""Told on the status topic: hundreds of markets may be stale at once, and the message is retained."""
+
+
 def guard_state(
     state: GuardState, findings: Iterable[Finding], now: Nanoseconds, missing: str = ""
 ) -> GuardStateMessage:
@@ -49,7 +53,10 @@ def guard_state(
     """
     problems = tuple(sorted({_problem(finding) for finding in findings if finding.reason in PROBLEM_REASONS}))
     if missing:
-        problems = (f"not ready yet: {missing}", *problems)
+        problems = (*problems, f"not ready yet: {missing}")
+    if len(problems) > PROBLEMS_MAX:
+        more = len(problems) - PROBLEMS_MAX
+        problems = (*problems[:PROBLEMS_MAX], f"and {more} more; the metrics count all of them")
     return GuardStateMessage(
         guard=state.guard,
         state=GuardStatus.DEGRADED if problems else GuardStatus.DECIDING,

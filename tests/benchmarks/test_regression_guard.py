@@ -29,6 +29,7 @@ from benchmarks._measured_feed import book_of
 from guard.market.book import new_book
 from guard.market.implementation import COMPILED, implementation
 from guard.market.live import new_live_book
+from tests.support.eventually import eventually
 
 CALLS_A_MESSAGE_MAX = 4.0
 """From the socket to the book, sampling included: 1.2 when this was written; step by step there are more than 50."""
@@ -90,8 +91,7 @@ async def calls_a_message(server: LoadServer, transport: str) -> float:
     running = asyncio.create_task(feed.run(lambda event: None))
     try:
         async with asyncio.timeout(30.0):
-            while not _all_stand(feed):  # noqa: ASYNC110 - books stand when they do
-                await asyncio.sleep(0.02)
+            await eventually(lambda: _all_stand(feed), within_s=20.0, every_s=0.02, what="books that stand")
             await asyncio.to_thread(server.ask, "blast", frames=MESSAGES)
             with counted() as calls:
                 done = await asyncio.to_thread(server.ask, "blast", frames=MESSAGES)
