@@ -55,6 +55,9 @@ class Variant(Protocol):
         """Last id, levels of both sides (best first) and the features."""
         ...
 
+    def time(self, *, on: bool) -> None:
+        """Begin or end to note every update and how late it is; what notes them anyhow need do nothing."""
+
 
 class Stock:
     """ccxt.pro as it comes. With features, they are worked out after every update, without waking anybody for it."""
@@ -102,6 +105,9 @@ class Stock:
             "asks": asks[:LEVELS_COMPARED],
             "features": self._client.latest.get(symbol) or features_of(bids, asks),
         }
+
+    def time(self, *, on: bool) -> None:
+        """It notes them all."""
 
 
 class Ours:
@@ -158,7 +164,12 @@ class Ours:
     def book(self, symbol: str) -> dict[str, Any]:
         from benchmarks._measured_feed import told  # noqa: PLC0415
 
-        return told(self._feed._markets[symbol], LEVELS_COMPARED)  # noqa: SLF001
+        row = self._feed.row(symbol) if self._every else None
+        return told(self._feed._markets[symbol], LEVELS_COMPARED, row)  # noqa: SLF001
+
+    def time(self, *, on: bool) -> None:
+        if self._every:
+            self._feed.time(on=on)
 
 
 class Floor:
@@ -199,6 +210,9 @@ class Floor:
 
     def book(self, symbol: str) -> dict[str, Any]:
         raise LookupError(f"the floor keeps no book of {symbol}")
+
+    def time(self, *, on: bool) -> None:
+        """It keeps no numbers of updates."""
 
 
 class _Scanned(msgspec.Struct):
@@ -260,6 +274,7 @@ async def main() -> None:
             match asked["do"]:
                 case "time":
                     notes.timing = asked["on"]
+                    variant.time(on=asked["on"])
                     notes.lags_us = array("q")
                     _answer({})
                 case "read":

@@ -14,7 +14,7 @@ from benchmarks._load_client import BANDS_BPS, NOTIONALS_USD
 from guard.events import BookStatus
 from guard.market.book import Book, Side
 from guard.market.live import LiveBook
-from guard.market.matrix import COLUMNS, FeatureMatrix, measure_into
+from guard.market.matrix import COLUMNS, FeatureMatrix, keep_current, measure_into
 
 _SIDES = ("bids", "asks")
 _BANDS = {side: [COLUMNS.index(f"{side}_depth_usd_{bps:g}_bps") for bps in BANDS_BPS] for side in _SIDES}
@@ -25,9 +25,10 @@ _VISIBLE = {side: COLUMNS.index(f"{side}_visible_bps") for side in _SIDES}
 
 
 class MeasuredFeed(MarketFeed):
-    """The market feed of the daemon, which after every update works out all that a sample holds of the book.
+    """The market feed of the daemon, which keeps all features of every market current after each update.
 
-    That is 17 distances and 4 notionals a side with a fit and an imbalance; what is shed of it is shed by nobody.
+    That is 17 distances and 4 notionals a side with a fit and an imbalance, in one array of all markets. Besides it
+    samples as it is shipped. While ``timing``, it is told of every update, which costs a call of Python each.
     """
 
     def __init__(self, settings: VenueSettings, note: Callable[[int], None]) -> None:
@@ -38,20 +39,35 @@ class MeasuredFeed(MarketFeed):
 
         super().__init__(settings, clock=clock, connect=connect)
         self._note = note
-        self._measured: dict[int, tuple[LiveBook, tuple[Book], FeatureMatrix]] = {}
+        self._timing = False
+        self._matrix = FeatureMatrix.of(len(settings.symbols))
+        self._rows = {symbol: row for row, symbol in enumerate(settings.symbols)}
+
+    def live(self, symbol: str) -> tuple[int, LiveBook] | None:
+        found = super().live(symbol)
+        if found is not None:
+            keep_current(self._matrix, self._rows[symbol], found[1])
+        return found
+
+    def row(self, symbol: str) -> FeatureMatrix:
+        """What is held of one market now."""
+        row = slice(self._rows[symbol], self._rows[symbol] + 1)
+        return FeatureMatrix(self._matrix.values[row], self._matrix.known[row])
+
+    def time(self, *, on: bool) -> None:
+        """Have every update told, or not."""
+        self._timing = on
+        if self._reader is not None:
+            self._reader.observed = on
 
     @property
     def is_observed(self) -> bool:
-        return True
+        return self._timing
 
     def on_attention(self, index: int) -> None:
-        found = self._measured.get(index)
-        if found is None:
-            live = self._by_index[index].live
-            found = self._measured[index] = live, (live.book,), FeatureMatrix.of(1)
-        live, books, row = found
-        measure_into(row, books)
-        self._note(live.last_id)
+        live = self._by_index[index].live
+        if self._timing:
+            self._note(live.last_id)
         if live.needs_attention:
             super().on_attention(index)
 
@@ -62,16 +78,17 @@ def book_of(market: Any) -> Book | None:
     return book if book.status() is BookStatus.OK else None
 
 
-def told(market: Any, count: int) -> dict[str, Any]:
-    """What is held against the server's own books: levels, and the features of now."""
+def told(market: Any, count: int, row: FeatureMatrix | None = None) -> dict[str, Any]:
+    """What is held against the server's own books: levels, and the features that were kept, or those of now."""
     book = book_of(market)
     assert book is not None
     sides = [
         [list(level) for level in zip(*(each[:count].tolist() for each in book.side(side)), strict=True)]
         for side in (Side.BID, Side.ASK)
     ]
-    row = FeatureMatrix.of(1)
-    measure_into(row, (book,))
+    if row is None:
+        row = FeatureMatrix.of(1)
+        measure_into(row, (book,))
     return {"bids": sides[0], "asks": sides[1], "features": chosen(row)}
 
 
