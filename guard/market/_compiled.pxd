@@ -16,8 +16,8 @@ cdef class Ladder:
     cdef object store  # owns the memory, as do views of it
 
     cdef bint reserve(self, Py_ssize_t count) noexcept
-    cdef Py_ssize_t place(self, double price) noexcept
-    cdef bint put(self, double price, double size) noexcept
+    cdef Py_ssize_t place(self, double price, Py_ssize_t hint) noexcept
+    cdef Py_ssize_t put(self, double price, double size, Py_ssize_t hint) noexcept
     cdef bint merge(self, const double *prices, const double *sizes, Py_ssize_t count) noexcept
     cdef bint merge_sorted(self, const double *prices, const double *sizes, Py_ssize_t count) noexcept
     cdef bint replace(self, const double *prices, const double *sizes, Py_ssize_t count) noexcept

@@ -113,10 +113,16 @@ cdef class Ladder:
         self.store = store
         return True
 
-    cdef Py_ssize_t place(self, double price) noexcept:
-        """Index of the first level that is not worse than ``price``, looked for from the touch."""
+    cdef Py_ssize_t place(self, double price, Py_ssize_t hint) noexcept:
+        """Index of the first level that is not worse than ``price``, looked for from ``hint`` or else the touch.
+
+        Venues tell changes from the touch outwards, so that each is not far behind the one before it.
+        """
         cdef const double *prices = self.prices
-        cdef Py_ssize_t high = self.count, step = 8, low = high - step, half, span
+        cdef Py_ssize_t high = self.count, step = 8, low, half, span
+        if hint < high and (prices[hint] >= price if self.sign > 0.0 else prices[hint] <= price):
+            high = hint
+        low = high - step
         # Twice the same, so that what is compared is not multiplied by a sign each time.
         if self.sign > 0.0:
             while low >= 0 and prices[low] >= price:
@@ -142,37 +148,38 @@ cdef class Ladder:
             span -= half
         return low + (span == 1 and prices[low] > price)
 
-    cdef bint put(self, double price, double size) noexcept:
-        """Set, insert or delete one level; False without memory."""
-        cdef Py_ssize_t at = self.place(price), after
+    cdef Py_ssize_t put(self, double price, double size, Py_ssize_t hint) noexcept:
+        """Set, insert or delete one level, looked for from ``hint``; return where, or -1 without memory."""
+        cdef Py_ssize_t at = self.place(price, hint), after
         if at < self.count and self.prices[at] == price:
             if size != 0.0:
                 self.sizes[at] = size
-                return True
+                return at
             after = self.count - at - 1
             memmove(self.prices + at, self.prices + at + 1, after * sizeof(double))
             memmove(self.sizes + at, self.sizes + at + 1, after * sizeof(double))
             self.count -= 1
-            return True
+            return at
         if size == 0.0:
-            return True
+            return at
         if self.count == self.room and not self.reserve(self.count + 1):
-            return False
+            return -1
         after = self.count - at
         memmove(self.prices + at + 1, self.prices + at, after * sizeof(double))
         memmove(self.sizes + at + 1, self.sizes + at, after * sizeof(double))
         self.prices[at] = price
         self.sizes[at] = size
         self.count += 1
-        return True
+        return at
 
     cdef bint merge(self, const double *prices, const double *sizes, Py_ssize_t count) noexcept:
         """Take changes in the order in which they came; False without memory."""
-        cdef Py_ssize_t at
+        cdef Py_ssize_t at, hint = self.count
         if count >= MERGED_MIN:
             return self.merge_sorted(prices, sizes, count)
         for at in range(count):
-            if not self.put(prices[at], sizes[at]):
+            hint = self.put(prices[at], sizes[at], hint)
+            if hint < 0:
                 return False
         self.trim()
         return True
