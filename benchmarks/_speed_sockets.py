@@ -85,8 +85,10 @@ class Connected:
         ask(self.process, {"do": "time", "on": False})
         pongs = [lag_ms * 1e3 for _, lag_ms in sent["pongs"]]
         lags = read["lags_us"] or {"p50": quantile(pongs, 0.5), "p99": quantile(pongs, 0.99)}
+        # What was sampled may have come before: nobody can have read more than was sent.
+        read_frames = min(done, sent["frames"]) if self.keeps_books else sent["frames"]
         return {
-            "us": spent * 1e6 / max(done if self.keeps_books else sent["frames"], 1),
+            "us": spent * 1e6 / max(read_frames, 1),
             "p50": lags["p50"],
             "p99": lags["p99"],
             "behind_s": stopped["caught_up_s"],
