@@ -174,7 +174,7 @@ def _commands(
     bare: dict[str, list[float]],
     phases: Phases,
 ) -> list[Result]:
-    """From when the makers of a market were to leave until its bot's pause came out of the broker."""
+    """From when the server says that the makers of a market left until its bot's pause came out of the broker."""
     waited_ms, missed = _waited(flips, arrived, phases.began, phases.end)
     in_burst_ms, missed_in_burst = _waited(flips, arrived, phases.burst, phases.burst_end)
     label = f"{case}: depth gone -> pause at the bot"

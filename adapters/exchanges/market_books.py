@@ -18,6 +18,7 @@ from adapters.exchanges.activity import Ledger
 from adapters.exchanges.backoff import Backoff
 from adapters.exchanges.settings import VenueSettings
 from adapters.exchanges.sync import DepthDiff, DepthSync, Verdict
+from adapters.exchanges.turned_books import TurnedBooks
 from adapters.exchanges.venue import DepthSnapshot, DepthSource, MarketConnection, Way
 from guard.errors import MalformedFrameError, VenueError
 from guard.events import BookStatus, Stream, StreamFaultKind
@@ -25,7 +26,7 @@ from guard.market.book import Book, new_book
 from guard.market.live import LiveBook
 from guard.market.sampler import MarketSampler
 from guard.ports import Clock, Importance
-from guard.units import NS_PER_MS, NS_PER_S, MarketId, Nanoseconds, market_id
+from guard.units import NS_PER_S, MarketId, Nanoseconds, market_id
 
 REFRESH_NS = 30 * NS_PER_S
 """A live book whose price has left its snapshot gets a new one at most so often ..."""
@@ -40,8 +41,6 @@ WORKERS = 8
 SETBACK_FAILURES = 3
 """After so many attempts in a row a market waits behind all that failed less often, whatever it is: some that a
 venue does not answer for must not keep every other one from being whole."""
-TURN_NS = 10 * NS_PER_MS
-"""A book that turns is sampled at once, but no more often than this: a sample costs some 0.3 ms."""
 
 ID_MAX = 2**63 - 1
 """The largest number of an update that a reader can follow; none is near it, but what a venue sends is not ours."""
@@ -160,11 +159,13 @@ class Books:
         self._failures: dict[str, int] = {}
         """Attempts in a row that brought no whole book."""
         self._any_wanted = asyncio.Event()
+        self._turned = TurnedBooks(markets, clock, say)
         self._refreshed_at: Nanoseconds = 0
 
     def start(self, tasks: asyncio.TaskGroup, connection: MarketConnection, name: str) -> None:
         """Begin to fetch what is wanted and to look after what is quiet."""
         self._source = connection.capabilities.depth_source
+        tasks.create_task(self._turned.run(), name=f"{name} turned books")
         for number in range(WORKERS):
             tasks.create_task(self._mend(connection), name=f"{name} books {number}")
         if connection.capabilities.way(Stream.BOOK) is Way.STREAMED:
@@ -188,7 +189,7 @@ class Books:
         if self._observer is not None:
             self._observer(market.id, market.live.last_id, market.sampler.book)
         self.say_if_changed(market)
-        self._say_if_turned(market, self._clock.now())
+        self._turned.say_if_turned(market, self._clock.now())
 
     def on_depth(self, market: WatchedMarket, diff: DepthDiff) -> None:
         """Take the next diff that no reader has taken."""
@@ -211,7 +212,7 @@ class Books:
             case Verdict.APPLY:
                 self._apply(market, diff, now)
                 self.say_if_changed(market)
-                self._say_if_turned(market, now)
+                self._turned.say_if_turned(market, now)
             case Verdict.STALE:
                 market.counters.stale += 1
             case Verdict.BUFFERED:
@@ -249,7 +250,7 @@ class Books:
         if self._observer is not None:
             self._observer(market.id, snapshot.last_id, market.sampler.book)
         self.say_if_changed(market)
-        self._say_if_turned(market, now)
+        self._turned.say_if_turned(market, now)
 
     def give_up(self, market: WatchedMarket) -> None:
         """The stream was lost: forget the book. From here on no reader touches it."""
@@ -269,10 +270,6 @@ class Books:
     def say_if_changed(self, market: WatchedMarket) -> None:
         """Emit at once if the book's status is not what was said last; the sampling task says the rest."""
         if market.sampler.status is not market.said:
-            self._say(market)
-
-    def _say_if_turned(self, market: WatchedMarket, now: Nanoseconds) -> None:
-        if now - market.said_at >= TURN_NS and market.sampler.has_turned:
             self._say(market)
 
     def refresh_if_narrow(self, market: WatchedMarket, now: Nanoseconds) -> None:

@@ -323,3 +323,46 @@ async def test_far_markets_are_spread_over_the_rounds_and_held_ones_are_in_time(
     held = [number for number, each in enumerate(settled) if symbols[-1] in each]
     assert {after - before for before, after in itertools.pairwise(held)} == {5}
     assert all(each[0] == symbols[-1] for each in settled if symbols[-1] in each)
+
+
+async def test_a_book_that_turns_right_after_a_sample_is_sampled_again_before_its_next_update() -> None:
+    clock, connection = HandClock(), FakeMarket()
+    feed = a_feed(connection, clock)
+    async with running([feed]) as events:
+        await clock.advance(0.1)
+        feed.on_depth(SYMBOL, diff(8, 12, bids=[["99.995", "2.0"]]))
+        await clock.advance(0.5)
+        # Turned, and said at once; then it turns further within the same 10 ms, and nothing comes any more.
+        feed.on_depth(
+            SYMBOL, diff(12, 13, asks=[[f"{100.01 + 0.01 * number:.2f}", "0.3"] for number in range(20)])
+        )
+        said = len(events.of(MarketFeatures))
+        feed.on_depth(
+            SYMBOL, diff(13, 14, asks=[[f"{100.01 + 0.01 * number:.2f}", "0.1"] for number in range(20)])
+        )
+        at_once = len(events.of(MarketFeatures)) - said
+        await clock.advance(0.009, step_s=0.001)
+        too_early = len(events.of(MarketFeatures)) - said
+        await clock.advance(0.003, step_s=0.001)
+        in_time = len(events.of(MarketFeatures)) - said
+
+    assert (at_once, too_early, in_time) == (0, 0, 1)
+
+
+async def test_a_book_that_has_come_back_before_it_may_be_said_is_not_said() -> None:
+    clock, connection = HandClock(), FakeMarket()
+    feed = a_feed(connection, clock)
+    async with running([feed]) as events:
+        await clock.advance(0.1)
+        feed.on_depth(SYMBOL, diff(8, 12, bids=[["99.995", "2.0"]]))
+        await clock.advance(0.5)
+        for last, size in ((13, "0.3"), (14, "0.1")):
+            levels = [[f"{100.01 + 0.01 * number:.2f}", size] for number in range(20)]
+            feed.on_depth(SYMBOL, diff(last - 1, last, asks=levels))
+        feed.on_depth(
+            SYMBOL, diff(14, 15, asks=[[f"{100.01 + 0.01 * number:.2f}", "0.3"] for number in range(20)])
+        )
+        said = len(events.of(MarketFeatures))
+        await clock.advance(0.02, step_s=0.001)
+
+    assert len(events.of(MarketFeatures)) == said  # it has come back: there is nothing to say
