@@ -1,9 +1,9 @@
 """How often each market is sampled: who matters at its venue's own pace, the rest as often as there is time for.
 
-The deadline is stated and kept by construction: a changed market in which somebody holds or trades is sampled
-once in ``sample_ms`` (one that turns at once), every other once in ``far_wait_ms_max`` at the latest. In between,
-what judging one market costs decides, measured as it runs: so few markets are all judged at the full pace, and
-five hundred share a fixed part of one core.
+The deadline is stated: a changed market in which somebody holds or trades is sampled once in ``sample_ms`` (one that
+turns at once), every other once in ``far_wait_ms_max`` at the latest. In between, what judging one market costs
+decides, measured as it runs: so few markets are all judged at the full pace, and five hundred share a fixed part of
+one core.
 """
 
 from __future__ import annotations
@@ -54,11 +54,12 @@ class Cadence:
             importance: who cares about it.
             base_ns: the venue's own pace, ``sample_ms``.
         """
-        deadline_ns = self.inbox.settings.far_wait_ms_max * NS_PER_MS
-        if importance is not Importance.FAR or base_ns >= deadline_ns:
+        # What is due waits for its round, and then for its turn: one ``base_ns`` is kept for both.
+        longest_ns = self.inbox.settings.far_wait_ms_max * NS_PER_MS - base_ns
+        if importance is not Importance.FAR or base_ns >= longest_ns:
             return base_ns
         if self.inbox.shedding:
-            return deadline_ns
+            return longest_ns
         cost_us = self._sample_us + self.judge_us()
         round_ns = int(sum(self._far.values()) * cost_us / self.inbox.settings.far_share * NS_PER_US)
-        return min(max(base_ns, round_ns), deadline_ns)
+        return min(max(base_ns, round_ns), longest_ns)

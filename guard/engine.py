@@ -179,10 +179,8 @@ class Engine:
         self, scope: Scope, touched: frozenset[MarketId] | set[MarketId] | None, now: Nanoseconds
     ) -> tuple[tuple[Finding, ...], tuple[Finding, ...]]:
         """Decide and fold; return which findings are to be recorded as new, and which as gone."""
-        is_anew, self._is_anew = (
-            self._is_anew,
-            True,
-        )  # should anything raise, all is worked out at the next event
+        # Should anything raise, all is worked out at the next event.
+        is_anew, self._is_anew = self._is_anew, True
         try:
             self._ask(scope, now, is_anew=is_anew)
             others = self._standing.settle()

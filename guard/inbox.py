@@ -247,10 +247,6 @@ class Inbox:
         """Say in which markets there are positions, and which ones bots may enter."""
         self._held, self._traded = held, traded
 
-    def stride(self, market: MarketId) -> int:
-        """Of how many samples of a market one should be taken now: more than 1 only where nobody holds anything."""
-        return 4 if self.shedding and self.importance(market) is Importance.FAR else 1
-
     def importance(self, market: MarketId) -> Importance:
         """Who cares about a market."""
         if market in self._held:

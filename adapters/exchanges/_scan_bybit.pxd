@@ -3,7 +3,7 @@
 from libc.stdint cimport int64_t
 from adapters.exchanges._scan_frame cimport (
     DEPTH, TRADES, TRADES_MAX, Frame, Trade, amount, ended, equals_start, levels, milliseconds, name_of,
-    once,
+    once, taker_side,
 )
 from adapters.exchanges._scan_json cimport (
     Cursor, Text, equals, expect, integer, key, more, peek, skip, text, truth,
@@ -76,14 +76,6 @@ cdef inline int bybit_book(Cursor* c, Frame* f, int* seen) noexcept:
     return 1
 
 
-cdef inline int bybit_side(Cursor* c, Trade* trade) noexcept:
-    cdef Text told
-    if not text(c, &told):
-        return 0
-    trade.sells = equals(&told, b"Sell", 4)
-    return trade.sells or equals(&told, b"Buy", 3)
-
-
 cdef inline int bybit_trade(Cursor* c, Trade* trade) noexcept:
     """A block trade was agreed outside of the book: it is remembered, and no flow."""
     cdef Text name
@@ -96,7 +88,7 @@ cdef inline int bybit_trade(Cursor* c, Trade* trade) noexcept:
         if equals(&name, b"i", 1):
             is_read = once(&seen, Y_NUMBER) and name_of(c, trade)
         elif equals(&name, b"S", 1):
-            is_read = once(&seen, Y_SIDE) and bybit_side(c, trade)
+            is_read = once(&seen, Y_SIDE) and taker_side(c, trade, b"Sell", b"Buy")
         elif equals(&name, b"p", 1):
             is_read = once(&seen, Y_PRICE) and amount(c, &trade.price)
         elif equals(&name, b"v", 1):

@@ -110,6 +110,15 @@ cdef inline int text_milliseconds(Cursor* c, int64_t* out) noexcept:
     return text(c, &told) and integer_of_text(&told, out) and out[0] <= 9000000000000LL
 
 
+cdef inline int taker_side(Cursor* c, Trade* trade, const char* sell, const char* buy) noexcept:
+    """Who took, by the venue's two words for it."""
+    cdef Text told
+    if not text(c, &told):
+        return 0
+    trade.sells = equals(&told, sell, 4)
+    return trade.sells or equals(&told, buy, 3)
+
+
 cdef inline int name_of(Cursor* c, Trade* trade) noexcept:
     cdef Text told
     if not text(c, &told):

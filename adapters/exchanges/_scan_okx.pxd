@@ -1,7 +1,8 @@
 # Frames of OKX: ``books`` and ``trades``.
 
 from adapters.exchanges._scan_frame cimport (
-    DEPTH, TRADES, TRADES_MAX, Frame, Trade, amount, ended, levels, name_of, once, text_milliseconds,
+    DEPTH, TRADES, TRADES_MAX, Frame, Trade, amount, ended, levels, name_of, once, taker_side,
+    text_milliseconds,
 )
 from adapters.exchanges._scan_json cimport Cursor, Text, equals, expect, integer, key, more, skip, text
 
@@ -47,14 +48,6 @@ cdef inline int okx_argument(Cursor* c, Frame* f, int* seen) noexcept:
     return 1
 
 
-cdef inline int okx_side(Cursor* c, Trade* trade) noexcept:
-    cdef Text told
-    if not text(c, &told):
-        return 0
-    trade.sells = equals(&told, b"sell", 4)
-    return trade.sells or equals(&told, b"buy", 3)
-
-
 cdef inline int okx_row(Cursor* c, Frame* f, Trade* trade, int* seen) noexcept:
     """A diff or a trade: what it is, is told elsewhere in the frame."""
     cdef Text name
@@ -79,7 +72,7 @@ cdef inline int okx_row(Cursor* c, Frame* f, Trade* trade, int* seen) noexcept:
         elif equals(&name, b"tradeId", 7):
             is_read = once(seen, O_NUMBER) and name_of(c, trade)
         elif equals(&name, b"side", 4):
-            is_read = once(seen, O_SIDE) and okx_side(c, trade)
+            is_read = once(seen, O_SIDE) and taker_side(c, trade, b"sell", b"buy")
         elif equals(&name, b"px", 2):
             is_read = once(seen, O_PRICE) and amount(c, &trade.price)
         elif equals(&name, b"sz", 2):

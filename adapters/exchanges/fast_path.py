@@ -8,6 +8,7 @@ from adapters.exchanges.frames import FrameReader, new_reader
 from adapters.exchanges.repeats import Repeats
 from adapters.exchanges.transport import Lane
 from adapters.exchanges.venue import MarketSink
+from guard.events import Stream
 from guard.ports import Clock
 from guard.units import Nanoseconds
 
@@ -42,33 +43,27 @@ class FastPath:
         """Where frames of any socket of the connection go first."""
         return self._lane
 
-    def take_books(
+    def take_up(
         self,
+        stream: Stream,
         symbols: Sequence[str],
         codes: Callable[[str], str],
         size: Callable[[str], float] = lambda _: 1.0,
     ) -> None:
-        """Take depth of these markets from now on, while their books are armed.
+        """Take depth (while a book is armed) or trades of these markets from now on; other streams never.
 
         Args:
+            stream: which of the two.
             symbols: ccxt's names of them.
             codes: the venue's name of each.
             size: by symbol, see ``FrameReader.add_book``.
         """
+        if self.reader is None or stream not in (Stream.BOOK, Stream.TRADES):
+            return
+        add = self.reader.add_book if stream is Stream.BOOK else self.reader.add_trades
         for symbol in symbols:
-            if self.reader is not None and (found := self._sink.live(symbol)) is not None:
-                self.reader.add_book(codes(symbol), *found, contract_size=size(symbol))
-
-    def take_trades(
-        self,
-        symbols: Sequence[str],
-        codes: Callable[[str], str],
-        size: Callable[[str], float] = lambda _: 1.0,
-    ) -> None:
-        """Take trades of these markets from now on; the arguments are those of ``take_books``."""
-        for symbol in symbols:
-            if self.reader is not None and (found := self._sink.live(symbol)) is not None:
-                self.reader.add_trades(codes(symbol), *found, contract_size=size(symbol))
+            if (found := self._sink.live(symbol)) is not None:
+                add(codes(symbol), *found, contract_size=size(symbol))
 
     def leave_trades(self, code: str) -> None:
         """Have the trades of a market go the long way."""

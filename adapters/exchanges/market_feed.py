@@ -333,17 +333,22 @@ class MarketFeed:
     async def _sample(self) -> None:
         """Sample what changed: a few markets every round, the more important ones first."""
         base_ns = self._settings.sample_ms * NS_PER_MS
+        before = self._clock.now()
         while True:
             await self._pause(base_ns // ROUNDS)
             now = self._clock.now()
-            due = self._due(now, base_ns)
+            due = self._due(now, base_ns, now - before)
+            before = now
             for market in due:
                 self._say(market)
                 self._books.refresh_if_narrow(market, now)
             self._pace.took(len(due), self._clock.now() - now)
 
-    def _due(self, now: Nanoseconds, base_ns: Nanoseconds) -> list[WatchedMarket]:
-        """Changed markets whose time has come; of those that nobody needs no more than belong to one round."""
+    def _due(self, now: Nanoseconds, base_ns: Nanoseconds, round_ns: Nanoseconds) -> list[WatchedMarket]:
+        """Changed markets whose time has come; of those that nobody needs no more than belong to one round.
+
+        A round takes as long as it does: what belongs to it goes by that, so that all have theirs in a period.
+        """
         ranked = [(self._pace.importance(market.id), market) for market in self._markets.values()]
         far = sum(importance is Importance.FAR for importance, _ in ranked)
         self._pace.watch(self._settings.id, far)
@@ -354,7 +359,7 @@ class MarketFeed:
             if market.changed and now - market.said_at >= periods_ns[importance]
         ]
         due.sort(key=lambda each: each[:2])
-        share = base_ns / ROUNDS / periods_ns[Importance.FAR]
+        share = round_ns / periods_ns[Importance.FAR]
         near = sum(importance is not Importance.FAR for importance, _, _ in due)
         return [market for _, _, market in due[: near + math.ceil(far * share)]]
 

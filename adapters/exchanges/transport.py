@@ -10,7 +10,7 @@ import importlib.util
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any
 
 from adapters.exchanges.frames import DECLINED, FrameReader
 from guard.units import Nanoseconds
@@ -63,16 +63,8 @@ class Lane:
     on_taken: Callable[[str, Nanoseconds], None]
 
 
-class LaneTap(Protocol):
-    """A tap that takes raw frames, too."""
-
-    def lane(self, url: str) -> Lane | None:
-        """Asked whenever a socket has opened."""
-        ...
-
-
 def lane_of(tap: object, url: str) -> Lane | None:
-    """Return where the frames of a socket go first, if the tap takes any raw."""
+    """Return where the frames of a socket that has opened go first: what the tap's ``lane`` says, if it has one."""
     lane: Callable[[str], Lane | None] | None = getattr(tap, "lane", None)
     return None if lane is None else lane(url)
 

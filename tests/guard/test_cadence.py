@@ -66,14 +66,16 @@ def test_no_market_goes_without_a_sample_for_longer_than_the_deadline() -> None:
     pace = cadence(50_000.0, far_wait_ms_max=2_000)
     pace.watch("venue", 500)
 
-    assert pace.period_ns(Importance.FAR, BASE_NS) == 2 * NS_PER_S
+    assert (
+        pace.period_ns(Importance.FAR, BASE_NS) + BASE_NS == 2 * NS_PER_S
+    )  # the rest is for its round and turn
 
 
 async def test_an_engine_that_falls_behind_is_given_as_few_far_samples_as_may_be() -> None:
     pace = cadence(1.0, far_wait_ms_max=3_000)
     await fall_behind(pace.inbox)
 
-    assert pace.period_ns(Importance.FAR, BASE_NS) == 3 * NS_PER_S
+    assert pace.period_ns(Importance.FAR, BASE_NS) + BASE_NS == 3 * NS_PER_S
     assert pace.period_ns(Importance.VITAL, BASE_NS) == BASE_NS
 
 

@@ -102,10 +102,7 @@ class BinanceMarket:
         return known, errors
 
     async def watch(self, stream: Stream, symbols: Sequence[str]) -> None:
-        if stream is Stream.BOOK:
-            self._fast.take_books(symbols, self._codes.__getitem__, self._size_of)
-        elif stream is Stream.TRADES:
-            self._fast.take_trades(symbols, self._codes.__getitem__, self._size_of)
+        self._fast.take_up(stream, symbols, self._codes.__getitem__, self._size_of)
         self._asked_at |= dict.fromkeys(((stream, symbol) for symbol in symbols), self._clock.now())
         try:
             while True:

@@ -133,10 +133,7 @@ class BybitMarket:
             return
         address = self._client.implode_hostname(self._client.urls["api"]["ws"]["public"]["linear"])
         url = self._sockets.open(address, stream, symbols)
-        if stream is Stream.BOOK:
-            self._fast.take_books(symbols, self._codes.__getitem__)
-        elif stream is Stream.TRADES:
-            self._fast.take_trades(symbols, self._codes.__getitem__)
+        self._fast.take_up(stream, symbols, self._codes.__getitem__)
         knocking = asyncio.create_task(self._knock(url, stream), name=f"{self._venue} {stream} refused")
         try:
             while True:

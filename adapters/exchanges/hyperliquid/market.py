@@ -374,9 +374,8 @@ class HyperliquidMarket:
             if symbol is not None and trade.coin not in history and not repeats:
                 self._sink.on_trade(symbol, trade.frame)
         # What comes after those from before the subscription needs no asking.
-        self._fast.take_trades(
-            [self._symbols[coin] for coin in history if coin in self._symbols], self._coins.__getitem__
-        )
+        begun = [self._symbols[coin] for coin in history if coin in self._symbols]
+        self._fast.take_up(Stream.TRADES, begun, self._coins.__getitem__)
 
     def _take_context(self, data: Any) -> None:
         context = parse_context(data, self._clock.now())

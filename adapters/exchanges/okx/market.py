@@ -154,10 +154,7 @@ class OkxMarket:
     async def watch(self, stream: Stream, symbols: Sequence[str]) -> None:
         await self._wait_to_dial()
         url = self._sockets.open(self._client.get_url("books", "public"), stream, symbols)
-        if stream is Stream.BOOK:
-            self._fast.take_books(symbols, self._codes.__getitem__, self._sizes.__getitem__)
-        elif stream is Stream.TRADES:
-            self._fast.take_trades(symbols, self._codes.__getitem__, self._sizes.__getitem__)
+        self._fast.take_up(stream, symbols, self._codes.__getitem__, self._sizes.__getitem__)
         names = [f"{stream}:{symbol}" for symbol in symbols]
         request = {"op": "subscribe", "args": self._arguments(stream, symbols)}
         knocking = asyncio.create_task(self._knock(url), name=f"{self._venue} {stream} refused")

@@ -62,8 +62,8 @@ class Scene:
 
     async def start(self) -> None:
         await self.clock.advance(0.2)
-        self.fast.take_books([SYMBOL], lambda _: CODE)
-        self.fast.take_trades([SYMBOL], lambda _: CODE)
+        for stream in (Stream.BOOK, Stream.TRADES, Stream.LIQUIDATIONS):
+            self.fast.take_up(stream, [SYMBOL], lambda _: CODE)
 
     def deliver(self, text: str) -> bool:
         """Do as a socket does; return whether the frame was taken raw."""

@@ -366,3 +366,25 @@ async def test_a_book_that_has_come_back_before_it_may_be_said_is_not_said() -> 
         await clock.advance(0.02, step_s=0.001)
 
     assert len(events.of(MarketFeatures)) == said  # it has come back: there is nothing to say
+
+
+async def test_rounds_that_come_late_take_as_many_as_are_due_by_then() -> None:
+    symbols = [f"M{number}/USDT:USDT" for number in range(40)]
+    clock, connection, pace = HandClock(), FakeMarket(*symbols), HandPace()
+    feed = MarketFeed(
+        VenueSettings(id=VENUE, symbols=symbols), clock=clock, connect=connection.connect, pace=pace
+    )
+    async with running([feed]) as events:
+        await clock.advance(0.1)
+        await clock.advance(2.0)
+        for _ in range(10):  # of 100 ms each, where 50 were meant
+            for symbol in symbols:
+                feed.on_trade(symbol, TradeFrame(100.0, None))
+            await clock.advance(0.1, step_s=0.1)
+        events.all.clear()
+        for _ in range(10):
+            for symbol in symbols:
+                feed.on_trade(symbol, TradeFrame(100.0, None))
+            await clock.advance(0.1, step_s=0.1)
+
+    assert {symbol_of(features.market) for features in events.of(MarketFeatures)} == set(symbols)
