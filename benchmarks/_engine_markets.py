@@ -113,7 +113,7 @@ def _events(
     drawn = random.Random(1)
     calm, empty = _samples(drawn, 1.0), _samples(drawn, 0.15)
     yield "start", GuardStarted(received_at=T0, guard="guard", epoch=1, session="s", mode=Mode.PAPER)
-    yield "start", _born()
+    yield "start", born(BOT)
     for number in range(WARM_ROUNDS + rounds):
         at = T0 + number * NS_PER_S // 4
         books = empty if falls and number >= WARM_ROUNDS + rounds // 2 else calm
@@ -159,10 +159,11 @@ def _account(at: int, markets: tuple[MarketId, ...]) -> AccountSnapshot:
     )
 
 
-def _born() -> BotBorn:
+def born(bot: BotId) -> BotBorn:
+    """A bot that can do everything, on the one account."""
     birth = Birth(
-        bot=BOT,
-        session="life",
+        bot=bot,
+        session=f"life of {bot}",
         ts=T0 // 1_000_000,
         software="benchmark",
         software_version="0",

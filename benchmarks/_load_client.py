@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from benchmarks._load_market import EPOCH_US, FIRST_ID
+from benchmarks._load_market import lag_us
 from benchmarks.peers.plain_features import side_of
 
 BANDS_BPS = (5.0, 10.0, 25.0, 50.0, 100.0)
@@ -26,7 +26,6 @@ NOTIONALS_USD = (10_000.0, 100_000.0, 1_000_000.0)
 """With the spread and both sides: seventeen features."""
 
 LEVELS_COMPARED = 300
-LAGS_MAX = 2_000_000
 SUBSCRIBED_AT_ONCE = 50
 
 
@@ -41,7 +40,7 @@ class Notes:
     def note(self, last_id: int) -> None:
         self.updates += 1
         if self.timing:
-            self.lags_us.append(time.time_ns() // 1_000 - (last_id - FIRST_ID + EPOCH_US))
+            self.lags_us.append(lag_us(last_id, time.time_ns() // 1_000))
 
 
 class Variant(Protocol):

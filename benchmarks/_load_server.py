@@ -55,7 +55,6 @@ class Client:
         self.buffer: list[bytes] = []
         self.names: set[str] = set()
         self.pinged: deque[int] = deque()
-        self.ponged: asyncio.Event = asyncio.Event()
         self.carries_books = False
 
     def flush(self) -> None:

@@ -9,14 +9,14 @@ from __future__ import annotations
 import functools
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from adapters.exchanges.frames import new_reader
+from benchmarks._ccxt_features import plain, vectorised
 from benchmarks._frame import cpu_us_per
-from benchmarks.peers.plain_features import side_of
 from guard.market.book import Book, new_book
 from guard.market.live import new_live_book
 from guard.market.matrix import COLUMNS, FeatureMatrix, measure_into
@@ -110,11 +110,15 @@ def _text(update: dict[str, Any], number: int) -> bytes:
 
 
 def run_ccxt(
-    frames: Frames, *, features: bool, measured: Callable[[Any, Frames], Told]
+    frames: Frames,
+    *,
+    features: bool,
+    measured: Callable[[Any, Sequence[float], Sequence[float]], list[float]],
 ) -> tuple[float, Told]:
     """ccxt's own book, fed as its handlers feed it, a level at a time."""
     from ccxt.async_support.base.ws.order_book import OrderBook  # noqa: PLC0415 - it takes a second
 
+    asked = frames["distances_bps"], frames["notionals_usd"]
     book = OrderBook({"bids": frames["bids"], "asks": frames["asks"]})
 
     def work() -> None:
@@ -125,40 +129,10 @@ def run_ccxt(
             for price, size in update["asks"]:
                 asks.storeArray([price, size])
             if features:
-                measured(book, frames)
+                measured(book, *asked)
 
     us = cpu_us_per(len(frames["updates"]), work)
-    return us, measured(book, frames)
-
-
-def plain(book: Any, frames: Frames) -> Told:
-    """A loop over levels."""
-    bid, ask = book["bids"][0][0], book["asks"][0][0]
-    mid = (bid + ask) / 2
-    asked = frames["distances_bps"], frames["notionals_usd"]
-    return [bid, ask, *side_of(book["bids"], mid, *asked), *side_of(book["asks"], mid, *asked)]
-
-
-def vectorised(book: Any, frames: Frames) -> Told:
-    """The levels turned into arrays, as one does to be faster."""
-    bid, ask = book["bids"][0][0], book["asks"][0][0]
-    mid = (bid + ask) / 2
-    found = [bid, ask]
-    for name in ("bids", "asks"):
-        levels = np.array(book[name], dtype=np.float64)
-        distance = np.abs(levels[:, 0] - mid) * (1e4 / mid)
-        usd, base = np.cumsum(levels[:, 0] * levels[:, 1]), np.cumsum(levels[:, 1])
-        within = np.searchsorted(distance, np.asarray(frames["distances_bps"]) * (1 + 1e-9), side="right")
-        found += np.where(within > 0, usd[np.maximum(within, 1) - 1], 0.0).tolist()
-        for wanted in frames["notionals_usd"]:
-            at = int(np.searchsorted(usd, wanted))
-            if at == usd.size:
-                found.append(-1.0)
-                continue
-            before_usd, before_base = (usd[at - 1], base[at - 1]) if at else (0.0, 0.0)
-            vwap = wanted / (before_base + (wanted - before_usd) / levels[at, 0])
-            found.append(float(abs(vwap / mid - 1) * 1e4))
-    return list(found)
+    return us, list(measured(book, *asked))
 
 
 BOOKS: dict[str, Callable[..., tuple[float, Told]]] = {

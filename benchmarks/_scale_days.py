@@ -45,8 +45,9 @@ def measure_days(options: Options) -> list[Result]:
 
 def live(seed: int, hours: int) -> list[float]:
     """Feed four markets, sampled every few seconds, to an engine with every policy."""
+    from benchmarks._engine_markets import T0  # noqa: PLC0415
     from benchmarks.engine import MARKETS as NAMES  # noqa: PLC0415
-    from benchmarks.engine import T0, _engine  # noqa: PLC0415
+    from benchmarks.engine import _engine  # noqa: PLC0415
     from guard.events import GuardStarted, MarkPriceSeen, Tick  # noqa: PLC0415
     from guard.market.book import new_book  # noqa: PLC0415
     from guard.market.sampler import MarketSampler  # noqa: PLC0415

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks._ccxt_features import plain, vectorised
 from benchmarks._frame import (
     Better,
     Options,
@@ -29,7 +30,6 @@ from benchmarks._frame import (
 from benchmarks._frames import Frames, make_frames
 from benchmarks._peers import PeerUnavailableError, PeerWorker, peer_python
 from benchmarks._speed_books import PEERS, Peer
-from benchmarks.peers.plain_features import side_of
 from guard.events import CURVE_BPS, NOTIONALS_USD, BookSide
 from guard.market.book import ArrayBook, Book, new_book
 from guard.market.matrix import COLUMNS, FeatureMatrix, measure_into
@@ -195,33 +195,11 @@ def run_ccxt(frames: Frames, measured: Callable[[Any], list[float]], features: b
 
 
 def plain_features(book: Any) -> list[float]:
-    """A loop over levels."""
-    bid, ask = book["bids"][0][0], book["asks"][0][0]
-    mid = (bid + ask) / 2
-    sides = [side_of(book[name], mid, CURVE_BPS, NOTIONALS_USD) for name in ("bids", "asks")]
-    return [bid, ask, *sides[0], *sides[1]]
+    return plain(book, CURVE_BPS, NOTIONALS_USD)
 
 
 def numpy_features(book: Any) -> list[float]:
-    """The levels turned into arrays, as one does to be faster."""
-    bid, ask = book["bids"][0][0], book["asks"][0][0]
-    mid = (bid + ask) / 2
-    found = [bid, ask]
-    for name in ("bids", "asks"):
-        levels = np.array(book[name], dtype=np.float64)
-        distance = np.abs(levels[:, 0] - mid) * (1e4 / mid)
-        usd, base = np.cumsum(levels[:, 0] * levels[:, 1]), np.cumsum(levels[:, 1])
-        within = np.searchsorted(distance, np.asarray(CURVE_BPS) * (1 + 1e-9), side="right")
-        found += np.where(within > 0, usd[np.maximum(within, 1) - 1], 0.0).tolist()
-        for wanted in NOTIONALS_USD:
-            at = int(np.searchsorted(usd, wanted))
-            if at == usd.size:
-                found.append(-1.0)
-                continue
-            before_usd, before_base = (usd[at - 1], base[at - 1]) if at else (0.0, 0.0)
-            vwap = wanted / (before_base + (wanted - before_usd) / levels[at, 0])
-            found.append(float(abs(vwap / mid - 1) * 1e4))
-    return found
+    return vectorised(book, CURVE_BPS, NOTIONALS_USD)
 
 
 def start_peer(stack: ExitStack, peer: Peer, frames: Frames) -> Variant:

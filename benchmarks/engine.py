@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks._engine_markets import Spent, play
+from benchmarks._engine_markets import T0, Spent, born, play
 from benchmarks._frame import Better, Options, Result, interleave, main, ratios, result_of
 from guard.arbiter import Arbiter, ArbiterSettings
 from guard.audit import encode_record
@@ -26,7 +26,6 @@ from guard.engine import Engine
 from guard.events import (
     AccountSnapshot,
     AnyEvent,
-    BotBorn,
     BotReported,
     GuardStarted,
     MarkPriceSeen,
@@ -41,13 +40,10 @@ from guard.state import BotConfig, GuardState
 from guard.units import NS_PER_S, AccountId, BotId, MarketId, market_id
 from perpguard_sdk.messages import (
     ALL_SYMBOLS,
-    Birth,
     Entries,
     Mode,
     Reported,
     ReportedPosition,
-    Verb,
-    VerbCapability,
 )
 from policies.cut_leverage import CutLeverage
 from policies.distrust_bots import DistrustBots
@@ -72,7 +68,6 @@ POLICIES = (
     CutLeverage(),
     WidenStops(),
 )
-T0 = 1_760_000_000 * NS_PER_S
 
 MARKETS_MANY, MARKETS_QUICK = (4, 50, 200, 500), (4, 50)
 GROWTH_FROM = 50
@@ -192,7 +187,7 @@ def _events(seconds: int, seed: int, *, falls: bool) -> Iterator[AnyEvent]:
     drawn = random.Random(seed)
     mids = dict.fromkeys(MARKETS, 100.0)
     yield GuardStarted(received_at=T0, guard="guard", epoch=1, session="s", mode=Mode.PAPER)
-    yield from (_born(bot) for bot in BOTS)
+    yield from (born(bot) for bot in BOTS)
     for quarter in range(4 * seconds):
         at = T0 + quarter * NS_PER_S // 4
         is_falling = falls and quarter > 2 * seconds
@@ -233,22 +228,6 @@ def _account(at: int, mids: dict[MarketId, float]) -> AccountSnapshot:
         positions=positions,
         orders=(),
     )
-
-
-def _born(bot: BotId) -> BotBorn:
-    birth = Birth(
-        bot=bot,
-        session=f"life of {bot}",
-        ts=T0 // 1_000_000,
-        software="benchmark",
-        software_version="0",
-        mode=Mode.PAPER,
-        venue="benchmark",
-        account="main",
-        symbols=("*",),
-        verbs={verb: VerbCapability(deadline_ms=3_000) for verb in Verb},
-    )
-    return BotBorn(received_at=T0, birth=birth)
 
 
 def _report(bot: BotId, at: int, number: int, *, is_paused: bool) -> BotReported:
