@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
-from adapters.exchanges.transport import Transport
+from adapters.exchanges.transport import Transport, installed
 from adapters.exchanges.venue_ids import BY_ADDRESS, UNREADABLE, VENUE_IDS, WITH_PASSWORD
 
 AccountName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
@@ -184,6 +184,15 @@ class VenueSettings(BaseModel):
                     f"{name}: an account of {venue} can be read only with what can also trade: leave it out, "
                     "and let bots report their positions"
                 )
+        return value
+
+    @field_validator("transport")
+    @classmethod
+    def _is_there(cls, value: Transport) -> Transport:
+        if value is Transport.PICOWS and installed(Transport.AUTO) is not value:
+            raise ValueError(
+                "picows is not installed here: install it (pip install picows), or leave this out"
+            )
         return value
 
     @field_validator("symbols")

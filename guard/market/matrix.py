@@ -89,8 +89,8 @@ def measure_into(matrix: FeatureMatrix, books: Sequence[Book], ends: Sequence[En
 def keep_current(matrix: FeatureMatrix, row: int, live: LiveBook) -> None:
     """Have a row tell the features of a live book after every update, not only when somebody samples it.
 
-    Costs one or two microseconds an update where books are compiled, some hundred where not. The sides end where
-    the book itself says.
+    Costs half a microsecond to some three an update where books are compiled (the more of them, the less of each is in
+    the cache), some two hundred where not. The sides end where the book itself says.
 
     >>> from guard.market.book import new_book
     >>> from guard.market.live import new_live_book

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.engine import POLICIES, T0
+from benchmarks._engine_markets import T0
+from benchmarks.engine import POLICIES
 from guard.arbiter import Arbiter, ArbiterSettings
 from guard.dispatch import Dispatch, DispatchSettings
 from guard.engine import Engine

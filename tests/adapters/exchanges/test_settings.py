@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from adapters.clock import SystemClock
 from adapters.exchanges import VenueSettings, venue_feeds
+from adapters.exchanges.transport import Transport
 from guard.errors import SettingsError
 
 
@@ -88,3 +89,14 @@ def test_the_busiest_alone_are_enough() -> None:
     settings = VenueSettings.model_validate({"id": "hyperliquid", "top": 5})
 
     assert (settings.symbols, settings.top, settings.quote) == ([], 5, None)
+
+
+def test_a_transport_that_is_not_installed_is_refused_with_what_to_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+
+    with pytest.raises(ValidationError, match="picows is not installed here: install it"):
+        VenueSettings(id="binanceusdm", symbols=["BTC/USDT:USDT"], transport=Transport.PICOWS)
+    for transport in (Transport.AUTO, Transport.AIOHTTP):
+        VenueSettings(id="binanceusdm", symbols=["BTC/USDT:USDT"], transport=transport)
