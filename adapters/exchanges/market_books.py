@@ -7,7 +7,6 @@ whole book comes from differs (see ``DepthSource``); what is made of a loss does
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -61,9 +60,6 @@ class Counters:
     gaps: int = 0
 
 
-_numbers = itertools.count()
-
-
 @dataclass(slots=True, weakref_slot=True)
 class WatchedMarket:
     """What the feed keeps of one market."""
@@ -73,8 +69,8 @@ class WatchedMarket:
     sampler: MarketSampler
     sync: DepthSync = field(default_factory=DepthSync)
     counters: Counters = field(default_factory=Counters)
-    index: int = field(default_factory=lambda: next(_numbers))
-    """By which a reader of raw frames names it; of no other market ever."""
+    index: int = -1
+    """By which a reader of raw frames names it: of no other market of the feed ever, -1 while no reader knows it."""
     asked_long_way: int = 0
     """Messages of the book's stream since the last account of them that no reader took."""
     said: BookStatus = BookStatus.UNSYNCED
@@ -290,9 +286,8 @@ class Books:
     def _apply(self, market: WatchedMarket, diff: DepthDiff, now: Nanoseconds) -> None:
         try:
             market.sampler.on_deltas(diff.bids, diff.asks, now, diff.exchange_at)
-        except (
-            Exception
-        ):  # the diff counts as taken by now: whatever went wrong, the book is not what it should be
+        except Exception:
+            # The diff counts as taken by now: whatever went wrong, the book is not what it should be.
             self._gap(market, f"update {diff.last_id} cannot be read; taking a new snapshot", keep=False)
             raise
         market.counters.applied += 1

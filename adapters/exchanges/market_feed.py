@@ -7,6 +7,7 @@ books, sample, follow which markets are to be watched, and watch over silence.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import math
 import weakref
 from collections.abc import Awaitable, Callable, Collection, Sequence
@@ -104,6 +105,7 @@ class MarketFeed:
         self._emit: Emit = _nowhere
         self._reader: FrameReader | None = None
         self._ledger = Ledger(_nowhere, clock, self._gather)
+        self._numbers = itertools.count()
         self._by_index: weakref.WeakValueDictionary[int, WatchedMarket] = weakref.WeakValueDictionary()
         self._markets: dict[str, WatchedMarket] = {}
         self._books = self._new_books()
@@ -214,7 +216,9 @@ class MarketFeed:
         market = self._markets.get(symbol)
         if market is None:
             return None
-        self._by_index[market.index] = market
+        if market.index < 0:
+            market.index = next(self._numbers)
+            self._by_index[market.index] = market
         return market.index, market.live
 
     def on_attention(self, index: int) -> None:
