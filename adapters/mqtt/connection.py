@@ -357,6 +357,11 @@ class Connection(aiomqtt.Client):
         self._inbox_bytes += len(payload or b"")
         self._inbox.append(Inbound(topic, payload, size, message.retain))
 
+    def _on_subscribe(self, client: paho.Client, userdata: Any, mid: int, *args: Any) -> None:
+        """Leave aside the answer to a subscription that was cancelled; aiomqtt logs it as an error."""
+        if mid in self._pending_subscribes:
+            super()._on_subscribe(client, userdata, mid, *args)
+
     def _on_publish(
         self,
         client: paho.Client,  # noqa: ARG002 (paho's signature)

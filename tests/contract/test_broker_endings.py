@@ -81,6 +81,17 @@ async def test_a_cancellation_that_comes_with_the_answer_is_not_lost(
     assert not went_on
 
 
+async def test_the_answer_to_a_subscription_that_was_cancelled_is_no_error(
+    connection: Interrupted, caplog: pytest.LogCaptureFixture
+) -> None:
+    subscribing = asyncio.create_task(subscribe(connection))
+    await asyncio.sleep(0)  # it waits for the answer now
+    subscribing.cancel()
+    await asyncio.wait([subscribing], timeout=QUICK_S)
+    await publish(connection)  # answered after the subscription
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
 async def test_a_connection_that_is_dropped_while_it_sends_leaves_nothing_to_the_loop(
     connection: Interrupted,
 ) -> None:
