@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from guard.margin_terms import CollateralTerms, ContractKind, TierTable
 from guard.units import AccountId, BotId, MarketId, Nanoseconds
 from perpguard_sdk.messages import Ack, Birth, BotState, Mode, Posture, Reported
 
@@ -231,6 +232,17 @@ class MarginMode(StrEnum):
     ISOLATED = "isolated"
 
 
+class LiquidationTold(StrEnum):
+    """What the venue said of a liquidation price where it named none."""
+
+    NOT_TOLD = "not_told"
+    """Missing: a source that has no such field, or left it empty without saying why."""
+    NONE_EXISTS = "none_exists"
+    """The venue answers that no price of this market liquidates it (0 or below where it documents that)."""
+    ACCOUNT_LEVEL = "account_level"
+    """The venue liquidates the account as a whole and names no price (portfolio margin)."""
+
+
 class Position(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A position as its venue, a bot or the settings tell it.
 
@@ -238,6 +250,9 @@ class Position(Struct, frozen=True, kw_only=True, omit_defaults=True):
     ``liquidation_is_estimate`` says that we solved for it because nobody told it;
     ``margin_usd`` is the isolated margin or ``None`` in cross mode; ``maintenance_ratio`` is the
     maintenance margin as a share of notional, ``maintenance_amount_usd`` the tier's cumulative deduction.
+    Of an inverse contract (``kind``) ``contracts_usd`` is the signed size in USD, which no price moves, and
+    ``margin`` the isolated margin in its settle asset; ``settle`` is that asset, ``None`` where not told.
+    ``adl_rank`` is the share of the queue to be deleveraged that stands behind it, 0..1, 1 goes first.
     """
 
     market: MarketId
@@ -251,6 +266,12 @@ class Position(Struct, frozen=True, kw_only=True, omit_defaults=True):
     liquidation_is_estimate: bool = False
     maintenance_ratio: float | None = None
     maintenance_amount_usd: float = 0.0
+    kind: ContractKind = ContractKind.LINEAR
+    contracts_usd: float | None = None
+    margin: float | None = None
+    settle: str | None = None
+    liquidation_told: LiquidationTold = LiquidationTold.NOT_TOLD
+    adl_rank: float | None = None
 
 
 class Order(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -272,11 +293,38 @@ class PositionSource(StrEnum):
     SETTINGS = "settings"
 
 
+class Pooling(StrEnum):
+    """What stands behind the cross positions of an account."""
+
+    BY_SETTLE_ASSET = "by_settle_asset"
+    """Each settle asset backs the positions that are paid in it: Binance single-asset and COIN-M, OKX futures mode."""
+    ONE_POOL = "one_pool"
+    """All collateral, by its value in USD, backs all cross positions: multi-asset modes, unified accounts."""
+    PORTFOLIO = "portfolio"
+    """As one pool, but maintenance follows the venue's own scenarios: no price of ours is the venue's."""
+
+
+class CollateralHeld(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """So much of one asset in an account, without unrealised profit of positions; negative is a debt.
+
+    ``venue_price_usd`` is at what the venue values a unit, ``None`` where not told; ``venue_haircut`` what it leaves
+    away of that, 0..1. ``is_collateral`` says whether it counts for margin at all, by venue and owner.
+    """
+
+    asset: str
+    quantity: float
+    venue_price_usd: float | None = None
+    venue_haircut: float | None = None
+    is_collateral: bool = True
+
+
 class AccountSnapshot(Event, frozen=True, kw_only=True, tag="account_snapshot"):
     """The whole of one account as last known: replaces what was known before from the same source.
 
     ``equity_usd`` is wallet balance plus unrealised profit. ``orders`` is ``None`` where they cannot
-    be seen.
+    be seen. ``collateral`` is ``None`` where it is not told asset by asset. ``margin_ratio`` is the venue's own
+    word on the cross account, maintenance over margin balance, 1 is liquidation; ``None`` where not told.
+    ``other_maintenance_usd`` is demanded for what is not among ``positions``.
     """
 
     account: AccountId
@@ -286,6 +334,34 @@ class AccountSnapshot(Event, frozen=True, kw_only=True, tag="account_snapshot"):
     maintenance_usd: float | None = None
     positions: tuple[Position, ...] = ()
     orders: tuple[Order, ...] | None = None
+    pooling: Pooling = Pooling.BY_SETTLE_ASSET
+    collateral: tuple[CollateralHeld, ...] | None = None
+    margin_ratio: float | None = None
+    other_maintenance_usd: float = 0.0
+
+
+class MarginTermsSeen(Event, frozen=True, kw_only=True, tag="margin_terms"):
+    """What a venue demands of the named markets and counts of the named assets; all others stay as they were known."""
+
+    venue: str
+    tiers: tuple[TierTable, ...] = ()
+    collateral: tuple[CollateralTerms, ...] = ()
+
+
+class AssetPrice(Struct, frozen=True, kw_only=True):
+    """What one spot market says of an asset: best bid and ask, in ``quote`` (USD, USDT, USDC, or what it wraps)."""
+
+    asset: str
+    quote: str
+    bid: float
+    ask: float
+
+
+class AssetPricesSeen(Event, frozen=True, kw_only=True, tag="asset_prices"):
+    """Spot prices of collateral at one venue; replaces what was said of these pairs there before."""
+
+    venue: str
+    prices: tuple[AssetPrice, ...]
 
 
 class BotBorn(Event, frozen=True, kw_only=True, tag="bot_born"):
@@ -381,6 +457,8 @@ AnyEvent = (
     | StreamFault
     | MarketsWatched
     | AccountSnapshot
+    | MarginTermsSeen
+    | AssetPricesSeen
     | BotBorn
     | BotStatusSeen
     | BotReported

@@ -1,0 +1,100 @@
+"""What an assessment of an account says, for policies, audit, metrics and people. Values only, no I/O."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from guard.leverage.margin_pool import LiquidationKind
+from guard.margin_terms import TermsSource
+from guard.units import AccountId, MarketId, Nanoseconds
+
+
+class LegRisk(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One market of an account: where it is liquidated by our solver and by the venue's word.
+
+    ``size`` net signed base units; ``price`` ours, ``venue_price`` what the venue told; ``difference_bps`` is ours
+    less the venue's in bps of the mark; ``distance_bps`` is how far the mark may move against it, never negative
+    for a pool that holds. ``seconds_now`` and ``seconds_stressed`` are the time until then at present and at
+    stressed speed. ``pool`` names what it shares its margin with.
+    """
+
+    market: MarketId
+    pool: str
+    size: float
+    kind: LiquidationKind
+    mark_price: float | None = None
+    price: float | None = None
+    venue_price: float | None = None
+    difference_bps: float | None = None
+    distance_bps: float | None = None
+    maintenance_usd: float | None = None
+    terms: TermsSource | None = None
+    missing: tuple[str, ...] = ()
+    seconds_now: float | None = None
+    seconds_stressed: float | None = None
+    adl_rank: float | None = None
+
+
+class HoldingRisk(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One collateral: how it is valued by the venue and by us, and why.
+
+    ``haircut`` is the largest of ``parts``, which are named ``venue``, ``depeg``, ``slippage`` and ``stress``.
+    ``reference_usd`` is its price over venues, ``venue_usd`` at this venue; ``share`` of all collateral value.
+    """
+
+    asset: str
+    quantity: float
+    reference_usd: float | None
+    venue_usd: float | None
+    haircut: float
+    parts: dict[str, float] = {}
+    share: float = 0.0
+    correlated_with: str | None = None
+
+
+class StressRisk(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The smallest move along one direction at which a pool fails.
+
+    ``distance_bps`` is how far the market falls, 10,000 x (1 - exp(-t)), or rises, 10,000 x (exp(t) - 1); ``None`` if
+    no such move liquidates it. ``worst`` loses most on the way.
+    """
+
+    pool: str
+    direction: str
+    distance_bps: float | None
+    worst: MarketId | None = None
+
+
+class Containment(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a step would do, worked out before it is recommended: the stress distance before and after it."""
+
+    step: str
+    before_bps: float | None
+    after_bps: float | None
+    cost_usd: float = 0.0
+
+
+class AccountRisk(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An account assessed at one moment; USD.
+
+    ``equity_usd`` values collateral as we do (the dearer of haircuts), ``venue_equity_usd`` as the venue does.
+    ``missing`` says, in words, what could not be known: nothing in it is safe for that.
+    """
+
+    account: AccountId
+    at: Nanoseconds
+    equity_usd: float | None = None
+    venue_equity_usd: float | None = None
+    maintenance_usd: float | None = None
+    margin_ratio: float | None = None
+    venue_margin_ratio: float | None = None
+    gross_usd: float = 0.0
+    net_usd: float = 0.0
+    legs: tuple[LegRisk, ...] = ()
+    holdings: tuple[HoldingRisk, ...] = ()
+    stress: tuple[StressRisk, ...] = ()
+    containment: tuple[Containment, ...] = ()
+    worst: MarketId | None = None
+    action_s: float | None = None
+    action_is_assumed: bool = True
+    missing: tuple[str, ...] = ()
