@@ -12,9 +12,10 @@ from guard.units import AccountId, MarketId, Nanoseconds
 class LegRisk(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One market of an account: where it is liquidated by our solver and by the venue's word.
 
-    ``size`` net signed base units; ``price`` ours, ``venue_price`` what the venue told; ``difference_bps`` is ours
-    less the venue's in bps of the mark; ``distance_bps`` is how far the mark may move against it, never negative
-    for a pool that holds. ``seconds_now`` and ``seconds_stressed`` are the time until then at present and at
+    ``size`` net signed base units; ``price`` ours, with collateral as the venue values it, ``venue_price`` what the
+    venue told; ``difference_bps`` is ours less the venue's in bps of the mark. ``nearest`` is the nearer to the mark
+    of these two and of ours with collateral as we value it: what is acted on. ``distance_bps`` is how far the mark
+    may move until ``nearest``, never negative for a pool that holds. ``seconds_now`` and ``seconds_stressed`` are the time until then at present and at
     stressed speed. ``pool`` names what it shares its margin with.
     """
 
@@ -25,6 +26,7 @@ class LegRisk(Struct, frozen=True, kw_only=True, omit_defaults=True):
     mark_price: float | None = None
     price: float | None = None
     venue_price: float | None = None
+    nearest: float | None = None
     difference_bps: float | None = None
     distance_bps: float | None = None
     maintenance_usd: float | None = None
@@ -56,12 +58,15 @@ class StressRisk(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The smallest move along one direction at which a pool fails.
 
     ``distance_bps`` is how far the market falls, 10,000 x (1 - exp(-t)), or rises, 10,000 x (exp(t) - 1); ``None`` if
-    no such move liquidates it. ``worst`` loses most on the way.
+    no such move liquidates it. ``distance_bps`` is the nearer of both valuations of collateral, ``venue_distance_bps``
+    by the venue's and ``own_distance_bps`` by ours. ``worst`` loses most on the way.
     """
 
     pool: str
     direction: str
     distance_bps: float | None
+    venue_distance_bps: float | None = None
+    own_distance_bps: float | None = None
     worst: MarketId | None = None
 
 
