@@ -20,8 +20,6 @@ from guard.units import NS_PER_S, Nanoseconds, account_id
 
 RENEW_S = 20 * 60
 """The venue drops a listen key after 60 minutes."""
-TIERS_S = 60 * 60
-"""Brackets change a few times a year."""
 SOON_NS = NS_PER_S // 4
 """REST is asked so long after a private event, so that a burst of fills asks once."""
 SUSPECT_NS = NS_PER_S
@@ -75,7 +73,6 @@ class AccountFeed:
                 tasks.create_task(self._keep_stream(connection), name=f"{self.name} stream")
                 tasks.create_task(self._reconcile(connection), name=f"{self.name} reconciliation")
                 tasks.create_task(self._renew(connection), name=f"{self.name} listen key")
-                tasks.create_task(self._read_tiers(connection), name=f"{self.name} tiers")
                 tasks.create_task(self._ledger.run(), name=f"{self.name} activity")
         finally:
             await connection.close()
@@ -92,8 +89,7 @@ class AccountFeed:
     def on_update(self, update: AccountUpdate) -> None:
         now = self._clock.now()
         self._ledger.delivered(self._id, Stream.ACCOUNT, now)
-        self._state.apply_update(update)
-        if update.stale:
+        if self._state.apply_update(update) or update.stale:
             self._soon.set()
         if self._state.known:
             self._emit(self._state.snapshot(now, update.exchange_at))
@@ -235,18 +231,6 @@ class AccountFeed:
                     "listen key not renewed, opening the stream again", account=self._id, detail=error.detail
                 )
                 connection.reopen("its listen key could not be renewed")
-
-    async def _read_tiers(self, connection: AccountConnection) -> None:
-        backoff = Backoff(self._settings.retry_s_max, first_s=5.0)
-        while True:
-            try:
-                self._state.tiers = await connection.fetch_tiers()
-            except VenueError as error:
-                log.warning("no maintenance tiers, trying again", account=self._id, detail=error.detail)
-                await self._pause(max(5 * NS_PER_S, backoff.pause_ns(self._clock.now())))
-            else:
-                self._soon.set()
-                await self._pause(TIERS_S * NS_PER_S)
 
     async def _failed(self, way: str, error: VenueError, backoff: Backoff) -> None:
         """Say that the account cannot be seen this way, and wait before the next attempt."""

@@ -4,29 +4,45 @@ REST is the truth but arrives late; the stream is early but can lose frames. Whi
 way, whatever the stream touches is newer than the reading and stays. Where the two differ otherwise, REST
 is taken at once and the difference is a suspect: if the stream brings it after all, it was only slower;
 if not, the stream has lost something.
+
+What only REST tells is kept no longer than it is true: where a position or a wallet of a pool changed, the
+venue's liquidation prices of the whole pool, its maintenance and its margin ratio are those of another account.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+
+from msgspec import structs
 
 from adapters.exchanges.venue import (
     AccountReading,
     AccountUpdate,
-    MarginTier,
+    BalanceSeen,
     OrderGone,
     OrderKey,
     OrderSeen,
     PositionSeen,
-    tier_of,
 )
-from guard.events import AccountSnapshot, Order, Position, PositionSource
+from guard.events import (
+    AccountSnapshot,
+    CollateralHeld,
+    LiquidationTold,
+    MarginMode,
+    Order,
+    Pooling,
+    Position,
+    PositionSource,
+)
 from guard.units import AccountId, Nanoseconds, market_id, venue_of
 
 WALLET_USD_TOLERANCE = 0.01
 """Fees and funding are rounded differently on the two ways."""
+
+PositionKey = tuple[str, str]
+"""The venue's code of the market, and the side."""
 
 Key = tuple[str, object]
 """What a suspect is about: ``("position", (code, side))``, ``("order", key)`` or ``("wallet", asset)``."""
@@ -38,7 +54,6 @@ class AccountState:
 
     account: AccountId
     symbol_of: Callable[[str], str]
-    tiers: Mapping[str, Sequence[MarginTier]] = field(default_factory=dict)
     suspects: dict[Key, str] = field(default_factory=dict)
     """Differences that REST showed and the stream has not explained yet."""
     known: bool = False
@@ -46,21 +61,45 @@ class AccountState:
     _wallets: dict[str, float] = field(default_factory=dict)
     _other_usd: float = 0.0
     _maintenance_usd: float | None = None
-    _positions: dict[tuple[str, str], PositionSeen] = field(default_factory=dict)
+    _margin_ratio: float | None = None
+    _pooling: Pooling = Pooling.BY_SETTLE_ASSET
+    _collateral: dict[str, CollateralHeld] | None = None
+    _positions: dict[PositionKey, PositionSeen] = field(default_factory=dict)
     _orders: dict[OrderKey, OrderSeen] | None = None
     _touched: set[Key] = field(default_factory=set)
+    _moved: set[str | None] = field(default_factory=set)
+    """Settle assets whose pools the stream changed since a reading was begun; ``None``: of which is not told."""
+    _alone_moved: bool = False
+    """Whether it changed an isolated position since then, which no pool but its own feels."""
+    _built: dict[PositionKey, tuple[PositionSeen, Position]] = field(default_factory=dict)
+    """What the last snapshot was made of: of 500 positions one or two change from frame to frame."""
 
     def begin_reading(self) -> None:
         """Call before REST is asked: what the stream touches from now on is newer than the answer."""
         self._touched.clear()
+        self._moved.clear()
+        self._alone_moved = False
 
-    def apply_update(self, update: AccountUpdate) -> None:
-        """Merge one frame of the private stream."""
-        for balance in update.balances:
-            self._touch(("wallet", balance.asset))
-            self._wallets[balance.asset] = balance.wallet
+    def apply_update(self, update: AccountUpdate) -> bool:
+        """Merge one frame of the private stream; return whether REST knows more of the account than we now do."""
+        moved: set[str | None] = {
+            balance.asset for balance in update.balances if self._merge_balance(balance)
+        }
+        alone = False
         for position in update.positions:
-            self._merge_position(position)
+            if self._merge_position(position):
+                alone |= position.margin_mode is MarginMode.ISOLATED
+                if position.margin_mode is not MarginMode.ISOLATED:
+                    moved.add(position.settle)
+        if moved or alone:
+            self._maintenance_usd = self._margin_ratio = None
+        if update.maintenance_usd is not None or update.margin_ratio is not None:
+            self._maintenance_usd, self._margin_ratio = update.maintenance_usd, update.margin_ratio
+        self._moved |= moved
+        self._alone_moved |= alone
+        if moved:
+            told = {(seen.market_code, seen.side) for seen in update.positions if seen.is_whole}
+            self._forget_prices(moved, told)
         match update.order:
             case OrderSeen() as order:
                 self._touch(("order", order.key))
@@ -70,12 +109,17 @@ class AccountState:
                 self._touch(("order", gone.key))
                 if self._orders is not None:
                     self._orders.pop(gone.key, None)
+        return bool(moved) or alone
 
     def apply_reading(self, reading: AccountReading) -> bool:
         """Merge a REST reading and note suspects; return whether the stream had overtaken any of it."""
         overtaken = bool(self._touched)
         self._merge_wallets(reading)
+        self._merge_collateral(reading)
         self._merge_positions(reading.positions)
+        if self._moved or self._alone_moved:
+            self._maintenance_usd = self._margin_ratio = None
+            self._forget_prices(self._moved, set())
         if reading.orders is not None:
             self._merge_orders(reading.orders)
         if reading.is_only_source:
@@ -95,33 +139,78 @@ class AccountState:
             equity_usd=wallet + sum(position.unrealised_usd for position in positions),
             wallet_usd=wallet,
             maintenance_usd=self._maintenance_usd,
-            positions=tuple(self._position(position) for position in positions),
+            positions=self._positions_told(),
             orders=None if self._orders is None else tuple(map(self._order, self._orders.values())),
+            pooling=self._pooling,
+            collateral=None if self._collateral is None else tuple(self._collateral.values()),
+            margin_ratio=self._margin_ratio,
         )
 
     def _touch(self, key: Key) -> None:
         self._touched.add(key)
         self.suspects.pop(key, None)
 
-    def _merge_position(self, seen: PositionSeen) -> None:
+    def _merge_balance(self, balance: BalanceSeen) -> bool:
+        """Return whether the wallet is another one by more than a rounding."""
+        asset = balance.asset
+        self._touch(("wallet", asset))
+        if balance.counts_as_usd:
+            held_usd = self._wallets.get(asset, 0.0)
+            self._wallets[asset] = balance.wallet
+            if self._collateral is None:
+                return not _is_same(held_usd, balance.wallet, 1.0)
+        if self._collateral is None:
+            return True
+        before = self._collateral.get(asset)
+        after = balance.held or _requantified(before, asset, balance.wallet)
+        self._collateral[asset] = after
+        if not balance.counts_as_usd:
+            self._other_usd += _value_usd(after) - _value_usd(before)
+        price = after.venue_price_usd or (1.0 if balance.counts_as_usd else None)
+        return not _is_same(0.0 if before is None else before.quantity, after.quantity, price)
+
+    def _merge_position(self, seen: PositionSeen) -> bool:
+        """Return whether it is another position by more than what the price does to it."""
         key = (seen.market_code, seen.side)
         self._touch(("position", key))
         before = self._positions.get(key)
         if not seen.size:
-            self._positions.pop(key, None)
-            return
-        # Binance's stream tells neither mark nor leverage; what it moved has another liquidation price by now.
+            return self._positions.pop(key, None) is not None
         same = (
-            before is not None and _counted(before) == _counted(seen) and before.margin_usd == seen.margin_usd
+            before is not None
+            and _counted(before) == _counted(seen)
+            and before.margin_mode is seen.margin_mode
+            and _set_aside(before) == _set_aside(seen)
         )
-        if before is not None:
+        if before is not None and not seen.is_whole:
+            # Binance's stream tells neither mark nor leverage; what it moved has another liquidation price by now.
+            told = seen.liquidation_price is not None or seen.liquidation_told is not LiquidationTold.NOT_TOLD
+            keeps = same and not told
             seen = replace(
                 seen,
                 mark_price=seen.mark_price or before.mark_price,
                 leverage=seen.leverage or before.leverage,
-                liquidation_price=seen.liquidation_price or (before.liquidation_price if same else None),
+                settle=seen.settle or before.settle,
+                liquidation_price=before.liquidation_price if keeps else seen.liquidation_price,
+                liquidation_told=before.liquidation_told if keeps else seen.liquidation_told,
+                adl_rank=before.adl_rank
+                if seen.adl_rank is None and before.size * seen.size > 0.0
+                else seen.adl_rank,
             )
         self._positions[key] = seen
+        return not same
+
+    def _forget_prices(self, moved: set[str | None], told: set[PositionKey]) -> None:
+        """Take the venue's liquidation prices of pools that moved for not told, but for ``told``, told with it."""
+        one_pool = self._pooling is not Pooling.BY_SETTLE_ASSET or None in moved
+        for key, held in self._positions.items():
+            if held.margin_mode is MarginMode.ISOLATED or key in told:
+                continue
+            knows = held.liquidation_price is not None or held.liquidation_told is LiquidationTold.NONE_EXISTS
+            if knows and (one_pool or held.settle is None or held.settle in moved):
+                self._positions[key] = replace(
+                    held, liquidation_price=None, liquidation_told=LiquidationTold.NOT_TOLD
+                )
 
     def _merge_wallets(self, reading: AccountReading) -> None:
         totals = reading.totals
@@ -133,6 +222,24 @@ class AccountState:
                 self.suspects["wallet", asset] = f"wallet {asset}: stream {held:.2f}, REST {told:.2f}"
             self._wallets[asset] = told
         self._other_usd, self._maintenance_usd = totals.other_usd, totals.maintenance_usd
+        self._margin_ratio, self._pooling = totals.margin_ratio, totals.pooling
+
+    def _merge_collateral(self, reading: AccountReading) -> None:
+        """Take over what is held of each asset, but for what the stream told since then: there only its price."""
+        told = reading.totals.collateral
+        if told is None:
+            self._collateral = None
+            return
+        held, collateral = self._collateral or {}, {each.asset: each for each in told}
+        for asset in held.keys() | collateral.keys():
+            if ("wallet", asset) not in self._touched or self._collateral is None:
+                continue
+            read = collateral.get(asset)
+            if asset in held:
+                collateral[asset] = _requantified(read or held[asset], asset, held[asset].quantity)
+            if asset not in self._wallets:
+                self._other_usd += _value_usd(collateral.get(asset)) - _value_usd(read)
+        self._collateral = collateral
 
     def _merge_positions(self, told: Sequence[PositionSeen]) -> None:
         by_key = {(position.market_code, position.side): position for position in told}
@@ -164,11 +271,17 @@ class AccountState:
                 by_key.pop(key, None)
         self._orders = by_key
 
+    def _positions_told(self) -> tuple[Position, ...]:
+        before, self._built = self._built, {}
+        for key, seen in self._positions.items():
+            built = before.get(key)
+            if seen.size:
+                self._built[key] = (
+                    built if built is not None and built[0] is seen else (seen, self._position(seen))
+                )
+        return tuple(position for _, position in self._built.values())
+
     def _position(self, seen: PositionSeen) -> Position:
-        tier = None
-        price = seen.mark_price or seen.entry_price
-        if price is not None:
-            tier = tier_of(self.tiers.get(seen.market_code, ()), abs(seen.size) * price)
         return Position(
             market=market_id(venue_of(self.account), self.symbol_of(seen.market_code)),
             size=seen.size,
@@ -178,8 +291,12 @@ class AccountState:
             margin_mode=seen.margin_mode,
             margin_usd=seen.margin_usd,
             liquidation_price=seen.liquidation_price,
-            maintenance_ratio=tier.rate if tier else None,
-            maintenance_amount_usd=tier.deduction_usd if tier else 0.0,
+            kind=seen.kind,
+            contracts_usd=seen.contracts_usd,
+            margin=seen.margin,
+            settle=seen.settle,
+            liquidation_told=seen.liquidation_told,
+            adl_rank=seen.adl_rank,
         )
 
     def _order(self, seen: OrderSeen) -> Order:
@@ -202,3 +319,27 @@ def _counted(position: PositionSeen | None) -> float:
     if position is None:
         return 0.0
     return position.size if position.quantity is None else position.quantity
+
+
+def _set_aside(position: PositionSeen) -> float | None:
+    """The isolated margin, in what only its owner changes: of an inverse position the coins."""
+    return position.margin_usd if position.margin is None else position.margin
+
+
+def _requantified(held: CollateralHeld | None, asset: str, quantity: float) -> CollateralHeld:
+    if held is None:
+        return CollateralHeld(asset=asset, quantity=quantity)
+    return structs.replace(held, quantity=quantity)
+
+
+def _value_usd(held: CollateralHeld | None) -> float:
+    """What it adds to the wallet in USD, as the venue values it; nothing where it does not."""
+    if held is None or held.venue_price_usd is None or not held.is_collateral:
+        return 0.0
+    value_usd = held.quantity * held.venue_price_usd
+    return value_usd * (1.0 - (held.venue_haircut or 0.0)) if value_usd > 0.0 else value_usd
+
+
+def _is_same(before: float, after: float, price_usd: float | None) -> bool:
+    tolerance = 1e-12 if price_usd is None else WALLET_USD_TOLERANCE / price_usd
+    return math.isclose(before, after, rel_tol=1e-9, abs_tol=tolerance)

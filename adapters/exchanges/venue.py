@@ -14,7 +14,8 @@ from typing import Protocol
 from adapters.exchanges.frames import FrameReader
 from adapters.exchanges.sync import DepthDiff, RawLevels
 from guard.errors import UnknownSymbolError
-from guard.events import MarginMode, Stream
+from guard.events import CollateralHeld, LiquidationTold, MarginMode, Pooling, Stream
+from guard.margin_terms import ContractKind
 from guard.market.live import LiveBook
 from guard.units import Nanoseconds
 
@@ -234,15 +235,24 @@ OrderKey = str | AlgoKey
 
 @dataclass(frozen=True, slots=True)
 class BalanceSeen:
-    """The wallet balance of one asset that counts as USD."""
+    """The wallet of one asset, without unrealised profit; negative is owed.
+
+    ``held`` is the same with its price and haircut, where the stream tells these too.
+    """
 
     asset: str
     wallet: float
+    counts_as_usd: bool = True
+    held: CollateralHeld | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PositionSeen:
-    """A position; ``side`` is BOTH, or LONG or SHORT in hedge mode; a size of 0 closes it."""
+    """A position; ``side`` is BOTH, or LONG or SHORT in hedge mode; a size of 0 closes it.
+
+    ``margin_usd`` and ``margin`` are both the isolated margin, in USD and in the settle asset. Neither holds
+    unrealised profit.
+    """
 
     market_code: str
     side: str
@@ -256,6 +266,14 @@ class PositionSeen:
     unrealised_usd: float = 0.0
     quantity: float | None = None
     """What the venue itself counts, where that is no base units: inverse contracts, whose size moves with price."""
+    kind: ContractKind = ContractKind.LINEAR
+    contracts_usd: float | None = None
+    margin: float | None = None
+    settle: str | None = None
+    liquidation_told: LiquidationTold = LiquidationTold.NOT_TOLD
+    adl_rank: float | None = None
+    is_whole: bool = False
+    """Whether everything that the venue knows of it is told: then nothing of an earlier word is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,24 +300,34 @@ class OrderGone:
 
 @dataclass(frozen=True, slots=True)
 class AccountUpdate:
-    """One private frame; ``stale`` asks for the account to be read over REST at once."""
+    """One private frame; ``stale`` asks for the account to be read over REST at once.
+
+    ``maintenance_usd`` and ``margin_ratio`` are those of the whole account after it, where the stream tells them.
+    """
 
     exchange_at: Nanoseconds | None = None
     balances: tuple[BalanceSeen, ...] = ()
     positions: tuple[PositionSeen, ...] = ()
     order: OrderSeen | OrderGone | None = None
     stale: bool = False
+    maintenance_usd: float | None = None
+    margin_ratio: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class AccountTotals:
-    """An account as a whole, in USD."""
+    """An account as a whole, in USD; what is owed is negative."""
 
     wallets: Mapping[str, float]
     """Wallet balance of each asset that counts as USD."""
     other_usd: float
     """Wallet balance of all other collateral, as the venue values it, else 0."""
     maintenance_usd: float | None
+    collateral: tuple[CollateralHeld, ...] | None = None
+    """Every asset, what stands behind isolated positions included; ``None`` where it is not told one by one."""
+    pooling: Pooling = Pooling.BY_SETTLE_ASSET
+    margin_ratio: float | None = None
+    """Maintenance over margin balance of the cross account as the venue tells them; of several pools the worst."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,25 +339,6 @@ class AccountReading:
     orders: Sequence[OrderSeen] | None
     is_only_source: bool = False
     """Whether the stream tells nothing of it, but only when to ask: then a difference is news and not a loss."""
-
-
-@dataclass(frozen=True, slots=True)
-class MarginTier:
-    """One leverage bracket: above ``floor_usd`` the rate applies, less the cumulative deduction."""
-
-    floor_usd: float
-    rate: float
-    deduction_usd: float
-
-
-def tier_of(tiers: Sequence[MarginTier], notional_usd: float) -> MarginTier | None:
-    """Return the tier that a position of this notional is in, ``None`` without tiers.
-
-    >>> tier_of((MarginTier(0.0, 0.004, 0.0), MarginTier(50_000.0, 0.005, 50.0)), 60_000.0).rate
-    0.005
-    """
-    within = [tier for tier in tiers if tier.floor_usd <= notional_usd]
-    return within[-1] if within else None
 
 
 class AccountSink(Protocol):
@@ -364,10 +373,6 @@ class AccountConnection(Protocol):
         ...
 
     async def read(self, *, orders: bool) -> AccountReading: ...
-
-    async def fetch_tiers(self) -> Mapping[str, Sequence[MarginTier]]:
-        """Maintenance tiers by the venue's code of the market."""
-        ...
 
     def symbol_of(self, market_code: str) -> str:
         """The unified symbol of a market, or the code itself where it is not known."""

@@ -15,9 +15,13 @@ from typing import Any
 from adapters import exchanges
 from adapters.exchanges.binance import coinm_payloads
 from adapters.exchanges.binance import payloads as binance
+from adapters.exchanges.binance import terms as binance_terms
 from adapters.exchanges.bybit import payloads as bybit
+from adapters.exchanges.bybit import terms as bybit_terms
 from adapters.exchanges.hyperliquid import payloads as hyperliquid
+from adapters.exchanges.hyperliquid import terms as hyperliquid_terms
 from adapters.exchanges.okx import payloads as okx
+from adapters.exchanges.okx import terms as okx_terms
 from guard.events import MarginMode
 from tests.adapters.exchanges import samples
 
@@ -73,7 +77,7 @@ def parsers_of_modules() -> set[str]:
     """The names of all parsers that there are, found by looking."""
     found = set()
     for module in pkgutil.walk_packages(exchanges.__path__, "adapters.exchanges."):
-        if module.name.endswith("payloads") and "generic" not in module.name:
+        if module.name.endswith(("payloads", "terms")) and "generic" not in module.name:
             loaded = importlib.import_module(module.name)
             venue = "coinm" if "coinm" in module.name else module.name.split(".")[2]
             found |= {
@@ -99,7 +103,7 @@ def _binance() -> Iterator[Parser]:
         (binance.parse_account, samples.ACCOUNT),
         (binance.parse_open_orders, [samples.OPEN_ORDER]),
         (binance.parse_open_algo_orders, [samples.OPEN_ALGO_ORDER]),
-        (binance.parse_brackets, samples.BRACKETS),
+        (binance_terms.parse_brackets, samples.BRACKETS),
     ):
         yield Parser("binance", parse, payload)
     for event in (
@@ -126,7 +130,7 @@ def _coinm() -> Iterator[Parser]:
     yield Parser("coinm", coin.parse_coin_turnovers, told("ticker_24hr"), (COIN_USD,))
     yield Parser("coinm", coin.parse_coin_positions, told("position_risk"), (COIN_USD,))
     yield Parser("coinm", coin.parse_coin_account, told("account"), (COIN_MARKS,))
-    yield Parser("coinm", coin.parse_coin_brackets, told("leverage_bracket"), (COIN_MARKS,))
+    yield Parser("binance", binance_terms.parse_coin_brackets, told("leverage_bracket"))
 
 
 def _bybit() -> Iterator[Parser]:
@@ -143,9 +147,9 @@ def _bybit() -> Iterator[Parser]:
     yield Parser("bybit", bybit.parse_tickers, told("tickers_rest"))
     yield Parser("bybit", bybit.parse_turnovers, told("tickers_rest"))
     yield Parser("bybit", bybit.parse_liquidations, told("all_liquidation"))
-    yield Parser("bybit", bybit.parse_risk_limits, told("risk_limit"))
-    limits, _ = bybit.parse_risk_limits(told("risk_limit"))
-    yield Parser("bybit", bybit.parse_tiers, next(iter(limits.values())))
+    yield Parser("bybit", bybit_terms.parse_risk_limits, told("risk_limit"))
+    limits, _ = bybit_terms.parse_risk_limits(told("risk_limit"))
+    yield Parser("bybit", bybit_terms.parse_tiers, next(iter(limits.values())))
     yield Parser("bybit", bybit.parse_permissions, told("query_api"))
     yield Parser("bybit", bybit.parse_margin_mode, told("account_info"))
     yield Parser("bybit", bybit.parse_positions, told("position_list"), (MarginMode.CROSS,))
@@ -171,9 +175,7 @@ def _okx() -> Iterator[Parser]:
     yield Parser("okx", okx.parse_open_interest, told("open_interest")["data"][0], (0.01,))
     yield Parser("okx", okx.parse_turnovers, told("tickers_rest"))
     yield Parser("okx", okx.parse_liquidations, told("liquidation_orders"), (size_of,))
-    yield Parser(
-        "okx", okx.parse_position_tiers, told("position_tiers"), (size_of, {"BTC-USDT-SWAP": 60_000.0})
-    )
+    yield Parser("okx", okx_terms.parse_position_tiers, told("position_tiers"), (size_of,))
     yield Parser("okx", okx.parse_permissions, told("account_config"))
     yield Parser("okx", okx.parse_positions, told("positions")["data"], (size_of,))
     yield Parser("okx", okx.parse_account, told("balance"))
@@ -191,9 +193,8 @@ def _hyperliquid() -> Iterator[Parser]:
     yield Parser("hyperliquid", hyperliquid.parse_trades, told("trades")["data"])
     yield Parser("hyperliquid", hyperliquid.parse_context, told("active_asset_ctx")["data"], (7,))
     yield Parser("hyperliquid", hyperliquid.parse_contexts, told("meta_and_asset_ctxs"), (7,))
-    yield Parser("hyperliquid", hyperliquid.parse_tiers, told("meta_and_asset_ctxs"))
-    tiers = hyperliquid.parse_tiers(told("meta_and_asset_ctxs"))
-    yield Parser("hyperliquid", hyperliquid.parse_state, told("clearinghouse_state"), (tiers,))
+    yield Parser("hyperliquid", hyperliquid_terms.parse_tiers, told("meta_and_asset_ctxs"))
+    yield Parser("hyperliquid", hyperliquid.parse_state, told("clearinghouse_state"))
     yield Parser("hyperliquid", hyperliquid.parse_role, told("user_role_agent"))
     yield Parser("hyperliquid", hyperliquid.parse_spot_usdc, told("spot_clearinghouse_state"))
     yield Parser("hyperliquid", hyperliquid.parse_open_orders, told("frontend_open_orders"))

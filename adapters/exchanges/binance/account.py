@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 from adapters.exchanges.binance.client import DEFAULTS, REFUSALS, BinanceQuirks, event_of
 from adapters.exchanges.binance.payloads import (
     parse_account,
-    parse_brackets,
     parse_open_algo_orders,
     parse_open_orders,
     parse_permissions,
@@ -18,7 +16,7 @@ from adapters.exchanges.binance.payloads import (
 from adapters.exchanges.ccxt_session import Credentials, Markets
 from adapters.exchanges.keyed_account import KeyedAccount
 from adapters.exchanges.settings import VenueSettings
-from adapters.exchanges.venue import AccountReading, AccountSink, AccountUpdate, KeyPermissions, MarginTier
+from adapters.exchanges.venue import AccountReading, AccountSink, AccountUpdate, KeyPermissions
 
 
 class BinanceAccount(KeyedAccount):
@@ -63,12 +61,6 @@ class BinanceAccount(KeyedAccount):
         positions = parse_positions(await self._client.fapiPrivateV3GetPositionRisk())
         totals = parse_account(await self._client.fapiPrivateV3GetAccount())
         return AccountReading(totals=totals, positions=positions, orders=found)
-
-    async def fetch_tiers(self) -> Mapping[str, Sequence[MarginTier]]:
-        return await self._asked(self._tiers())
-
-    async def _tiers(self) -> Mapping[str, Sequence[MarginTier]]:
-        return parse_brackets(await self._client.fapiPrivateGetLeverageBracket())
 
     # The tap: called by the client for every frame.
 

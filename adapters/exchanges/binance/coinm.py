@@ -5,7 +5,7 @@ Where the guard's linear arithmetic does not hold for them is said in docs/decis
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +16,6 @@ from adapters.exchanges.binance.coinm_payloads import (
     contract_usd_of,
     order_in_base_units,
     parse_coin_account,
-    parse_coin_brackets,
     parse_coin_depth,
     parse_coin_liquidation,
     parse_coin_mark,
@@ -40,7 +39,6 @@ from adapters.exchanges.venue import (
     Capabilities,
     DepthSnapshot,
     ListedMarket,
-    MarginTier,
     MarketConnection,
     MarketSink,
     MarkFrame,
@@ -188,10 +186,6 @@ class CoinAccount(BinanceAccount):
 
     async def _read_marks(self) -> None:
         self._marks = parse_coin_marks(await self._client.dapiPublicGetPremiumIndex())
-
-    async def _tiers(self) -> Mapping[str, Sequence[MarginTier]]:
-        await self._read_marks()
-        return parse_coin_brackets(await self._client.dapiPrivateV2GetLeverageBracket(), self._marks)
 
     def _converted(self, update: AccountUpdate) -> AccountUpdate:
         return update_in_base_units(update, self._contracts_usd, self._marks)

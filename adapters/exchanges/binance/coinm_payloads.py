@@ -38,7 +38,6 @@ from adapters.exchanges.venue import (
     AccountUpdate,
     DepthSnapshot,
     LiquidationFrame,
-    MarginTier,
     MarkFrame,
     OrderSeen,
     PositionSeen,
@@ -209,38 +208,6 @@ def update_in_base_units(update: AccountUpdate, contracts_usd: ContractsUsd, mar
     # Balances are told in coins, which only a reading turns to dollars.
     stale = update.stale or bool(update.balances)
     return AccountUpdate(update.exchange_at, (), positions, order, stale)
-
-
-def parse_coin_brackets(response: Any, marks: Marks) -> dict[str, tuple[MarginTier, ...]]:
-    """Read GET /dapi/v2/leverageBracket: brackets of coins, which become tiers of dollars at the mark.
-
-    Where ``cum`` is missing it is rebuilt: c_n = c_(n-1) + floor_n (r_n - r_(n-1)), c_1 = 0.
-    """
-    where = "GET /dapi/v2/leverageBracket"
-    tiers: dict[str, tuple[MarginTier, ...]] = {}
-    for row in rows([response] if isinstance(response, dict) else response, where):
-        code = text(row, "symbol", where)
-        if code not in marks:
-            continue
-        found: list[MarginTier] = []
-        for bracket in sorted(rows(row.get("brackets"), where), key=lambda bracket: _floor(bracket, where)):
-            floor_usd, rate = (
-                _floor(bracket, where) * marks[code],
-                positive(bracket, "maintMarginRatio", where),
-            )
-            last = found[-1] if found else MarginTier(0.0, rate, 0.0)
-            deduction = optional_number(bracket, "cum", where)
-            rebuilt_usd = last.deduction_usd + floor_usd * (rate - last.rate)
-            deduction_usd = rebuilt_usd if deduction is None else deduction * marks[code]
-            found.append(MarginTier(floor_usd, rate, deduction_usd))
-        tiers[code] = tuple(found)
-    return tiers
-
-
-def _floor(bracket: Payload, where: str) -> float:
-    """The documents spell it in both ways."""
-    floor = optional_number(bracket, "qtyFloor", where)
-    return number(bracket, "qtylFloor", where) if floor is None else floor
 
 
 def contract_usd_of(market: Mapping[str, Any]) -> float | None:

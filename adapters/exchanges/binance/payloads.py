@@ -31,7 +31,6 @@ from adapters.exchanges.venue import (
     DepthSnapshot,
     KeyPermissions,
     LiquidationFrame,
-    MarginTier,
     MarkFrame,
     OrderGone,
     OrderSeen,
@@ -370,29 +369,6 @@ def _order_event(order: Payload, where: str) -> OrderSeen | OrderGone:
         reduce_only=flag(order, "R") or whole,
         whole_position=whole,
     )
-
-
-def parse_brackets(response: Any) -> dict[str, tuple[MarginTier, ...]]:
-    """Read GET /fapi/v1/leverageBracket: the venue's code of a market -> its tiers, from the lowest.
-
-    Where ``cum`` is missing it is rebuilt: c_n = c_(n-1) + floor_n (r_n - r_(n-1)), c_1 = 0.
-    """
-    where = "GET /fapi/v1/leverageBracket"
-    listed = [response] if isinstance(response, dict) else response
-    tiers: dict[str, tuple[MarginTier, ...]] = {}
-    for row in rows(listed, where):
-        found: list[MarginTier] = []
-        brackets = rows(row.get("brackets"), where)
-        for bracket in sorted(brackets, key=lambda bracket: number(bracket, "notionalFloor", where)):
-            floor = number(bracket, "notionalFloor", where)
-            rate = positive(bracket, "maintMarginRatio", where)
-            deduction = optional_number(bracket, "cum", where)
-            if deduction is None:
-                last = found[-1] if found else MarginTier(0.0, rate, 0.0)
-                deduction = last.deduction_usd + floor * (rate - last.rate)
-            found.append(MarginTier(floor, rate, deduction))
-        tiers[text(row, "symbol", where)] = tuple(found)
-    return tiers
 
 
 def _levels(payload: Payload, key: str, where: str) -> RawLevels:

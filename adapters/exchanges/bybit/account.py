@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 from adapters.exchanges.answers import answered
@@ -15,19 +14,15 @@ from adapters.exchanges.bybit.payloads import (
     parse_permissions,
     parse_positions,
     parse_private,
-    parse_risk_limits,
-    parse_tiers,
     parse_wallet,
 )
 from adapters.exchanges.ccxt_session import Credentials, Markets
 from adapters.exchanges.keyed_account import KeyedAccount
-from adapters.exchanges.parsers import Payload
 from adapters.exchanges.settings import VenueSettings
 from adapters.exchanges.venue import (
     AccountReading,
     AccountSink,
     KeyPermissions,
-    MarginTier,
     OrderSeen,
     PositionSeen,
 )
@@ -127,23 +122,6 @@ class BybitAccount(KeyedAccount):
                 return found
             request["cursor"] = cursor
         raise MalformedFrameError("GET /v5/order/realtime", f"the list does not end after {PAGES_MAX} pages")
-
-    async def fetch_tiers(self) -> Mapping[str, Sequence[MarginTier]]:
-        return await self._asked(self._tiers())
-
-    async def _tiers(self) -> Mapping[str, Sequence[MarginTier]]:
-        limits: dict[str, list[Payload]] = {}
-        request = {"category": "linear"}
-        for _ in range(PAGES_MAX):
-            page, cursor = parse_risk_limits(await self._client.publicGetV5MarketRiskLimit(request))
-            for code, rows in page.items():
-                limits.setdefault(code, []).extend(rows)
-            if not cursor:
-                return {code: parse_tiers(rows) for code, rows in limits.items()}
-            request["cursor"] = cursor
-        raise MalformedFrameError(
-            "GET /v5/market/risk-limit", f"the list does not end after {PAGES_MAX} pages"
-        )
 
     def take(self, url: str, message: Any) -> bool:
         if not isinstance(message, dict):

@@ -7,7 +7,6 @@ cannot read, and on NaN or an infinity. Sizes are base units throughout.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from adapters.exchanges.parsers import (
@@ -33,7 +32,6 @@ from adapters.exchanges.venue import (
     DepthSnapshot,
     KeyPermissions,
     LiquidationFrame,
-    MarginTier,
     MarkFrame,
     OrderGone,
     OrderKey,
@@ -169,37 +167,6 @@ def parse_liquidations(message: Payload) -> list[LiquidationFrame]:
             )
         )
     return frames
-
-
-def parse_risk_limits(response: Any) -> tuple[dict[str, list[Payload]], str]:
-    """Read a page of GET /v5/market/risk-limit: its rows by market, and the cursor of the next page or ""."""
-    where = "GET /v5/market/risk-limit"
-    result = result_of(response, where)
-    found: dict[str, list[Payload]] = {}
-    for row in rows_of(result, "list", where):
-        found.setdefault(text(row, "symbol", where), []).append(row)
-    return found, str(result.get("nextPageCursor") or "")
-
-
-def parse_tiers(limits: Sequence[Payload]) -> tuple[MarginTier, ...]:
-    """Make maintenance tiers of one market's risk limits, from the lowest.
-
-    A limit holds up to ``riskLimitValue``. ``mmDeduction`` is empty where there is none; where a higher tier
-    has none it is rebuilt: c_n = c_(n-1) + floor_n (r_n - r_(n-1)), c_1 = 0.
-    """
-    where = "GET /v5/market/risk-limit"
-    tiers: list[MarginTier] = []
-    floor = 0.0
-    for row in sorted(limits, key=lambda row: positive(row, "riskLimitValue", where)):
-        rate = positive(row, "maintenanceMargin", where)
-        if rate >= 1.0:
-            raise MalformedFrameError(where, f"field 'maintenanceMargin' is not a ratio: {rate}")
-        deduction = optional_number(row, "mmDeduction", where)
-        if tiers and not deduction:
-            deduction = tiers[-1].deduction_usd + floor * (rate - tiers[-1].rate)
-        tiers.append(MarginTier(floor, rate, deduction or 0.0))
-        floor = positive(row, "riskLimitValue", where)
-    return tuple(tiers)
 
 
 # -- the account ----------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import structlog
@@ -23,7 +23,6 @@ from adapters.exchanges.generic.payloads import (
     contract_of,
     read_orders,
     read_positions,
-    read_tiers,
     read_totals,
 )
 from adapters.exchanges.settings import VenueSettings
@@ -32,7 +31,6 @@ from adapters.exchanges.venue import (
     AccountSink,
     AccountUpdate,
     KeyPermissions,
-    MarginTier,
     OrderSeen,
 )
 from guard.errors import MalformedFrameError, VenueError
@@ -152,15 +150,6 @@ class GenericAccount:
                 "orders cannot be read", venue=self._venue, why=as_venue_error(self._venue, error).detail
             )
             return None
-
-    async def fetch_tiers(self) -> Mapping[str, Sequence[MarginTier]]:
-        if self._client.has.get("fetchLeverageTiers") is not True:
-            return {}
-        return await asked(self._venue, self._tiers())
-
-    async def _tiers(self) -> Mapping[str, Sequence[MarginTier]]:
-        quotes = {symbol: str(self._client.markets[symbol].get("quote")) for symbol in self._contracts}
-        return read_tiers(await self._client.fetch_leverage_tiers(), quotes)
 
     def symbol_of(self, market_code: str) -> str:
         return market_code

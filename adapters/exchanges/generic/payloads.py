@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,7 +24,6 @@ from adapters.exchanges.venue import (
     AccountTotals,
     DepthSnapshot,
     LiquidationFrame,
-    MarginTier,
     MarkFrame,
     OrderSeen,
     PositionSeen,
@@ -317,33 +316,3 @@ def read_orders(told: Any, contracts: Mapping[str, Contract]) -> list[OrderSeen]
             )
         )
     return seen
-
-
-def read_tiers(told: Any, quotes: Mapping[str, str]) -> dict[str, tuple[MarginTier, ...]]:
-    """Read leverage tiers by unified symbol, where their floors are in the market's quote currency.
-
-    The deduction is rebuilt: c_n = c_(n-1) + floor_n (r_n - r_(n-1)), c_1 = 0.
-
-    Args:
-        told: ccxt's structure.
-        quotes: unified symbol -> its quote currency.
-    """
-    if not isinstance(told, Mapping):
-        raise MalformedFrameError("leverage tiers", f"not an object: {told!r:.40}")
-    tiers: dict[str, tuple[MarginTier, ...]] = {}
-    for symbol, listed in told.items():
-        told_rows = rows(listed, "leverage tiers")
-        if all(row.get("currency") == quotes.get(str(symbol), "") for row in told_rows):
-            tiers[str(symbol)] = tuple(_tiers(told_rows))
-    return tiers
-
-
-def _tiers(told: Iterable[Payload]) -> Iterable[MarginTier]:
-    last: MarginTier | None = None
-    where = "leverage tier"
-    for row in sorted(told, key=lambda row: optional_number(row, "minNotional", where) or 0.0):
-        floor = optional_number(row, "minNotional", where) or 0.0
-        rate = positive(row, "maintenanceMarginRate", where)
-        deduction = last.deduction_usd + floor * (rate - last.rate) if last else 0.0
-        last = MarginTier(floor, rate, deduction)
-        yield last

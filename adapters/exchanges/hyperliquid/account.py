@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -19,14 +18,12 @@ from adapters.exchanges.ccxt_session import (
 from adapters.exchanges.hyperliquid.capabilities import DEFAULTS
 from adapters.exchanges.hyperliquid.payloads import (
     State,
-    Tiers,
     parse_open_orders,
     parse_order_updates,
     parse_own_liquidations,
     parse_role,
     parse_spot_usdc,
     parse_state,
-    parse_tiers,
 )
 from adapters.exchanges.hyperliquid.waiting import first_of
 from adapters.exchanges.parsers import as_mapping
@@ -38,7 +35,6 @@ from adapters.exchanges.venue import (
     AccountUpdate,
     BalanceSeen,
     KeyPermissions,
-    MarginTier,
     PositionSeen,
 )
 from guard.errors import VenueAuthError
@@ -80,7 +76,6 @@ class HyperliquidAccount:
         # A key of the settings is not even handed to ccxt: nothing is ever signed.
         only_address = Credentials(wallet_address=self._address)
         self._client = make_client(settings, self, credentials=only_address, defaults=DEFAULTS)
-        self._tiers: Tiers = {}
         self._symbols: dict[str, str] = {}
         self._mode = ""
         self._streamed: State | None = None
@@ -177,7 +172,7 @@ class HyperliquidAccount:
             except BaseException:
                 self._orders_due = True
                 raise
-        state = parse_state(await self._info("clearinghouseState"), self._tiers)
+        state = parse_state(await self._info("clearinghouseState"))
         totals = AccountTotals(
             wallets={COLLATERAL: await self._wallet_usd(state)},
             other_usd=0.0,
@@ -198,13 +193,6 @@ class HyperliquidAccount:
         total_usd = parse_spot_usdc(await self._info("spotClearinghouseState"))
         unrealised_usd = sum(position.unrealised_usd for position in state.positions)
         return total_usd - max(0.0, unrealised_usd)
-
-    async def fetch_tiers(self) -> Mapping[str, Sequence[MarginTier]]:
-        self._tiers = await asked(self._venue, self._read_tiers())
-        return self._tiers
-
-    async def _read_tiers(self) -> Tiers:
-        return parse_tiers(await self._client.publicPostInfo({"type": "metaAndAssetCtxs"}))
 
     async def _info(self, kind: str) -> Any:
         return await self._client.publicPostInfo({"type": kind, "user": self._address})
@@ -253,7 +241,7 @@ class HyperliquidAccount:
         told = as_mapping(data, "clearinghouseState")
         if told.get("dex"):
             return
-        state = parse_state(told.get("clearinghouseState"), self._tiers)
+        state = parse_state(told.get("clearinghouseState"))
         self._told_at = self._clock.now()
         before, self._streamed = self._streamed, state
         positions = _changes(before, state)

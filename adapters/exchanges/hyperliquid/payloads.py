@@ -7,7 +7,7 @@ that it cannot read, and on NaN or an infinity. Prices are USDC per base unit an
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,13 +29,11 @@ from adapters.exchanges.sync import RawLevels
 from adapters.exchanges.venue import (
     DepthSnapshot,
     LiquidationFrame,
-    MarginTier,
     MarkFrame,
     OrderGone,
     OrderSeen,
     PositionSeen,
     TradeFrame,
-    tier_of,
 )
 from guard.errors import MalformedFrameError
 from guard.events import MarginMode
@@ -43,12 +41,6 @@ from guard.units import NS_PER_S, Nanoseconds
 
 FUNDING_INTERVAL_NS = 3_600 * NS_PER_S
 """Funding is paid every hour; ``funding`` is the rate of that hour."""
-
-FLAT_TABLES_BELOW = 50
-"""The id of a margin table below this is itself the maximum leverage, at every size."""
-
-Tiers = Mapping[str, Sequence[MarginTier]]
-"""Maintenance tiers by coin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +107,7 @@ def parse_context(data: Any, now: Nanoseconds) -> Context:
 def parse_contexts(response: Any, now: Nanoseconds) -> list[Context]:
     """Read ``metaAndAssetCtxs``: every perpetual that has a mark; one that was delisted says so."""
     where = "metaAndAssetCtxs"
-    universe, contexts = _meta_and_contexts(response, where)
+    universe, contexts = meta_and_contexts(response, where)
     return [
         _context(text(listed, "name", where), context, where, now, is_delisted=flag(listed, "isDelisted"))
         for listed, context in zip(universe, contexts, strict=True)
@@ -140,52 +132,6 @@ def _context(
     return Context(coin, mark, interest, volume, is_delisted)
 
 
-def parse_tiers(response: Any) -> dict[str, tuple[MarginTier, ...]]:
-    """Read the margin tables of ``metaAndAssetCtxs``: coin -> its maintenance tiers, from the lowest.
-
-    Maintenance is half of the initial margin at the tier's maximum leverage, 1 / (2 x leverage), less a
-    deduction that makes it continuous: d_n = d_(n-1) + floor_n (r_n - r_(n-1)), d_0 = 0 ("Margin tiers").
-    A coin without a table, or with one that is not told, has its ``maxLeverage`` at every size.
-    """
-    where = "metaAndAssetCtxs"
-    universe, _ = _meta_and_contexts(response, where)
-    tables = _tables(response[0], where)
-    tiers: dict[str, tuple[MarginTier, ...]] = {}
-    for listed in universe:
-        number_of_table = optional_number(listed, "marginTableId", where)
-        table = None if number_of_table is None else tables.get(int(number_of_table))
-        if table is None:
-            flat = number_of_table is not None and 0 < number_of_table < FLAT_TABLES_BELOW
-            leverage = number_of_table if flat else positive(listed, "maxLeverage", where)
-            table = [(0.0, float(leverage or 1.0))]
-        tiers[text(listed, "name", where)] = _tiers(table)
-    return tiers
-
-
-def _tables(meta: Payload, where: str) -> dict[int, list[tuple[float, float]]]:
-    """Margin tables: id -> (notional from which, maximum leverage), from the lowest."""
-    tables: dict[int, list[tuple[float, float]]] = {}
-    for entry in meta.get("marginTables") or []:
-        if not isinstance(entry, list) or len(entry) != 2:
-            raise MalformedFrameError(where, f"a margin table is not an id and a table: {entry!r:.40}")
-        keyed = {"id": entry[0], "table": entry[1]}
-        bounds = [
-            (number(tier, "lowerBound", where), positive(tier, "maxLeverage", where))
-            for tier in rows(mapping(keyed, "table", where).get("marginTiers"), where)
-        ]
-        tables[integer(keyed, "id", where)] = sorted(bounds)
-    return tables
-
-
-def _tiers(table: Sequence[tuple[float, float]]) -> tuple[MarginTier, ...]:
-    found: list[MarginTier] = []
-    for floor, leverage in table:
-        rate = 1.0 / (2.0 * leverage)
-        last = found[-1] if found else MarginTier(0.0, rate, 0.0)
-        found.append(MarginTier(floor, rate, last.deduction_usd + floor * (rate - last.rate)))
-    return tuple(found)
-
-
 @dataclass(frozen=True, slots=True)
 class State:
     """``clearinghouseState``: one account's perpetuals."""
@@ -198,11 +144,11 @@ class State:
     exchange_at: Nanoseconds | None
 
 
-def parse_state(state: Any, tiers: Tiers) -> State:
+def parse_state(state: Any) -> State:
     """Read ``clearinghouseState``, asked or streamed.
 
-    The venue tells the maintenance of the cross part only; for isolated positions it is taken from ``tiers``,
-    or is half of the initial margin at the position's maximum leverage.
+    The venue tells the maintenance of the cross part only; for isolated positions it is half of the initial margin
+    at the position's maximum leverage: the guard, which knows the tiers, judges them by these.
     """
     where = "clearinghouseState"
     state = as_mapping(state, where)
@@ -210,7 +156,7 @@ def parse_state(state: Any, tiers: Tiers) -> State:
     positions = tuple(_position(row, where) for row in told if number(row, "szi", where) != 0.0)
     unrealised_usd = sum(position.unrealised_usd for position in positions)
     isolated_usd = sum(
-        _maintenance_usd(row, tiers, where)
+        _maintenance_usd(row, where)
         for row in told
         if _mode(row, where) is MarginMode.ISOLATED and number(row, "szi", where) != 0.0
     )
@@ -245,12 +191,8 @@ def _position(row: Payload, where: str) -> PositionSeen:
     )
 
 
-def _maintenance_usd(row: Payload, tiers: Tiers, where: str) -> float:
-    value_usd = abs(number(row, "positionValue", where))
-    tier = tier_of(tiers.get(text(row, "coin", where), ()), value_usd)
-    if tier is None:
-        return value_usd / (2.0 * positive(row, "maxLeverage", where))
-    return value_usd * tier.rate - tier.deduction_usd
+def _maintenance_usd(row: Payload, where: str) -> float:
+    return abs(number(row, "positionValue", where)) / (2.0 * positive(row, "maxLeverage", where))
 
 
 def _mode(row: Payload, where: str) -> MarginMode:
@@ -350,7 +292,7 @@ def is_perpetual(coin: str) -> bool:
     return not any(mark in coin for mark in "/@:#")
 
 
-def _meta_and_contexts(response: Any, where: str) -> tuple[list[Payload], list[Payload]]:
+def meta_and_contexts(response: Any, where: str) -> tuple[list[Payload], list[Payload]]:
     if not isinstance(response, list) or len(response) != 2 or not isinstance(response[0], dict):
         raise MalformedFrameError(where, f"not a pair of universe and contexts: {response!r:.40}")
     universe, contexts = rows(response[0].get("universe"), where), rows(response[1], where)

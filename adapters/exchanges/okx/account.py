@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from adapters.exchanges.answers import answered
@@ -14,10 +14,8 @@ from adapters.exchanges.okx.client import DEFAULTS, contract_size_of
 from adapters.exchanges.okx.payloads import (
     data_of,
     parse_account,
-    parse_mark_price,
     parse_orders,
     parse_permissions,
-    parse_position_tiers,
     parse_positions,
     parse_private,
 )
@@ -27,16 +25,13 @@ from adapters.exchanges.venue import (
     AccountReading,
     AccountSink,
     KeyPermissions,
-    MarginTier,
     OrderSeen,
-    PositionSeen,
 )
 from guard.errors import MalformedFrameError
 
 ORDERS_PAGE = 100
 PAGES_MAX = 100
 """More pages than any list has: one that never ends must not be followed for ever."""
-FAMILIES_A_REQUEST = 5
 ALGO_KINDS = ("conditional,oco", "trigger", "move_order_stop")
 """Conditional orders are listed by kind; these protect or close positions."""
 
@@ -53,9 +48,6 @@ class OkxAccount(KeyedAccount):
         self, settings: VenueSettings, sink: AccountSink, markets: Markets, credentials: Credentials
     ) -> None:
         super().__init__(settings, sink, markets, credentials, DEFAULTS)
-        self._symbols = tuple(settings.symbols)
-        self._held: set[str] = set()
-        """Codes of the markets in which positions were seen: their tiers are read too."""
         self._acknowledged: set[str] = set()
         self._answer = asyncio.Event()
 
@@ -121,12 +113,8 @@ class OkxAccount(KeyedAccount):
         response = await self._client.privateGetAccountPositions({"instType": "SWAP"})
         rows = data_of(response, "GET /api/v5/account/positions")
         positions = [position for position in parse_positions(rows, self._size_of) if position.size]
-        self._note(positions)
         totals = parse_account(await self._client.privateGetAccountBalance())
         return AccountReading(totals=totals, positions=positions, orders=found)
-
-    def _note(self, positions: Sequence[PositionSeen]) -> None:
-        self._held = {position.market_code for position in positions}
 
     async def _orders(self) -> list[OrderSeen]:
         request = {"instType": "SWAP"}
@@ -151,28 +139,6 @@ class OkxAccount(KeyedAccount):
 
     def _size_of(self, code: str) -> float | None:
         return contract_size_of(self._client, code)
-
-    async def fetch_tiers(self) -> Mapping[str, Sequence[MarginTier]]:
-        return await self._asked(self._tiers())
-
-    async def _tiers(self) -> Mapping[str, Sequence[MarginTier]]:
-        listed = self._client.markets
-        codes = {str(listed[symbol]["id"]) for symbol in self._symbols if symbol in listed} | self._held
-        linear = sorted(code for code in codes if self._size_of(code) is not None)
-        families = [code.removesuffix("-SWAP") for code in linear]
-        marks = await self._marks() if families else {}
-        tiers: dict[str, Sequence[MarginTier]] = {}
-        for first in range(0, len(families), FAMILIES_A_REQUEST):
-            some = ",".join(families[first : first + FAMILIES_A_REQUEST])
-            request = {"instType": "SWAP", "tdMode": "cross", "instFamily": some}
-            response = await self._client.publicGetPublicPositionTiers(request)
-            tiers |= parse_position_tiers(response, self._size_of, marks)
-        return tiers
-
-    async def _marks(self) -> dict[str, float]:
-        response = await self._client.publicGetPublicMarkPrice({"instType": "SWAP"})
-        rows = data_of(response, "GET /api/v5/public/mark-price")
-        return {text(row, "instId", "mark-price"): parse_mark_price(row)[0] for row in rows}
 
     def take(self, url: str, message: Any) -> bool:
         del url

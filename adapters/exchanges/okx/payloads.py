@@ -9,7 +9,7 @@ cannot read, and on NaN or an infinity.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from adapters.exchanges.parsers import (
@@ -36,7 +36,6 @@ from adapters.exchanges.venue import (
     DepthSnapshot,
     KeyPermissions,
     LiquidationFrame,
-    MarginTier,
     OrderGone,
     OrderKey,
     OrderSeen,
@@ -204,31 +203,6 @@ def _was_long(detail: Payload, where: str) -> bool:
     if position in ("long", "short"):
         return bool(position == "long")
     return _sign(detail, where) < 0.0
-
-
-def parse_position_tiers(
-    response: Any, contract_size: ContractSize, marks: Mapping[str, float]
-) -> dict[str, tuple[MarginTier, ...]]:
-    """Read GET /api/v5/public/position-tiers of swaps: the venue's code of a market -> its tiers.
-
-    A position pays the rate of its tier on all of its notional: nothing is deducted. Tiers are told in
-    contracts; their floors become USD at ``marks``, markets without a mark or a contract size are left out.
-    """
-    where = "GET /api/v5/public/position-tiers"
-    found: dict[str, list[MarginTier]] = {}
-    for row in data_of(response, where):
-        # One family has one swap, whose code is the family's with this ending.
-        code = str(row.get("instId") or f"{text(row, 'instFamily', where)}-SWAP")
-        unit, mark = contract_size(code), marks.get(code)
-        if unit is None or mark is None:
-            continue
-        rate = positive(row, "mmr", where)
-        if rate >= 1.0:
-            raise MalformedFrameError(where, f"field 'mmr' is not a ratio: {rate}")
-        # The first tier begins at 0, each other one contract above the end of the one before it.
-        floor = max(0.0, number(row, "minSz", where)) * unit * mark
-        found.setdefault(code, []).append(MarginTier(floor, rate, 0.0))
-    return {code: tuple(sorted(tiers, key=lambda tier: tier.floor_usd)) for code, tiers in found.items()}
 
 
 # -- the account ----------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from adapters.exchanges.binance.capabilities import CAPABILITIES
 from adapters.exchanges.parsers import unknown_symbol
@@ -16,7 +16,6 @@ from adapters.exchanges.venue import (
     DepthSnapshot,
     KeyPermissions,
     ListedMarket,
-    MarginTier,
     MarketSink,
     MarkFrame,
     PositionSeen,
@@ -187,9 +186,6 @@ class FakeAccount:
         if isinstance(self.reading, VenueError):
             raise self.reading
         return self.reading
-
-    async def fetch_tiers(self) -> Mapping[str, Sequence[MarginTier]]:
-        return {"BTCUSDT": (MarginTier(0.0, 0.004, 0.0), MarginTier(50_000.0, 0.005, 50.0))}
 
     def symbol_of(self, market_code: str) -> str:
         return {"BTCUSDT": "BTC/USDT:USDT"}.get(market_code, market_code)

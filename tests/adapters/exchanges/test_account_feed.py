@@ -99,7 +99,6 @@ async def test_a_position_is_told_with_all_that_liquidation_needs(venue: Loopbac
             lambda seen: (
                 bool(seen.positions)
                 and the_position(seen).liquidation_price is not None
-                and the_position(seen).maintenance_ratio is not None
                 and the_position(seen).leverage is not None
             ),
         )
@@ -113,7 +112,6 @@ async def test_a_position_is_told_with_all_that_liquidation_needs(venue: Loopbac
     assert position.liquidation_price == pytest.approx(
         float(state.positions[0].liquidation_price or 0), rel=1e-3
     )
-    assert position.maintenance_ratio == 0.004
     assert position.entry_price == pytest.approx(60_000, rel=0.05)
     assert snapshot.equity_usd == pytest.approx(float(state.equity_usdt), rel=1e-3)
     assert snapshot.wallet_usd is not None

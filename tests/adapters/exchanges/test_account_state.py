@@ -11,7 +11,6 @@ from adapters.exchanges.venue import (
     AccountUpdate,
     AlgoKey,
     BalanceSeen,
-    MarginTier,
     OrderGone,
     OrderSeen,
     PositionSeen,
@@ -66,16 +65,6 @@ def test_both_sides_of_a_hedge_are_positions_of_their_own() -> None:
     ))  # fmt: skip
 
     assert sorted(position.size for position in state.snapshot(1).positions) == [-0.5, 2.0]
-
-
-def test_a_position_has_the_maintenance_of_its_tier() -> None:
-    state = a_state()
-    state.tiers = {"BTCUSDT": (MarginTier(0.0, 0.004, 0.0), MarginTier(20_000.0, 0.005, 20.0))}
-
-    read(state, reading(LONG))
-
-    (position,) = state.snapshot(1).positions
-    assert (position.maintenance_ratio, position.maintenance_amount_usd) == (0.005, 20.0)
 
 
 def test_a_new_size_keeps_leverage_and_loses_the_liquidation_price() -> None:

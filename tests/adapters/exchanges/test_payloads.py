@@ -13,7 +13,6 @@ from adapters.exchanges.venue import (
     AlgoKey,
     BalanceSeen,
     LiquidationFrame,
-    MarginTier,
     MarkFrame,
     OrderGone,
     OrderSeen,
@@ -220,23 +219,6 @@ def test_a_changed_leverage_asks_for_rest_and_an_unknown_event_for_nothing() -> 
     assert update is not None
     assert update.stale
     assert payloads.parse_user_event({"e": "STRATEGY_UPDATE"}) is None
-
-
-TIERS = (MarginTier(0.0, 0.0065, 0.0), MarginTier(10_000.0, 0.01, 35.0), MarginTier(50_000.0, 0.02, 535.0))
-
-
-def test_brackets_become_tiers() -> None:
-    assert payloads.parse_brackets(samples.BRACKETS) == {"ETHUSDT": TIERS}
-
-
-def test_a_missing_deduction_is_rebuilt_from_the_rates() -> None:
-    rows = [dict(bracket) for bracket in samples.BRACKETS[0]["brackets"]]
-    for row in rows:
-        del row["cum"]
-
-    (tiers,) = payloads.parse_brackets([{"symbol": "ETHUSDT", "brackets": rows}]).values()
-
-    assert [tier.deduction_usd for tier in tiers] == pytest.approx([0.0, 35.0, 535.0])
 
 
 @pytest.mark.parametrize("value", ["NaN", "inf", "-Infinity", float("nan"), "soon", True, [1]])

@@ -32,11 +32,11 @@ def the_position(snapshot: AccountSnapshot) -> Position:
 
 
 def is_whole(snapshot: AccountSnapshot) -> bool:
-    """Whether the stream, REST and the tiers have told what they know."""
+    """Whether the stream and REST have told what they know."""
     return (
         bool(snapshot.positions)
         and snapshot.maintenance_usd != 0.0
-        and None not in (the_position(snapshot).liquidation_price, the_position(snapshot).maintenance_ratio)
+        and the_position(snapshot).liquidation_price is not None
     )
 
 
@@ -54,7 +54,6 @@ async def test_a_position_is_told_with_all_that_liquidation_needs(venue: Loopbac
     assert (position.margin_mode, position.margin_usd) == (MarginMode.CROSS, None)
     assert position.liquidation_price == pytest.approx(float(own.liquidation_price), rel=1e-9)
     assert position.entry_price == pytest.approx(float(own.entry_price), rel=1e-9)
-    assert position.maintenance_ratio == 0.004
     assert snapshot.equity_usd == pytest.approx(float(state.equity_usdt), rel=1e-6)
     assert snapshot.wallet_usd == pytest.approx(float(state.wallet_usdt), rel=1e-9)
     assert snapshot.maintenance_usd == pytest.approx(0.5 * 60_000 * 0.004, rel=1e-3)

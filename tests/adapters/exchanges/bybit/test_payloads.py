@@ -13,7 +13,6 @@ from adapters.exchanges.venue import (
     BalanceSeen,
     DepthSnapshot,
     LiquidationFrame,
-    MarginTier,
     OrderGone,
     OrderSeen,
     TradeFrame,
@@ -96,31 +95,6 @@ def test_every_liquidation_of_a_frame_is_read_and_its_side_is_the_positions() ->
         size=-20000.0, price=0.04499, notional_usd=20000 * 0.04499, exchange_at=1739502302929_000_000
     )
     assert (long.size, long.notional_usd) == (1500.0, near(66.15))
-
-
-def test_risk_limits_become_tiers() -> None:
-    limits, cursor = payloads.parse_risk_limits(fixture("risk_limit"))
-
-    assert cursor == "page_token=BTCUSDT"
-    assert payloads.parse_tiers(limits["BTCUSDT"]) == (
-        MarginTier(0.0, 0.005, 0.0),
-        MarginTier(2_000_000.0, 0.01, 10_000.0),
-        MarginTier(4_000_000.0, 0.015, 30_000.0),
-    )
-
-
-def test_a_missing_deduction_is_rebuilt_from_the_rates() -> None:
-    limits, _ = payloads.parse_risk_limits(fixture("risk_limit"))
-    rows = [{**row, "mmDeduction": ""} for row in limits["BTCUSDT"]]
-
-    assert [tier.deduction_usd for tier in payloads.parse_tiers(rows)] == near([0, 10_000, 30_000])
-
-
-def test_a_rate_that_is_told_in_percent_is_refused() -> None:
-    limits, _ = payloads.parse_risk_limits(fixture("risk_limit"))
-
-    with pytest.raises(MalformedFrameError, match="not a ratio"):
-        payloads.parse_tiers([{**limits["BTCUSDT"][0], "maintenanceMargin": "2.5"}])
 
 
 def test_what_a_key_may_do_is_withheld_by_read_only() -> None:

@@ -9,8 +9,9 @@ import pytest
 
 from adapters.exchanges.account_state import AccountState
 from adapters.exchanges.binance import coinm_payloads as payloads
+from adapters.exchanges.binance import terms
 from adapters.exchanges.binance.payloads import parse_open_orders, parse_user_event
-from adapters.exchanges.venue import AccountReading, AccountTotals, MarginTier, OrderSeen
+from adapters.exchanges.venue import AccountReading, AccountTotals, OrderSeen
 from guard.errors import MalformedFrameError
 from guard.events import MarginMode
 from guard.units import AccountId
@@ -98,15 +99,6 @@ def test_wallets_and_maintenance_are_coins_at_mark() -> None:
     assert totals.maintenance_usd == pytest.approx(0.1)
 
 
-def test_brackets_of_coins_become_tiers_of_dollars() -> None:
-    tiers = payloads.parse_coin_brackets(fixture("leverage_bracket"), MARKS)
-
-    assert tiers[BTC] == (MarginTier(0.0, 0.004, 0.0), MarginTier(50_000.0, 0.005, 50.0))
-    # Without ``cum``, and with the documents' other spelling: 10 ETH at 400 and one percent more.
-    assert [(tier.floor_usd, tier.rate) for tier in tiers[ETH]] == [(0.0, 0.01), (4_000.0, 0.02)]
-    assert tiers[ETH][1].deduction_usd == pytest.approx(40.0)
-
-
 def test_an_order_is_converted_at_its_own_price() -> None:
     (told,) = parse_open_orders(fixture("open_orders"))
 
@@ -167,7 +159,7 @@ PARSERS: dict[str, Callable[[Any], Any]] = {
     "ticker_24hr": lambda payload: payloads.parse_coin_turnovers(payload, CONTRACTS_USD),
     "position_risk": lambda payload: payloads.parse_coin_positions(payload, CONTRACTS_USD),
     "account": lambda payload: payloads.parse_coin_account(payload, MARKS),
-    "leverage_bracket": lambda payload: payloads.parse_coin_brackets(payload, MARKS),
+    "leverage_bracket": terms.parse_coin_brackets,
 }
 NUMBERS = (
     ("depth_update", ("b", 0, 1)),

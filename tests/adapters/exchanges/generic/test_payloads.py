@@ -15,12 +15,10 @@ from adapters.exchanges.generic.payloads import (
     read_open_interest,
     read_orders,
     read_positions,
-    read_tiers,
     read_totals,
     read_trade,
     read_turnovers,
 )
-from adapters.exchanges.venue import MarginTier
 from guard.errors import MalformedFrameError
 from guard.events import MarginMode
 
@@ -180,19 +178,6 @@ def test_orders_are_what_is_left_of_them() -> None:
 
     (seen,) = read_orders([order, {**order, "symbol": "X/Y:Y"}], CONTRACTS)
     assert (seen.size, seen.buys, seen.price, seen.stop_price) == (-0.1, False, 51_000.0, None)
-
-
-def test_tiers_are_taken_over_only_in_the_markets_own_currency() -> None:
-    rows = [
-        {"minNotional": 0.0, "maintenanceMarginRate": 0.004, "currency": "USDT"},
-        {"minNotional": 50_000.0, "maintenanceMarginRate": 0.005, "currency": "USDT"},
-    ]
-    in_contracts = [{**row, "currency": "BTC"} for row in rows]
-    quotes = {LINEAR.symbol: "USDT", "ETH/USDT:USDT": "USDT"}
-
-    assert read_tiers({LINEAR.symbol: rows, "ETH/USDT:USDT": in_contracts}, quotes) == {
-        LINEAR.symbol: (MarginTier(0.0, 0.004, 0.0), MarginTier(50_000.0, 0.005, 50.0))
-    }
 
 
 def test_a_turnover_that_is_not_told_is_left_out() -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from adapters.exchanges.hyperliquid import payloads
-from adapters.exchanges.venue import LiquidationFrame, MarginTier, MarkFrame, OrderGone, OrderSeen, TradeFrame
+from adapters.exchanges.hyperliquid import payloads, terms
+from adapters.exchanges.venue import LiquidationFrame, MarkFrame, OrderGone, OrderSeen, TradeFrame
 from guard.errors import MalformedFrameError
 from guard.events import MarginMode
 from tests.adapters.exchanges.hyperliquid.payloads import fixture
@@ -59,30 +59,10 @@ def test_all_contexts_at_once_leave_out_what_has_no_price() -> None:
     ]
 
 
-def test_maintenance_is_half_of_the_initial_margin_at_the_tiers_leverage() -> None:
-    tiers = payloads.parse_tiers(fixture("meta_and_asset_ctxs"))
-
-    # 150 million at 1.25 % and at 2.5 % less the deduction are the same: it is continuous.
-    assert tiers["BTC"] == (
-        MarginTier(0.0, 0.0125, 0.0),
-        MarginTier(150_000_000.0, 0.025, 150_000_000.0 * 0.0125),
-    )
-    assert [tier.rate for tier in tiers["ETH"]] == [0.02, 1 / 30]
-
-
-@pytest.mark.parametrize(("coin", "leverage"), [("ARK", 3), ("HPOS", 3), ("MATIC", 20)])
-def test_a_table_below_fifty_is_its_own_leverage_and_no_table_that_of_the_coin(
-    coin: str, leverage: int
-) -> None:
-    tiers = payloads.parse_tiers(fixture("meta_and_asset_ctxs"))
-
-    assert tiers[coin] == (MarginTier(0.0, 1 / (2 * leverage), 0.0),)
-
-
 def test_an_isolated_position_has_its_margin_without_its_profit() -> None:
     told = fixture("clearinghouse_state")
     told["assetPositions"][0]["position"] |= {"unrealizedPnl": "-3.0", "marginUsed": "21.88097"}
-    eth = payloads.parse_state(told, {}).positions[0]
+    eth = payloads.parse_state(told).positions[0]
 
     assert (eth.market_code, eth.size, eth.entry_price, eth.leverage) == ("ETH", 0.2259, 2213.9, 20.0)
     assert (eth.margin_mode, eth.liquidation_price) == (MarginMode.ISOLATED, 2125.00856238)
@@ -91,30 +71,27 @@ def test_an_isolated_position_has_its_margin_without_its_profit() -> None:
 
 
 def test_a_cross_position_without_a_liquidation_price_has_none_that_is_known() -> None:
-    btc = payloads.parse_state(fixture("clearinghouse_state"), {}).positions[1]
+    btc = payloads.parse_state(fixture("clearinghouse_state")).positions[1]
 
     assert (btc.size, btc.margin_mode, btc.margin_usd) == (-0.01, MarginMode.CROSS, None)
     assert (btc.liquidation_price, btc.mark_price, btc.unrealised_usd) == (None, 61_000.0, -10.0)
 
 
 def test_the_wallet_is_the_account_value_without_unrealised_profit() -> None:
-    state = payloads.parse_state(fixture("clearinghouse_state"), {})
+    state = payloads.parse_state(fixture("clearinghouse_state"))
 
     assert state.wallet_usd == pytest.approx(110.0)
     assert state.exchange_at == 1704261007014_000_000
 
 
-def test_maintenance_of_isolated_positions_is_added_from_their_tiers() -> None:
+def test_maintenance_of_isolated_positions_is_added_from_their_maximum_leverage() -> None:
     told = fixture("clearinghouse_state")
-    tiers = payloads.parse_tiers(fixture("meta_and_asset_ctxs"))
 
-    assert payloads.parse_state(told, tiers).maintenance_usd == pytest.approx(7.625 + 500.12001 * 0.02)
-    # Before the tiers are known, the position's own maximum leverage tells the same.
-    assert payloads.parse_state(told, {}).maintenance_usd == pytest.approx(7.625 + 500.12001 / 50)
+    assert payloads.parse_state(told).maintenance_usd == pytest.approx(7.625 + 500.12001 / 50)
 
 
 def test_an_empty_account_is_streamed_in_the_same_shape() -> None:
-    state = payloads.parse_state(fixture("clearinghouse_state_ws")["data"]["clearinghouseState"], {})
+    state = payloads.parse_state(fixture("clearinghouse_state_ws")["data"]["clearinghouseState"])
 
     assert (state.wallet_usd, state.maintenance_usd, state.positions) == (0.0, 0.0, ())
 
@@ -157,7 +134,7 @@ def test_an_api_wallet_says_whom_it_trades_for() -> None:
 
 
 def _both(response: Any) -> Any:
-    return payloads.parse_contexts(response, NOW), payloads.parse_tiers(response)
+    return payloads.parse_contexts(response, NOW), terms.parse_tiers(response)
 
 
 def data(name: str) -> Any:
@@ -172,7 +149,7 @@ PARSERS: dict[str, Callable[[Any], Any]] = {
     "trades": payloads.parse_trades,
     "active_asset_ctx": lambda payload: payloads.parse_context(payload, NOW),
     "meta_and_asset_ctxs": _both,
-    "clearinghouse_state": lambda payload: payloads.parse_state(payload, {}),
+    "clearinghouse_state": payloads.parse_state,
     "spot_clearinghouse_state": payloads.parse_spot_usdc,
     "frontend_open_orders": payloads.parse_open_orders,
     "order_updates": payloads.parse_order_updates,

@@ -14,7 +14,6 @@ from adapters.exchanges.venue import (
     BalanceSeen,
     DepthSnapshot,
     LiquidationFrame,
-    MarginTier,
     OrderGone,
     OrderSeen,
     TradeFrame,
@@ -105,15 +104,6 @@ def test_the_side_of_the_position_says_who_was_liquidated_whatever_the_order_say
 
 def test_turnovers_are_quote_currency() -> None:
     assert payloads.parse_turnovers(fixture("tickers_rest")) == {"BTC-USDT-SWAP": 111_125_000.0}
-
-
-def test_tiers_are_bounded_by_contracts_at_the_mark() -> None:
-    tiers = payloads.parse_position_tiers(fixture("position_tiers"), SIZES.get, {"BTC-USDT-SWAP": 50_000.0})
-
-    assert tiers == {
-        "BTC-USDT-SWAP": (MarginTier(0.0, 0.004, 0.0), MarginTier(501 * 0.01 * 50_000.0, 0.005, 0.0))
-    }
-    assert payloads.parse_position_tiers(fixture("position_tiers"), SIZES.get, {}) == {}
 
 
 def test_what_a_key_may_do() -> None:

@@ -1,0 +1,47 @@
+"""Pure parsers of what Bybit demands: risk limits of linear and inverse contracts.
+
+Shapes: bybit-exchange.github.io/docs/v5/market/risk-limit, read with the comments of ccxt 4.5.90.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from adapters.exchanges.bybit.payloads import result_of
+from adapters.exchanges.parsers import Payload, known, optional_number, positive, rows_of, text
+from adapters.exchanges.tier_rows import TierRow, tiers_of
+from guard.margin_terms import MarginTier
+
+
+def parse_risk_limits(response: Any) -> tuple[dict[str, list[Payload]], str]:
+    """Read a page of GET /v5/market/risk-limit: its rows by market, and the cursor of the next page or ""."""
+    where = "GET /v5/market/risk-limit"
+    result = result_of(response, where)
+    found: dict[str, list[Payload]] = {}
+    for row in rows_of(result, "list", where):
+        found.setdefault(text(row, "symbol", where), []).append(row)
+    return found, str(result.get("nextPageCursor") or "")
+
+
+def parse_tiers(limits: Sequence[Payload]) -> tuple[MarginTier, ...]:
+    """Make maintenance tiers of one market's risk limits: of quote currency, of coins where it is inverse.
+
+    A limit holds up to ``riskLimitValue``. ``mmDeduction`` is empty where there is none; where a higher tier
+    has none it is rebuilt.
+    """
+    where = "GET /v5/market/risk-limit"
+    told: list[TierRow] = []
+    floor = 0.0
+    for row in sorted(limits, key=lambda row: positive(row, "riskLimitValue", where)):
+        deduction = optional_number(row, "mmDeduction", where)
+        told.append(
+            TierRow(
+                floor=floor,
+                maintenance_ratio=positive(row, "maintenanceMargin", where),
+                deduction=deduction or None,
+                leverage_max=known(optional_number(row, "maxLeverage", where)),
+            )
+        )
+        floor = positive(row, "riskLimitValue", where)
+    return tiers_of(told, where)
