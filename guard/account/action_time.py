@@ -54,7 +54,7 @@ class ActionTimes:
     200 others of the same bot.
 
     >>> times = ActionTimes()
-    >>> times.of(())
+    >>> times.action_time()
     ActionTime(seconds=30.0, is_assumed=True, count=0)
     """
 
@@ -94,22 +94,19 @@ class ActionTimes:
         """The time of one bot's actions."""
         return self._told(self._by_bot.get(bot, _NONE))
 
-    def of(self, bots: Iterable[BotId]) -> ActionTime:
-        """The time of the slowest of these bots, which is what an account of theirs waits for.
+    def action_time(self, bots: Iterable[BotId] | None = None) -> ActionTime:
+        """The time of the slowest of ``bots``, which is what an account of theirs waits for; ``None``: of all actions.
 
-        What is assumed of one of them is assumed of all, unless a slower one was measured; with no bot nobody can act
-        for the guard, and what is assumed holds.
+        What is assumed of one of them is assumed of all, unless a slower one was measured. Where there is no bot
+        nobody can act for the guard, and what is assumed holds.
         """
+        if bots is None:
+            return self._told(self._all or _NONE)
         return max(
             (self.of_bot(bot) for bot in bots),
             key=lambda each: (each.seconds, each.is_assumed),
             default=ActionTime(self.assumed_s, is_assumed=True),
         )
-
-    @property
-    def overall(self) -> ActionTime:
-        """The time of all actions of all bots."""
-        return self._told(self._all or _NONE)
 
     def forget(self, bot: BotId) -> None:
         """A bot is gone."""

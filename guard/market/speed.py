@@ -50,10 +50,6 @@ class Speeds:
     stressed_down: float
     stressed_up: float
 
-    def against(self, size: float) -> tuple[float | None, float]:
-        """Now and stressed, in the direction that hurts a position of this signed size."""
-        return (self.up, self.stressed_up) if size < 0.0 else (self.down, self.stressed_down)
-
 
 class PriceSpeed:
     """The speed of one market's price.
@@ -77,7 +73,7 @@ class PriceSpeed:
 
     >>> speed = PriceSpeed(floor=0.0)
     >>> for second in range(120):
-    ...     speed.see_mark(second * 1_000_000_000, 100.0 * exp(-1e-4 * second))
+    ...     speed.observe(100.0 * exp(-1e-4 * second), second * 1_000_000_000)
     >>> now = speed.speeds(120_000_000_000)
     >>> round(now.down, 6), now.up
     (0.0001, 0.0)
@@ -85,7 +81,7 @@ class PriceSpeed:
 
     __slots__ = ("_mark", "_mid", "floor")
 
-    def __init__(self, *, floor: float) -> None:
+    def __init__(self, *, floor: float = STRESSED_OTHERS_PER_S) -> None:
         self.floor = floor
         """The least that stressed speed may be, log per second; see ``stressed_floor``."""
         self._mark, self._mid = _Track(), _Track()
@@ -95,11 +91,11 @@ class PriceSpeed:
         """Start with nothing seen, by the floor of this market."""
         return cls(floor=stressed_floor(market))
 
-    def see_mark(self, at: Nanoseconds, price: float) -> None:
+    def observe(self, price: float, at: Nanoseconds) -> None:
         """Take a mark price, seen at ``at``; what is no price is ignored."""
         self._mark.see(at, price)
 
-    def see_mid(self, at: Nanoseconds, price: float) -> None:
+    def observe_mid(self, price: float, at: Nanoseconds) -> None:
         """Take a mid price, seen at ``at``; what is no price is ignored."""
         self._mid.see(at, price)
 
@@ -115,6 +111,11 @@ class PriceSpeed:
             stressed_down=max(self.floor, *(track.peak_down.left(now) for track in tracks), down or 0.0),
             stressed_up=max(self.floor, *(track.peak_up.left(now) for track in tracks), up or 0.0),
         )
+
+    @property
+    def latest(self) -> Speeds:
+        """The speeds as of the last price."""
+        return self.speeds(max(self._mark.at or 0, self._mid.at or 0))
 
 
 class _Peak:

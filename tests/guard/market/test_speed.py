@@ -19,7 +19,7 @@ def moving(per_s: float, *, seconds: float = 300.0, every_s: float = 1.0, floor:
     """A market whose mark price has moved evenly."""
     speed, steps = PriceSpeed(floor=floor), round(seconds / every_s)
     for step in range(steps + 1):
-        speed.see_mark(round(step * every_s * NS_PER_S), 100.0 * exp(per_s * step * every_s))
+        speed.observe(100.0 * exp(per_s * step * every_s), round(step * every_s * NS_PER_S))
     return speed
 
 
@@ -35,7 +35,7 @@ def test_a_steady_move_has_its_own_speed_however_often_it_is_told(per_s: float, 
 def test_a_fall_that_has_just_begun_shows_within_seconds() -> None:
     speed = moving(0.0)
     for second in range(1, 11):
-        speed.see_mark((300 + second) * NS_PER_S, 100.0 * exp(-1e-3 * second))
+        speed.observe(100.0 * exp(-1e-3 * second), (300 + second) * NS_PER_S)
     down = speed.speeds(310 * NS_PER_S).down
     assert down is not None
     assert 0.5e-3 < down < 1e-3
@@ -45,17 +45,17 @@ def test_one_bad_print_moves_nothing_and_two_do() -> None:
     for prints, moves in ((1, False), (2, True)):
         speed = moving(0.0, floor=1e-9)
         for print_ in range(prints):
-            speed.see_mark((301 + print_) * NS_PER_S, 10.0)
+            speed.observe(10.0, (301 + print_) * NS_PER_S)
         for second in range(3):
-            speed.see_mark((301 + prints + second) * NS_PER_S, 100.0)
+            speed.observe(100.0, (301 + prints + second) * NS_PER_S)
         assert (speed.speeds(305 * NS_PER_S).stressed_down > 1e-6) is moves
 
 
 def test_mark_and_mid_are_followed_apart_and_the_faster_counts() -> None:
     speed = PriceSpeed(floor=0.0)
     for second in range(120):
-        speed.see_mark(second * NS_PER_S, 100.0)
-        speed.see_mid(second * NS_PER_S + 500 * NS_PER_MS, 101.0 * exp(-3e-4 * second))
+        speed.observe(100.0, second * NS_PER_S)
+        speed.observe_mid(101.0 * exp(-3e-4 * second), second * NS_PER_S + 500 * NS_PER_MS)
     now = speed.speeds(120 * NS_PER_S)
     assert now.down == pytest.approx(3e-4, rel=1e-3)
     assert now.up == 0.0
@@ -65,7 +65,7 @@ def test_nothing_is_known_before_some_seconds_and_after_an_outage() -> None:
     speed = PriceSpeed.of(SOL)
     assert speed.speeds(0) == Speeds(None, None, stressed_floor(SOL), stressed_floor(SOL))
     for second in range(5):
-        speed.see_mark(second * NS_PER_S, 100.0)
+        speed.observe(100.0, second * NS_PER_S)
     assert speed.speeds(5 * NS_PER_S).down is None
     known = moving(-1e-4)
     assert known.speeds(310 * NS_PER_S).down is not None
@@ -87,16 +87,16 @@ def test_the_floor_is_the_day_that_it_was_taken_from() -> None:
     assert 1.0 - exp(-720.0 * stressed_floor(BTC)) == pytest.approx(0.131)
 
 
-def test_against_a_long_is_down_and_against_a_short_up() -> None:
-    speeds = Speeds(down=1.0, up=2.0, stressed_down=3.0, stressed_up=4.0)
-    assert (speeds.against(5.0), speeds.against(-5.0)) == ((1.0, 3.0), (2.0, 4.0))
+def test_the_latest_is_as_of_the_last_price() -> None:
+    speed = moving(-1e-4)
+    assert speed.latest == speed.speeds(300 * NS_PER_S)
 
 
 def test_what_is_no_price_or_older_is_ignored() -> None:
     speed = moving(0.0)
     for second, price in ((301, nan), (301, inf), (301, 0.0), (301, -5.0), (200, 50.0)):
-        speed.see_mark(second * NS_PER_S, price)
-    speed.see_mark(302 * NS_PER_S, 100.0)
+        speed.observe(price, second * NS_PER_S)
+    speed.observe(100.0, 302 * NS_PER_S)
     assert speed.speeds(302 * NS_PER_S).down == 0.0
 
 
@@ -105,8 +105,8 @@ def test_odd_numbers_never_make_a_speed_that_is_none(steps: list[tuple[int, floa
     speed, at = PriceSpeed.of(BTC), 0
     for step, price, is_mark in steps:
         at += step
-        (speed.see_mark if is_mark else speed.see_mid)(at, price)
-        now = speed.speeds(at)
+        (speed.observe if is_mark else speed.observe_mid)(price, at)
+        now = speed.latest
         for each in (now.down, now.up, now.stressed_down, now.stressed_up):
             assert each is None or (isfinite(each) and each >= 0.0)
         assert min(now.stressed_down, now.stressed_up) >= stressed_floor(BTC)
