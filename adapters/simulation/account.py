@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -14,6 +14,8 @@ from adapters.simulation.orders import Fill, Liquidation, Order, OrderBookOfAcco
 from adapters.simulation.settings import VenueAccountSpec
 
 FILLS_KEPT = 10_000
+ADL_RANK = 1
+"""Where a position stands until it is said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,12 @@ class VenueAccount:
     liquidations: list[Liquidation] = field(default_factory=list)
     margin_called: set[str] = field(default_factory=set)
     """Subjects of a margin call that still stands: a symbol, or ``cross``."""
+    adl_ranks: dict[str, int] = field(default_factory=dict)
+    """Where positions stand in the queue of auto-deleveraging, by symbol: what was set, not what was earned."""
+
+    def adl_rank(self, symbol: str) -> int:
+        """From 0 (last) to 4 (next)."""
+        return self.adl_ranks.get(symbol, ADL_RANK) if self.ledger.position(symbol).amount else 0
 
     def note(self, symbol: str, kind: str, amount: Decimal, at_ms: int) -> None:
         if amount:
@@ -141,7 +149,7 @@ class VenueOrder:
 class VenueAccountState:
     """An account at one moment; money in USDT.
 
-    ``wallet_usdt == deposit_usdt + realised_usdt - fees_usdt + funding_usdt + insurance_usdt``.
+    ``wallet_usdt == deposit_usdt + realised_usdt - fees_usdt + funding_usdt + insurance_usdt + exchanged_usdt``.
     """
 
     name: str
@@ -161,3 +169,11 @@ class VenueAccountState:
     """Resting ones first, then conditional ones that wait for their trigger."""
     fills: int
     liquidations: tuple[Liquidation, ...]
+    collateral: Mapping[str, Decimal]
+    """What is held beside USDT, by asset."""
+    collateral_usdt: Decimal
+    """What the venue counts it for; 0 in single-asset mode."""
+    exchanged_usdt: Decimal
+    """What collateral was sold for where losses were beyond the wallet."""
+    maintenance_usdt: Decimal
+    """Of cross positions."""

@@ -120,7 +120,8 @@ class BinanceDialect:
         self._gate = parts.gate
         self._hub = parts.hub
         self._rounds = parts.rounds
-        self._public = PublicApi(parts.markets, parts.settings, parts.clock_ms).routes()
+        assets = parts.engine.assets
+        self._public = PublicApi(parts.markets, assets, parts.settings, parts.clock_ms).routes()
         self._own: WeakSet[Connection] = WeakSet()
         """Clients of this dialect: the venue may speak another one besides."""
         self._private = PrivateApi(parts.engine, parts.settings, parts.clock_ms).routes()

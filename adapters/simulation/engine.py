@@ -8,6 +8,7 @@ from decimal import Decimal
 from itertools import count
 
 from adapters.simulation.account import VenueAccount
+from adapters.simulation.assets import SETTLE, AssetIndex
 from adapters.simulation.errors import Refusal, insufficient_margin, invalid_symbol, unknown_order
 from adapters.simulation.ledger import MarginType, Position
 from adapters.simulation.liquidation import Liquidator
@@ -45,6 +46,7 @@ class Engine:
         self.markets = markets
         self.accounts: dict[str, VenueAccount] = {}
         self.table = BracketTable(settings.margin_tiers)
+        self.assets = AssetIndex(settings.margin_assets, lambda: self.marks)
         self._settings = settings
         self._clock_ms = clock_ms
         self._matcher = Matcher(markets, settings, clock_ms=clock_ms, publish=publish, taken=taken)
@@ -175,6 +177,8 @@ class Engine:
         """
         self.market(symbol)
         position = account.ledger.position(symbol)
+        if account.ledger.multi_assets and margin_type is MarginType.ISOLATED:
+            raise Refusal(-4168, "Unable to adjust to isolated-margin mode under the Multi-Assets mode.")
         if position.margin_type is margin_type:
             raise Refusal(-4046, "No need to change margin type.")
         if account.book.open_orders(symbol) or account.book.open_algos(symbol):
@@ -182,6 +186,43 @@ class Engine:
         if position.amount:
             raise Refusal(-4048, "Margin type cannot be changed if there exists position.")
         position.margin_type = margin_type
+
+    def set_multi_assets(self, account: VenueAccount, *, wanted: bool) -> None:
+        """Let collateral in other assets than USDT back positions, or no longer.
+
+        Raises:
+            Refusal: it is so already, or isolated symbols, orders or missing margin stand in the way.
+        """
+        ledger = account.ledger
+        if ledger.multi_assets is wanted:
+            raise Refusal(-4171, "No need to change multi-assets mode.")
+        if account.book.open_orders() or account.book.open_algos():
+            raise Refusal(-4170, "Unable to adjust Multi-Assets Mode with open orders in USD-M Futures.")
+        if wanted and any(position.is_isolated for position in ledger.positions.values()):
+            raise Refusal(
+                -4167, "Unable to adjust to Multi-Assets mode with symbols under isolated-margin mode."
+            )
+        ledger.multi_assets = wanted
+        if not wanted and (ledger.wallet < ZERO or self._overdrawn(account)):
+            ledger.multi_assets = True
+            raise Refusal(-4169, "Unable to adjust Multi-Assets Mode with insufficient margin balance.")
+
+    def transfer(self, account: VenueAccount, asset: str, quantity: Decimal) -> None:
+        """Move an asset into an account, or with a negative quantity out of it.
+
+        Raises:
+            KeyError: the venue takes no such asset.
+            ValueError: so much is not there, or backs positions and orders.
+        """
+        self.assets.price(asset)
+        ledger = account.ledger
+        held = ledger.wallet if asset == SETTLE else ledger.collateral.get(asset, ZERO)
+        ledger.move(asset, quantity)
+        if quantity < ZERO and (held + quantity < ZERO or self._overdrawn(account)):
+            ledger.move(asset, -quantity)
+            raise ValueError(f"{asset}: {-quantity} are not free to leave the account")
+        reason = "DEPOSIT" if quantity > ZERO else "WITHDRAW"
+        self._matcher.tell_account(account, reason, [], assets={asset: quantity})
 
     def move_margin(self, account: VenueAccount, symbol: str, amount: Decimal) -> None:
         """Add to (or with a negative amount take from) an isolated position's margin, USDT.
@@ -233,6 +274,11 @@ class Engine:
         for account in self.accounts.values():
             if account.ledger.positions.get(symbol) is not None:
                 self._liquidator.check(account)
+
+    def on_terms(self) -> None:
+        """What the venue asks for or counts has changed: look at everyone's margin."""
+        for account in self.accounts.values():
+            self._liquidator.check(account)
 
     def settle(self, symbol: str) -> None:
         """Close every position at the mark and cancel every order, as at the end of a contract."""
@@ -303,7 +349,7 @@ class Engine:
             ),
             ZERO,
         )
-        return used + account.reserved() > ledger.cross_wallet + ledger.unrealised_cross(marks)
+        return used + account.reserved() > ledger.cross_margin + ledger.unrealised_cross(marks)
 
     def _run_triggers(self, market: Market, working_type: str) -> None:
         price = market.reference(working_type)

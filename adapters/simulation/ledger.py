@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from decimal import Decimal
+from decimal import ROUND_UP, Decimal
 from enum import StrEnum
 
-from adapters.simulation.margin import ZERO, BracketTable, money
+from adapters.simulation.assets import SETTLE, AssetIndex
+from adapters.simulation.margin import CENT, ZERO, BracketTable, money
 
 
 class MarginType(StrEnum):
@@ -70,11 +71,17 @@ class Health:
 class Ledger:
     """All money of one account, USDT.
 
-    Invariant: ``wallet == deposit + realised - fees + funding + insurance`` to the last digit.
+    In multi-assets mode other assets back it too, at what the venue counts them for; profit and loss stay USDT.
+
+    Invariant: ``wallet == deposit + realised - fees + funding + insurance + exchanged`` to the last digit.
     """
 
     deposit: Decimal
     leverage_default: int
+    assets: AssetIndex = field(default_factory=AssetIndex)
+    collateral: dict[str, Decimal] = field(default_factory=dict)
+    """What is held beside USDT, by asset."""
+    multi_assets: bool = False
     wallet: Decimal = field(init=False)
     realised: Decimal = ZERO
     fees: Decimal = ZERO
@@ -83,6 +90,8 @@ class Ledger:
     funding: Decimal = ZERO
     insurance: Decimal = ZERO
     """What the insurance fund paid for losses beyond the margin."""
+    exchanged: Decimal = ZERO
+    """What collateral was sold for where losses were beyond the wallet."""
     positions: dict[str, Position] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -96,6 +105,47 @@ class Ledger:
     @property
     def cross_wallet(self) -> Decimal:
         return self.wallet - sum((p.isolated_wallet for p in self.positions.values()), ZERO)
+
+    @property
+    def collateral_usdt(self) -> Decimal:
+        """What other assets back positions with, as the venue counts them now: in single-asset mode nothing."""
+        if not self.multi_assets:
+            return ZERO
+        values = (self.assets.value_usd(asset, held) for asset, held in self.collateral.items())
+        return sum(values, ZERO) / self.assets.price(SETTLE)
+
+    @property
+    def cross_margin(self) -> Decimal:
+        """What backs cross positions, before their profit: the cross wallet and the collateral."""
+        return self.cross_wallet + self.collateral_usdt
+
+    def move(self, asset: str, quantity: Decimal) -> None:
+        """Book a transfer into the account, or with a negative quantity out of it."""
+        if asset == SETTLE:
+            self.deposit += quantity
+            self.wallet += quantity
+        else:
+            self.collateral[asset] = self.collateral.get(asset, ZERO) + quantity
+
+    def exchange(self, shortfall: Decimal) -> list[str]:
+        """Sell collateral, at what it counts for, until ``shortfall`` USDT are there or nothing is left to sell.
+
+        Returns:
+            the assets that were sold.
+        """
+        sold: list[str] = []
+        for asset, held in self.collateral.items():
+            rate = self.assets.bid_rate(asset) / self.assets.price(SETTLE)
+            if shortfall <= ZERO or held <= ZERO or rate <= ZERO or not self.multi_assets:
+                continue
+            part = min(held, (shortfall / rate).quantize(CENT, ROUND_UP))
+            brought = money(part * rate)
+            self.collateral[asset] = held - part
+            self.wallet += brought
+            self.exchanged += brought
+            shortfall -= brought
+            sold.append(asset)
+        return sold
 
     def fill(
         self, symbol: str, signed_size: Decimal, price: Decimal, fee_ratio: Decimal
@@ -141,17 +191,18 @@ class Ledger:
     def unrealised_cross(self, marks: dict[str, Decimal]) -> Decimal:
         return sum((p.unrealised(marks[p.symbol]) for p in self._open_cross()), ZERO)
 
+    def unrealised(self, marks: dict[str, Decimal]) -> Decimal:
+        return sum((p.unrealised(marks[p.symbol]) for p in self.positions.values() if p.amount), ZERO)
+
     def equity(self, marks: dict[str, Decimal]) -> Decimal:
-        """Wallet and all unrealised profit."""
-        return self.wallet + sum(
-            (p.unrealised(marks[p.symbol]) for p in self.positions.values() if p.amount), ZERO
-        )
+        """Wallet, collateral and all unrealised profit."""
+        return self.wallet + self.collateral_usdt + self.unrealised(marks)
 
     def cross_health(self, marks: dict[str, Decimal], table: BracketTable) -> Health:
         maintenance = sum(
             (table.maintenance(abs(p.amount) * marks[p.symbol]) for p in self._open_cross()), ZERO
         )
-        return Health(self.cross_wallet + self.unrealised_cross(marks), maintenance)
+        return Health(self.cross_margin + self.unrealised_cross(marks), maintenance)
 
     def isolated_health(self, position: Position, mark: Decimal, table: BracketTable) -> Health:
         return Health(
@@ -162,7 +213,7 @@ class Ledger:
     def available(self, marks: dict[str, Decimal], reserved: Decimal) -> Decimal:
         """What may back new exposure: cross equity less initial margins and what open orders reserve."""
         used = sum((p.initial_margin(marks[p.symbol]) for p in self._open_cross()), ZERO)
-        return max(ZERO, self.cross_wallet + self.unrealised_cross(marks) - used - reserved)
+        return max(ZERO, self.cross_margin + self.unrealised_cross(marks) - used - reserved)
 
     def liquidation_price(self, symbol: str, marks: dict[str, Decimal], table: BracketTable) -> Decimal:
         """See ``BracketTable.liquidation_price``; the other marks are held still."""
@@ -170,7 +221,7 @@ class Ledger:
         notional = abs(position.amount) * marks[symbol]
         if position.is_isolated:
             return table.liquidation_price(position.amount, position.cost, position.isolated_wallet, notional)
-        backing = self.cross_wallet
+        backing = self.cross_margin
         for other in self._open_cross():
             if other.symbol != symbol:
                 mark = marks[other.symbol]

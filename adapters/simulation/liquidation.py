@@ -6,6 +6,7 @@ from decimal import Decimal
 
 from adapters.simulation import wire
 from adapters.simulation.account import VenueAccount
+from adapters.simulation.assets import SETTLE
 from adapters.simulation.ledger import Position
 from adapters.simulation.margin import ZERO, BracketTable, money
 from adapters.simulation.matching import Matcher, cut
@@ -99,7 +100,7 @@ class Liquidator:
             return position.isolated_wallet
         marks = self._matcher.marks
         own = position.unrealised(marks[position.symbol])
-        return account.ledger.cross_wallet + account.ledger.unrealised_cross(marks) - own
+        return account.ledger.cross_margin + account.ledger.unrealised_cross(marks) - own
 
     def _order(self, account: VenueAccount, symbol: str, side: Side, size: Decimal) -> Order:
         client_id = f"autoclose-{self._matcher.clock_ms()}"
@@ -128,11 +129,23 @@ class Liquidator:
         shortfall = max(ZERO, -left)
         if not was_isolated:
             others = any(p.amount and not p.is_isolated for p in ledger.positions.values())
+            if not others:
+                self._exchange(account)
             shortfall = ZERO if others else max(ZERO, -ledger.cross_wallet)
         if shortfall:
             ledger.cover(shortfall)
             account.note(symbol, "INSURANCE_CLEAR", shortfall, self._matcher.clock_ms())
         return shortfall
+
+    def _exchange(self, account: VenueAccount) -> None:
+        """Sell collateral for what the wallet owes, before anybody else pays for it."""
+        ledger = account.ledger
+        before = {SETTLE: ledger.wallet} | ledger.collateral
+        sold = ledger.exchange(-ledger.cross_wallet)
+        if sold:
+            after = {SETTLE: ledger.wallet} | ledger.collateral
+            changes = {asset: after[asset] - before[asset] for asset in (SETTLE, *sold)}
+            self._matcher.tell_account(account, "AUTO_EXCHANGE", [], assets=changes)
 
     def _cancel_orders(self, account: VenueAccount, symbol: str | None) -> None:
         for order in account.book.open_orders(symbol):

@@ -31,6 +31,11 @@ class BracketTable:
     """The tiers of a venue; ``cum_n = cum_(n-1) + floor_n (rate_n - rate_(n-1))``."""
 
     def __init__(self, tiers: Sequence[MarginTier]) -> None:
+        self.brackets: tuple[Bracket, ...] = ()
+        self.set(tiers)
+
+    def set(self, tiers: Sequence[MarginTier]) -> None:
+        """Put other tiers in force."""
         brackets: list[Bracket] = []
         for number, tier in enumerate(tiers, start=1):
             cum = ZERO

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
 from itertools import count
 
 from adapters.simulation import wire
 from adapters.simulation.account import VenueAccount
+from adapters.simulation.assets import SETTLE
 from adapters.simulation.margin import ZERO
 from adapters.simulation.markets import Market
 from adapters.simulation.orders import AlgoOrder, Fill, Order, OrderRequest, OrderStatus, OrderType, Side
@@ -167,9 +168,17 @@ class Matcher:
         account.tell(algo_event(algo, algo.updated_ms, became))
 
     def tell_account(
-        self, account: VenueAccount, reason: str, symbols: list[str], change: Decimal = ZERO
+        self,
+        account: VenueAccount,
+        reason: str,
+        symbols: list[str],
+        change: Decimal = ZERO,
+        *,
+        assets: Mapping[str, Decimal] | None = None,
     ) -> None:
-        account.tell(account_event(account, reason, symbols, self.marks, self.clock_ms(), change))
+        """Tell an account's owner what changed; ``assets`` names those that did and by how much, else USDT did."""
+        changes = {SETTLE: change} if assets is None else assets
+        account.tell(account_event(account, reason, symbols, self.marks, self.clock_ms(), changes))
 
     def _expire_what_reduces(self, account: VenueAccount, symbol: str) -> None:
         """The position is flat: orders that can only reduce it end, as on Binance."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
 from adapters.simulation.account import VenueAccount
+from adapters.simulation.assets import SETTLE
 from adapters.simulation.ledger import Position
-from adapters.simulation.margin import ZERO, BracketTable, money
+from adapters.simulation.margin import ZERO, BracketTable
 from adapters.simulation.orders import AlgoOrder, Fill, Order
 
 Json = dict[str, Any]
@@ -166,16 +167,16 @@ def account_event(
     symbols: list[str],
     marks: dict[str, Decimal],
     at_ms: int,
-    change: Decimal = ZERO,
+    changes: Mapping[str, Decimal],
 ) -> Json:
-    """ACCOUNT_UPDATE; ``change`` is the change of the wallet that is neither profit nor commission."""
+    """ACCOUNT_UPDATE; ``changes`` are those of each balance that are neither profit nor commission."""
     ledger = account.ledger
-    balance = {
-        "a": "USDT",
-        "wb": plain(ledger.wallet, 8),
-        "cw": plain(ledger.cross_wallet, 8),
-        "bc": plain(change, 8),
-    }
+    balances = []
+    for asset, change in changes.items():
+        settles = asset == SETTLE
+        wallet = ledger.wallet if settles else ledger.collateral.get(asset, ZERO)
+        cross = ledger.cross_wallet if settles else wallet
+        balances.append({"a": asset, "wb": plain(wallet, 8), "cw": plain(cross, 8), "bc": plain(change, 8)})
     positions = []
     for symbol in symbols:
         position = ledger.position(symbol)
@@ -192,7 +193,7 @@ def account_event(
                 "ps": "BOTH",
             }
         )
-    return {"e": "ACCOUNT_UPDATE", "E": at_ms, "T": at_ms, "a": {"m": reason, "B": [balance], "P": positions}}
+    return {"e": "ACCOUNT_UPDATE", "E": at_ms, "T": at_ms, "a": {"m": reason, "B": balances, "P": positions}}
 
 
 def margin_call_event(
@@ -253,168 +254,3 @@ def fill_answer(fill: Fill) -> Json:
         "maker": fill.is_maker,
         "time": fill.at_ms,
     }
-
-
-class AccountAnswers:
-    """Position and account answers; they need the marks of all symbols and the tiers."""
-
-    def __init__(self, table: BracketTable, clock_ms: Callable[[], int]) -> None:
-        self._table = table
-        self._clock_ms = clock_ms
-
-    def position_risk(
-        self, account: VenueAccount, symbol: str, marks: dict[str, Decimal], version: int
-    ) -> Json:
-        """One entry of positionRisk."""
-        ledger, table = account.ledger, self._table
-        position = ledger.position(symbol)
-        mark = marks[symbol]
-        notional = position.amount * mark
-        unrealised = position.unrealised(mark)
-        isolated = position.isolated_wallet + unrealised if position.is_isolated else ZERO
-        initial = money(position.initial_margin(mark))
-        answer: Json = {
-            "symbol": symbol,
-            "positionSide": "BOTH",
-            "positionAmt": plain(position.amount),
-            "entryPrice": plain(position.entry_price, 8),
-            "breakEvenPrice": plain(break_even(position), 8),
-            "markPrice": plain(mark, 8),
-            "unRealizedProfit": plain(unrealised, 8),
-            "liquidationPrice": plain(ledger.liquidation_price(symbol, marks, table), 8),
-            "isolatedMargin": plain(isolated, 8),
-            "notional": plain(notional, 8),
-            "marginAsset": "USDT",
-            "isolatedWallet": plain(position.isolated_wallet, 8),
-            "updateTime": position.updated_ms,
-        }
-        if version >= 3:
-            answer |= {
-                "initialMargin": plain(initial, 8),
-                "maintMargin": plain(table.maintenance(abs(notional)), 8),
-                "positionInitialMargin": plain(initial, 8),
-                "openOrderInitialMargin": "0",
-                "adl": 1,
-                "bidNotional": "0",
-                "askNotional": "0",
-            }
-        else:
-            answer |= {
-                "leverage": str(position.leverage),
-                "maxNotionalValue": plain(table.notional_max(position.leverage)),
-                "marginType": position.margin_type,
-                "isAutoAddMargin": "false",
-                "isolated": position.is_isolated,
-                "adlQuantile": 1,
-            }
-        return answer
-
-    def account(
-        self, account: VenueAccount, symbols: list[str], marks: dict[str, Decimal], version: int
-    ) -> Json:
-        """The account answer; version 3 lists only positions that exist."""
-        totals = self._totals(account, marks)
-        asset: Json = {
-            "asset": "USDT",
-            # Never 0: ccxt takes an asset with 0 for one that was never used, and leaves it out.
-            "updateTime": self._clock_ms(),
-        } | {
-            name: plain(value, 8)
-            for name, value in {
-                "walletBalance": totals["wallet"],
-                "unrealizedProfit": totals["unrealised"],
-                "marginBalance": totals["wallet"] + totals["unrealised"],
-                "maintMargin": totals["maintenance"],
-                "initialMargin": totals["initial"] + totals["reserved"],
-                "positionInitialMargin": totals["initial"],
-                "openOrderInitialMargin": totals["reserved"],
-                "crossWalletBalance": totals["cross_wallet"],
-                "crossUnPnl": totals["cross_unrealised"],
-                "availableBalance": totals["available"],
-                "maxWithdrawAmount": totals["available"],
-            }.items()
-        }
-        listed = symbols if version < 3 else [s for s in symbols if account.ledger.position(s).amount]
-        return {
-            "feeTier": 0,
-            "canTrade": True,
-            "canDeposit": True,
-            "canWithdraw": True,
-            "multiAssetsMargin": False,
-            "updateTime": 0,
-            "totalInitialMargin": asset["initialMargin"],
-            "totalMaintMargin": asset["maintMargin"],
-            "totalWalletBalance": asset["walletBalance"],
-            "totalUnrealizedProfit": asset["unrealizedProfit"],
-            "totalMarginBalance": asset["marginBalance"],
-            "totalPositionInitialMargin": asset["positionInitialMargin"],
-            "totalOpenOrderInitialMargin": asset["openOrderInitialMargin"],
-            "totalCrossWalletBalance": asset["crossWalletBalance"],
-            "totalCrossUnPnl": asset["crossUnPnl"],
-            "availableBalance": asset["availableBalance"],
-            "maxWithdrawAmount": asset["maxWithdrawAmount"],
-            "assets": [asset],
-            "positions": [self._account_position(account, symbol, marks) for symbol in listed],
-        }
-
-    def balance(self, account: VenueAccount, marks: dict[str, Decimal]) -> list[Json]:
-        """The balance answer."""
-        totals = self._totals(account, marks)
-        return [
-            {
-                "accountAlias": account.spec.name,
-                "asset": "USDT",
-                "balance": plain(totals["wallet"], 8),
-                "crossWalletBalance": plain(totals["cross_wallet"], 8),
-                "crossUnPnl": plain(totals["cross_unrealised"], 8),
-                "availableBalance": plain(totals["available"], 8),
-                "maxWithdrawAmount": plain(totals["available"], 8),
-                "marginAvailable": True,
-                "updateTime": self._clock_ms(),
-            }
-        ]
-
-    def _totals(self, account: VenueAccount, marks: dict[str, Decimal]) -> dict[str, Decimal]:
-        ledger = account.ledger
-        held = [p for p in ledger.positions.values() if p.amount]
-        reserved = account.reserved()
-        return {
-            "wallet": ledger.wallet,
-            "cross_wallet": ledger.cross_wallet,
-            "unrealised": ledger.equity(marks) - ledger.wallet,
-            "cross_unrealised": ledger.unrealised_cross(marks),
-            "maintenance": sum(
-                (self._table.maintenance(abs(p.amount) * marks[p.symbol]) for p in held), ZERO
-            ),
-            "initial": sum((p.initial_margin(marks[p.symbol]) for p in held), ZERO),
-            "reserved": reserved,
-            "available": ledger.available(marks, reserved),
-        }
-
-    def _account_position(self, account: VenueAccount, symbol: str, marks: dict[str, Decimal]) -> Json:
-        position = account.ledger.position(symbol)
-        mark = marks[symbol]
-        notional = position.amount * mark
-        isolated = position.isolated_wallet + position.unrealised(mark) if position.is_isolated else ZERO
-        initial = plain(position.initial_margin(mark), 8)
-        return {
-            "symbol": symbol,
-            "initialMargin": initial,
-            "maintMargin": plain(self._table.maintenance(abs(notional)), 8),
-            "unrealizedProfit": plain(position.unrealised(mark), 8),
-            "positionInitialMargin": initial,
-            "openOrderInitialMargin": "0",
-            "leverage": str(position.leverage),
-            "isolated": position.is_isolated,
-            "entryPrice": plain(position.entry_price, 8),
-            "breakEvenPrice": plain(break_even(position), 8),
-            "maxNotional": plain(self._table.notional_max(position.leverage)),
-            "bidNotional": "0",
-            "askNotional": "0",
-            "positionSide": "BOTH",
-            "positionAmt": plain(position.amount),
-            "notional": plain(notional, 8),
-            "isolatedWallet": plain(position.isolated_wallet, 8),
-            "isolatedMargin": plain(isolated, 8),
-            "updateTime": position.updated_ms,
-        }

@@ -7,11 +7,12 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from adapters.simulation.account import VenueAccount
+from adapters.simulation.account_answers import AccountAnswers
 from adapters.simulation.engine import Engine
 from adapters.simulation.errors import Refusal, illegal, missing, no_such_order
 from adapters.simulation.ledger import MarginType
 from adapters.simulation.orders import read_order
-from adapters.simulation.payloads import AccountAnswers, algo_answer, fill_answer, order_answer, plain
+from adapters.simulation.payloads import algo_answer, fill_answer, order_answer, plain
 from adapters.simulation.settings import LoopbackSettings
 
 Parameters = Mapping[str, str]
@@ -31,7 +32,7 @@ class PrivateApi:
     def __init__(self, engine: Engine, settings: LoopbackSettings, clock_ms: Callable[[], int]) -> None:
         self._engine = engine
         self._settings = settings
-        self._answers = AccountAnswers(engine.table, clock_ms)
+        self._answers = AccountAnswers(engine.table, engine.assets, clock_ms)
 
     def routes(self) -> dict[tuple[str, str], PrivateHandler]:
         routes: dict[tuple[str, str], PrivateHandler] = {
@@ -41,7 +42,11 @@ class PrivateApi:
             ("POST", "/fapi/v1/positionMargin"): self.position_margin,
             ("GET", "/fapi/v1/positionSide/dual"): lambda _a, _p: {"dualSidePosition": False},
             ("POST", "/fapi/v1/positionSide/dual"): self.position_side,
-            ("GET", "/fapi/v1/multiAssetsMargin"): lambda _a, _p: {"multiAssetsMargin": False},
+            ("GET", "/fapi/v1/multiAssetsMargin"): lambda account, _p: {
+                "multiAssetsMargin": account.ledger.multi_assets
+            },
+            ("POST", "/fapi/v1/multiAssetsMargin"): self.multi_assets,
+            ("GET", "/fapi/v1/adlQuantile"): self.adl_quantile,
             ("GET", "/fapi/v1/symbolConfig"): self.symbol_config,
             ("GET", "/fapi/v1/accountConfig"): self.account_config,
             ("GET", "/fapi/v1/commissionRate"): self.commission_rate,
@@ -130,7 +135,16 @@ class PrivateApi:
             )
         return answers
 
-    def account_config(self, _: VenueAccount, __: Parameters) -> Any:
+    def adl_quantile(self, account: VenueAccount, parameters: Parameters) -> Any:
+        rows = []
+        for symbol in self._symbols(parameters):
+            position = account.ledger.position(symbol)
+            if position.amount:
+                ranks = {"LONG": 0, "SHORT": 0, "BOTH": account.adl_rank(symbol)}
+                rows.append({"symbol": symbol, "adlQuantile": ranks})
+        return rows
+
+    def account_config(self, account: VenueAccount, _: Parameters) -> Any:
         return {
             "feeTier": 0,
             "canTrade": True,
@@ -138,7 +152,7 @@ class PrivateApi:
             "canWithdraw": True,
             "dualSidePosition": False,
             "updateTime": 0,
-            "multiAssetsMargin": False,
+            "multiAssetsMargin": account.ledger.multi_assets,
             "tradeGroupId": -1,
         }
 
@@ -195,6 +209,13 @@ class PrivateApi:
         if wanted is None:
             raise illegal("marginType") if "marginType" in parameters else missing("marginType")
         self._engine.set_margin_type(account, symbol, wanted)
+        return {"code": 200, "msg": "success"}
+
+    def multi_assets(self, account: VenueAccount, parameters: Parameters) -> Any:
+        wanted = parameters.get("multiAssetsMargin", "").lower()
+        if wanted not in ("true", "false"):
+            raise illegal("multiAssetsMargin") if wanted else missing("multiAssetsMargin")
+        self._engine.set_multi_assets(account, wanted=wanted == "true")
         return {"code": 200, "msg": "success"}
 
     def position_margin(self, account: VenueAccount, parameters: Parameters) -> Any:

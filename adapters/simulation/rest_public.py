@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
+from adapters.simulation.assets import AssetIndex
 from adapters.simulation.errors import Refusal, illegal, invalid_symbol, missing
 from adapters.simulation.markets import MINUTE_MS, Candle, Market, MarketStatus
 from adapters.simulation.payloads import plain
@@ -37,9 +38,14 @@ class PublicApi:
     """Market data; ``routes`` maps method and path to a function of the parameters."""
 
     def __init__(
-        self, markets: dict[str, Market], settings: LoopbackSettings, clock_ms: Callable[[], int]
+        self,
+        markets: dict[str, Market],
+        assets: AssetIndex,
+        settings: LoopbackSettings,
+        clock_ms: Callable[[], int],
     ) -> None:
         self._markets = markets
+        self._assets = assets
         self._settings = settings
         self._clock_ms = clock_ms
 
@@ -50,6 +56,7 @@ class PublicApi:
             ("GET", "/fapi/v1/exchangeInfo"): self.exchange_info,
             ("GET", "/fapi/v1/depth"): self.depth,
             ("GET", "/fapi/v1/premiumIndex"): self.premium_index,
+            ("GET", "/fapi/v1/assetIndex"): self.asset_index,
             ("GET", "/fapi/v1/openInterest"): self.open_interest,
             ("GET", "/fapi/v1/fundingRate"): self.funding_rate,
             ("GET", "/fapi/v1/fundingInfo"): lambda _: [],
@@ -72,7 +79,10 @@ class PublicApi:
                 {"rateLimitType": "ORDERS", "interval": "MINUTE", "intervalNum": 1, "limit": 1200},
             ],
             "exchangeFilters": [],
-            "assets": [{"asset": "USDT", "marginAvailable": True, "autoAssetExchange": "-10000"}],
+            "assets": [
+                {"asset": asset, "marginAvailable": True, "autoAssetExchange": "-10000"}
+                for asset in self._assets.assets
+            ],
             "symbols": [self._symbol_info(market) for market in self._listed()],
         }
 
@@ -92,6 +102,16 @@ class PublicApi:
 
     def premium_index(self, parameters: Parameters) -> Any:
         return self._one_or_all(parameters, self._premium)
+
+    def asset_index(self, parameters: Parameters) -> Any:
+        """What multi-assets mode counts each asset for."""
+        rows = [self._asset(asset) for asset in self._assets.assets]
+        if "symbol" not in parameters:
+            return rows
+        found = next((row for row in rows if row["symbol"] == parameters["symbol"]), None)
+        if found is None:
+            raise invalid_symbol()
+        return found
 
     def open_interest(self, parameters: Parameters) -> Any:
         market = self._market(parameters)
@@ -201,6 +221,25 @@ class PublicApi:
         if market.next_funding_ms:
             return market.next_funding_ms
         return (self._clock_ms() // FUNDING_INTERVAL_MS + 1) * FUNDING_INTERVAL_MS
+
+    def _asset(self, asset: str) -> Any:
+        assets = self._assets
+        haircut = plain(assets.haircut(asset), 8)
+        bid, ask = plain(assets.bid_rate(asset), 8), plain(assets.ask_rate(asset), 8)
+        return {
+            "symbol": f"{asset}USD",
+            "time": self._clock_ms(),
+            "index": plain(assets.price(asset), 8),
+            "bidBuffer": haircut,
+            "askBuffer": haircut,
+            "bidRate": bid,
+            "askRate": ask,
+            # Collateral is sold here for what it counts for.
+            "autoExchangeBidBuffer": haircut,
+            "autoExchangeAskBuffer": haircut,
+            "autoExchangeBidRate": bid,
+            "autoExchangeAskRate": ask,
+        }
 
     def _premium(self, market: Market) -> Any:
         return {

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -40,6 +41,39 @@ DEFAULT_TIERS = (
 )
 
 
+class MarginAsset(BaseModel):
+    """An asset that the venue takes as margin in multi-assets mode."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    asset: str = Field(min_length=1, description="its name at the venue")
+    haircut: Decimal = Field(default=Decimal(0), ge=0, le=1, description="what is left away of its value")
+    price_usd: Decimal | None = Field(
+        default=None, gt=0, description="USD a unit; without it, what the mark of its market says"
+    )
+
+
+def _asset(name: str, haircut: str, price_usd: str | None = None) -> MarginAsset:
+    price = None if price_usd is None else Decimal(price_usd)
+    return MarginAsset(asset=name, haircut=Decimal(haircut), price_usd=price)
+
+
+DEFAULT_ASSETS = (
+    _asset("USDT", "0", "1"),
+    _asset("USDC", "0.0001", "1"),
+    # Ratios of coins and USDC: binance.com, trading rules of multi-assets mode. Of the stablecoins that bear
+    # interest they change too often to be worth repeating.
+    _asset("USDE", "0.01", "1"),
+    _asset("BFUSD", "0.001", "1"),
+    _asset("BTC", "0.05"),
+    _asset("ETH", "0.05"),
+    _asset("BNB", "0.05"),
+    _asset("SOL", "0.1"),
+    _asset("XRP", "0.1"),
+)
+"""What Binance's multi-assets mode takes, in part; the first one is what contracts settle in."""
+
+
 class LoopbackSettings(BaseModel):
     """How the venue charges and how it treats its clients."""
 
@@ -59,6 +93,9 @@ class LoopbackSettings(BaseModel):
     )
     margin_tiers: tuple[MarginTier, ...] = Field(
         default=DEFAULT_TIERS, min_length=1, description="brackets, rising"
+    )
+    margin_assets: tuple[MarginAsset, ...] = Field(
+        default=DEFAULT_ASSETS, min_length=1, description="what multi-assets mode takes; USDT among them"
     )
     margin_call_ratio: float = Field(
         default=0.8, gt=0, le=1, description="maintenance over margin balance at which MARGIN_CALL is sent"
@@ -91,12 +128,30 @@ class LoopbackSettings(BaseModel):
 
     @model_validator(mode="after")
     def _tiers_are_contiguous(self) -> LoopbackSettings:
-        floor = Decimal(0)
-        for number, tier in enumerate(self.margin_tiers):
-            if tier.notional_floor != floor or tier.notional_cap <= floor:
-                raise ValueError(f"margin_tiers.{number}: must begin at {floor} and end above it")
-            floor = tier.notional_cap
+        check_tiers(self.margin_tiers)
         return self
+
+    @model_validator(mode="after")
+    def _settles_in_usdt(self) -> LoopbackSettings:
+        settle = next((asset for asset in self.margin_assets if asset.asset == "USDT"), None)
+        if settle is None or settle.price_usd is None or settle.haircut:
+            raise ValueError("margin_assets: USDT must be among them, with a price and without a haircut")
+        return self
+
+
+def check_tiers(tiers: Sequence[MarginTier]) -> None:
+    """See that brackets follow each other from 0.
+
+    Raises:
+        ValueError: they do not; the text says which.
+    """
+    floor = Decimal(0)
+    for number, tier in enumerate(tiers):
+        if tier.notional_floor != floor or tier.notional_cap <= floor:
+            raise ValueError(f"margin_tiers.{number}: must begin at {floor} and end above it")
+        floor = tier.notional_cap
+    if not tiers:
+        raise ValueError("margin_tiers: there must be one at least")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +159,8 @@ class VenueAccountSpec:
     """An account to open on the venue; ``leverage`` is what every symbol starts with.
 
     ``key_may_trade`` is only what the venue tells of the key: bots of tests trade with it all the same.
+    ``collateral`` is what it holds beside its USDT, by asset; an account that holds any is in multi-assets mode from
+    the start.
     """
 
     name: str
@@ -112,6 +169,7 @@ class VenueAccountSpec:
     wallet_usdt: float | Decimal = 10_000.0
     leverage: int = 20
     key_may_trade: bool = False
+    collateral: Mapping[str, float | Decimal] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return (

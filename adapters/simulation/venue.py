@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from adapters.simulation.account import VenueAccount, VenueAccountState, VenuePosition
+from adapters.simulation.assets import SETTLE
 from adapters.simulation.binance import binance_urls
 from adapters.simulation.dialects import DialectName, VenueParts, make_dialect
 from adapters.simulation.engine import Engine
@@ -24,7 +25,7 @@ from adapters.simulation.orders import read_order
 from adapters.simulation.player import Player
 from adapters.simulation.rounds import MatchingRounds
 from adapters.simulation.server import VenueServer
-from adapters.simulation.settings import LoopbackSettings, VenueAccountSpec
+from adapters.simulation.settings import LoopbackSettings, MarginTier, VenueAccountSpec, check_tiers
 from adapters.simulation.signing import Gate
 from adapters.simulation.source import FrameKind, MarketSource
 from adapters.simulation.streams import Connection, Hub
@@ -70,7 +71,8 @@ class LoopbackVenue:
             dialect: which venue's API it speaks.
 
         Raises:
-            ValueError: two accounts share a name or a key, or there is no such dialect.
+            ValueError: two accounts share a name or a key, one holds what is no collateral, or there is no such
+                dialect.
         """
         self._source = source
         self._clock = clock
@@ -242,6 +244,10 @@ class LoopbackVenue:
             open_orders=account.open_orders(),
             fills=account.fill_count,
             liquidations=tuple(account.liquidations),
+            collateral=dict(ledger.collateral),
+            collateral_usdt=ledger.collateral_usdt,
+            exchanged_usdt=ledger.exchanged,
+            maintenance_usdt=ledger.cross_health(marks, self._engine.table).maintenance,
         )
 
     def trade(self, name: str, symbol: str, signed_size: float) -> None:
@@ -255,6 +261,63 @@ class LoopbackVenue:
         side = "BUY" if signed_size > 0.0 else "SELL"
         asked = {"symbol": symbol, "side": side, "type": "MARKET", "quantity": repr(abs(signed_size))}
         self._engine.place(account, read_order(asked, market.spec, algo=False))
+
+    # -- what the venue asks for and counts, as it changes its mind ----------------------------------
+
+    def set_asset_price(self, asset: str, price_usd: float) -> None:
+        """Let the venue, and it alone, value a margin asset at this; who fails by it is liquidated at once.
+
+        Raises:
+            KeyError: the venue takes no such asset.
+            ValueError: it is no price.
+        """
+        self._engine.assets.set_price(asset, Decimal(str(price_usd)))
+        self._engine.on_terms()
+
+    def asset_price(self, asset: str) -> float:
+        """What the venue values a margin asset at, USD a unit.
+
+        Raises:
+            KeyError: the venue takes no such asset, or knows no price of it.
+        """
+        return float(self._engine.assets.price(asset))
+
+    def set_haircut(self, asset: str, haircut: float) -> None:
+        """Let the venue leave so much of a margin asset away.
+
+        Raises:
+            KeyError: the venue takes no such asset.
+            ValueError: it is not within 0..1, or the asset is USDT.
+        """
+        self._engine.assets.set_haircut(asset, Decimal(str(haircut)))
+        self._engine.on_terms()
+
+    def set_brackets(self, tiers: Sequence[MarginTier]) -> None:
+        """Put other brackets in force in every market; who fails by them is liquidated at once.
+
+        Raises:
+            ValueError: they do not follow each other from 0.
+        """
+        check_tiers(tiers)
+        self._engine.table.set(tiers)
+        self._engine.on_terms()
+
+    def set_adl_rank(self, name: str, symbol: str, rank: int) -> None:
+        """Say where an account's position stands in the queue of auto-deleveraging, 0 (last) to 4 (next).
+
+        Raises:
+            KeyError: there is no account, or no market, of this name.
+        """
+        self._engine.accounts[name].adl_ranks[self._markets[symbol].spec.symbol] = rank
+
+    def transfer(self, name: str, asset: str, quantity: float) -> None:
+        """Move an asset into an account, or with a negative quantity out of it.
+
+        Raises:
+            KeyError: there is no account of this name, or the venue takes no such asset.
+            ValueError: so much is not there, or backs positions and orders.
+        """
+        self._engine.transfer(self._engine.accounts[name], asset, Decimal(str(quantity)))
 
     # -- faults, for tests of those who depend on a venue --------------------------------------------
 
@@ -335,7 +398,18 @@ class LoopbackVenue:
         others = self._engine.accounts.values()
         if spec.name in self._engine.accounts or any(spec.api_key == other.spec.api_key for other in others):
             raise ValueError(f"account {spec.name!r}: its name or key is another account's")
-        ledger = Ledger(Decimal(str(spec.wallet_usdt)), spec.leverage)
+        assets = self._engine.assets
+        collateral = {asset: Decimal(str(quantity)) for asset, quantity in spec.collateral.items()}
+        if collateral and self.dialect_name is DialectName.HYPERLIQUID:
+            raise ValueError(
+                f"account {spec.name!r}: {self.dialect_name} takes no collateral beside its dollars"
+            )
+        for asset in collateral:
+            if asset == SETTLE or asset not in assets.assets:
+                raise ValueError(f"account {spec.name!r}: {asset} is no collateral here beside {SETTLE}")
+        ledger = Ledger(
+            Decimal(str(spec.wallet_usdt)), spec.leverage, assets, collateral, multi_assets=bool(collateral)
+        )
         account = VenueAccount(spec, ledger, tell=lambda event: self._tell(account, event))
         self._engine.accounts[spec.name] = account
         self._gate.admit(account)

@@ -303,7 +303,7 @@ def wallet_row(engine: Engine, account: VenueAccount) -> Json:
         "totalWalletBalance": plain(ledger.wallet, 8),
         "totalMarginBalance": account_wide(equity),
         "totalAvailableBalance": account_wide(ledger.available(marks, reserved)),
-        "totalPerpUPL": plain(equity - ledger.wallet, 8),
+        "totalPerpUPL": plain(ledger.unrealised(marks), 8),
         "totalInitialMargin": account_wide(initial + reserved),
         "totalMaintenanceMargin": account_wide(maintenance),
         "coin": [
@@ -318,7 +318,7 @@ def wallet_row(engine: Engine, account: VenueAccount) -> Json:
                 "totalOrderIM": plain(reserved, 8),
                 "totalPositionIM": plain(initial, 8),
                 "totalPositionMM": plain(maintenance, 8),
-                "unrealisedPnl": plain(equity - ledger.wallet, 8),
+                "unrealisedPnl": plain(ledger.unrealised(marks), 8),
                 "cumRealisedPnl": plain(ledger.realised, 8),
                 "bonus": "0",
                 "spotHedgingQty": "0",

@@ -44,9 +44,16 @@ class Exchange:
         )
         self._price = dict.fromkeys(self.markets, price)
 
-    def account(self, wallet: int | str = 10_000, *, name: str = "alice", leverage: int = 20) -> VenueAccount:
-        spec = VenueAccountSpec(name, f"key-{name}", f"secret-{name}", Decimal(wallet), leverage)
-        account = VenueAccount(spec, Ledger(Decimal(wallet), leverage), tell=self.told[name].append)
+    def account(
+        self, wallet: int | str = 10_000, *, name: str = "alice", leverage: int = 20, **collateral: int
+    ) -> VenueAccount:
+        spec = VenueAccountSpec(
+            name, f"key-{name}", f"secret-{name}", Decimal(wallet), leverage, collateral=collateral
+        )
+        held = {asset: Decimal(quantity) for asset, quantity in collateral.items()}
+        assets = self.engine.assets
+        ledger = Ledger(Decimal(wallet), leverage, assets, held, multi_assets=bool(held))
+        account = VenueAccount(spec, ledger, tell=self.told[name].append)
         self.engine.accounts[name] = account
         return account
 
@@ -97,4 +104,4 @@ def is_conserved(account: VenueAccount) -> bool:
     """Every change of the wallet is a profit, a fee, a funding payment or a payment of the insurance fund."""
     ledger = account.ledger
     expected = ledger.deposit + ledger.realised - ledger.fees + ledger.funding + ledger.insurance
-    return ledger.wallet == expected
+    return ledger.wallet == expected + ledger.exchanged
