@@ -1,0 +1,27 @@
+"""How Bybit liquidates: isolated positions one by one, cross positions of a unified account together. No I/O.
+
+Since 2025 maintenance is valued at mark; until then the pages valued it at entry. The fee for closing is within the
+initial and the maintenance margin alike: a margin that is told with it must be compared with a demand that has it.
+"""
+
+from __future__ import annotations
+
+from guard.account.venue_rules.rules import PartialLiquidation, VenueRules
+
+ISOLATED = (
+    "https://www.bybit.com/en/help-center/article/"
+    "Liquidation-Price-Calculation-under-Isolated-Mode-Unified-Trading-Account (2026-05-27, read 2026-11-22)"
+)
+PROCESS = "https://www.bybit.com/en/help-center/article/UTA-Trading-Rules (2026-08-07, read 2026-11-22)"
+
+TAKER_FEE = 0.00055
+"""Of an account without discount."""
+
+PARTIAL = PartialLiquidation(tiers_down=1)
+"""Isolated: orders of the contract are cancelled; from the second tier on, one order then takes off what does not fit
+into the next lower one; a position that still does not hold, or stands in the lowest tier, is taken over whole at the
+bankruptcy price."""
+
+BYBIT = VenueRules(venue="bybit", closing_fee=TAKER_FEE, partial=PARTIAL, sources=(ISOLATED, PROCESS))
+
+RULES = (BYBIT,)

@@ -1,0 +1,46 @@
+"""What a venue does differently when it liquidates, as values. No I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from guard.events import MarginMode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartialLiquidation:
+    """How a venue begins: with a part of a position instead of all of it.
+
+    With neither ``share`` nor ``tiers_down``, the venue says that it begins with a part and not with how much.
+
+    Attributes:
+        share: what is closed first, of the position; ``None`` if it follows from tiers (``tiers_down``).
+        tiers_down: by how many tiers a position is reduced at a time; 0 if it does not go by tiers.
+        notional_usd_min: positions below it are closed whole at once.
+        whole_within_s: for so long after a step, what is still to be liquidated is closed whole.
+    """
+
+    share: float | None = None
+    tiers_down: int = 0
+    notional_usd_min: float = 0.0
+    whole_within_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VenueRules:
+    """The liquidation rules of one venue.
+
+    Attributes:
+        venue: ccxt's id.
+        closing_fee: what is demanded for closing besides maintenance, share of value at the price reached; the taker
+            fee where the rule names that and no other is known.
+        maintenance_at_entry: modes in which maintenance is valued at the entry price and not at mark.
+        partial: how a liquidation begins, ``None`` where whole positions are closed at once.
+        sources: public pages that say so, with the date at which they were read.
+    """
+
+    venue: str
+    closing_fee: float = 0.0
+    maintenance_at_entry: frozenset[MarginMode] = frozenset()
+    partial: PartialLiquidation | None = None
+    sources: tuple[str, ...] = ()
