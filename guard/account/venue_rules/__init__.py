@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from guard.account.venue_rules import binance, bybit
+from guard.account.venue_rules import binance, bybit, hyperliquid, okx
 from guard.account.venue_rules.rules import PartialLiquidation, VenueRules
 
 __all__ = ["PartialLiquidation", "VenueRules", "rules_of"]
@@ -22,5 +22,7 @@ _KNOWN: dict[str, VenueRules] = {
     for rules in (
         *binance.RULES,
         *bybit.RULES,
+        *okx.RULES,
+        *hyperliquid.RULES,
     )
 }

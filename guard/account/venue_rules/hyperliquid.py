@@ -24,7 +24,7 @@ BUILDERS = "https://docs.hyena.trade/trading/liquidation (HIP-3, read 2026-11-22
 
 HYPERLIQUID = VenueRules(
     venue="hyperliquid",
-    partial=PartialLiquidation(share=0.2, notional_usd_min=100_000.0, cooldown_s=30.0),
+    partial=PartialLiquidation(share=0.2, notional_usd_min=100_000.0, whole_within_s=30.0),
     sources=(LIQUIDATIONS, MARGIN_TIERS, EXAMPLE, BUILDERS),
 )
 

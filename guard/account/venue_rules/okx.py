@@ -19,7 +19,10 @@ PARTIAL = (
     "https://supdljgzdhc.okx.com/hc/en-us/articles/360020411711-V-Forced-Partial-or-Full-Liquidation "
     "(undated, read 2026-11-22)"
 )
-MULTI_CURRENCY = "https://www.okx.com/help/iv-multi-currency-margin-mode-cross-margin-trading (2024-10-25, read 2026-11-22)"
+MULTI_CURRENCY = (
+    "https://www.okx.com/help/iv-multi-currency-margin-mode-cross-margin-trading (2024-10-25,"
+    " read 2026-11-22)"
+)
 POSITIONS = "https://www.okx.com/docs-v5/en/#trading-account-rest-api-get-positions (read 2026-11-22)"
 
 TAKER_FEE = 0.0005
