@@ -1,29 +1,35 @@
-"""At which mark price a linear position is liquidated, and how large it may be to keep away from it. Pure.
+"""How large a position may be, or what margin it lacks, to keep away from its liquidation price. Pure.
 
-One condition for every linear contract, isolated or cross::
+All of it asks ``guard.leverage.solver``: for a leg of any pool, and by keywords for a linear position that stands
+alone. In one tier, without a cost of cutting, and with E what the pool has at mark p::
 
-    F(p) = W + s*q*(p - e) - MM(q*p) - f*q*p = 0
-    MM(n) = r_k*n - c_k     for n in tier k
-
-with s = +1 long, -1 short; q > 0 size in base units; e entry price; W margin in USD (isolated: the
-position's margin; cross: wallet + other positions' unrealised profit - their maintenance margin); r_k
-the tier's maintenance ratio and c_k its cumulative amount; f the taker fee charged at liquidation.
-Within a tier F is linear, so p = (W + c_k - s*q*e) / (q*(r_k + f - s)), which is Binance's published
-form at f = 0 and OKX's isolated form at c = 0.
+    long linear    q_max = (E + c) / (p - (1 - r - f) L)       L the lower price that it has to hold to
+    short linear   q_max = (E + c) / ((1 + r + f) U - p)       U the upper one
+    long inverse   N_max = (E + c) / ((1 + r + f) / L - 1 / p) E and c in coins
+    short inverse  N_max = (E + c) / (1 / p - (1 - r - f) / U)
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import lru_cache
 from math import isfinite
 
-from guard.leverage.tiers import MarginTier, maintenance_usd
-from guard.units import BPS_PER_UNIT
+from guard.leverage.lines import table_of
+from guard.leverage.margin_pool import Holding, Leg, LiquidationKind, MarginPool
+from guard.leverage.solver import liquidation_of, lowest_free, marked
+from guard.margin_terms import ContractKind, MarginTier, TierUnit
+from guard.units import BPS_PER_UNIT, MarketId
 
 NEVER_LIQUIDATED_LONG = 0.0
 """What a long answers that its margin carries to a price of zero. Not ``None``: that is *not known*."""
 
-_BISECTIONS = 80  # 2**-80 of the size searched: beyond the resolution of a float
+_ALONE = MarketId("alone:")
+_DOUBLINGS = 40  # 2**40 is some 1e12 times the entry price: what lies beyond is no price
+_STEPS = 60  # of a search that ends by itself as soon as there is no number left between its ends
+_PRECISION = 1e-12  # of a size: finer than any venue counts
+_TO_ZERO = 1.0 - 1e-9  # a move of 10,000 bps ends here: a price of 0 is none
 
 
 def liquidation_price(
@@ -36,24 +42,21 @@ def liquidation_price(
     tiers: Sequence[MarginTier] | None = None,
     taker_fee: float = 0.0,
 ) -> float | None:
-    """Solve F(p) = 0 for the mark price of liquidation.
+    """Solve for the mark price at which a linear position is liquidated that stands alone.
 
     Args:
         side_size_signed: size in base units, long positive.
         entry_price: quote per base.
-        margin_usd: W above; may be negative in cross mode.
+        margin_usd: what stands behind it, its profit apart; may be negative in cross mode.
         maintenance_ratio: r of the only tier, as a share of notional; give this or ``tiers``.
         maintenance_amount: c of the only tier, USD.
-        tiers: all tiers, ascending, as ``margin_tiers`` makes them.
+        tiers: all tiers by notional, ascending, as ``margin_tiers`` makes them.
         taker_fee: f, as a share of notional.
 
     Returns:
-        The price; ``0.0`` for a long that cannot be liquidated and for a short that no price could
-        save; ``None`` if it is not known: flat, no ratio given, or a number that makes no sense.
-
-    Assumptions: mark price triggers, margin does not change on the way, USD equals quote.
-    Failure modes: in cross mode the other positions move as well, so this is their price fixed; venues
-    that value the maintenance margin at entry (Bybit isolated) differ by second order.
+        The price, also where it lies beyond the entry price; ``0.0`` for a long that cannot be liquidated and
+        for a short that no price could save; ``None`` if it is not known: flat, no ratio given, or a number
+        that makes no sense.
 
     >>> for size in (1.0, -1.0):
     ...     round(liquidation_price(
@@ -62,33 +65,23 @@ def liquidation_price(
     108.9109
     """
     known = _tiers(maintenance_ratio, maintenance_amount, tiers)
-    numbers = (side_size_signed, entry_price, margin_usd, taker_fee)
-    if known is None or side_size_signed == 0.0 or not all(map(isfinite, numbers)):
+    if known is None or side_size_signed == 0.0:
         return None
-    if entry_price <= 0.0 or not 0.0 <= taker_fee < 1.0:
+    is_long = side_size_signed > 0.0
+    if is_long and known[-1].maintenance_ratio + taker_fee >= 1.0:
         return None
-    sign = 1.0 if side_size_signed > 0.0 else -1.0
-    size = abs(side_size_signed)
-    if sign > 0.0 and known[-1].maintenance_ratio + taker_fee >= 1.0:
-        return None
-    free = margin_usd - sign * size * entry_price
-    return _root(known, sign, size, free, taker_fee)
-
-
-def _root(tiers: Sequence[MarginTier], sign: float, size: float, free: float, fee: float) -> float:
-    """Walk the tiers upwards. F is monotone in p, so that the first tier with a root below its end has it.
-
-    Long: F rises with p, the root lies in the first tier at whose upper end F is no longer negative.
-    Short: F falls, and it lies in the first tier at whose upper end F is no longer positive.
-    """
-    for index, tier in enumerate(tiers):
-        slope = tier.maintenance_ratio + fee - sign
-        price = (free + tier.maintenance_amount_usd) / (size * slope)
-        last = index + 1 == len(tiers)
-        if last or size * price <= tiers[index + 1].notional_usd_min:
-            # A gap or overlap between tiers of a venue that gives no amounts: stay within this one.
-            return max(price, tier.notional_usd_min / size)
-    raise AssertionError("tiers are never empty")
+    mark = entry_price
+    for _ in range(_DOUBLINGS):
+        found = liquidation_of(
+            _alone(side_size_signed, entry_price, mark, margin_usd, known, taker_fee), _ALONE
+        )
+        if found.kind is LiquidationKind.MISSING:
+            return None
+        if found.kind is not LiquidationKind.FAILED:
+            price = found.below if is_long else found.above
+            return NEVER_LIQUIDATED_LONG if price is None else price
+        mark *= 2.0 if is_long else 0.5  # already under water at entry: where does it come up again?
+    return None if is_long else 0.0
 
 
 def liquidation_distance_bps(
@@ -103,6 +96,92 @@ def liquidation_distance_bps(
     return away / mark_price * BPS_PER_UNIT
 
 
+def resized(
+    pool: MarginPool, leg: Leg, size: float, *, cost_usd: float = 0.0, margin_released: bool = False
+) -> MarginPool:
+    """The pool after ``leg`` was cut or grown at its mark to a signed ``size``, which cost ``cost_usd``.
+
+    What closing realises stays in the pool: the equity at mark changes by the cost alone. With
+    ``margin_released`` the collateral shrinks with the position instead and bears neither (isolated).
+    """
+    index = pool.legs.index(leg)
+    changed = replace(leg, size=size)
+    legs = (*pool.legs[:index], changed, *pool.legs[index + 1 :])
+    if margin_released:
+        share = size / leg.size if leg.size != 0.0 else 1.0
+        holdings = tuple(replace(each, quantity=each.quantity * share) for each in pool.holdings)
+        return replace(pool, legs=legs, holdings=holdings)
+    closed, mark = leg.size - size, leg.mark_price
+    if leg.kind is ContractKind.INVERSE:
+        coins = closed * (1.0 / leg.entry_price - 1.0 / mark) - cost_usd / mark
+        realised = Holding(asset="realised", quantity=coins, price_usd=mark, market=leg.market)
+    else:
+        quote = closed * (mark - leg.entry_price) - cost_usd
+        realised = Holding(asset="realised", quantity=quote, price_usd=1.0)
+    return replace(pool, legs=legs, holdings=(*pool.holdings, realised))
+
+
+def size_max_in(
+    pool: MarginPool,
+    leg: Leg,
+    *,
+    distance_bps: float,
+    exit_cost_usd: Callable[[float], float] | None = None,
+    margin_released: bool = False,
+) -> float | None:
+    """Find the largest |size| of ``leg`` with which its pool holds until its market moved that far against it.
+
+    Args:
+        pool: with all its other legs and collateral, which stay.
+        leg: one of ``pool.legs``; flat counts as long.
+        distance_bps: wanted distance, bps of mark, positive, at most 10,000 for a long.
+        exit_cost_usd: what closing so much of the size costs against mid, USD, fees apart; convex, 0 at 0. The
+            closing fee of the leg is paid besides on what is cut.
+        margin_released: whether the pool's collateral shrinks with the position, see ``resized``.
+
+    Returns:
+        Absolute size in the leg's own unit (base units or USD), above the leg's where there is room, 0 if no
+        size is safe; ``None`` if it is not known. What is returned was checked on the whole way, so that it is
+        safe also where maintenance jumps at a tier, though a larger size in a lower tier may then be too.
+
+    Failure modes: where a cut costs more than it saves, or other legs are what fails, the answer is 0: then
+    margin or a hedge elsewhere is the remedy, see ``margin_missing_in``.
+    """
+    sign = -1.0 if leg.size < 0.0 else 1.0
+    limit_price = _limit_price(leg.mark_price, sign, distance_bps)
+    market_pool = _with_others_summed(pool, leg)
+    if limit_price is None or market_pool is None:
+        return None
+    held, mark = abs(leg.size), leg.mark_price
+
+    def spare(size: float) -> float:
+        cut = max(held - size, 0.0)
+        cost = cut * (1.0 if leg.kind is ContractKind.INVERSE else mark) * leg.closing_fee
+        if exit_cost_usd is not None and cut > 0.0:
+            cost += exit_cost_usd(cut)
+        changed = resized(market_pool, leg, sign * size, cost_usd=cost, margin_released=margin_released)
+        lowest = lowest_free(changed, leg.market, limit_price)
+        return -1.0 if lowest is None else lowest
+
+    if spare(held) >= 0.0:
+        return _last_safe(spare, held, _unsafe_above(spare, held or _unit(leg)))
+    for low, high in _stretches(leg, limit_price, held):
+        safe = _safe_within(spare, low, high)
+        if safe is not None:
+            return safe if spare(high) >= 0.0 else _last_safe(spare, safe, high)
+    return 0.0
+
+
+def margin_missing_in(pool: MarginPool, leg: Leg, *, distance_bps: float) -> float | None:
+    """Margin to add so that the pool as it is holds until ``leg``'s market moved that far against it, USD.
+
+    0 if it does; ``None`` if it is not known. Counted as money that does not move: coins would have to be more.
+    """
+    limit_price = _limit_price(leg.mark_price, -1.0 if leg.size < 0.0 else 1.0, distance_bps)
+    lowest = None if limit_price is None else lowest_free(pool, leg.market, limit_price)
+    return None if lowest is None else max(-lowest, 0.0)
+
+
 def size_max(
     *,
     side_size_signed: float,
@@ -115,33 +194,9 @@ def size_max(
     taker_fee: float = 0.0,
     exit_cost_usd: Callable[[float], float] | None = None,
 ) -> float | None:
-    """Find the largest |size| whose liquidation price lies at least ``distance_bps`` from mark.
+    """``size_max_in`` for a linear position that stands alone with ``equity_usd`` at mark (base units).
 
-    With p the mark, L = p * (1 - s*d) and E the equity at mark, a size q' survives to L if::
-
-        G(q') = E - C(q - q') - s*q'*(p - L) - MM(q'*L) - f*q'*L >= 0
-
-    where C is what cutting from q to q' costs. For C = 0 in one tier this is
-    ``q_max = (E + c) / (p - (1 - r - f)*L)`` for a long, ``(E + c) / ((1 + r + f)*U - p)`` for a short.
-
-    Args:
-        side_size_signed: the position as it is, base units; only its sign matters without a cost.
-        mark_price: quote per base.
-        equity_usd: isolated margin plus unrealised profit, or the cross slice assigned to this position.
-        distance_bps: wanted distance, bps of mark, positive, at most 10,000 for a long.
-        maintenance_ratio: see ``liquidation_price``, as are the next three.
-        maintenance_amount: see ``liquidation_price``.
-        tiers: see ``liquidation_price``.
-        taker_fee: also charged on what is cut.
-        exit_cost_usd: what closing so many base units costs against mid, USD, fees apart; convex, 0 at 0.
-
-    Returns:
-        Absolute base units, above |size| where there is room, 0 if no size is safe; ``None`` if it is
-        not known, as in ``liquidation_price`` (flat counts as long with nothing to cut).
-
-    Assumptions: C is convex (walking a book is), so G is concave and what is safe is an interval.
-    Failure modes: in a book so thin that a cut costs more than it saves, the answer is 0: then margin
-    or a hedge elsewhere is the remedy, see ``margin_missing_usd``.
+    The other arguments are those of ``liquidation_price``.
 
     >>> size_max(side_size_signed=10.0, mark_price=100.0, equity_usd=100.0, distance_bps=1000.0,
     ...     maintenance_ratio=0.0)
@@ -151,31 +206,10 @@ def size_max(
     7.5
     """
     known = _tiers(maintenance_ratio, maintenance_amount, tiers)
-    numbers = (side_size_signed, mark_price, equity_usd, distance_bps, taker_fee)
-    if known is None or not all(map(isfinite, numbers)) or mark_price <= 0.0 or taker_fee < 0.0:
+    if known is None:
         return None
-    sign = -1.0 if side_size_signed < 0.0 else 1.0
-    limit_price = mark_price * (1.0 - sign * distance_bps / BPS_PER_UNIT)
-    if distance_bps <= 0.0 or limit_price < 0.0:
-        return None
-    held = abs(side_size_signed)
-
-    def spare(size: float) -> float:
-        cut = max(held - size, 0.0)
-        cost = cut * mark_price * taker_fee
-        if exit_cost_usd is not None and cut > 0.0:
-            cost += exit_cost_usd(cut)
-        at_limit = size * limit_price
-        loss = sign * size * (mark_price - limit_price)
-        return equity_usd - cost - loss - maintenance_usd(known, at_limit) - taker_fee * at_limit
-
-    if spare(held) >= 0.0:
-        loss_a_unit = sign * (mark_price - limit_price)
-        return _largest_without_cut(known, loss_a_unit, limit_price, equity_usd, taker_fee)
-    safe = 0.0 if spare(0.0) >= 0.0 else _highest(spare, held)
-    if spare(safe) < 0.0:
-        return 0.0
-    return _last_safe(spare, safe, held)
+    pool = _alone(side_size_signed, mark_price, mark_price, equity_usd, known, taker_fee)
+    return size_max_in(pool, pool.legs[0], distance_bps=distance_bps, exit_cost_usd=exit_cost_usd)
 
 
 def margin_missing_usd(
@@ -186,66 +220,143 @@ def margin_missing_usd(
     distance_bps: float,
     tiers: Sequence[MarginTier],
     taker_fee: float = 0.0,
-) -> float:
-    """Margin to add so that the position as it is survives to ``distance_bps``, USD; 0 if it does.
-
-    The alternative to cutting: ``dM = s*q*(p - L) + MM(q*L) + f*q*L - E``.
+) -> float | None:
+    """``margin_missing_in`` for a linear position that stands alone with ``equity_usd`` at mark.
 
     >>> from guard.leverage.tiers import margin_tiers
     >>> margin_missing_usd(side_size_signed=20.0, mark_price=100.0, equity_usd=100.0, distance_bps=1000.0,
     ...     tiers=margin_tiers([(0.0, 0.0, 20.0)]))
     100.0
     """
-    sign = -1.0 if side_size_signed < 0.0 else 1.0
-    size = abs(side_size_signed)
-    limit_price = mark_price * (1.0 - sign * distance_bps / BPS_PER_UNIT)
-    needed = sign * size * (mark_price - limit_price) + maintenance_usd(tiers, size * limit_price)
-    return max(needed + taker_fee * size * limit_price - equity_usd, 0.0)
+    pool = _alone(side_size_signed, mark_price, mark_price, equity_usd, tuple(tiers), taker_fee)
+    return margin_missing_in(pool, pool.legs[0], distance_bps=distance_bps)
+
+
+def _alone(
+    size: float, entry: float, mark: float, margin_usd: float, tiers: tuple[MarginTier, ...], fee: float
+) -> MarginPool:
+    leg = Leg(
+        market=_ALONE, size=size, entry_price=entry, mark_price=mark, tiers=tiers, closing_fee=fee
+    )  # fmt: skip
+    return MarginPool(legs=(leg,), holdings=(Holding(asset="USD", quantity=margin_usd, price_usd=1.0),))
 
 
 def _tiers(
     ratio: float | None, amount: float, tiers: Sequence[MarginTier] | None
-) -> Sequence[MarginTier] | None:
+) -> tuple[MarginTier, ...] | None:
     if tiers:
-        return tiers
+        return tuple(tiers)
     if ratio is None or not 0.0 <= ratio < 1.0 or not isfinite(amount):
         return None
-    return (MarginTier(notional_usd_min=0.0, maintenance_ratio=ratio, maintenance_amount_usd=amount),)
+    return _only_tier(ratio, amount)
 
 
-def _largest_without_cut(
-    tiers: Sequence[MarginTier], loss_a_unit: float, limit: float, equity: float, fee: float
-) -> float:
-    """Closed form, tier by tier: growing costs nothing, so that G falls all the way."""
-    best = 0.0
-    for index, tier in enumerate(tiers):
-        a_unit = loss_a_unit + (tier.maintenance_ratio + fee) * limit
-        size = (equity + tier.maintenance_amount_usd) / a_unit
-        end = tiers[index + 1].notional_usd_min if index + 1 < len(tiers) else float("inf")
-        if tier.notional_usd_min <= size * limit < end:
-            best = max(best, size)
-    return best
+@lru_cache(maxsize=1024)
+def _only_tier(ratio: float, amount: float) -> tuple[MarginTier, ...]:
+    """One object for the same numbers, for the solver remembers tables by what they are."""
+    return (MarginTier(floor=0.0, maintenance_ratio=ratio, deduction=amount),)
 
 
-def _highest(spare: Callable[[float], float], held: float) -> float:
-    """Where a concave function is highest in 0..held, by ternary search."""
-    low, high = 0.0, held
-    for _ in range(2 * _BISECTIONS):
-        third = (high - low) / 3.0
-        if spare(low + third) < spare(high - third):
-            low += third
+def _limit_price(mark: float, sign: float, distance_bps: float) -> float | None:
+    if not (isfinite(mark) and mark > 0.0 and isfinite(distance_bps) and distance_bps > 0.0):
+        return None
+    move = distance_bps / BPS_PER_UNIT
+    if sign > 0.0 and move > 1.0:
+        return None
+    return mark * (1.0 - sign * (min(move, _TO_ZERO) if sign > 0.0 else move))
+
+
+def _with_others_summed(pool: MarginPool, leg: Leg) -> MarginPool | None:
+    """The pool with what does not move with ``leg``'s market as one sum: it is asked a hundred times."""
+    known = marked(pool)
+    if known is None or not (leg.size != 0.0 or table_of(leg.tiers)):
+        return None
+    each = known.markets[leg.market]
+    rest_usd = known.free_usd - (each.slope * each.price + each.intercept)
+    holdings = [holding for holding in pool.holdings if holding.market == leg.market and holding.price_usd]
+    rest = Holding(asset="all else", quantity=rest_usd, price_usd=1.0)
+    return MarginPool(
+        legs=tuple(one for one in pool.legs if one.market == leg.market), holdings=(*holdings, rest)
+    )
+
+
+def _unit(leg: Leg) -> float:
+    """Some size to start from where nothing is held."""
+    return 1.0 if leg.kind is ContractKind.INVERSE else 1.0 / leg.mark_price
+
+
+def _unsafe_above(spare: Callable[[float], float], size: float) -> float:
+    """A size that is not safe: growing costs nothing, so that what is left falls all the way."""
+    for _ in range(2 * _DOUBLINGS):
+        size *= 2.0
+        if spare(size) < 0.0:
+            break
+    return size
+
+
+def _stretches(leg: Leg, limit_price: float, held: float) -> list[tuple[float, float]]:
+    """Parts of 0..held, the largest sizes first, within which maintenance at the limit does not jump."""
+    if leg.unit is TierUnit.SIZE:
+        ends = [tier.floor for tier in leg.tiers]
+    else:
+        a_unit = 1.0 / limit_price if leg.kind is ContractKind.INVERSE else limit_price
+        ends = [tier.floor / a_unit for tier in leg.tiers if tier.deduction == 0.0]
+    cuts = [0.0, *(end for end in ends if 0.0 < end < held), held]
+    below = [end * (1.0 - _PRECISION) if end < held else end for end in cuts]
+    return [(low, high) for low, high in zip(cuts, below[1:], strict=False)][::-1]
+
+
+def _safe_within(spare: Callable[[float], float], low: float, high: float) -> float | None:
+    """A safe size of a stretch on which what is left is concave: an end, else by golden section."""
+    for end in (high, low):
+        if spare(end) >= 0.0:
+            return end
+    ratio = 0.6180339887498949
+    left, right = high - ratio * (high - low), low + ratio * (high - low)
+    at_left, at_right = spare(left), spare(right)
+    for _ in range(_STEPS):
+        if max(at_left, at_right) >= 0.0:
+            return left if at_left >= at_right else right
+        if high - low <= _PRECISION * high:
+            break
+        if at_left < at_right:
+            low, left, at_left = left, right, at_right
+            right = low + ratio * (high - low)
+            at_right = spare(right)
         else:
-            high -= third
-    return (low + high) / 2.0
+            high, right, at_right = right, left, at_left
+            left = high - ratio * (high - low)
+            at_left = spare(left)
+    return None
 
 
 def _last_safe(spare: Callable[[float], float], safe: float, unsafe: float) -> float:
-    for _ in range(_BISECTIONS):
-        middle = (safe + unsafe) / 2.0
-        if middle in (safe, unsafe):
-            break  # there is no number between them: some 50 halvings, and each further one changes nothing
-        if spare(middle) >= 0.0:
-            safe = middle
+    """The end of what is safe: false position (Illinois), and a probe beside each result, which closes the bracket."""
+    at_safe, at_unsafe = spare(safe), spare(unsafe)
+    if at_unsafe >= 0.0:
+        return unsafe
+
+    def look(size: float) -> bool:
+        """Move the end of the bracket that ``size`` replaces; the other one counts half then."""
+        nonlocal safe, unsafe, at_safe, at_unsafe
+        found = spare(size)
+        if found >= 0.0:
+            safe, at_safe, at_unsafe = size, found, at_unsafe / 2.0
         else:
-            unsafe = middle
+            unsafe, at_unsafe, at_safe = size, found, at_safe / 2.0
+        return found >= 0.0
+
+    for step in range(_STEPS):
+        if unsafe - safe <= 2.0 * _PRECISION * unsafe:
+            break
+        share = at_safe / (at_safe - at_unsafe) if step % 4 < 3 else 0.5
+        middle = safe + (unsafe - safe) * share
+        if not safe < middle < unsafe:
+            middle = safe + (unsafe - safe) * 0.5
+        beside = _PRECISION * unsafe
+        was_safe = look(middle)
+        if safe < middle + beside < unsafe and was_safe:
+            look(middle + beside)
+        elif safe < middle - beside < unsafe and not was_safe:
+            look(middle - beside)
     return safe

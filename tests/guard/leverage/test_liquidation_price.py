@@ -15,7 +15,8 @@ from guard.leverage.liquidation_price import (
     margin_missing_usd,
     size_max,
 )
-from guard.leverage.tiers import MarginTier, maintenance_usd, margin_tiers, tier_at
+from guard.leverage.tiers import maintenance, margin_tiers, tier_at
+from guard.margin_terms import MarginTier
 
 BTC = margin_tiers(
     [
@@ -42,7 +43,7 @@ def excess(
 ) -> float:
     """F(p): what is left over maintenance and closing fee."""
     notional = abs(size) * price
-    return margin + size * (price - entry) - maintenance_usd(tiers, notional) - fee * notional
+    return margin + size * (price - entry) - maintenance(tiers, notional) - fee * notional
 
 
 @given(SIDE, SIZE, PRICE, LEVERAGE, FEE)
@@ -127,7 +128,7 @@ def test_the_tier_of_the_result_counts_not_the_tier_of_the_entry() -> None:
     assert price is not None
     tier = tier_at(BTC, size * price)
     assert tier.maintenance_ratio == 0.0065
-    form = (margin + tier.maintenance_amount_usd - size * entry) / (size * (tier.maintenance_ratio - 1.0))
+    form = (margin + tier.deduction - size * entry) / (size * (tier.maintenance_ratio - 1.0))
     assert price == pytest.approx(form)
 
 
@@ -236,6 +237,7 @@ def test_the_missing_margin_is_what_makes_the_whole_size_safe(
     missing = margin_missing_usd(
         side_size_signed=side * size, mark_price=mark, equity_usd=equity, distance_bps=distance_bps, tiers=BTC
     )
+    assert missing is not None
     found = size_max(
         side_size_signed=side * size, mark_price=mark, equity_usd=(equity + missing) * (1 + 1e-9),
         distance_bps=distance_bps, tiers=BTC,
