@@ -9,7 +9,7 @@ import pytest
 from guard.account.pools import Pool, Valued, pools_of, settle_of
 from guard.account.venue_rules import VenueRules
 from guard.events import AccountSnapshot, MarginMode, Pooling, Position, PositionSource
-from guard.leverage.margin_pool import Holding
+from guard.leverage.margin_pool import Holding, PoolState
 from guard.leverage.solver import state_at
 from guard.margin_terms import ContractKind, MarginTier, TermsSource, TierTable
 from guard.units import AccountId, MarketId
@@ -70,6 +70,12 @@ def both(*holdings: Holding) -> Valued:
     return Valued(venue=holdings, own=holdings)
 
 
+def state(pool: Pool) -> PoolState:
+    found = state_at(pool.venue)
+    assert found is not None
+    return found
+
+
 def test_cross_positions_share_what_they_settle_in() -> None:
     coin = position(COIN, 1.0, kind=ContractKind.INVERSE, contracts_usd=100.0)
     btc_held = Holding(asset="BTC", quantity=2.0, price_usd=99.0)
@@ -87,7 +93,7 @@ def test_in_one_pool_everything_backs_everything() -> None:
     found = pools(position(BTC, 1.0), position(ETH, -2.0), valued=held, pooling=Pooling.ONE_POOL)
 
     assert list(found) == ["cross"]
-    assert state_at(found["cross"].venue).equity_usd == pytest.approx(50.0 + 95.0)
+    assert state(found["cross"]).equity_usd == pytest.approx(50.0 + 95.0)
 
 
 def test_an_isolated_position_stands_on_its_margin_which_the_wallet_holds_too() -> None:
@@ -120,7 +126,7 @@ def test_both_valuations_are_kept_apart_only_where_they_differ() -> None:
 def test_without_collateral_by_asset_the_wallet_is_one_sum() -> None:
     found = pools(position(BTC, 1.0, entry_price=90.0), equity_usd=60.0)
     # 10 of the equity is profit, which the position brings itself.
-    assert state_at(found["cross USDT"].venue).equity_usd == pytest.approx(60.0)
+    assert state(found["cross USDT"]).equity_usd == pytest.approx(60.0)
 
 
 @pytest.mark.parametrize(
@@ -153,7 +159,7 @@ def test_maintenance_that_no_position_explains_is_charged_to_the_cross_pool() ->
     hidden = pools(position(BTC, 1.0), valued=both(usdt(50.0)), maintenance_usd=5.0)["cross USDT"]
     assert hidden.venue.other_maintenance_usd == pytest.approx(4.0)
     assert hidden.own.other_maintenance_usd == pytest.approx(4.0)
-    assert state_at(hidden.venue).free_usd == pytest.approx(45.0)
+    assert state(hidden).free_usd == pytest.approx(45.0)
 
 
 def test_the_venue_may_name_the_settle_asset_itself() -> None:
