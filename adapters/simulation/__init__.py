@@ -5,8 +5,9 @@ from adapters.simulation.dialects import DialectName
 from adapters.simulation.generated import GeneratedSource, generated_source
 from adapters.simulation.misbehaviour import Corruption, Fault, FaultKind, fault_schedule
 from adapters.simulation.recorded import RecordedSource, recorded_source, write_recording
-from adapters.simulation.settings import LoopbackSettings, VenueAccountSpec
+from adapters.simulation.settings import LoopbackSettings, MarginAsset, VenueAccountSpec
 from adapters.simulation.source import Frame, FrameKind, MarketSource, OpeningBook, SymbolSpec
+from adapters.simulation.spot_venue import LoopbackSpot
 from adapters.simulation.venue import LoopbackVenue
 
 __all__ = [
@@ -18,7 +19,9 @@ __all__ = [
     "FrameKind",
     "GeneratedSource",
     "LoopbackSettings",
+    "LoopbackSpot",
     "LoopbackVenue",
+    "MarginAsset",
     "MarketSource",
     "OpeningBook",
     "RecordedSource",

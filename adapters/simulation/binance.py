@@ -16,6 +16,7 @@ from adapters.simulation.errors import Refusal
 from adapters.simulation.rest_private import PrivateApi
 from adapters.simulation.rest_public import PublicApi
 from adapters.simulation.source import FrameKind
+from adapters.simulation.spot import BinanceSpot, markets_of
 from adapters.simulation.streams import Connection
 from adapters.simulation.wire import encode
 
@@ -122,6 +123,7 @@ class BinanceDialect:
         self._rounds = parts.rounds
         assets = parts.engine.assets
         self._public = PublicApi(parts.markets, assets, parts.settings, parts.clock_ms).routes()
+        self._spot = BinanceSpot(partial(markets_of, assets), parts.clock_ms)
         self._own: WeakSet[Connection] = WeakSet()
         """Clients of this dialect: the venue may speak another one besides."""
         self._private = PrivateApi(parts.engine, parts.settings, parts.clock_ms).routes()
@@ -135,6 +137,8 @@ class BinanceDialect:
         route = (request.method, request.path)
         if route in self._public:
             return self._public[route](dict(parse_qsl(request.query)))
+        if request.method == "GET" and request.path.startswith(BinanceSpot.PREFIX):
+            return self._spot.answer(request.path, dict(parse_qsl(request.query)))
         if request.path == "/fapi/v1/listenKey":
             return self._listen_key(request)
         if route in self._private:

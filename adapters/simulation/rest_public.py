@@ -54,6 +54,8 @@ class PublicApi:
             ("GET", "/fapi/v1/ping"): lambda _: {},
             ("GET", "/fapi/v1/time"): lambda _: {"serverTime": self._clock_ms()},
             ("GET", "/fapi/v1/exchangeInfo"): self.exchange_info,
+            # No coin-margined contracts; ccxt's class of all of Binance asks for them all the same.
+            ("GET", "/dapi/v1/exchangeInfo"): lambda _: {"symbols": []},
             ("GET", "/fapi/v1/depth"): self.depth,
             ("GET", "/fapi/v1/premiumIndex"): self.premium_index,
             ("GET", "/fapi/v1/assetIndex"): self.asset_index,

@@ -31,6 +31,7 @@ from adapters.simulation.errors import Refusal
 from adapters.simulation.markets import Market, MarketStatus
 from adapters.simulation.orders import Side
 from adapters.simulation.source import FrameKind
+from adapters.simulation.spot import BybitSpot, markets_of
 from adapters.simulation.streams import Connection
 from adapters.simulation.wire import encode
 
@@ -41,6 +42,9 @@ PUBLIC, PRIVATE = "/v5/public/linear", "/v5/private"
 _OTHER_SOCKETS = ("/v5/public/spot", "/v5/public/inverse", "/v5/public/option", "/v5/trade")
 
 PRIVATE_TOPICS = frozenset({"position", "wallet", "order", "execution"})
+
+_OF_SPOT = ("/v5/market/instruments-info", "/v5/market/tickers")
+"""What is told of spot markets too."""
 
 _NEW_ORDER = "/v5/order/create"
 
@@ -83,6 +87,7 @@ class BybitDialect:
         self._api = PublicApi(parts)
         self._public = self._api.routes()
         self._private = PrivateApi(parts, self._api).routes()
+        self._spot = BybitSpot(partial(markets_of, parts.engine.assets), parts.clock_ms)
         self._paths: WeakKeyDictionary[Connection, str] = WeakKeyDictionary()
         self._windows: dict[tuple[str, int], Window] = {}
         self._tickers: dict[str, dict[str, Any]] = {}
@@ -104,7 +109,10 @@ class BybitDialect:
 
     async def answer(self, request: RestRequest) -> Any:
         if request.method == "GET" and request.path in self._public:
-            return self._answered(self._public[request.path](dict(parse_qsl(request.query))))
+            parameters = dict(parse_qsl(request.query))
+            if request.path in _OF_SPOT and parameters.get("category") == "spot":
+                return self._answered(self._spot.answer(request.path, parameters))
+            return self._answered(self._public[request.path](parameters))
         route = (request.method, request.path)
         if route not in self._private:
             raise Refusal(404, f"no such path: {request.method} {request.path}", 404)
