@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from msgspec import Struct
 
 from guard.leverage.margin_pool import LiquidationKind
 from guard.margin_terms import TermsSource
-from guard.units import AccountId, MarketId, Nanoseconds
+from guard.units import NS_PER_S, AccountId, BotId, MarketId, Nanoseconds
 
 
 class LegRisk(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One market of an account: where it is liquidated by our solver and by the venue's word.
 
-    ``size`` net signed base units; ``price`` ours, with collateral as the venue values it, ``venue_price`` what the
-    venue told; ``difference_bps`` is ours less the venue's in bps of the mark. ``nearest`` is the nearer to the mark
-    of these two and of ours with collateral as we value it: what is acted on. ``distance_bps`` is how far the mark
-    may move until ``nearest``, never negative for a pool that holds. ``seconds_now`` and ``seconds_stressed`` are the time until then at present and at
-    stressed speed. ``pool`` names what it shares its margin with.
+    ``size`` net signed base units, ``gross_size`` both sides of a hedged pair; ``price`` ours, with collateral as the
+    venue values it, ``venue_price`` what the venue told; ``difference_bps`` is ours less the venue's in bps of the
+    mark. ``nearest`` is the nearer to the mark of these two and of ours with collateral as we value it: what is acted
+    on. ``distance_bps`` is how far the mark may move until ``nearest``, never negative for a pool that holds.
+    ``seconds_now`` and ``seconds_stressed`` are the time until then at present and at stressed speed. ``pool`` names
+    what it shares its margin with, see ``guard.account.pools``. Where ``kind`` is not PRICE, ``missing`` says why in
+    words.
     """
 
     market: MarketId
@@ -35,6 +39,7 @@ class LegRisk(Struct, frozen=True, kw_only=True, omit_defaults=True):
     seconds_now: float | None = None
     seconds_stressed: float | None = None
     adl_rank: float | None = None
+    gross_size: float | None = None
 
 
 class HoldingRisk(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -79,6 +84,17 @@ class Containment(Struct, frozen=True, kw_only=True, omit_defaults=True):
     cost_usd: float = 0.0
 
 
+class Holder(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Who says that part of an account's position in a market is its own: signed base units.
+
+    ``bot`` ``None`` is nobody of ours: what the venue shows beyond what the bots say they hold.
+    """
+
+    market: MarketId
+    size: float
+    bot: BotId | None = None
+
+
 class AccountRisk(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """An account assessed at one moment; USD.
 
@@ -103,3 +119,55 @@ class AccountRisk(Struct, frozen=True, kw_only=True, omit_defaults=True):
     action_s: float | None = None
     action_is_assumed: bool = True
     missing: tuple[str, ...] = ()
+    holders: tuple[Holder, ...] = ()
+
+
+RECORDED_S = 300
+"""An assessment that says nothing new is recorded so often."""
+CHANGE_SHARE, CHANGE_BPS = 0.2, 25.0
+"""A distance is another one if it differs by more than this share of itself, and by more than so much."""
+CHANGE_RATIO = 0.01
+"""As a haircut, and the price of a collateral, are."""
+
+
+def is_worth_recording(last: AccountRisk | None, risk: AccountRisk) -> bool:
+    """Whether an assessment says something else than the one recorded last, or that was long ago."""
+    if last is None or risk.at - last.at >= RECORDED_S * NS_PER_S:
+        return True
+    if list(_words(last)) != list(_words(risk)):
+        return True
+    before, now = list(_numbers(last)), list(_numbers(risk))
+    return len(before) != len(now) or any(
+        _differs(old, new, share, least) for (old, share, least), (new, _, _) in zip(before, now, strict=True)
+    )
+
+
+def _words(risk: AccountRisk) -> Iterator[object]:
+    yield risk.missing
+    for leg in risk.legs:
+        yield leg.market, leg.pool, leg.kind, leg.terms
+    for held in risk.holdings:
+        yield held.asset
+    for stress in risk.stress:
+        yield stress.pool, stress.direction
+
+
+def _numbers(risk: AccountRisk) -> Iterator[tuple[float | None, float, float]]:
+    """Each number with the share and the least amount by which it has to differ to be another."""
+    for leg in risk.legs:
+        yield leg.distance_bps, CHANGE_SHARE, CHANGE_BPS
+        yield leg.size, CHANGE_RATIO, 0.0
+    for held in risk.holdings:
+        yield held.haircut, 0.0, CHANGE_RATIO
+        yield held.quantity, CHANGE_RATIO, 0.0
+        yield held.venue_usd, CHANGE_RATIO, 0.0
+        yield held.reference_usd, CHANGE_RATIO, 0.0
+    for stress in risk.stress:
+        yield stress.venue_distance_bps, CHANGE_SHARE, CHANGE_BPS
+        yield stress.own_distance_bps, CHANGE_SHARE, CHANGE_BPS
+
+
+def _differs(old: float | None, new: float | None, share: float, least: float) -> bool:
+    if old is None or new is None:
+        return old is not new
+    return abs(new - old) > max(share * abs(old), least)
