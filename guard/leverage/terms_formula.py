@@ -139,11 +139,10 @@ def _law(leverage_max: float | None, granted: tuple[float, float] | None) -> tup
         granted = None
     if granted is not None:
         leverage = max(leverage, min(granted[1], LEVERAGE_BELIEVED_MAX))
-    start = min(START_SHARE / leverage, END_RATIO * START_SHARE)
+    start = min(START_SHARE / leverage, END_RATIO)
     half_way = HALF_WAY_USD * max(leverage / DEEP_FROM, 1.0) ** DEEPER_POWER
-    if granted is not None:
-        share = (GRANTED_SHARE / leverage if leverage > granted[1] else GRANTED_SHARE / granted[1]) - start
-        share /= END_RATIO - start
+    if granted is not None and start < END_RATIO:
+        share = (GRANTED_SHARE / min(granted[1], LEVERAGE_BELIEVED_MAX) - start) / (END_RATIO - start)
         if 0.0 < share < 1.0:
             half_way = max(half_way, granted[0] * (1.0 - share) / share)
     return start, half_way
