@@ -87,10 +87,17 @@ class AccountState:
         }
         alone = False
         for position in update.positions:
-            if self._merge_position(position):
-                alone |= position.margin_mode is MarginMode.ISOLATED
-                if position.margin_mode is not MarginMode.ISOLATED:
-                    moved.add(position.settle)
+            if not self._merge_position(position):
+                continue
+            if position.margin_mode is MarginMode.ISOLATED:
+                alone = True
+            else:
+                moved.add(position.settle)
+        self._note_moved(update, moved, alone=alone)
+        self._merge_order(update.order)
+        return bool(moved) or alone
+
+    def _note_moved(self, update: AccountUpdate, moved: set[str | None], *, alone: bool) -> None:
         if moved or alone:
             self._maintenance_usd = self._margin_ratio = None
         if update.maintenance_usd is not None or update.margin_ratio is not None:
@@ -100,16 +107,18 @@ class AccountState:
         if moved:
             told = {(seen.market_code, seen.side) for seen in update.positions if seen.is_whole}
             self._forget_prices(moved, told)
-        match update.order:
-            case OrderSeen() as order:
-                self._touch(("order", order.key))
-                if self._orders is not None:
-                    self._orders[order.key] = order
-            case OrderGone() as gone:
-                self._touch(("order", gone.key))
-                if self._orders is not None:
-                    self._orders.pop(gone.key, None)
-        return bool(moved) or alone
+
+    def _merge_order(self, order: OrderSeen | OrderGone | None) -> None:
+        if order is None:
+            return
+        self._touch(("order", order.key))
+        if self._orders is None:
+            return
+        match order:
+            case OrderSeen():
+                self._orders[order.key] = order
+            case OrderGone():
+                self._orders.pop(order.key, None)
 
     def apply_reading(self, reading: AccountReading) -> bool:
         """Merge a REST reading and note suspects; return whether the stream had overtaken any of it."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from adapters import exchanges
-from adapters.exchanges.binance import coinm_payloads
+from adapters.exchanges.binance import account_payloads, coinm_payloads
 from adapters.exchanges.binance import payloads as binance
 from adapters.exchanges.binance import terms as binance_terms
 from adapters.exchanges.bybit import payloads as bybit
@@ -100,7 +100,10 @@ def _binance() -> Iterator[Parser]:
         (binance.parse_turnovers, [{"symbol": "BTCUSDT", "quoteVolume": "15.3"}]),
         (binance.parse_permissions, {"enableReading": True, "enableFutures": False, "ipRestrict": True}),
         (binance.parse_positions, [samples.POSITION_V3, samples.POSITION_V2_HEDGED]),
-        (binance.parse_account, samples.ACCOUNT),
+        (account_payloads.parse_account, samples.ACCOUNT),
+        (account_payloads.parse_account, samples.MULTI_ASSETS_ACCOUNT),
+        (account_payloads.parse_multi_assets, {"multiAssetsMargin": True}),
+        (account_payloads.parse_asset_indexes, samples.ASSET_INDEXES),
         (binance.parse_open_orders, [samples.OPEN_ORDER]),
         (binance.parse_open_algo_orders, [samples.OPEN_ALGO_ORDER]),
         (binance_terms.parse_brackets, samples.BRACKETS),
@@ -130,6 +133,7 @@ def _coinm() -> Iterator[Parser]:
     yield Parser("coinm", coin.parse_coin_turnovers, told("ticker_24hr"), (COIN_USD,))
     yield Parser("coinm", coin.parse_coin_positions, told("position_risk"), (COIN_USD,))
     yield Parser("coinm", coin.parse_coin_account, told("account"), (COIN_MARKS,))
+    yield Parser("coinm", coin.parse_adl_ranks, told("adl_quantile"))
     yield Parser("binance", binance_terms.parse_coin_brackets, told("leverage_bracket"))
 
 

@@ -31,6 +31,6 @@ async def connect_account(
     markets: Markets,
 ) -> AccountConnection:
     """Make the connection for one account; nothing is connected before its ``load``."""
-    del account, clock
+    del account
     await import_ccxt(settings.id, BinanceQuirks)
-    return BinanceAccount(settings, sink, markets, credentials)
+    return BinanceAccount(settings, sink, clock, markets, credentials)

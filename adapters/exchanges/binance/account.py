@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from adapters.exchanges.binance.account_payloads import (
+    NO_INDEXES,
+    AssetIndex,
+    parse_account,
+    parse_asset_indexes,
+    parse_multi_assets,
+)
 from adapters.exchanges.binance.client import DEFAULTS, REFUSALS, BinanceQuirks, event_of
 from adapters.exchanges.binance.payloads import (
-    parse_account,
     parse_open_algo_orders,
     parse_open_orders,
     parse_permissions,
@@ -17,6 +24,11 @@ from adapters.exchanges.ccxt_session import Credentials, Markets
 from adapters.exchanges.keyed_account import KeyedAccount
 from adapters.exchanges.settings import VenueSettings
 from adapters.exchanges.venue import AccountReading, AccountSink, AccountUpdate, KeyPermissions
+from guard.ports import Clock
+from guard.units import NS_PER_S, Nanoseconds
+
+INDEXES_NS = 5 * NS_PER_S
+"""Collateral is valued anew so often."""
 
 
 class BinanceAccount(KeyedAccount):
@@ -26,9 +38,18 @@ class BinanceAccount(KeyedAccount):
     REFUSALS = REFUSALS
 
     def __init__(
-        self, settings: VenueSettings, sink: AccountSink, markets: Markets, credentials: Credentials
+        self,
+        settings: VenueSettings,
+        sink: AccountSink,
+        clock: Clock,
+        markets: Markets,
+        credentials: Credentials,
     ) -> None:
         super().__init__(settings, sink, markets, credentials, DEFAULTS, BinanceQuirks)
+        self._clock = clock
+        self._multi_assets: bool | None = None
+        self._indexes: dict[str, AssetIndex] = {}
+        self._indexes_at: Nanoseconds = 0
         # The key's own permissions are asked at another address, which must be replaced along with the others.
         self._can_ask_permissions = not settings.urls or "sapi" in settings.urls.get("api", {})
 
@@ -58,9 +79,27 @@ class BinanceAccount(KeyedAccount):
         if orders:
             found = parse_open_orders(await self._client.fapiPrivateGetOpenOrders())
             found += parse_open_algo_orders(await self._client.fapiPrivateGetOpenAlgoOrders())
+        multi_assets = await self._mode(anew=orders)
+        indexes = await self._values() if multi_assets else NO_INDEXES
         positions = parse_positions(await self._client.fapiPrivateV3GetPositionRisk())
-        totals = parse_account(await self._client.fapiPrivateV3GetAccount())
+        account = await self._client.fapiPrivateV3GetAccount()
+        totals = parse_account(account, multi_assets=multi_assets, indexes=indexes)
         return AccountReading(totals=totals, positions=positions, orders=found)
+
+    async def _mode(self, *, anew: bool) -> bool:
+        """Whether the account is in multi-assets mode: asked with the orders, or once the stream says it changed."""
+        if self._multi_assets is None or anew:
+            answer = await self._client.fapiPrivateGetMultiAssetsMargin()
+            self._multi_assets = parse_multi_assets(answer)
+        return self._multi_assets
+
+    async def _values(self) -> Mapping[str, AssetIndex]:
+        """What the venue values collateral at: a request of weight 10, which a burst of fills must not repeat."""
+        now = self._clock.now()
+        if not self._indexes or now - self._indexes_at >= INDEXES_NS:
+            self._indexes = parse_asset_indexes(await self._client.fapiPublicGetAssetIndex())
+            self._indexes_at = now
+        return self._indexes
 
     # The tap: called by the client for every frame.
 
@@ -77,6 +116,8 @@ class BinanceAccount(KeyedAccount):
         if event == "listenKeyExpired":
             self.reopen("the venue let the listen key expire")
         elif event:
+            if event == "ACCOUNT_CONFIG_UPDATE" and "ai" in body:
+                self._multi_assets = None
             update = parse_user_event(body)
             if update is not None:
                 self._sink.on_update(self._converted(update))

@@ -13,8 +13,10 @@ from adapters.exchanges.binance import capabilities
 from adapters.exchanges.binance.account import BinanceAccount
 from adapters.exchanges.binance.client import BinanceQuirks, Message
 from adapters.exchanges.binance.coinm_payloads import (
+    Ranks,
     contract_usd_of,
     order_in_base_units,
+    parse_adl_ranks,
     parse_coin_account,
     parse_coin_depth,
     parse_coin_liquidation,
@@ -76,9 +78,9 @@ async def connect_account(
     markets: Markets,
 ) -> AccountConnection:
     """Make the connection for one account; nothing is connected before its ``load``."""
-    del account, clock
+    del account
     await import_ccxt(settings.id, BinanceQuirks)
-    return CoinAccount(settings, sink, markets, credentials)
+    return CoinAccount(settings, sink, clock, markets, credentials)
 
 
 class CoinMarket(BinanceMarket):
@@ -153,9 +155,15 @@ class CoinAccount(BinanceAccount):
     """The private side; wallets are coins."""
 
     def __init__(
-        self, settings: VenueSettings, sink: AccountSink, markets: Markets, credentials: Credentials
+        self,
+        settings: VenueSettings,
+        sink: AccountSink,
+        clock: Clock,
+        markets: Markets,
+        credentials: Credentials,
     ) -> None:
-        super().__init__(settings, sink, markets, credentials)
+        super().__init__(settings, sink, clock, markets, credentials)
+        self._ranks: Ranks = {}
         self._contracts_usd: dict[str, float] = {}
         self._marks: dict[str, float] = {}
 
@@ -179,8 +187,9 @@ class CoinAccount(BinanceAccount):
             told += parse_open_algo_orders(await self._client.dapiPrivateGetOpenAlgoOrders())
             converted = (order_in_base_units(order, self._contracts_usd, self._marks) for order in told)
             found = [order for order in converted if order is not None]
+            self._ranks = parse_adl_ranks(await self._client.dapiPrivateGetAdlQuantile())
         response = await self._client.dapiPrivateGetPositionRisk()
-        positions = parse_coin_positions(response, self._contracts_usd)
+        positions = parse_coin_positions(response, self._contracts_usd, self._ranks)
         totals = parse_coin_account(await self._client.dapiPrivateGetAccount(), self._marks)
         return AccountReading(totals=totals, positions=positions, orders=found)
 

@@ -14,7 +14,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from adapters.exchanges.binance.account_payloads import cross_ratio
 from adapters.exchanges.binance.payloads import (
+    ADL_LAST,
     parse_depth,
     parse_liquidation,
     parse_positions,
@@ -22,10 +24,12 @@ from adapters.exchanges.binance.payloads import (
     parse_snapshot,
     parse_trade,
 )
+from adapters.exchanges.margin_ratios import rank_of, worst
 from adapters.exchanges.parsers import (
     Payload,
     as_mapping,
     known,
+    mapping,
     number,
     optional_number,
     positive,
@@ -44,6 +48,8 @@ from adapters.exchanges.venue import (
     TradeFrame,
 )
 from guard.errors import MalformedFrameError
+from guard.events import CollateralHeld
+from guard.margin_terms import ContractKind
 
 Marks = Mapping[str, float]
 """Mark prices by the venue's code of the market."""
@@ -144,10 +150,13 @@ def parse_coin_turnovers(response: Any, contracts_usd: ContractsUsd) -> dict[str
 # The account
 
 
-def parse_coin_positions(response: Any, contracts_usd: ContractsUsd) -> list[PositionSeen]:
+def parse_coin_positions(
+    response: Any, contracts_usd: ContractsUsd, ranks: Ranks | None = None
+) -> list[PositionSeen]:
     """Read GET /dapi/v1/positionRisk: sizes in base units at mark, margin and profit in dollars at mark.
 
-    The liquidation price is the venue's: it knows that the collateral falls with the coin.
+    The liquidation price is the venue's: it knows that the collateral falls with the coin. ``ranks`` are from
+    ``parse_adl_ranks``: this answer does not hold them.
     """
     where = "GET /dapi/v1/positionRisk"
     found = []
@@ -156,34 +165,90 @@ def parse_coin_positions(response: Any, contracts_usd: ContractsUsd) -> list[Pos
             continue  # a dated contract: the guard watches perpetuals
         if seen.mark_price is None:
             raise MalformedFrameError(where, f"position {seen.market_code} has no markPrice")
-        found.append(in_base_units(seen, contracts_usd[seen.market_code], seen.mark_price))
+        position = in_base_units(seen, contracts_usd[seen.market_code], seen.mark_price)
+        if position.adl_rank is None and ranks:
+            position = replace(position, adl_rank=ranks.get((position.market_code, position.side)))
+        found.append(position)
     return found
 
 
 def in_base_units(seen: PositionSeen, contract_usd: float, mark_price: float) -> PositionSeen:
     """Turn a position of contracts, with margin and profit in the coin, to base units and dollars at a mark."""
+    contracts_usd = seen.size * contract_usd
     return replace(
         seen,
         quantity=seen.size,
-        size=seen.size * contract_usd / mark_price,
-        margin_usd=None if seen.margin_usd is None else seen.margin_usd * mark_price,
+        size=contracts_usd / mark_price,
+        margin_usd=None if seen.margin is None else seen.margin * mark_price,
         unrealised_usd=seen.unrealised_usd * mark_price,
         mark_price=mark_price,
+        kind=ContractKind.INVERSE,
+        contracts_usd=contracts_usd,
+        settle=coin_of(seen.market_code),
     )
+
+
+def coin_of(market_code: str) -> str:
+    """The coin in which a contract is margined and paid.
+
+    >>> coin_of("BTCUSD_PERP")
+    'BTC'
+    """
+    return market_code.partition("_")[0].removesuffix("USD")
+
+
+Ranks = Mapping[tuple[str, str], float]
+"""Places in the queue to be deleveraged, 0..1, by the venue's code of the market and the side of the position."""
+
+
+def parse_adl_ranks(response: Any) -> dict[tuple[str, str], float]:
+    """Read GET /dapi/v1/adlQuantile (or /fapi/v1): of cross hedges HEDGE is a sign, and not a place."""
+    where = "GET /dapi/v1/adlQuantile"
+    found: dict[tuple[str, str], float] = {}
+    for row in rows(response, where):
+        places = mapping(row, "adlQuantile", where)
+        for side in ("BOTH", "LONG", "SHORT"):
+            rank = rank_of(places, side, ADL_LAST, where)
+            if rank is not None:
+                found[text(row, "symbol", where), side] = rank
+    return found
 
 
 def parse_coin_account(response: Any, marks: Marks) -> AccountTotals:
     """Read GET /dapi/v1/account: wallets and maintenance of all coins, in dollars at their perpetual's mark.
 
     A coin without a perpetual of its own counts as nothing. The wallets are no dollars: they fall with the coin.
+    Each coin backs the positions that are paid in it; the margin ratio is that of the worst.
     """
     where = "GET /dapi/v1/account"
+    account = as_mapping(response, where)
+    isolated = _isolated_maintenance(account, where)
     wallet_usd = maintenance_usd = 0.0
-    for row in rows(as_mapping(response, where).get("assets"), where):
-        price = marks.get(f"{text(row, 'asset', where)}USD_PERP", 0.0)
-        wallet_usd += number(row, "walletBalance", where) * price
-        maintenance_usd += number(row, "maintMargin", where) * price
-    return AccountTotals(wallets={}, other_usd=wallet_usd, maintenance_usd=maintenance_usd)
+    collateral = []
+    listed = rows(account.get("assets"), where)
+    for row in listed:
+        coin, quantity = text(row, "asset", where), number(row, "walletBalance", where)
+        price = marks.get(f"{coin}USD_PERP")
+        wallet_usd += quantity * (price or 0.0)
+        maintenance_usd += number(row, "maintMargin", where) * (price or 0.0)
+        if quantity:
+            collateral.append(CollateralHeld(asset=coin, quantity=quantity, venue_price_usd=price))
+    return AccountTotals(
+        wallets={},
+        other_usd=wallet_usd,
+        maintenance_usd=maintenance_usd,
+        collateral=tuple(collateral),
+        margin_ratio=worst(cross_ratio(row, isolated, where) for row in listed),
+    )
+
+
+def _isolated_maintenance(account: Payload, where: str) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for row in rows(account.get("positions") or [], where):
+        if row.get("isolated") is True:
+            coin = coin_of(text(row, "symbol", where))
+            found[coin] = found.get(coin, 0.0) + (optional_number(row, "maintMargin", where) or 0.0)
+    return found
 
 
 def order_in_base_units(order: OrderSeen, contracts_usd: ContractsUsd, marks: Marks) -> OrderSeen | None:
@@ -205,9 +270,8 @@ def update_in_base_units(update: AccountUpdate, contracts_usd: ContractsUsd, mar
     order = update.order
     if isinstance(order, OrderSeen):
         order = order_in_base_units(order, contracts_usd, marks)
-    # Balances are told in coins, which only a reading turns to dollars.
-    stale = update.stale or bool(update.balances)
-    return AccountUpdate(update.exchange_at, (), positions, order, stale)
+    balances = tuple(replace(balance, counts_as_usd=False) for balance in update.balances)
+    return AccountUpdate(update.exchange_at, balances, positions, order, update.stale)
 
 
 def contract_usd_of(market: Mapping[str, Any]) -> float | None:

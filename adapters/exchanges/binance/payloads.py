@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from adapters.exchanges.margin_ratios import rank_of
 from adapters.exchanges.parsers import (
     Payload,
     at_of,
@@ -24,7 +25,6 @@ from adapters.exchanges.parsers import (
 )
 from adapters.exchanges.sync import DepthDiff, RawLevels
 from adapters.exchanges.venue import (
-    AccountTotals,
     AccountUpdate,
     AlgoKey,
     BalanceSeen,
@@ -38,11 +38,14 @@ from adapters.exchanges.venue import (
     TradeFrame,
 )
 from guard.errors import MalformedFrameError
-from guard.events import MarginMode
+from guard.events import LiquidationTold, MarginMode
 from guard.units import Nanoseconds
 
 USD_LIKE = frozenset({"USDT", "USDC", "BUSD", "FDUSD", "BFUSD", "USD1"})
 """Margin assets that this version counts as USD."""
+
+ADL_LAST = 4.0
+"""The place in the queue to be deleveraged that goes first; 0 is last ("Position ADL Quantile Estimation")."""
 
 
 def parse_depth(message: Payload) -> DepthDiff:
@@ -167,9 +170,11 @@ def parse_permissions(response: Any) -> KeyPermissions:
 def parse_positions(response: Any) -> list[PositionSeen]:
     """Read GET /fapi/v3/positionRisk (or v2), without the empty rows of v2.
 
-    ``liquidationPrice`` of 0 is *not known*. v3 tells no leverage and no margin type: leverage is notional
-    over the position's initial margin, and a position with a wallet of its own is isolated. The isolated
-    margin is that wallet (``isolatedWallet``), without unrealised profit.
+    ``liquidationPrice`` of 0 says that no price above 0 liquidates the position, for a COIN-M short that none does
+    (seen at dev.binance.vision, "Position risk API returns 0 for liquidation price", topic 7049). v3 tells no
+    leverage and no margin type: leverage is notional over the position's initial margin, and a position with a
+    wallet of its own is isolated. The isolated margin is that wallet (``isolatedWallet``), without unrealised
+    profit. ``adl`` (v3) and ``adlQuantile`` (v2) are fifths of the queue, 4 goes first.
     """
     where = "GET /fapi/v3/positionRisk"
     return [
@@ -182,6 +187,10 @@ def _position(row: Payload, where: str) -> PositionSeen:
     if margin is None:
         margin = known(optional_number(row, "isolatedMargin", where))
     mode = _mode(row.get("marginType"), isolated=margin is not None)
+    if mode is not MarginMode.ISOLATED:
+        margin = None
+    price = optional_number(row, "liquidationPrice", where)
+    none_exists = price is not None and price <= 0.0
     return PositionSeen(
         market_code=text(row, "symbol", where),
         side=str(row.get("positionSide", "BOTH")),
@@ -190,10 +199,19 @@ def _position(row: Payload, where: str) -> PositionSeen:
         mark_price=known(optional_number(row, "markPrice", where)),
         leverage=_leverage(row, where),
         margin_mode=mode,
-        margin_usd=margin if mode is MarginMode.ISOLATED else None,
-        liquidation_price=known(optional_number(row, "liquidationPrice", where)),
+        margin_usd=margin,
+        liquidation_price=None if none_exists else price,
         unrealised_usd=optional_number(row, "unRealizedProfit", where) or 0.0,
+        margin=margin,
+        settle=_name(row, "marginAsset"),
+        liquidation_told=LiquidationTold.NONE_EXISTS if none_exists else LiquidationTold.NOT_TOLD,
+        adl_rank=rank_of(row, "adl" if "adl" in row else "adlQuantile", ADL_LAST, where),
     )
+
+
+def _name(row: Payload, key: str) -> str | None:
+    told = row.get(key)
+    return told if isinstance(told, str) and told else None
 
 
 def _leverage(row: Payload, where: str) -> float | None:
@@ -214,27 +232,6 @@ def _mode(told: object, *, isolated: bool) -> MarginMode:
     if isinstance(told, str) and told:
         return MarginMode.ISOLATED if told.lower() == "isolated" else MarginMode.CROSS
     return MarginMode.ISOLATED if isolated else MarginMode.CROSS
-
-
-def parse_account(response: Any) -> AccountTotals:
-    """Read GET /fapi/v3/account (or v2).
-
-    In single-asset mode the totals are of USDT alone; in multi-assets mode they are USD over all assets.
-    """
-    where = "GET /fapi/v3/account"
-    if not isinstance(response, dict):
-        raise MalformedFrameError(where, f"not an object: {response!r:.40}")
-    wallets = {
-        text(row, "asset", where): number(row, "walletBalance", where)
-        for row in rows(response.get("assets"), where)
-    }
-    wallets = {asset: balance for asset, balance in wallets.items() if asset in USD_LIKE}
-    total = optional_number(response, "totalWalletBalance", where) or 0.0
-    return AccountTotals(
-        wallets=wallets,
-        other_usd=max(0.0, total - sum(wallets.values())),
-        maintenance_usd=optional_number(response, "totalMaintMargin", where),
-    )
 
 
 def parse_open_orders(response: Any) -> list[OrderSeen]:
@@ -322,13 +319,14 @@ def parse_user_event(message: Payload) -> AccountUpdate | None:
 def _account_update(data: Payload, at: Nanoseconds | None) -> AccountUpdate:
     where = "ACCOUNT_UPDATE"
     balances = [
-        BalanceSeen(asset=text(row, "a", where), wallet=number(row, "wb", where))
+        BalanceSeen(asset=asset, wallet=number(row, "wb", where), counts_as_usd=asset in USD_LIKE)
         for row in rows(data.get("B", []), where)
+        if (asset := text(row, "a", where))
     ]
     positions = []
     for row in rows(data.get("P", []), where):
         mode = _mode(row.get("mt"), isolated=False)
-        margin = known(optional_number(row, "iw", where))
+        margin = known(optional_number(row, "iw", where)) if mode is MarginMode.ISOLATED else None
         positions.append(
             PositionSeen(
                 market_code=text(row, "s", where),
@@ -336,13 +334,15 @@ def _account_update(data: Payload, at: Nanoseconds | None) -> AccountUpdate:
                 size=number(row, "pa", where),
                 entry_price=known(optional_number(row, "ep", where)),
                 margin_mode=mode,
-                margin_usd=margin if mode is MarginMode.ISOLATED else None,
+                margin_usd=margin,
                 unrealised_usd=optional_number(row, "up", where) or 0.0,
+                margin=margin,
+                settle=_name(row, "ma"),
             )
         )
     return AccountUpdate(
         exchange_at=at,
-        balances=tuple(balance for balance in balances if balance.asset in USD_LIKE),
+        balances=tuple(balances),
         positions=tuple(positions),
         # A new size has a new liquidation price, which this stream does not tell.
         stale=bool(positions),

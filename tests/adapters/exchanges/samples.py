@@ -144,12 +144,59 @@ ACCOUNT: Sample = {
     "totalUnrealizedProfit": "0.00000000",
     "totalMarginBalance": "126.72469206",
     "assets": [
-        {"asset": "USDT", "walletBalance": "23.72469206", "unrealizedProfit": "0.00000000"},
+        {
+            "asset": "USDT",
+            "walletBalance": "23.72469206",
+            "unrealizedProfit": "0.00000000",
+            "marginBalance": "20.00000000",
+            "maintMargin": "3.10000000",
+            "crossWalletBalance": "13.72469206",
+            "crossUnPnl": "-3.72469206",
+        },
         {"asset": "USDC", "walletBalance": "103.00000000", "unrealizedProfit": "0.00000000"},
         {"asset": "BNB", "walletBalance": "0.01000000", "unrealizedProfit": "0.00000000"},
     ],
     "positions": [],
 }
+
+MULTI_ASSETS_ACCOUNT: Sample = {
+    # developers.binance.com, "Account Information V2" (which tells the mode), multi-assets mode; a debt and positions
+    # added. Totals: 1,000 USDT at 0.99 less 1 %, 0.1 BTC at 60,000 less 5 %, 300 USDC owed at 1.
+    "multiAssetsMargin": True,
+    "totalMaintMargin": "63.80000000",
+    "totalWalletBalance": "6380.10000000",
+    "totalUnrealizedProfit": "0.00000000",
+    "totalMarginBalance": "6380.00000000",
+    "assets": [
+        {"asset": "USDT", "walletBalance": "1000.00000000", "marginAvailable": True, "maintMargin": "63.8"},
+        {"asset": "USDC", "walletBalance": "-300.00000000", "marginAvailable": True, "maintMargin": "0"},
+        {"asset": "BTC", "walletBalance": "0.10000000", "marginAvailable": True, "maintMargin": "0"},
+        {"asset": "XYZ", "walletBalance": "7.00000000", "marginAvailable": False, "maintMargin": "0"},
+        {"asset": "ETH", "walletBalance": "0.00000000", "marginAvailable": True, "maintMargin": "0"},
+    ],
+    "positions": [],
+}
+
+
+def _index(asset: str, index: str, bid: str, ask: str, ask_rate: str) -> Sample:
+    return {
+        "symbol": f"{asset}USD",
+        "time": 1635740268004,
+        "index": index,
+        "bidBuffer": bid,
+        "askBuffer": ask,
+        "bidRate": "0",
+        "askRate": ask_rate,
+        "autoExchangeBidBuffer": "0.05000000",
+    }
+
+
+ASSET_INDEXES: list[Sample] = [
+    # USDT as in binance.com, "How to Calculate Margin in Multi-Assets Mode", 2022-07-06.
+    _index("USDT", "0.99000000", "0.01000000", "0.00500000", "0.99495000"),
+    _index("USDC", "1.00000000", "0.00000000", "0.00000000", "1.00000000"),
+    _index("BTC", "60000.00000000", "0.05000000", "0.05000000", "63000.00000000"),
+]
 
 OPEN_ORDER: Sample = {
     "orderId": 3697213934,

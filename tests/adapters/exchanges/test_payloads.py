@@ -8,6 +8,11 @@ from typing import Any
 import pytest
 
 from adapters.exchanges.binance import payloads
+from adapters.exchanges.binance.account_payloads import (
+    parse_account,
+    parse_asset_indexes,
+    parse_multi_assets,
+)
 from adapters.exchanges.parsers import unknown_symbol
 from adapters.exchanges.venue import (
     AlgoKey,
@@ -20,7 +25,7 @@ from adapters.exchanges.venue import (
     TradeFrame,
 )
 from guard.errors import MalformedFrameError
-from guard.events import MarginMode
+from guard.events import CollateralHeld, LiquidationTold, MarginMode, Pooling
 from tests.adapters.exchanges import samples
 
 
@@ -95,7 +100,7 @@ def test_open_interest_is_in_base_units() -> None:
     assert payloads.parse_open_interest(samples.OPEN_INTEREST) == (10659.509, 1589437530011_000_000)
 
 
-def test_a_cross_position_whose_liquidation_price_is_zero_has_an_unknown_one() -> None:
+def test_a_cross_position_whose_liquidation_price_is_zero_is_liquidated_by_none() -> None:
     (position,) = payloads.parse_positions([samples.POSITION_V3])
 
     assert position == PositionSeen(
@@ -109,7 +114,24 @@ def test_a_cross_position_whose_liquidation_price_is_zero_has_an_unknown_one() -
         margin_usd=None,
         liquidation_price=None,
         unrealised_usd=0.2365,
+        settle="USDT",
+        liquidation_told=LiquidationTold.NONE_EXISTS,
+        adl_rank=0.5,
     )
+
+
+def test_a_position_without_the_field_is_not_told_to_be_safe() -> None:
+    row = {key: value for key, value in samples.POSITION_V3.items() if key != "liquidationPrice"}
+
+    (position,) = payloads.parse_positions([row])
+
+    assert (position.liquidation_price, position.liquidation_told) == (None, LiquidationTold.NOT_TOLD)
+
+
+@pytest.mark.parametrize("place", ["5", "-1", "x"])
+def test_a_place_in_the_queue_that_is_none_is_refused(place: str) -> None:
+    with pytest.raises(MalformedFrameError):
+        payloads.parse_positions([{**samples.POSITION_V3, "adl": place}])
 
 
 def test_both_sides_of_a_hedged_symbol_are_kept_apart() -> None:
@@ -128,13 +150,75 @@ def test_rows_without_a_position_are_left_out() -> None:
 
 
 def test_stable_coins_count_as_usd_and_other_collateral_as_the_venue_values_it() -> None:
-    multi_assets = payloads.parse_account({**samples.ACCOUNT, "totalWalletBalance": "132.5"})
-    single_asset = payloads.parse_account({**samples.ACCOUNT, "totalWalletBalance": "23.72469206"})
+    told = {**samples.ACCOUNT, "totalWalletBalance": "132.5"}
+    multi_assets = parse_account(told, multi_assets=True)
+    single_asset = parse_account({**samples.ACCOUNT, "totalWalletBalance": "23.72469206"})
 
     assert multi_assets.wallets == {"USDT": 23.72469206, "USDC": 103.0}
     assert multi_assets.other_usd == pytest.approx(5.77530794)
     assert single_asset.other_usd == 0.0
     assert single_asset.maintenance_usd == 3.1
+
+
+def test_in_single_asset_mode_each_asset_backs_its_own_and_the_worst_tells_the_ratio() -> None:
+    assets = [
+        *samples.ACCOUNT["assets"][:1],
+        {
+            "asset": "USDC",
+            "walletBalance": "5",
+            "maintMargin": "4",
+            "crossWalletBalance": "5",
+            "crossUnPnl": "1",
+        },
+    ]
+    isolated = {"symbol": "BTCUSDT", "isolatedWallet": "10", "maintMargin": "1.1"}
+
+    totals = parse_account({**samples.ACCOUNT, "assets": assets, "positions": [isolated]})
+
+    assert totals.pooling is Pooling.BY_SETTLE_ASSET
+    assert totals.collateral == (
+        CollateralHeld(asset="USDT", quantity=23.72469206),
+        CollateralHeld(asset="USDC", quantity=5.0),
+    )
+    # USDT without its isolated position: (3.1 - 1.1) / (13.72469206 - 3.72469206).
+    assert totals.margin_ratio == pytest.approx(4.0 / 6.0)
+    alone = parse_account({**samples.ACCOUNT, "assets": assets[:1], "positions": [isolated]})
+    assert alone.margin_ratio == pytest.approx(0.2)
+    assert (alone.maintenance_usd, totals.maintenance_usd) == (3.1, 7.1)
+
+
+def test_in_multi_assets_mode_all_of_it_is_one_pool_at_the_indexes() -> None:
+    indexes = parse_asset_indexes(samples.ASSET_INDEXES)
+
+    totals = parse_account(samples.MULTI_ASSETS_ACCOUNT, indexes=indexes)
+
+    assert totals.pooling is Pooling.ONE_POOL
+    assert totals.margin_ratio == pytest.approx(0.01)
+    assert totals.maintenance_usd == 63.8
+    assert totals.wallets == {"USDT": 1_000.0, "USDC": -300.0}
+    assert sum(totals.wallets.values()) + totals.other_usd == pytest.approx(6380.1)
+    assert totals.collateral == (
+        CollateralHeld(asset="USDT", quantity=1_000.0, venue_price_usd=0.99, venue_haircut=0.01),
+        CollateralHeld(asset="USDC", quantity=-300.0, venue_price_usd=1.0, venue_haircut=0.0),
+        CollateralHeld(asset="BTC", quantity=0.1, venue_price_usd=60_000.0, venue_haircut=0.05),
+        CollateralHeld(asset="XYZ", quantity=7.0, is_collateral=False),
+    )
+
+
+def test_what_is_owed_costs_the_index_and_the_buffer_above_it() -> None:
+    owed = {**samples.MULTI_ASSETS_ACCOUNT["assets"][2], "walletBalance": "-0.1"}
+    account = {**samples.MULTI_ASSETS_ACCOUNT, "assets": [owed]}
+
+    (held,) = parse_account(account, indexes=parse_asset_indexes(samples.ASSET_INDEXES)).collateral or ()
+
+    assert (held.quantity, held.venue_price_usd) == (-0.1, 63_000.0)
+
+
+def test_the_mode_of_an_account_is_told_or_it_is_not_read() -> None:
+    assert parse_multi_assets({"multiAssetsMargin": True})
+    assert not parse_multi_assets({"multiAssetsMargin": False})
+    with pytest.raises(MalformedFrameError):
+        parse_multi_assets({})
 
 
 def test_an_open_order_has_the_size_that_is_left() -> None:
@@ -179,14 +263,18 @@ def test_an_account_update_tells_wallets_and_positions_and_asks_for_rest() -> No
 
     assert update is not None
     assert update.stale
-    assert update.balances == (BalanceSeen("USDT", 1127.95750089),)
+    assert update.balances == (
+        BalanceSeen("USDT", 1127.95750089),
+        BalanceSeen("BNB", 1.0, counts_as_usd=False),
+    )
     (position,) = update.positions
     assert (position.size, position.margin_mode, position.margin_usd) == (
         -0.089,
         MarginMode.ISOLATED,
         87.1365894,
     )
-    assert position.liquidation_price is None
+    assert (position.liquidation_price, position.liquidation_told) == (None, LiquidationTold.NOT_TOLD)
+    assert (position.settle, position.margin) == ("USDT", 87.1365894)
 
 
 def test_an_order_update_tells_the_order_or_that_it_is_gone() -> None:
@@ -230,7 +318,7 @@ def test_a_changed_leverage_asks_for_rest_and_an_unknown_event_for_nothing() -> 
         (payloads.parse_mark, samples.MARK, "r"),
         (payloads.parse_premium_index, samples.PREMIUM_INDEX, "markPrice"),
         (payloads.parse_open_interest, samples.OPEN_INTEREST, "openInterest"),
-        (payloads.parse_account, samples.ACCOUNT, "totalMaintMargin"),
+        (parse_account, samples.ACCOUNT, "totalMaintMargin"),
     ],
 )
 def test_a_number_that_is_not_one_is_refused(

@@ -11,9 +11,10 @@ from adapters.exchanges.account_state import AccountState
 from adapters.exchanges.binance import coinm_payloads as payloads
 from adapters.exchanges.binance import terms
 from adapters.exchanges.binance.payloads import parse_open_orders, parse_user_event
-from adapters.exchanges.venue import AccountReading, AccountTotals, OrderSeen
+from adapters.exchanges.venue import AccountReading, AccountTotals, BalanceSeen, OrderSeen
 from guard.errors import MalformedFrameError
-from guard.events import MarginMode
+from guard.events import CollateralHeld, LiquidationTold, MarginMode, Pooling
+from guard.margin_terms import ContractKind
 from guard.units import AccountId
 from tests.adapters.exchanges.coinm.payloads import fixture
 
@@ -90,6 +91,32 @@ def test_a_position_is_dollars_over_mark_and_its_profit_coins_at_mark() -> None:
     assert short.margin_usd == pytest.approx(0.125 * 410.0)
 
 
+def test_an_inverse_position_tells_its_contracts_in_dollars_and_its_margin_in_the_coin() -> None:
+    long, short = payloads.parse_coin_positions(fixture("position_risk"), CONTRACTS_USD)
+
+    assert (long.kind, short.kind) == (ContractKind.INVERSE, ContractKind.INVERSE)
+    assert (long.contracts_usd, short.contracts_usd) == (100.0, -500.0)
+    assert (long.settle, short.settle) == ("BTC", "ETH")
+    assert (long.margin, short.margin) == (None, 0.125)
+
+
+def test_places_in_the_queue_to_be_deleveraged_are_told_apart_from_positions() -> None:
+    ranks = payloads.parse_adl_ranks(fixture("adl_quantile"))
+    long, short = payloads.parse_coin_positions(fixture("position_risk"), CONTRACTS_USD, ranks)
+
+    assert (long.adl_rank, short.adl_rank) == (0.75, 1.0)
+    without = payloads.parse_coin_positions(fixture("position_risk"), CONTRACTS_USD)
+    assert [position.adl_rank for position in without] == [None, None]
+
+
+def test_a_short_that_its_coins_cover_has_no_liquidation_price() -> None:
+    row = {**fixture("position_risk")[2], "liquidationPrice": "0"}
+
+    (short,) = payloads.parse_coin_positions([row], CONTRACTS_USD)
+
+    assert (short.liquidation_price, short.liquidation_told) == (None, LiquidationTold.NONE_EXISTS)
+
+
 def test_wallets_and_maintenance_are_coins_at_mark() -> None:
     totals = payloads.parse_coin_account(fixture("account"), MARKS)
 
@@ -97,6 +124,22 @@ def test_wallets_and_maintenance_are_coins_at_mark() -> None:
     # XYZ has no perpetual: it counts as nothing.
     assert totals.other_usd == pytest.approx(0.00241969 * 10_000.0 + 2.0 * 400.0)
     assert totals.maintenance_usd == pytest.approx(0.1)
+
+
+def test_each_coin_is_collateral_of_its_own_and_the_worst_tells_the_ratio() -> None:
+    account = fixture("account")
+    account["assets"][1] |= {"maintMargin": "0.5", "crossWalletBalance": "1.8", "crossUnPnl": "-0.3"}
+    account["positions"] = [{"symbol": "ETHUSD_PERP", "isolated": True, "maintMargin": "0.2"}]
+
+    totals = payloads.parse_coin_account(account, MARKS)
+
+    assert totals.pooling is Pooling.BY_SETTLE_ASSET
+    assert totals.collateral == (
+        CollateralHeld(asset="BTC", quantity=0.00241969, venue_price_usd=10_000.0),
+        CollateralHeld(asset="ETH", quantity=2.0, venue_price_usd=400.0),
+        CollateralHeld(asset="XYZ", quantity=0.00241969),
+    )
+    assert totals.margin_ratio == pytest.approx((0.5 - 0.2) / (1.8 - 0.3))
 
 
 def test_an_order_is_converted_at_its_own_price() -> None:
@@ -119,7 +162,9 @@ def test_a_private_frame_is_converted_or_asks_for_a_reading() -> None:
     known = payloads.update_in_base_units(told, CONTRACTS_USD, MARKS)
     assert [(seen.quantity, seen.size) for seen in known.positions] == [(20.0, 0.2)]
     assert known.positions[0].unrealised_usd == pytest.approx(2850.212 * 10_000.0)
-    assert (known.balances, known.stale) == ((), True)
+    assert known.balances == (BalanceSeen("BTC", 122624.12345678, counts_as_usd=False),)
+    assert known.stale
+    assert (known.positions[0].contracts_usd, known.positions[0].margin) == (2_000.0, 13200.70726908)
     unknown = payloads.update_in_base_units(told, CONTRACTS_USD, {})
     assert (unknown.positions, unknown.stale) == ((), True)
 

@@ -20,6 +20,7 @@ ANSWERS = {
     ("GET", "/dapi/v1/ticker/24hr"): "ticker_24hr",
     ("GET", "/dapi/v1/positionRisk"): "position_risk",
     ("GET", "/dapi/v1/account"): "account",
+    ("GET", "/dapi/v1/adlQuantile"): "adl_quantile",
     ("GET", "/dapi/v1/openOrders"): "open_orders",
     ("GET", "/dapi/v2/leverageBracket"): "leverage_bracket",
 }
