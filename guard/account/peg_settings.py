@@ -7,6 +7,20 @@ from enum import StrEnum
 from math import inf
 
 USD = "USD"
+
+_FUTURES = {
+    "binancecoinm": "binance",
+    "binanceusdm": "binance",
+    "coinbaseexchange": "coinbase",
+    "coinbaseinternational": "coinbase",
+    "gateio": "gate",
+    "huobi": "htx",
+    "krakenfutures": "kraken",
+    "kucoinfutures": "kucoin",
+    "myokx": "okx",
+    "okxus": "okx",
+    "bybiteu": "bybit",
+}
 CASH = ("USD", "USDT", "USDC")
 STABLECOINS = (
     *("BFUSD", "BUSD", "DAI", "FDUSD", "FRAX", "GHO", "GUSD", "LUSD", "PYUSD", "RLUSD", "RWUSD", "TUSD"),
@@ -36,6 +50,15 @@ class AssetKind(StrEnum):
     """A claim on another asset, at a ratio of at least 1 that only grows with its yield."""
     COIN = "coin"
     """What stands for nothing but itself."""
+
+
+def house_of(venue: str) -> str:
+    """Whose books a venue's are: one company's futures and spot go by several ids.
+
+    >>> house_of("binanceusdm"), house_of("bybit")
+    ('binance', 'bybit')
+    """
+    return _FUTURES.get(venue, venue)
 
 
 @dataclass(frozen=True, slots=True)

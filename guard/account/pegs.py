@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from math import exp, log
 
-from guard.account.peg_settings import USD, AssetKind, PegSettings, fold
+from guard.account.peg_settings import USD, AssetKind, PegSettings, fold, house_of
 from guard.account.peg_votes import Agreed, Normal, Quote, Voice, agree, quote_of
 from guard.events import AssetPricesSeen
 from guard.units import BPS_PER_UNIT, NS_PER_S, Nanoseconds
@@ -119,7 +119,7 @@ class PegBook:
         if not isinstance(event, AssetPricesSeen):
             return
         self._forget_answers()
-        quotes = self._quotes.setdefault(event.venue, {})
+        quotes = self._quotes.setdefault(house_of(event.venue), {})
         said: set[str] = set()
         for price in event.prices:
             quote = quote_of(price, event.received_at)
@@ -180,12 +180,12 @@ class PegBook:
         Args:
             asset: its name; case makes no difference.
             now: prices older than ``stale_s`` are left out.
-            leaving_out: see the class; its id as in the events (``binance``).
+            leaving_out: see the class; any id of the venue (``binanceusdm`` is ``binance``).
         """
         name = fold(asset)
         if name == USD:
             return Reference(price_usd=1.0, dearest_usd=1.0)
-        agreed = self._worth(name, now, leaving_out)
+        agreed = self._worth(name, now, _house(leaving_out))
         if agreed is None:
             return None
         return Reference(
@@ -205,7 +205,7 @@ class PegBook:
             return None
         name = fold(asset)
         fresh, silent = self._telling(name, now - self._stale_ns), self._silent(name, now)
-        if fresh == {leaving_out}:
+        if fresh == {_house(leaving_out)}:
             return f"{asset}: nobody but {leaving_out} tells its price, which is no reference for itself"
         if silent and not fresh:
             return f"{asset}: {', '.join(sorted(silent))} told its price too long ago"
@@ -223,7 +223,7 @@ class PegBook:
             case AssetKind.COIN:
                 return Depeg(value=0.0)
             case AssetKind.WRAPPED:
-                return self._depeg_wrapped(fold(asset), now, leaving_out)
+                return self._depeg_wrapped(fold(asset), now, _house(leaving_out))
             case _:
                 seen = self.usd_price(asset, now, leaving_out=leaving_out)
                 if seen is None or fold(asset) in seen.assumed:
@@ -382,6 +382,10 @@ class PegBook:
     def _forget_answers(self) -> None:
         self._agreed.clear()
         self._settled.clear()
+
+
+def _house(venue: str | None) -> str | None:
+    return None if venue is None else house_of(venue)
 
 
 def _narrowest(voices: Iterable[Voice]) -> Voice | None:

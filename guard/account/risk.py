@@ -47,6 +47,8 @@ class HoldingRisk(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     ``haircut`` is the largest of ``parts``, which are named ``venue``, ``depeg``, ``slippage`` and ``stress``.
     ``reference_usd`` is its price over venues, ``venue_usd`` at this venue; ``share`` of all collateral value.
+    ``correlated_with`` is what it falls with while the positions lose: a coin, the venue, or ``market``. ``missing``
+    says in words what of it is not known.
     """
 
     asset: str
@@ -57,6 +59,7 @@ class HoldingRisk(Struct, frozen=True, kw_only=True, omit_defaults=True):
     parts: dict[str, float] = {}
     share: float = 0.0
     correlated_with: str | None = None
+    missing: tuple[str, ...] = ()
 
 
 class StressRisk(Struct, frozen=True, kw_only=True, omit_defaults=True):
