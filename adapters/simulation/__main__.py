@@ -141,21 +141,29 @@ def _parser() -> argparse.ArgumentParser:
         type=_account,
         action="append",
         default=[],
-        metavar="NAME:KEY:SECRET:WALLET",
-        help="repeatable",
+        metavar="NAME:KEY:SECRET:WALLET[:ASSET=QUANTITY,...]",
+        help="repeatable; with assets beside its USDT it is in multi-assets mode",
     )
     return parser
 
 
 def _account(text: str) -> VenueAccountSpec:
     parts = text.split(":")
-    if len(parts) != 4 or not all(parts):
-        raise argparse.ArgumentTypeError("must read NAME:KEY:SECRET:WALLET")
-    name, key, secret, wallet = parts
+    if len(parts) not in (4, 5) or not all(parts):
+        raise argparse.ArgumentTypeError(
+            "must read NAME:KEY:SECRET:WALLET or NAME:KEY:SECRET:WALLET:ASSET=QUANTITY,..."
+        )
+    name, key, secret, wallet = parts[:4]
+    held = [each.partition("=") for each in parts[4].split(",")] if len(parts) == 5 else []
+    collateral = {asset: _number(name, f"the quantity of {asset}", quantity) for asset, _, quantity in held}
+    return VenueAccountSpec(name, key, secret, _number(name, "the wallet", wallet), collateral=collateral)
+
+
+def _number(account: str, what: str, text: str) -> Decimal:
     try:
-        return VenueAccountSpec(name, key, secret, Decimal(wallet))
+        return Decimal(text)
     except InvalidOperation as error:
-        raise argparse.ArgumentTypeError(f"account {name}: the wallet is not a number") from error
+        raise argparse.ArgumentTypeError(f"account {account}: {what} is not a number") from error
 
 
 def _say(message: dict[str, object]) -> None:

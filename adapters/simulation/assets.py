@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
+from math import prod
 
 from adapters.simulation.settings import DEFAULT_ASSETS, MarginAsset
 
@@ -28,6 +29,8 @@ class AssetIndex:
         """Take the assets; one without a price of its own follows the mark of its market against USDT."""
         self._haircuts = {asset.asset: asset.haircut for asset in assets}
         self._prices = {asset.asset: asset.price_usd for asset in assets if asset.price_usd is not None}
+        self._ratios: dict[str, list[Decimal]] = {}
+        """By how much prices are off, for each reason that there is."""
         self._marks = marks
 
     @property
@@ -77,6 +80,14 @@ class AssetIndex:
             raise ValueError(f"{asset}: a price of {price_usd} USD is none")
         self._prices[asset] = price_usd
 
+    def scale(self, asset: str, ratio: Decimal, *, on: bool = True) -> None:
+        """Let an asset be worth ``ratio`` of its price for one more reason, or for one of this size less."""
+        ratios = self._ratios.setdefault(asset, [])
+        if on:
+            ratios.append(ratio)
+        else:
+            ratios.remove(ratio)
+
     def set_haircut(self, asset: str, haircut: Decimal) -> None:
         """Let the venue leave so much of an asset away from now on.
 
@@ -93,8 +104,10 @@ class AssetIndex:
     def _priced(self, asset: str) -> Decimal | None:
         if asset not in self._haircuts:
             return None
-        own = self._prices.get(asset)
-        if own is not None:
-            return own
-        mark = self._marks().get(f"{asset}{SETTLE}")
-        return None if mark is None else mark * self._prices[SETTLE]
+        price = self._prices.get(asset)
+        if price is None:
+            mark = self._marks().get(f"{asset}{SETTLE}")
+            if mark is None:
+                return None
+            price = mark * self.price(SETTLE)
+        return prod(self._ratios.get(asset, ()), start=price)

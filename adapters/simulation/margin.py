@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from math import prod
 
 from adapters.simulation.settings import MarginTier
 
 ZERO = Decimal(0)
+RATE_MAX = Decimal("0.99")
+"""More than a position is worth is never asked for."""
 CENT = Decimal("0.00000001")
 """Money is kept to eight decimals, as Binance does."""
 
@@ -32,12 +35,29 @@ class BracketTable:
 
     def __init__(self, tiers: Sequence[MarginTier]) -> None:
         self.brackets: tuple[Bracket, ...] = ()
+        self._tiers: tuple[MarginTier, ...] = ()
+        self._ratios: list[Decimal] = []
+        """By how much more is asked for, for each reason that there is."""
         self.set(tiers)
 
     def set(self, tiers: Sequence[MarginTier]) -> None:
         """Put other tiers in force."""
+        self._tiers = tuple(tiers)
+        self._rebuild()
+
+    def scale(self, ratio: Decimal, *, on: bool = True) -> None:
+        """Ask for ``ratio`` times as much for one more reason, or for one of this size less."""
+        if on:
+            self._ratios.append(ratio)
+        else:
+            self._ratios.remove(ratio)
+        self._rebuild()
+
+    def _rebuild(self) -> None:
         brackets: list[Bracket] = []
-        for number, tier in enumerate(tiers, start=1):
+        for number, told in enumerate(self._tiers, start=1):
+            rate = min(prod(self._ratios, start=told.maintenance_rate), RATE_MAX)
+            tier = told.model_copy(update={"maintenance_rate": rate})
             cum = ZERO
             if brackets:
                 before = brackets[-1]

@@ -95,11 +95,11 @@ class LoopbackVenue:
             recv_window_ms_max=self.settings.recv_window_ms_max,
         )
         conditions = Conditions(self._markets, self._engine.settle)
-        self._acts = VenueActs(self._hub, self._gate, conditions, self.expire_listen_keys)
+        self._acts = VenueActs(self._hub, self._gate, conditions, self._engine, self.expire_listen_keys)
         self.misbehaviour = Misbehaviour(self._acts)
         """Which faults are on, and what they have hit; ``misbehave`` begins them."""
         self._hub.misbehaves(self.misbehaviour)
-        self._control = Control(self.misbehaviour, tuple(self._markets))
+        self._control = Control(self.misbehaviour, tuple(self._markets), self._engine.assets)
         rounds = MatchingRounds(self.settings.match_every_ms)
         self.dialect_name = DialectName(dialect)
         self._dialect = make_dialect(
@@ -325,10 +325,13 @@ class LoopbackVenue:
         """Begin faults, each at its ``at_s`` from now; equal faults and seeds do the same to equal frames.
 
         Raises:
-            KeyError: a fault names a symbol that the venue does not have.
+            KeyError: a fault names a symbol or an asset that the venue does not have.
         """
-        for symbol in (symbol for fault in faults for symbol in fault.symbols):
-            self.market(symbol)
+        for fault in faults:
+            for symbol in fault.symbols:
+                self.market(symbol)
+            if fault.asset:
+                self._engine.assets.price(fault.asset)
         self.misbehaviour.begin(faults, seed=seed)
 
     def behave(self) -> None:

@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from adapters.simulation.account import VenueAccount
+from adapters.simulation.assets import SETTLE
 from adapters.simulation.engine import Engine
 from adapters.simulation.ledger import MarginType
 from adapters.simulation.margin import ZERO
@@ -283,51 +284,72 @@ def position_row(engine: Engine, account: VenueAccount, symbol: str) -> Json:
 
 
 def wallet_row(engine: Engine, account: VenueAccount) -> Json:
-    """A unified account with its one coin. In isolated mode the venue tells no account-wide margin."""
-    ledger, marks = account.ledger, engine.marks
+    """A unified account, USD over all coins. In isolated mode the venue tells no account-wide margin."""
+    ledger, marks, assets = account.ledger, engine.marks, engine.assets
+    usdt = assets.price(SETTLE)
     held = [position for position in ledger.positions.values() if position.amount]
-    reserved, equity = account.reserved(), ledger.equity(marks)
+    reserved = account.reserved()
     initial = sum((p.initial_margin(marks[p.symbol]) for p in held), ZERO)
     maintenance = sum((engine.table.maintenance(abs(p.amount) * marks[p.symbol]) for p in held), ZERO)
+    whole = sum((assets.price(coin) * amount for coin, amount in ledger.collateral.items()), ZERO)
+    margin = ledger.equity(marks)
     isolated = margin_type_of(account) is MarginType.ISOLATED
 
     def account_wide(value: Decimal) -> str:
-        return "" if isolated else plain(value, 8)
+        return "" if isolated else plain(value * usdt, 8)
 
+    def rate(value: Decimal) -> str:
+        return "" if isolated else plain(value / margin if margin > ZERO else ZERO, 8)
+
+    contracts = {
+        "totalOrderIM": plain(reserved, 8),
+        "totalPositionIM": plain(initial, 8),
+        "totalPositionMM": plain(maintenance, 8),
+        "unrealisedPnl": plain(ledger.unrealised(marks), 8),
+        "cumRealisedPnl": plain(ledger.realised, 8),
+    }
+    others = (_coin(coin, amount, amount * assets.price(coin)) for coin, amount in ledger.collateral.items())
+    equity = ledger.wallet + ledger.unrealised(marks)
     return {
         "accountType": "UNIFIED",
         "accountLTV": "",
-        "accountIMRate": account_wide((initial + reserved) / equity if equity > ZERO else ZERO),
-        "accountMMRate": account_wide(maintenance / equity if equity > ZERO else ZERO),
-        "totalEquity": plain(equity, 8),
-        "totalWalletBalance": plain(ledger.wallet, 8),
-        "totalMarginBalance": account_wide(equity),
+        "accountIMRate": rate(initial + reserved),
+        "accountMMRate": rate(maintenance),
+        "totalEquity": plain(equity * usdt + whole, 8),
+        "totalWalletBalance": plain(ledger.wallet * usdt + whole, 8),
+        "totalMarginBalance": account_wide(margin),
         "totalAvailableBalance": account_wide(ledger.available(marks, reserved)),
-        "totalPerpUPL": plain(ledger.unrealised(marks), 8),
+        "totalPerpUPL": plain(ledger.unrealised(marks) * usdt, 8),
         "totalInitialMargin": account_wide(initial + reserved),
         "totalMaintenanceMargin": account_wide(maintenance),
         "coin": [
-            {
-                "coin": "USDT",
-                "equity": plain(equity, 8),
-                "usdValue": plain(equity, 8),
-                "walletBalance": plain(ledger.wallet, 8),
-                "locked": "0",
-                "borrowAmount": "0",
-                "accruedInterest": "0",
-                "totalOrderIM": plain(reserved, 8),
-                "totalPositionIM": plain(initial, 8),
-                "totalPositionMM": plain(maintenance, 8),
-                "unrealisedPnl": plain(ledger.unrealised(marks), 8),
-                "cumRealisedPnl": plain(ledger.realised, 8),
-                "bonus": "0",
-                "spotHedgingQty": "0",
-                "marginCollateral": True,
-                "collateralSwitch": True,
-                "availableToWithdraw": "",
-                "availableToBorrow": "",
-            }
+            _coin(SETTLE, equity, equity * usdt) | contracts | {"walletBalance": plain(ledger.wallet, 8)},
+            *others,
         ],
+    }
+
+
+def _coin(coin: str, equity: Decimal, value_usd: Decimal) -> Json:
+    """A coin of a wallet in which contracts are not settled."""
+    return {
+        "coin": coin,
+        "equity": plain(equity, 8),
+        "usdValue": plain(value_usd, 8),
+        "walletBalance": plain(equity, 8),
+        "locked": "0",
+        "borrowAmount": "0",
+        "accruedInterest": "0",
+        "totalOrderIM": "0",
+        "totalPositionIM": "0",
+        "totalPositionMM": "0",
+        "unrealisedPnl": "0",
+        "cumRealisedPnl": "0",
+        "bonus": "0",
+        "spotHedgingQty": "0",
+        "marginCollateral": True,
+        "collateralSwitch": True,
+        "availableToWithdraw": "",
+        "availableToBorrow": "",
     }
 
 

@@ -25,6 +25,7 @@ class PublicApi:
     def __init__(self, parts: VenueParts) -> None:
         self._markets = parts.markets
         self._table = parts.engine.table
+        self._assets = parts.engine.assets
         self._clock_ms = parts.clock_ms
 
     def routes(self) -> dict[str, Handler]:
@@ -37,6 +38,7 @@ class PublicApi:
             "/v5/market/open-interest": self.open_interest,
             "/v5/market/risk-limit": self.risk_limit,
             "/v5/market/funding/history": self.funding_history,
+            "/v5/spot-margin-trade/collateral": self.collateral,
         }
 
     def time(self, _: Parameters) -> Any:
@@ -123,6 +125,21 @@ class PublicApi:
             "fundingRateTimestamp": str(self.next_funding_ms(market) - FUNDING_INTERVAL_MS),
         }
         return {"category": "linear", "list": [row]}
+
+    def collateral(self, parameters: Parameters) -> Any:
+        """What is counted of each coin, however much of it there is."""
+        assets = self._assets
+        wanted = [coin for coin in assets.assets if parameters.get("currency") in (None, coin)]
+        rows = [
+            {
+                "currency": coin,
+                "collateralRatioList": [
+                    {"minQty": "0", "maxQty": "", "collateralRatio": plain(1 - assets.haircut(coin))}
+                ],
+            }
+            for coin in wanted
+        ]
+        return {"list": rows}
 
     def market(self, parameters: Mapping[str, Any]) -> Market:
         """The market that a request names.

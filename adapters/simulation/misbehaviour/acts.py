@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from random import Random
 from typing import TYPE_CHECKING
 
 from adapters.simulation.misbehaviour.faults import Fault, FaultKind
 
 if TYPE_CHECKING:
+    from adapters.simulation.engine import Engine
     from adapters.simulation.misbehaviour.conditions import Conditions
     from adapters.simulation.signing import Gate
     from adapters.simulation.streams import Connection, Hub
@@ -20,9 +22,15 @@ class VenueActs:
     """Fulfils ``switchboard.Acts``."""
 
     def __init__(
-        self, hub: Hub, gate: Gate, conditions: Conditions, expire_listen_keys: Callable[[], None]
+        self,
+        hub: Hub,
+        gate: Gate,
+        conditions: Conditions,
+        engine: Engine,
+        expire_listen_keys: Callable[[], None],
     ) -> None:
         self._hub = hub
+        self._engine = engine
         self._gate = gate
         self._conditions = conditions
         self._expire_listen_keys = expire_listen_keys
@@ -40,6 +48,8 @@ class VenueActs:
                 self._gate.refuse_keys = True
             case FaultKind.CLOCK_SKEW:
                 self.clock_offset_ns += round(fault.offset_s * NS_PER_S)
+            case FaultKind.DEPEG | FaultKind.TIGHTEN:
+                self._change_terms(fault, on=True)
             case _:
                 self._conditions.begin(fault)
 
@@ -50,8 +60,18 @@ class VenueActs:
                 self._gate.refuse_keys = self._refusals > 0
             case FaultKind.CLOCK_SKEW:
                 self.clock_offset_ns -= round(fault.offset_s * NS_PER_S)
+            case FaultKind.DEPEG | FaultKind.TIGHTEN:
+                self._change_terms(fault, on=False)
             case _:
                 self._conditions.end(fault)
+
+    def _change_terms(self, fault: Fault, *, on: bool) -> None:
+        engine = self._engine
+        if fault.kind is FaultKind.DEPEG:
+            engine.assets.scale(fault.asset, Decimal(str(fault.price_ratio)), on=on)
+        else:
+            engine.table.scale(Decimal(str(fault.maintenance_ratio)), on=on)
+        engine.on_terms()
 
     def _cut(self, fault: Fault, rng: Random) -> None:
         cut = 0

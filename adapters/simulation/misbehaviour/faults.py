@@ -53,6 +53,10 @@ class FaultKind(StrEnum):
     """Every listen key ends."""
     REFUSE_KEYS = "refuse_keys"
     """Every API key is refused."""
+    DEPEG = "depeg"
+    """The venue's own price of the margin asset ``asset``, its spot market's too, is ``price_ratio`` times as high."""
+    TIGHTEN = "tighten"
+    """Every bracket asks for ``maintenance_ratio`` times as much maintenance margin."""
 
 
 class Corruption(StrEnum):
@@ -87,6 +91,8 @@ REQUEST_KINDS = frozenset(
     {FaultKind.STATUS, FaultKind.HTML, FaultKind.HANG, FaultKind.TRUNCATE, FaultKind.STALE, FaultKind.REFUSE}
 )
 MARKET_KINDS = frozenset({FaultKind.TICK_SIZE, FaultKind.HALT, FaultKind.DELIST, FaultKind.CROSS})
+TERMS_KINDS = frozenset({FaultKind.DEPEG, FaultKind.TIGHTEN})
+"""What the venue counts and asks for is another: no schedule draws them, for they cost accounts their positions."""
 INSTANT_KINDS = frozenset({FaultKind.DISCONNECT, FaultKind.RESET, FaultKind.EXPIRE_KEYS})
 """They happen once, when they begin."""
 
@@ -135,6 +141,9 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     tick_ratio: Annotated[int, msgspec.Meta(ge=2, le=1000)] = 10
     emptied: bool = False
     offset_s: Annotated[float, msgspec.Meta(ge=-864_000.0, le=864_000.0)] = 0.0
+    asset: str = ""
+    price_ratio: Annotated[float, msgspec.Meta(gt=0.0, le=10.0)] = 0.7
+    maintenance_ratio: Annotated[float, msgspec.Meta(gt=0.0, le=100.0)] = 2.0
 
     def __post_init__(self) -> None:
         if self.kind in MARKET_KINDS and not self.symbols:
@@ -143,6 +152,8 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             raise ValueError("fault delay: needs delay_s")
         if self.kind is FaultKind.CLOCK_SKEW and not self.offset_s:
             raise ValueError("fault clock_skew: needs offset_s")
+        if self.kind is FaultKind.DEPEG and not self.asset:
+            raise ValueError("fault depeg: name its asset")
 
 
 class FaultPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from adapters.simulation.assets import AssetIndex
 from adapters.simulation.misbehaviour.corruption import HTML_PAGE
 from adapters.simulation.misbehaviour.faults import Fault, FaultKind, read_plan
 from adapters.simulation.misbehaviour.schedule import fault_schedule
@@ -106,9 +107,10 @@ async def _truncated(request: web.Request, whole: web.Response) -> web.StreamRes
 class Control:
     """``/control/faults`` for other processes on this machine: GET says what is on, POST begins, DELETE ends."""
 
-    def __init__(self, faults: Misbehaviour, symbols: Sequence[str]) -> None:
+    def __init__(self, faults: Misbehaviour, symbols: Sequence[str], assets: AssetIndex) -> None:
         self._faults = faults
         self._symbols = symbols
+        self._assets = assets
 
     async def handle(self, request: web.Request) -> web.Response:
         """Take one control request; whoever is not on this machine is turned away."""
@@ -131,7 +133,7 @@ class Control:
         """Begin the faults of a plan; returns how many.
 
         Raises:
-            ValueError: it is no plan, or names a symbol that the venue does not have.
+            ValueError: it is no plan, or names a symbol or an asset that the venue does not have.
         """
         plan = read_plan(text)
         symbols = plan.symbols or tuple(self._symbols)
@@ -139,6 +141,7 @@ class Control:
         if plan.duration_s > 0.0:
             faults += fault_schedule(plan.seed, plan.duration_s, plan.intensity, symbols=symbols)
         strange = {symbol for fault in faults for symbol in fault.symbols} - set(self._symbols)
+        strange |= {fault.asset for fault in faults if fault.asset} - set(self._assets.assets)
         if strange:
             raise ValueError(f"not a plan of faults: this venue has no {', '.join(sorted(strange))}")
         self._faults.begin(faults, seed=plan.seed)

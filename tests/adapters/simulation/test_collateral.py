@@ -15,9 +15,11 @@ from adapters.simulation.errors import Refusal
 from adapters.simulation.ledger import Ledger, MarginType
 from adapters.simulation.margin import ZERO, BracketTable
 from adapters.simulation.settings import DEFAULT_TIERS, MarginAsset
+from tests.adapters.simulation.bybit import clients as bybit
 from tests.adapters.simulation.clients import ALICE, client
 from tests.adapters.simulation.harness import CODE, Exchange, is_conserved
 from tests.adapters.simulation.steady import SteadySource
+from tests.support.eventually import eventually
 
 TABLE = BracketTable(DEFAULT_TIERS)
 CAROL = VenueAccountSpec("carol", "key-carol", "secret-carol", 10_000, collateral={"USDE": 20_000})
@@ -203,6 +205,28 @@ async def test_collateral_moves_in_and_out_as_far_as_nothing_stands_on_it() -> N
     assert state.collateral_usdt == 15_000 * Decimal("0.99") + 1_000 * Decimal("0.9999")
 
 
+async def test_a_depeg_and_dearer_brackets_can_be_ordered_for_a_while() -> None:
+    async with venue() as here:
+        here.trade("carol", CODE, 1.0)
+        before = here.account_state("carol")
+        plan = """{"faults": [
+            {"kind": "depeg", "asset": "USDE", "price_ratio": 0.8},
+            {"kind": "depeg", "asset": "USDE", "price_ratio": 0.5, "for_s": 0.05},
+            {"kind": "tighten", "maintenance_ratio": 3}]}"""
+        here.misbehave_as(plan)
+        deepest = here.asset_price("USDE")
+        tight = here.account_state("carol").maintenance_usdt
+        here.set_asset_price("USDE", 0.9)
+        await eventually(lambda: here.asset_price("USDE") == pytest.approx(0.72))
+        here.behave()
+        after = here.account_state("carol")
+
+    assert deepest == pytest.approx(0.4)
+    assert tight == 3 * before.maintenance_usdt
+    assert after.maintenance_usdt == before.maintenance_usdt
+    assert after.collateral_usdt == 20_000 * Decimal("0.9") * Decimal("0.99")
+
+
 # What clients are told
 
 
@@ -239,6 +263,27 @@ async def test_ccxt_reads_mode_assets_and_totals() -> None:
     assert all(position.liquidation_price > 0 for position in state.positions)
     assert {row["symbol"]: row["adl"] for row in positions} == {CODE: 3, "ETHUSDT": 1, "SOLUSDT": 1}
     assert {rank["symbol"]: rank["rank"] for rank in ranks}["BTC/USDT:USDT"] == 3
+
+
+async def test_bybits_unified_account_counts_every_coin() -> None:
+    async with venue(dialect=DialectName.BYBIT) as here, bybit.client(here, CAROL) as carol:
+        here.trade("carol", CODE, 1.0)
+        here.set_asset_price("USDE", 0.7)
+        balance = await carol.fetch_balance()
+        told = await carol.privateGetV5AccountWalletBalance({"accountType": "UNIFIED"})
+        ratios = await carol.publicGetV5SpotMarginTradeCollateral({"currency": "USDE"})
+        (position,) = await carol.fetch_positions()
+        state = here.account_state("carol")
+
+    wallet = told["result"]["list"][0]
+    assert balance["USDE"]["total"] == 20_000
+    assert float(wallet["totalMarginBalance"]) == pytest.approx(float(state.equity_usdt))
+    assert float(wallet["totalEquity"]) - float(wallet["totalMarginBalance"]) == pytest.approx(140.0)
+    assert {row["coin"]: float(row["usdValue"]) for row in wallet["coin"]}["USDE"] == pytest.approx(14_000)
+    assert float(wallet["accountMMRate"]) == pytest.approx(float(state.maintenance_usdt / state.equity_usdt))
+    (row,) = ratios["result"]["list"]
+    assert (row["currency"], row["collateralRatioList"][0]["collateralRatio"]) == ("USDE", "0.99")
+    assert position["liquidationPrice"] == pytest.approx(float(state.positions[0].liquidation_price))
 
 
 async def test_ccxt_changes_the_mode() -> None:

@@ -13,6 +13,7 @@ import aiohttp
 import pytest
 
 from adapters.simulation import Corruption, Fault, FaultKind, LoopbackVenue, fault_schedule, generated_source
+from adapters.simulation.misbehaviour.faults import TERMS_KINDS
 from tests.adapters.simulation.steady import SteadySource
 from tests.support.eventually import eventually
 
@@ -225,7 +226,7 @@ def test_a_schedule_is_its_seed_and_ends_in_time() -> None:
     first = fault_schedule(7, 600.0, 2.0, symbols=symbols)
     assert first == fault_schedule(7, 600.0, 2.0, symbols=symbols)
     assert first != fault_schedule(8, 600.0, 2.0, symbols=symbols)
-    assert {fault.kind for fault in first} == set(FaultKind)
+    assert {fault.kind for fault in first} == set(FaultKind) - TERMS_KINDS
     assert 400 < len(first) < 800
     assert all(fault.at_s < 600.0 for fault in first)
     assert all(fault.at_s + (fault.for_s or 0.0) <= 606.0 for fault in first)
@@ -238,6 +239,7 @@ def test_a_schedule_is_its_seed_and_ends_in_time() -> None:
         ({"kind": FaultKind.HALT}, "name its symbols"),
         ({"kind": FaultKind.DELAY}, "needs delay_s"),
         ({"kind": FaultKind.CLOCK_SKEW}, "needs offset_s"),
+        ({"kind": FaultKind.DEPEG}, "name its asset"),
     ],
 )
 def test_a_fault_that_says_too_little_is_refused(arguments: dict[str, Any], problem: str) -> None:
@@ -249,3 +251,7 @@ async def test_a_symbol_that_the_venue_does_not_have_is_an_error_of_the_test() -
     async with LoopbackVenue(generated_source("calm", seed=1)) as venue:
         with pytest.raises(KeyError):
             venue.misbehave(Fault(kind=FaultKind.DROP, symbols=("DOGEUSDT",)))
+        with pytest.raises(KeyError):
+            venue.misbehave(Fault(kind=FaultKind.DEPEG, asset="DOGE"))
+        with pytest.raises(ValueError, match="this venue has no DOGE"):
+            venue.misbehave_as('{"faults": [{"kind": "depeg", "asset": "DOGE"}]}')

@@ -45,7 +45,7 @@ async def ended(process: Process) -> int:
 
 
 async def test_it_says_where_it_is_and_ends_with_0_on_sigterm() -> None:
-    account = "main:key:secret:5000"
+    account = "main:key:secret:5000:USDE=100,BTC=0.1"
     async with running("--scenario", "calm", "--symbols", "BTCUSDT,ETHUSDT", "--account", account) as (
         process,
         ready,
@@ -99,6 +99,8 @@ async def test_a_port_that_is_taken_is_named() -> None:
         (["--account", "a:b:c"], "NAME:KEY:SECRET:WALLET"),
         (["--account", "a:b:c:much"], "the wallet is not a number"),
         (["--scenario", "fall", "--fall", "2"], "fall_ratio: 2.0"),
+        (["--account", "a:b:c:1:USDE=much"], "the quantity of USDE is not a number"),
+        (["--account", "a:b:c:1:NOPE=1"], "NOPE is no collateral here"),
         (["--account", "a:b:c:1", "--account", "a:d:e:1"], "its name or key is another account's"),
     ],
 )
