@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 
 from msgspec import structs
 
+from adapters.exchanges.margin_ratios import value_usd
 from adapters.exchanges.venue import (
     AccountReading,
     AccountUpdate,
@@ -174,7 +175,7 @@ class AccountState:
         after = balance.held or _requantified(before, asset, balance.wallet)
         self._collateral[asset] = after
         if not balance.counts_as_usd:
-            self._other_usd += _value_usd(after) - _value_usd(before)
+            self._other_usd += value_usd(after) - value_usd(before)
         price = after.venue_price_usd or (1.0 if balance.counts_as_usd else None)
         return not _is_same(0.0 if before is None else before.quantity, after.quantity, price)
 
@@ -247,7 +248,7 @@ class AccountState:
             if asset in held:
                 collateral[asset] = _requantified(read or held[asset], asset, held[asset].quantity)
             if asset not in self._wallets:
-                self._other_usd += _value_usd(collateral.get(asset)) - _value_usd(read)
+                self._other_usd += value_usd(collateral.get(asset)) - value_usd(read)
         self._collateral = collateral
 
     def _merge_positions(self, told: Sequence[PositionSeen]) -> None:
@@ -339,14 +340,6 @@ def _requantified(held: CollateralHeld | None, asset: str, quantity: float) -> C
     if held is None:
         return CollateralHeld(asset=asset, quantity=quantity)
     return structs.replace(held, quantity=quantity)
-
-
-def _value_usd(held: CollateralHeld | None) -> float:
-    """What it adds to the wallet in USD, as the venue values it; nothing where it does not."""
-    if held is None or held.venue_price_usd is None or not held.is_collateral:
-        return 0.0
-    value_usd = held.quantity * held.venue_price_usd
-    return value_usd * (1.0 - (held.venue_haircut or 0.0)) if value_usd > 0.0 else value_usd
 
 
 def _is_same(before: float, after: float, price_usd: float | None) -> bool:

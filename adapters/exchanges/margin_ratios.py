@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from adapters.exchanges.parsers import Payload, optional_number
 from guard.errors import MalformedFrameError
+from guard.events import CollateralHeld
 
 RATIO_MAX = 1e6
 """Stands for the ratio where nothing is left of the margin balance, or less: no number would be large enough."""
@@ -27,6 +28,16 @@ def ratio_of(maintenance: float | None, balance: float | None) -> float | None:
 def worst(ratios: Iterable[float | None]) -> float | None:
     """The largest of those that are told, ``None`` if none is."""
     return max((ratio for ratio in ratios if ratio is not None), default=None)
+
+
+def value_usd(held: CollateralHeld | None) -> float:
+    """What a holding adds to the wallet in USD as the venue values it; nothing where it does not, a debt always."""
+    if held is None or held.venue_price_usd is None:
+        return 0.0
+    value = held.quantity * held.venue_price_usd
+    if value <= 0.0:
+        return value
+    return value * (1.0 - (held.venue_haircut or 0.0)) if held.is_collateral else 0.0
 
 
 def rank_of(row: Payload, key: str, last: float, where: str) -> float | None:

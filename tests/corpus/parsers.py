@@ -154,14 +154,17 @@ def _bybit() -> Iterator[Parser]:
     yield Parser("bybit", bybit_terms.parse_risk_limits, told("risk_limit"))
     limits, _ = bybit_terms.parse_risk_limits(told("risk_limit"))
     yield Parser("bybit", bybit_terms.parse_tiers, next(iter(limits.values())))
+    mode = bybit.AccountMode()
+    isolated = bybit.AccountMode(MarginMode.ISOLATED)
     yield Parser("bybit", bybit.parse_permissions, told("query_api"))
-    yield Parser("bybit", bybit.parse_margin_mode, told("account_info"))
-    yield Parser("bybit", bybit.parse_positions, told("position_list"), (MarginMode.CROSS,))
-    yield Parser("bybit", bybit.parse_positions, told("position_list_hedged"), (MarginMode.ISOLATED,))
-    yield Parser("bybit", bybit.parse_wallet, told("wallet_balance"))
+    yield Parser("bybit", bybit.parse_account_mode, told("account_info"))
+    yield Parser("bybit", bybit.parse_positions, told("position_list"), (mode,))
+    yield Parser("bybit", bybit.parse_positions, told("position_list_hedged"), (isolated,))
+    yield Parser("bybit", bybit.parse_positions, told("position_list_inverse"), (mode,))
+    yield Parser("bybit", bybit.parse_wallet, told("wallet_balance"), (mode,))
     yield Parser("bybit", bybit.parse_open_orders, told("order_realtime"))
     for name in ("ws_position", "ws_wallet", "ws_order"):
-        yield Parser("bybit", bybit.parse_private, told(name), (MarginMode.CROSS,))
+        yield Parser("bybit", bybit.parse_private, told(name), (mode,))
 
 
 def _okx() -> Iterator[Parser]:

@@ -6,10 +6,13 @@ import asyncio
 import hashlib
 from typing import Any
 
+import structlog
+
 from adapters.exchanges.answers import answered
 from adapters.exchanges.bybit.client import DEFAULTS
 from adapters.exchanges.bybit.payloads import (
-    parse_margin_mode,
+    AccountMode,
+    parse_account_mode,
     parse_open_orders,
     parse_permissions,
     parse_positions,
@@ -27,10 +30,9 @@ from adapters.exchanges.venue import (
     PositionSeen,
 )
 from guard.errors import MalformedFrameError
-from guard.events import MarginMode
 
 SETTLE_COINS = ("USDT", "USDC")
-"""Positions and orders are listed by the coin in which they settle."""
+"""Linear positions and orders are listed by the coin in which they settle."""
 
 TOPICS = ("position", "wallet", "order")
 LOGIN_MS = 10_000
@@ -39,6 +41,8 @@ POSITIONS_PAGE = 200
 ORDERS_PAGE = 50
 PAGES_MAX = 200
 """More pages than any list has: a cursor that never ends must not be followed for ever."""
+
+log = structlog.get_logger()
 
 
 class BybitAccount(KeyedAccount):
@@ -50,7 +54,7 @@ class BybitAccount(KeyedAccount):
         self, settings: VenueSettings, sink: AccountSink, markets: Markets, credentials: Credentials
     ) -> None:
         super().__init__(settings, sink, markets, credentials, DEFAULTS)
-        self._mode = MarginMode.CROSS
+        self._mode = AccountMode()
         self._answer = asyncio.Event()
 
     async def load(self) -> None:
@@ -58,7 +62,12 @@ class BybitAccount(KeyedAccount):
         await self._asked(self._read_mode())
 
     async def _read_mode(self) -> None:
-        self._mode = parse_margin_mode(await self._client.privateGetV5AccountInfo())
+        before, self._mode = self._mode, parse_account_mode(await self._client.privateGetV5AccountInfo())
+        if before.has_inverse and not self._mode.has_inverse:
+            log.warning(
+                "inverse contracts have a wallet of their own before UTA 2.0, which is not read: upgrade the account",
+                venue=self._venue,
+            )
 
     async def permissions(self) -> KeyPermissions:
         return parse_permissions(await self._asked(self._client.privateGetV5UserQueryApi()))
@@ -95,14 +104,20 @@ class BybitAccount(KeyedAccount):
         found: list[OrderSeen] | None = None
         if orders:
             await self._read_mode()
-            found = [order for coin in SETTLE_COINS for order in await self._orders(coin)]
-        positions = [position for coin in SETTLE_COINS for position in await self._positions(coin)]
-        totals = parse_wallet(await self._client.privateGetV5AccountWalletBalance({"accountType": "UNIFIED"}))
+            found = [order for part in self._parts() for order in await self._orders(part)]
+        positions = [position for part in self._parts() for position in await self._positions(part)]
+        wallet = await self._client.privateGetV5AccountWalletBalance({"accountType": "UNIFIED"})
+        totals = parse_wallet(wallet, self._mode)
         return AccountReading(totals=totals, positions=positions, orders=found)
 
-    async def _positions(self, coin: str) -> list[PositionSeen]:
+    def _parts(self) -> list[dict[str, str]]:
+        """What has to be asked for apart: linear contracts by the coin in which they settle, and inverse ones."""
+        linear = [{"category": "linear", "settleCoin": coin} for coin in SETTLE_COINS]
+        return [*linear, {"category": "inverse"}] if self._mode.has_inverse else linear
+
+    async def _positions(self, part: dict[str, str]) -> list[PositionSeen]:
         found: list[PositionSeen] = []
-        request = {"category": "linear", "settleCoin": coin, "limit": POSITIONS_PAGE}
+        request: dict[str, Any] = {**part, "limit": POSITIONS_PAGE}
         for _ in range(PAGES_MAX):
             response = await self._client.privateGetV5PositionList(request)
             page, cursor = parse_positions(response, self._mode)
@@ -112,9 +127,9 @@ class BybitAccount(KeyedAccount):
             request["cursor"] = cursor
         raise MalformedFrameError("GET /v5/position/list", f"the list does not end after {PAGES_MAX} pages")
 
-    async def _orders(self, coin: str) -> list[OrderSeen]:
+    async def _orders(self, part: dict[str, str]) -> list[OrderSeen]:
         found: list[OrderSeen] = []
-        request = {"category": "linear", "settleCoin": coin, "limit": ORDERS_PAGE}
+        request: dict[str, Any] = {**part, "limit": ORDERS_PAGE}
         for _ in range(PAGES_MAX):
             page, cursor = parse_open_orders(await self._client.privateGetV5OrderRealtime(request))
             found += page
@@ -154,3 +169,9 @@ class BybitAccount(KeyedAccount):
         socket = (self._client.clients or {}).get(url)
         if socket is not None:
             socket.on_error(AuthenticationError(reason))
+
+    def symbol_of(self, market_code: str) -> str:
+        """Of an inverse perpetual ccxt's name for it, though its market is not loaded."""
+        symbol = super().symbol_of(market_code)
+        coin = market_code.removesuffix("USD")
+        return f"{coin}/USD:{coin}" if symbol == market_code and coin != market_code else symbol

@@ -20,7 +20,8 @@ CAPABILITIES = Capabilities(
     depth_levels=DEPTH_LEVELS,
     liquidations_are_complete=True,
     notes=(
-        "linear perpetuals (USDT and USDC) of unified trading accounts only: no inverse ones, no classic accounts",
+        "markets: linear perpetuals (USDT and USDC) only; positions in inverse ones are read, without their books",
+        "accounts: unified trading accounts only; inverse contracts are part of them from UTA 2.0 on",
         f"books hold {DEPTH_LEVELS} levels a side and change every 200 ms",
         "liquidations: every one is told, within 500 ms, at its bankruptcy price",
         "orders resting without price improvement (RPI) are not part of the books",

@@ -7,9 +7,12 @@ cannot read, and on NaN or an infinity. Sizes are base units throughout.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import Any
 
+from adapters.exchanges.margin_ratios import rank_of, value_usd
 from adapters.exchanges.parsers import (
+    LARGEST,
     Payload,
     as_mapping,
     at_of,
@@ -40,7 +43,8 @@ from adapters.exchanges.venue import (
     TradeFrame,
 )
 from guard.errors import MalformedFrameError
-from guard.events import MarginMode
+from guard.events import CollateralHeld, LiquidationTold, MarginMode, Pooling
+from guard.margin_terms import ContractKind
 from guard.units import Nanoseconds
 
 USD_LIKE = frozenset({"USDT", "USDC", "USDE", "USD1"})
@@ -49,8 +53,8 @@ USD_LIKE = frozenset({"USDT", "USDC", "USDE", "USD1"})
 MARK_FIELDS = frozenset({"markPrice", "indexPrice", "fundingRate", "nextFundingTime"})
 """What of a ticker becomes a MarkFrame."""
 
-ISOLATED_MODE = "ISOLATED_MARGIN"
-"""The ``marginMode`` of an account whose positions are isolated; unified accounts have one mode for all."""
+ADL_LAST = 5.0
+"""The place in the queue to be deleveraged that goes first; 0 is that of an empty position (".../docs/v5/enum")."""
 
 _SIDES = {0: "BOTH", 1: "LONG", 2: "SHORT"}
 
@@ -190,35 +194,61 @@ def parse_permissions(response: Any) -> KeyPermissions:
     )
 
 
-def parse_margin_mode(response: Any) -> MarginMode:
-    """Read GET /v5/account/info: the one mode of all positions of a unified account.
+@dataclass(frozen=True, slots=True)
+class AccountMode:
+    """How a unified account is margined; it has one mode for all of its positions."""
+
+    margin_mode: MarginMode = MarginMode.CROSS
+    pooling: Pooling = Pooling.ONE_POOL
+    has_inverse: bool = True
+    """Whether inverse contracts are of this account; before UTA 2.0 they have a wallet of their own."""
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """Those whose positions share this account's collateral, options left out."""
+        return ("linear", "inverse") if self.has_inverse else ("linear",)
+
+
+def parse_account_mode(response: Any) -> AccountMode:
+    """Read GET /v5/account/info.
 
     Raises:
         MalformedFrameError: also for a classic account, whose positions this version cannot read.
     """
     where = "GET /v5/account/info"
     result = result_of(response, where)
-    if integer(result, "unifiedMarginStatus", where) < 3:
+    status = integer(result, "unifiedMarginStatus", where)
+    if status < 3:
         raise MalformedFrameError(
             where, "this is a classic account: upgrade it to a unified trading account (UTA) at Bybit"
         )
-    return MarginMode.ISOLATED if text(result, "marginMode", where) == ISOLATED_MODE else MarginMode.CROSS
+    has_inverse = status >= 5
+    match text(result, "marginMode", where):
+        case "ISOLATED_MARGIN":
+            return AccountMode(MarginMode.ISOLATED, Pooling.BY_SETTLE_ASSET, has_inverse)
+        case "PORTFOLIO_MARGIN":
+            return AccountMode(MarginMode.CROSS, Pooling.PORTFOLIO, has_inverse)
+        case _:
+            return AccountMode(MarginMode.CROSS, Pooling.ONE_POOL, has_inverse)
 
 
-def parse_positions(response: Any, mode: MarginMode) -> tuple[list[PositionSeen], str]:
+def parse_positions(response: Any, mode: AccountMode) -> tuple[list[PositionSeen], str]:
     """Read a page of GET /v5/position/list without its empty rows, and the cursor of the next page or ""."""
     where = "GET /v5/position/list"
     result = result_of(response, where)
-    listed = [_position(row, mode, where) for row in rows_of(result, "list", where)]
+    inverse = result.get("category") == "inverse"
+    listed = [_position(row, mode, where, inverse=inverse) for row in rows_of(result, "list", where)]
     return [position for position in listed if position.size], str(result.get("nextPageCursor") or "")
 
 
-def _position(row: Payload, account_mode: MarginMode, where: str) -> PositionSeen:
+def _position(row: Payload, mode: AccountMode, where: str, *, inverse: bool) -> PositionSeen:
     """One position; of a flat one only the size is told.
 
-    ``liqPrice`` is empty where the venue sees none between its least and largest price, and for cross it is
-    an estimate: missing is *not known*. ``tradeMode`` is meaningless (0) in unified accounts, but 1 still says
-    isolated. ``positionBalance`` is the margin of an isolated position, without unrealised profit.
+    ``liqPrice`` is told where it lies between the market's least and largest price; empty it says that there is none
+    there, but for portfolio margin, which never names one (".../docs/v5/position"). For cross it is an estimate.
+    ``tradeMode`` is meaningless (0) in unified accounts, but 1 still says isolated. ``positionBalance`` is the margin
+    of an isolated position, without unrealised profit. Inverse contracts are of one dollar, and their margin and
+    profit in the coin.
     """
     size = number(row, "size", where)
     if size < 0.0:
@@ -229,52 +259,118 @@ def _position(row: Payload, account_mode: MarginMode, where: str) -> PositionSee
     index = integer(row, "positionIdx", where) if "positionIdx" in row else 0
     if index not in _SIDES:
         raise MalformedFrameError(where, f"field 'positionIdx' is none of 0, 1, 2: {index}")
-    mode = MarginMode.ISOLATED if row.get("tradeMode") in (1, "1") else account_mode
-    margin = known(optional_number(row, "positionBalance", where))
-    if margin is None:
-        margin = known(optional_number(row, "positionIM", where))
-    entry = known(optional_number(row, "avgPrice", where))
-    return PositionSeen(
+    margin_mode = MarginMode.ISOLATED if row.get("tradeMode") in (1, "1") else mode.margin_mode
+    margin = None
+    if margin_mode is MarginMode.ISOLATED:
+        margin = known(optional_number(row, "positionBalance", where))
+        if margin is None:
+            margin = known(optional_number(row, "positionIM", where))
+    entry = known(optional_number(row, "avgPrice", where)) or known(optional_number(row, "entryPrice", where))
+    price, told = _liquidation(row, mode, where)
+    seen = PositionSeen(
         market_code=text(row, "symbol", where),
         side=_SIDES[index],
         size=-size if side == "Sell" else size,
-        entry_price=entry or known(optional_number(row, "entryPrice", where)),
+        entry_price=entry,
         mark_price=known(optional_number(row, "markPrice", where)),
         leverage=known(optional_number(row, "leverage", where)),
-        margin_mode=mode,
-        margin_usd=margin if mode is MarginMode.ISOLATED else None,
-        liquidation_price=known(optional_number(row, "liqPrice", where)),
+        margin_mode=margin_mode,
+        margin_usd=margin,
+        liquidation_price=price,
         unrealised_usd=optional_number(row, "unrealisedPnl", where) or 0.0,
+        margin=margin,
+        settle=settle_of(text(row, "symbol", where), inverse=inverse),
+        liquidation_told=told,
+        adl_rank=rank_of(row, "adlRankIndicator", ADL_LAST, where),
+        is_whole=True,
+    )
+    return _in_base_units(seen, where) if inverse and size else seen
+
+
+def _liquidation(row: Payload, mode: AccountMode, where: str) -> tuple[float | None, LiquidationTold]:
+    price = optional_number(row, "liqPrice", where)
+    if price is not None and price > 0.0:
+        return price, LiquidationTold.NOT_TOLD
+    if mode.pooling is Pooling.PORTFOLIO:
+        return None, LiquidationTold.ACCOUNT_LEVEL
+    return None, LiquidationTold.NONE_EXISTS if "liqPrice" in row else LiquidationTold.NOT_TOLD
+
+
+def _in_base_units(seen: PositionSeen, where: str) -> PositionSeen:
+    """Turn a position of dollars, with margin and profit in the coin, to base units and dollars at its mark."""
+    price = seen.mark_price or seen.entry_price
+    if price is None:
+        raise MalformedFrameError(where, f"position {seen.market_code} has no price")
+    return replace(
+        seen,
+        quantity=seen.size,
+        size=seen.size / price,
+        margin_usd=None if seen.margin is None else seen.margin * price,
+        unrealised_usd=seen.unrealised_usd * price,
+        kind=ContractKind.INVERSE,
+        contracts_usd=seen.size,
     )
 
 
-def parse_wallet(response: Any) -> AccountTotals:
+def settle_of(market_code: str, *, inverse: bool) -> str:
+    """The coin in which a contract is margined and paid.
+
+    >>> settle_of("BTCUSD", inverse=True), settle_of("BTCUSDZ26", inverse=True)
+    ('BTC', 'BTC')
+    >>> [settle_of(code, inverse=False) for code in ("BTCUSDT", "BTCUSDT-27NOV26", "BTCPERP", "BTC-27NOV26")]
+    ['USDT', 'USDT', 'USDC', 'USDC']
+    """
+    if inverse:
+        return market_code.rpartition("USD")[0] or market_code
+    return "USDT" if market_code.partition("-")[0].endswith("USDT") else "USDC"
+
+
+def parse_wallet(response: Any, mode: AccountMode) -> AccountTotals:
     """Read GET /v5/account/wallet-balance of a unified account."""
     where = "GET /v5/account/wallet-balance"
     accounts = rows_of(result_of(response, where), "list", where)
     if len(accounts) != 1:
         raise MalformedFrameError(where, f"{len(accounts)} accounts where one was asked for")
-    return _totals(accounts[0], where)
+    return _totals(accounts[0], mode, where)
 
 
-def _totals(account: Payload, where: str) -> AccountTotals:
+def _totals(account: Payload, mode: AccountMode, where: str) -> AccountTotals:
     """Wallets of the coins that count as USD, and what other collateral the venue values.
 
-    ``totalMaintenanceMargin`` is empty where there is no account-wide one (isolated margin). A coin is
-    collateral only if both the venue and the owner say so.
+    ``totalMaintenanceMargin`` and ``accountMMRate`` (maintenance over margin balance, both in USD) are empty where
+    there is no account-wide one (isolated margin).
     """
-    wallets: dict[str, float] = {}
-    other = 0.0
-    for row in rows_of(account, "coin", where):
-        coin = text(row, "coin", where)
-        if coin in USD_LIKE:
-            wallets[coin] = number(row, "walletBalance", where)
-        elif row.get("marginCollateral") is not False and row.get("collateralSwitch") is not False:
-            other += optional_number(row, "usdValue", where) or 0.0
+    held = _holdings(account, where)
     return AccountTotals(
-        wallets=wallets,
-        other_usd=max(0.0, other),
+        wallets={each.asset: each.quantity for each in held if each.asset in USD_LIKE},
+        other_usd=sum(value_usd(each) for each in held if each.asset not in USD_LIKE),
         maintenance_usd=optional_number(account, "totalMaintenanceMargin", where),
+        collateral=tuple(each for each in held if each.quantity),
+        pooling=mode.pooling,
+        margin_ratio=None
+        if mode.margin_mode is MarginMode.ISOLATED
+        else optional_number(account, "accountMMRate", where),
+    )
+
+
+def _holdings(account: Payload, where: str) -> list[CollateralHeld]:
+    return [_held(row, where) for row in rows_of(account, "coin", where)]
+
+
+def _held(row: Payload, where: str) -> CollateralHeld:
+    """One coin. ``walletBalance`` holds what was borrowed to trade spot, which ``spotBorrow`` says is owed.
+
+    A coin is collateral only if both the venue (``marginCollateral``) and the owner (``collateralSwitch``) say so. Its
+    price is what the venue values its equity at; what it leaves away of that, it tells elsewhere.
+    """
+    borrowed = optional_number(row, "spotBorrow", where) or 0.0
+    equity, value = (known(optional_number(row, key, where)) for key in ("equity", "usdValue"))
+    price = value / equity if equity and value else None
+    return CollateralHeld(
+        asset=text(row, "coin", where),
+        quantity=number(row, "walletBalance", where) - borrowed,
+        venue_price_usd=price if price is not None and 0.0 < price < LARGEST else None,
+        is_collateral=row.get("marginCollateral") is not False and row.get("collateralSwitch") is not False,
     )
 
 
@@ -286,11 +382,13 @@ def parse_open_orders(response: Any) -> tuple[list[OrderSeen], str]:
     """Read a page of GET /v5/order/realtime, conditional orders too, and the cursor of the next page or ""."""
     where = "GET /v5/order/realtime"
     result = result_of(response, where)
-    found = [_order(row, where) for row in rows_of(result, "list", where)]
+    inverse = result.get("category") == "inverse"
+    found = [_order(row, where, inverse=inverse) for row in rows_of(result, "list", where)]
     return [order for order in found if isinstance(order, OrderSeen)], str(result.get("nextPageCursor") or "")
 
 
-def _order(row: Payload, where: str) -> OrderSeen | OrderGone:
+def _order(row: Payload, where: str, *, inverse: bool) -> OrderSeen | OrderGone:
+    """One order; an inverse one is of dollars, and becomes base units at its own price."""
     key: OrderKey = text(row, "orderId", where)
     if text(row, "orderStatus", where) in GONE:
         return OrderGone(key)
@@ -303,6 +401,12 @@ def _order(row: Payload, where: str) -> OrderSeen | OrderGone:
     # Take profit and stop loss of a whole position; they have its size, whatever it is by then.
     whole = kind in ("TakeProfit", "StopLoss", "TrailingStop") and row.get("tpslMode") != "Partial"
     index = integer(row, "positionIdx", where) if "positionIdx" in row else 0
+    if inverse:
+        told = (
+            known(optional_number(row, key, where)) for key in ("price", "triggerPrice", "lastPriceOnCreated")
+        )
+        price = next((each for each in told if each is not None), None)
+        left = left / price if price is not None and price > 0.0 else 0.0
     return OrderSeen(
         key=key,
         market_code=text(row, "symbol", where),
@@ -317,31 +421,48 @@ def _order(row: Payload, where: str) -> OrderSeen | OrderGone:
     )
 
 
-def parse_private(message: Payload, mode: MarginMode) -> list[AccountUpdate]:
+def parse_private(message: Payload, mode: AccountMode) -> list[AccountUpdate]:
     """Read one frame of the private stream: ``position``, ``wallet`` or ``order``; nothing for another."""
     topic = str(message.get("topic", "")).partition(".")[0]
     at = at_of(message, "creationTime")
     match topic:
         case "position":
-            linear = [row for row in rows_of(message, "data", topic) if row.get("category") != "inverse"]
-            positions = tuple(_position(row, mode, topic) for row in linear)
+            positions = tuple(
+                _position(row, mode, topic, inverse=row.get("category") == "inverse")
+                for row in rows_of(message, "data", topic)
+                if row.get("category", "linear") in mode.categories
+            )
             # The liquidation price of cross positions moves with each other, and only REST tells all.
             return [AccountUpdate(exchange_at=at, positions=positions, stale=True)] if positions else []
         case "wallet":
-            wallets: dict[str, float] = {}
-            for account in rows_of(message, "data", topic):
-                if account.get("accountType", "UNIFIED") == "UNIFIED":
-                    wallets |= _totals(account, topic).wallets
-            balances = tuple(BalanceSeen(coin, amount) for coin, amount in wallets.items())
-            return [AccountUpdate(exchange_at=at, balances=balances)]
+            return [
+                _balances(account, mode, at)
+                for account in rows_of(message, "data", topic)
+                if account.get("accountType", "UNIFIED") == "UNIFIED"
+            ]
         case "order":
             return [
-                AccountUpdate(exchange_at=at, order=_order(row, topic))
+                AccountUpdate(
+                    exchange_at=at, order=_order(row, topic, inverse=row.get("category") == "inverse")
+                )
                 for row in rows_of(message, "data", topic)
-                if row.get("category", "linear") == "linear"
+                if row.get("category", "linear") in mode.categories
             ]
         case _:
             return []
+
+
+def _balances(account: Payload, mode: AccountMode, at: Nanoseconds | None) -> AccountUpdate:
+    totals = _totals(account, mode, "wallet")
+    return AccountUpdate(
+        exchange_at=at,
+        balances=tuple(
+            BalanceSeen(held.asset, held.quantity, held.asset in USD_LIKE, held)
+            for held in _holdings(account, "wallet")
+        ),
+        maintenance_usd=totals.maintenance_usd,
+        margin_ratio=totals.margin_ratio,
+    )
 
 
 def _sign(row: Payload, key: str, where: str) -> float:

@@ -1,6 +1,7 @@
-"""Pure parsers of what Bybit demands: risk limits of linear and inverse contracts.
+"""Pure parsers of what Bybit demands: risk limits of linear and inverse contracts, collateral ratios.
 
-Shapes: bybit-exchange.github.io/docs/v5/market/risk-limit, read with the comments of ccxt 4.5.90.
+Shapes: bybit-exchange.github.io/docs/v5, "market/risk-limit" and "spot-margin-uta/tier-collateral-ratio", read with the
+comments of ccxt 4.5.90.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from adapters.exchanges.bybit.payloads import result_of
-from adapters.exchanges.parsers import Payload, known, optional_number, positive, rows_of, text
+from adapters.exchanges.haircut_rows import HaircutRow
+from adapters.exchanges.parsers import Payload, known, number, optional_number, positive, rows_of, text
 from adapters.exchanges.tier_rows import TierRow, tiers_of
 from guard.margin_terms import MarginTier
 
@@ -45,3 +47,32 @@ def parse_tiers(limits: Sequence[Payload]) -> tuple[MarginTier, ...]:
         )
         floor = positive(row, "riskLimitValue", where)
     return tiers_of(told, where)
+
+
+def parse_collateral_ratios(response: Any) -> dict[str, list[HaircutRow]]:
+    """Read GET /v5/spot-margin-trade/collateral: coin -> its ranges, in coins.
+
+    A unified account counts what it holds in a range at that range's ratio.
+    """
+    where = "GET /v5/spot-margin-trade/collateral"
+    return {
+        text(row, "currency", where): [
+            HaircutRow(
+                floor=optional_number(each, "minQty", where) or 0.0,
+                haircut=1.0 - number(each, "collateralRatio", where),
+            )
+            for each in rows_of(row, "collateralRatioList", where)
+        ]
+        for row in rows_of(result_of(response, where), "list", where)
+    }
+
+
+def parse_index_prices(response: Any) -> dict[str, float]:
+    """Read GET /v5/market/tickers of linear contracts: the venue's code of a market -> its index price."""
+    where = "GET /v5/market/tickers"
+    found: dict[str, float] = {}
+    for row in rows_of(result_of(response, where), "list", where):
+        price = known(optional_number(row, "indexPrice", where))
+        if price is not None and price > 0.0:
+            found[text(row, "symbol", where)] = price
+    return found

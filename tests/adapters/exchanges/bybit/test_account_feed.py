@@ -10,6 +10,7 @@ from adapters.simulation import Fault, FaultKind, LoopbackVenue
 from guard.events import (
     AccountSnapshot,
     MarginMode,
+    Pooling,
     Position,
     Stream,
     StreamFault,
@@ -46,8 +47,11 @@ async def test_a_position_is_told_with_all_that_liquidation_needs(venue: Loopbac
         await events.until(AccountSnapshot, is_flat)
         await trader.set_leverage(10, SYMBOL)
         await trader.create_order(SYMBOL, "market", "sell", 0.5)
-        await events.until(AccountSnapshot, is_whole)
-        snapshot, state = events.of(AccountSnapshot)[-1], venue.account_state("main")
+        # What the stream moved is known again with the reading after it.
+        snapshot = await events.until(
+            AccountSnapshot, lambda seen: is_whole(seen) and bool(seen.maintenance_usd)
+        )
+        state = venue.account_state("main")
 
     position, own = the_position(snapshot), state.positions[0]
     assert (position.market, position.size, position.leverage) == (BTC, -0.5, 10.0)
@@ -57,6 +61,10 @@ async def test_a_position_is_told_with_all_that_liquidation_needs(venue: Loopbac
     assert snapshot.equity_usd == pytest.approx(float(state.equity_usdt), rel=1e-6)
     assert snapshot.wallet_usd == pytest.approx(float(state.wallet_usdt), rel=1e-9)
     assert snapshot.maintenance_usd == pytest.approx(0.5 * 60_000 * 0.004, rel=1e-3)
+    assert snapshot.pooling is Pooling.ONE_POOL
+    assert [held.asset for held in snapshot.collateral or ()] == ["USDT"]
+    assert snapshot.margin_ratio == pytest.approx(0.5 * 60_000 * 0.004 / float(state.equity_usdt), rel=1e-2)
+    assert (position.settle, position.adl_rank) == ("USDT", 0.2)
     assert events.faults(StreamFaultKind.RECONCILED) == []
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,6 @@ import pytest
 from adapters.exchanges.bybit import payloads
 from adapters.exchanges.sync import DepthDiff
 from adapters.exchanges.venue import (
-    BalanceSeen,
     DepthSnapshot,
     LiquidationFrame,
     OrderGone,
@@ -18,7 +18,8 @@ from adapters.exchanges.venue import (
     TradeFrame,
 )
 from guard.errors import MalformedFrameError
-from guard.events import MarginMode
+from guard.events import CollateralHeld, LiquidationTold, MarginMode, Pooling
+from guard.margin_terms import ContractKind
 from tests.adapters.exchanges.bybit.payloads import fixture
 
 
@@ -26,7 +27,13 @@ def near(value: Any, rel: float | None = None) -> Any:
     return pytest.approx(value, rel=rel)
 
 
-CROSS, ISOLATED = MarginMode.CROSS, MarginMode.ISOLATED
+CROSS = payloads.AccountMode()
+ISOLATED = payloads.AccountMode(MarginMode.ISOLATED, Pooling.BY_SETTLE_ASSET)
+PORTFOLIO = payloads.AccountMode(MarginMode.CROSS, Pooling.PORTFOLIO)
+
+
+def parse_wallet(response: Any) -> Any:
+    return payloads.parse_wallet(response, CROSS)
 
 
 def test_a_book_begins_whole() -> None:
@@ -113,23 +120,75 @@ def test_what_a_key_may_do_is_withheld_by_read_only() -> None:
 
 def test_a_classic_account_is_refused_with_what_to_do() -> None:
     response = fixture("account_info")
-    assert payloads.parse_margin_mode(response) is CROSS
+    assert payloads.parse_account_mode(response) == replace(CROSS, has_inverse=False)
+    response["result"]["unifiedMarginStatus"] = 5
+    assert payloads.parse_account_mode(response) == CROSS
     response["result"]["marginMode"] = "ISOLATED_MARGIN"
-    assert payloads.parse_margin_mode(response) is ISOLATED
+    assert payloads.parse_account_mode(response) == ISOLATED
+    response["result"]["marginMode"] = "PORTFOLIO_MARGIN"
+    assert payloads.parse_account_mode(response) == PORTFOLIO
     response["result"]["unifiedMarginStatus"] = 1
 
     with pytest.raises(MalformedFrameError, match="upgrade it to a unified trading account"):
-        payloads.parse_margin_mode(response)
+        payloads.parse_account_mode(response)
 
 
-def test_a_cross_position_without_a_liquidation_price_has_an_unknown_one() -> None:
+def test_an_empty_liquidation_price_says_that_there_is_none_where_the_market_may_trade() -> None:
     (position,), cursor = payloads.parse_positions(fixture("position_list"), CROSS)
 
     assert cursor == ""
     assert (position.market_code, position.side, position.size) == ("BTCUSDT", "BOTH", -0.3)
     assert (position.entry_price, position.mark_price, position.leverage) == (27464.50441675, 28224.5, 10.0)
-    assert (position.margin_mode, position.margin_usd, position.liquidation_price) == (CROSS, None, None)
+    assert (position.margin_mode, position.margin_usd) == (MarginMode.CROSS, None)
+    assert (position.liquidation_price, position.liquidation_told) == (None, LiquidationTold.NONE_EXISTS)
     assert position.unrealised_usd == near(-227.99867497)
+    assert (position.settle, position.adl_rank, position.kind) == ("USDT", 0.4, ContractKind.LINEAR)
+
+
+def test_portfolio_margin_names_no_liquidation_price_of_a_position() -> None:
+    (position,), _ = payloads.parse_positions(fixture("position_list"), PORTFOLIO)
+
+    assert (position.liquidation_price, position.liquidation_told) == (None, LiquidationTold.ACCOUNT_LEVEL)
+
+
+def test_a_position_whose_liquidation_price_is_not_even_mentioned_has_an_unknown_one() -> None:
+    response = fixture("position_list")
+    del response["result"]["list"][0]["liqPrice"]
+
+    (position,), _ = payloads.parse_positions(response, CROSS)
+
+    assert (position.liquidation_price, position.liquidation_told) == (None, LiquidationTold.NOT_TOLD)
+
+
+def test_an_inverse_position_is_of_dollars_and_margined_in_the_coin() -> None:
+    (position,), _ = payloads.parse_positions(fixture("position_list_inverse"), ISOLATED)
+
+    assert (position.kind, position.contracts_usd, position.quantity) == (
+        ContractKind.INVERSE,
+        -300.0,
+        -300.0,
+    )
+    assert position.size == near(-300.0 / 28224.5)
+    assert (position.settle, position.margin) == ("BTC", 0.00139186)
+    assert position.margin_usd == near(0.00139186 * 28224.5)
+    assert position.unrealised_usd == near(-0.00029413 * 28224.5)
+
+
+def test_an_inverse_position_without_any_price_is_refused() -> None:
+    response = fixture("position_list_inverse")
+    response["result"]["list"][0] |= {"markPrice": "", "avgPrice": "0"}
+
+    with pytest.raises(MalformedFrameError, match="has no price"):
+        payloads.parse_positions(response, CROSS)
+
+
+def test_an_inverse_order_becomes_base_units_at_its_own_price() -> None:
+    response = fixture("order_realtime")
+    response["result"] |= {"category": "inverse", "list": response["result"]["list"][:1]}
+
+    (order,), _ = payloads.parse_open_orders(response)
+
+    assert order.size == near(0.08 / 1600.0)
 
 
 def test_both_sides_of_a_hedged_symbol_are_kept_apart() -> None:
@@ -140,22 +199,56 @@ def test_both_sides_of_a_hedged_symbol_are_kept_apart() -> None:
         ("LONG", 100.0, 0.0001),
         ("SHORT", -40.0, 0.5512),
     ]
-    assert (long.margin_mode, long.margin_usd) == (ISOLATED, 3.6345)
+    assert (long.margin_mode, long.margin_usd, long.margin) == (MarginMode.ISOLATED, 3.6345, 3.6345)
 
 
 def test_stable_coins_count_as_usd_and_other_collateral_only_if_it_is_used_as_such() -> None:
-    totals = payloads.parse_wallet(fixture("wallet_balance"))
+    totals = payloads.parse_wallet(fixture("wallet_balance"), CROSS)
 
     assert totals.wallets == {"USDT": 11728.54414904}
     assert totals.other_usd == 1500.25  # ETH; MNT is switched off
     assert totals.maintenance_usd == 0.25
 
 
+def test_a_unified_account_tells_each_coin_at_what_it_values_it() -> None:
+    totals = payloads.parse_wallet(fixture("wallet_balance"), CROSS)
+
+    assert totals.pooling is Pooling.ONE_POOL
+    assert totals.margin_ratio == 0.0
+    assert totals.collateral == (
+        CollateralHeld(asset="USDT", quantity=11728.54414904, venue_price_usd=near(0.990358805)),
+        CollateralHeld(asset="ETH", quantity=0.5, venue_price_usd=3000.5),
+        CollateralHeld(asset="MNT", quantity=100.0, venue_price_usd=0.55, is_collateral=False),
+    )
+
+
+def test_what_is_owed_counts_whether_or_not_the_coin_is_collateral() -> None:
+    response = fixture("wallet_balance")
+    coins = response["result"]["list"][0]["coin"]
+    coins[2] |= {"walletBalance": "0.5", "spotBorrow": "2", "equity": "-1.5", "usdValue": "-4500"}
+    coins[3] |= {"walletBalance": "-100", "equity": "-100", "usdValue": "-55"}
+
+    totals = payloads.parse_wallet(response, CROSS)
+
+    assert totals.other_usd == near(-4500.0 - 55.0)
+    assert [held.quantity for held in totals.collateral or ()] == [11728.54414904, -1.5, -100.0]
+
+
+def test_portfolio_and_isolated_margin_are_told_as_such() -> None:
+    response = fixture("wallet_balance")
+    response["result"]["list"][0]["accountMMRate"] = "0.42"
+
+    portfolio, isolated = (payloads.parse_wallet(response, mode) for mode in (PORTFOLIO, ISOLATED))
+
+    assert (portfolio.pooling, portfolio.margin_ratio) == (Pooling.PORTFOLIO, 0.42)
+    assert (isolated.pooling, isolated.margin_ratio) == (Pooling.BY_SETTLE_ASSET, None)
+
+
 def test_an_account_in_isolated_mode_has_no_maintenance_of_its_own() -> None:
     response = fixture("wallet_balance")
     response["result"]["list"][0]["totalMaintenanceMargin"] = ""
 
-    assert payloads.parse_wallet(response).maintenance_usd is None
+    assert payloads.parse_wallet(response, CROSS).maintenance_usd is None
 
 
 def test_open_orders_are_read_with_what_is_left_of_them() -> None:
@@ -196,7 +289,30 @@ def test_a_private_position_frame_of_a_closed_position_closes_it() -> None:
 def test_a_private_wallet_frame_tells_balances() -> None:
     (update,) = payloads.parse_private(fixture("ws_wallet"), CROSS)
 
-    assert update.balances == (BalanceSeen("USDT", 11728.54414904),)
+    (balance,) = update.balances
+    assert (balance.asset, balance.wallet, balance.counts_as_usd) == ("USDT", 11728.54414904, True)
+    assert balance.held is not None
+    assert balance.held.venue_price_usd == near(0.990358805)
+    assert (update.maintenance_usd, update.margin_ratio) == (0.25, 0.0)
+
+
+def test_a_coin_that_is_gone_from_the_wallet_is_told() -> None:
+    message = fixture("ws_wallet")
+    message["data"][0]["coin"][0] |= {"walletBalance": "0", "equity": "0", "usdValue": "0"}
+
+    (update,) = payloads.parse_private(message, CROSS)
+
+    assert [(balance.asset, balance.wallet) for balance in update.balances] == [("USDT", 0.0)]
+
+
+def test_a_private_frame_of_an_inverse_position_is_read_where_the_account_has_such() -> None:
+    message = fixture("ws_position")
+    message["data"][0] |= {"category": "inverse", "symbol": "ETHUSD", "size": "100", "markPrice": "2000"}
+
+    (update,) = payloads.parse_private(message, CROSS)
+
+    assert [(p.contracts_usd, p.size, p.settle) for p in update.positions] == [(-100.0, -0.05, "ETH")]
+    assert payloads.parse_private(message, replace(CROSS, has_inverse=False)) == []
 
 
 def test_a_private_order_frame_tells_each_order_of_linear_markets() -> None:
@@ -231,8 +347,8 @@ def _with(name: str, *path: str | int, value: object) -> Any:
         (payloads.parse_trades, "public_trade", ("data", 1, "v")),
         (payloads.parse_liquidations, "all_liquidation", ("data", 1, "p")),
         (payloads.parse_liquidations, "all_liquidation", ("data", 0, "v")),
-        (payloads.parse_wallet, "wallet_balance", ("result", "list", 0, "totalMaintenanceMargin")),
-        (payloads.parse_wallet, "wallet_balance", ("result", "list", 0, "coin", 1, "walletBalance")),
+        (parse_wallet, "wallet_balance", ("result", "list", 0, "totalMaintenanceMargin")),
+        (parse_wallet, "wallet_balance", ("result", "list", 0, "coin", 1, "walletBalance")),
         (payloads.parse_open_orders, "order_realtime", ("result", "list", 0, "price")),
         (payloads.parse_open_orders, "order_realtime", ("result", "list", 1, "triggerPrice")),
     ],
@@ -283,6 +399,6 @@ def test_a_side_that_is_none_is_refused(side: object) -> None:
 
 @pytest.mark.parametrize("response", [None, [], "ok", {"result": []}, {"result": {"list": {}}}])
 def test_an_answer_of_another_shape_is_refused(response: object) -> None:
-    for parse in (payloads.parse_wallet, payloads.parse_open_orders, payloads.parse_tickers):
+    for parse in (parse_wallet, payloads.parse_open_orders, payloads.parse_tickers):
         with pytest.raises(MalformedFrameError):
             parse(response)
