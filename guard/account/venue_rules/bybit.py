@@ -1,12 +1,15 @@
 """How Bybit liquidates: isolated positions one by one, cross positions of a unified account together. No I/O.
 
-Since 2025 maintenance is valued at mark; until then the pages valued it at entry. The fee for closing is within the
+Since 2025 maintenance is valued at mark; until then the pages valued it at entry. The fee of closing is within the
 initial and the maintenance margin alike: a margin that is told with it must be compared with a demand that has it.
+Isolated, it is reckoned at the bankruptcy price and stays. What a cross account is charged for it is not published to
+the cent; here it is the taker fee at the price reached, less for a long than at entry, by bps of the price.
 """
 
 from __future__ import annotations
 
 from guard.account.venue_rules.rules import PartialLiquidation, VenueRules
+from guard.events import MarginMode
 
 ISOLATED = (
     "https://www.bybit.com/en/help-center/article/"
@@ -22,6 +25,12 @@ PARTIAL = PartialLiquidation(tiers_down=1)
 into the next lower one; a position that still does not hold, or stands in the lowest tier, is taken over whole at the
 bankruptcy price."""
 
-BYBIT = VenueRules(venue="bybit", closing_fee=TAKER_FEE, partial=PARTIAL, sources=(ISOLATED, PROCESS))
+BYBIT = VenueRules(
+    venue="bybit",
+    closing_fee=TAKER_FEE,
+    fee_at_bankruptcy=frozenset((MarginMode.ISOLATED,)),
+    partial=PARTIAL,
+    sources=(ISOLATED, PROCESS),
+)
 
 RULES = (BYBIT,)

@@ -34,6 +34,8 @@ class VenueRules:
         venue: ccxt's id.
         closing_fee: what is demanded for closing besides maintenance, share of value at the price reached; the taker
             fee where the rule names that and no other is known.
+        fee_at_bankruptcy: modes in which that fee is a share of value at the bankruptcy price and within the margin
+            that the venue tells (``guard.account.venue_rules.fees``).
         maintenance_at_entry: modes in which maintenance is valued at the entry price and not at mark.
         partial: how a liquidation begins, ``None`` where whole positions are closed at once.
         sources: public pages that say so, with the date at which they were read.
@@ -41,6 +43,7 @@ class VenueRules:
 
     venue: str
     closing_fee: float = 0.0
+    fee_at_bankruptcy: frozenset[MarginMode] = frozenset()
     maintenance_at_entry: frozenset[MarginMode] = frozenset()
     partial: PartialLiquidation | None = None
     sources: tuple[str, ...] = ()

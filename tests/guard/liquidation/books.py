@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+from guard.account.venue_rules import rules_of
+from guard.events import MarginMode
 from guard.margin_terms import ContractKind, TierUnit
 from tests.guard.liquidation import independent
 from tests.guard.liquidation.cases import Case, closing_fee, maintenance_at_entry, price_of
@@ -38,6 +40,9 @@ def account_of(venue: str, case: Case) -> independent.Account:
         )
         for held in case.holdings
     )
+    if case.mode is MarginMode.ISOLATED and MarginMode.ISOLATED in rules_of(venue).fee_at_bankruptcy:
+        (contract,), (margin,) = contracts, coins
+        contracts = (independent.with_fee_set_aside(contract, margin.quantity),)
     return independent.Account(
         contracts=contracts, coins=coins, owed_besides=Fraction(case.other_maintenance_usd)
     )

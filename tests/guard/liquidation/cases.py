@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from guard.account.venue_rules import rules_of
+from guard.account.venue_rules.fees import with_fee_taken
 from guard.events import MarginMode
 from guard.leverage.margin_pool import Holding, Leg, MarginPool
 from guard.margin_terms import ContractKind, MarginTier, TierUnit
@@ -168,7 +169,8 @@ def pool_of(venue: str, case: Case) -> MarginPool:
         )
         for held in case.holdings
     )
-    return MarginPool(legs=legs, holdings=holdings, other_maintenance_usd=float(case.other_maintenance_usd))
+    pool = MarginPool(legs=legs, holdings=holdings, other_maintenance_usd=float(case.other_maintenance_usd))
+    return with_fee_taken(pool, rules_of(venue)) if case.mode is MarginMode.ISOLATED else pool
 
 
 def price_of(case: Case, held: CaseHolding) -> Decimal:

@@ -9,7 +9,7 @@ and no step can be too long to see it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 STEP = Fraction(1, 64)
@@ -31,6 +31,8 @@ class Contract:
     by_size: bool = False
     fee: Fraction = Fraction(0)
     at_entry: bool = False
+    fee_set_aside: Fraction = Fraction(0)
+    """A fee that no price changes, in what the contract pays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,27 @@ def first_failure(account: Account, market: str) -> tuple[Fraction | None, Fract
     if left_over(account, market, start) <= 0:
         raise ValueError("the account fails where it stands")
     return _look(account, market, start, up=False), _look(account, market, start, up=True)
+
+
+def with_fee_set_aside(contract: Contract, margin: Fraction) -> Contract:
+    """The same contract with its fee as that of closing where the margin is gone: found on a straight line.
+
+    What is left of margin, profit and fee is a straight line in price (in 1/price for an inverse contract).
+    """
+
+    def left(at: Fraction) -> Fraction:
+        if contract.inverse:
+            return (
+                margin
+                + contract.size / contract.entry
+                - contract.size * at
+                - abs(contract.size) * at * contract.fee
+            )
+        return margin + contract.size * (at - contract.entry) - abs(contract.size) * at * contract.fee
+
+    bankrupt = -left(Fraction(0)) / (left(Fraction(1)) - left(Fraction(0)))
+    fee = abs(contract.size) * max(Fraction(0), bankrupt) * contract.fee
+    return replace(contract, fee=Fraction(0), fee_set_aside=fee)
 
 
 def _look(account: Account, market: str, start: Fraction, *, up: bool) -> Fraction | None:
@@ -106,7 +129,8 @@ def _book(contract: Contract, price: Fraction) -> Fraction:
         value, at_entry, payout = units * price, units * contract.entry, Fraction(1)
     charged = at_entry if contract.at_entry else value
     rate, amount = _bracket(contract, units if contract.by_size else charged)
-    return (profit - (charged * rate - amount) - value * contract.fee) * payout
+    fees = value * contract.fee + contract.fee_set_aside
+    return (profit - (charged * rate - amount) - fees) * payout
 
 
 def _bracket(contract: Contract, counted: Fraction) -> tuple[Fraction, Fraction]:
