@@ -20,10 +20,11 @@ PROCESS = "https://www.bybit.com/en/help-center/article/UTA-Trading-Rules (2026-
 TAKER_FEE = 0.00055
 """Of an account without discount."""
 
-PARTIAL = PartialLiquidation(tiers_down=1)
+PARTIAL = PartialLiquidation(tiers_down=1, modes=frozenset((MarginMode.ISOLATED,)))
 """Isolated: orders of the contract are cancelled; from the second tier on, one order then takes off what does not fit
 into the next lower one; a position that still does not hold, or stands in the lowest tier, is taken over whole at the
-bankruptcy price."""
+bankruptcy price. Of a cross account orders are cancelled and debts repaid first; in which order and how much of its
+positions then goes is not told."""
 
 BYBIT = VenueRules(
     venue="bybit",

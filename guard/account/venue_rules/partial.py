@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from guard.account.venue_rules.rules import VenueRules
+from guard.events import MarginMode
 from guard.leverage.margin_pool import Leg
 from guard.margin_terms import ContractKind, TierUnit
 
@@ -40,7 +41,9 @@ class FirstStep:
     whole_within_s: float = 0.0
 
 
-def first_step(rules: VenueRules, leg: Leg, price: float | None = None) -> FirstStep:
+def first_step(
+    rules: VenueRules, leg: Leg, price: float | None = None, mode: MarginMode = MarginMode.ISOLATED
+) -> FirstStep:
     """What is closed first of a position that is liquidated at ``price``, by default its mark.
 
     By tiers, the venue leaves what still fits into the tier so many lower: a position of tier ``n`` (from 0) goes down
@@ -51,7 +54,7 @@ def first_step(rules: VenueRules, leg: Leg, price: float | None = None) -> First
     partial, at = rules.partial, leg.mark_price if price is None else price
     if partial is None or leg.size == 0.0 or at <= 0.0:
         return whole
-    if partial.share is None and partial.tiers_down <= 0:
+    if mode not in partial.modes or (partial.share is None and partial.tiers_down <= 0):
         return replace(whole, cause=StepCause.UNTOLD)
     if partial.share is not None:
         if _notional_usd(leg, at) < partial.notional_usd_min:

@@ -14,12 +14,14 @@ class PartialLiquidation:
     With neither ``share`` nor ``tiers_down``, the venue says that it begins with a part and not with how much.
 
     Attributes:
+        modes: for which this is said; in others the venue begins with a part of which nothing more is known.
         share: what is closed first, of the position; ``None`` if it follows from tiers (``tiers_down``).
         tiers_down: by how many tiers a position is reduced at a time; 0 if it does not go by tiers.
         notional_usd_min: positions below it are closed whole at once.
         whole_within_s: for so long after a step, what is still to be liquidated is closed whole.
     """
 
+    modes: frozenset[MarginMode] = frozenset(MarginMode)
     share: float | None = None
     tiers_down: int = 0
     notional_usd_min: float = 0.0

@@ -6,6 +6,7 @@ import pytest
 
 from guard.account.venue_rules import PartialLiquidation, VenueRules, rules_of
 from guard.account.venue_rules.partial import StepCause, first_step
+from guard.events import MarginMode
 from guard.leverage.margin_pool import Leg
 from guard.margin_terms import ContractKind, MarginTier, TierUnit
 from guard.units import MarketId
@@ -81,5 +82,7 @@ def test_first_step_of_liquidation_that_nobody_tells_is_all() -> None:
 
 
 def test_first_step_of_liquidation_at_bybit_goes_down_a_tier() -> None:
-    """The rule is in force for the venue, not only possible."""
+    """The rule is in force for isolated positions; of cross ones it is not told how much goes first."""
     assert first_step(rules_of("bybit"), leg(100.0)).size_left == pytest.approx(80.0)
+    cross = first_step(rules_of("bybit"), leg(100.0), mode=MarginMode.CROSS)
+    assert (cross.share, cross.cause) == (1.0, StepCause.UNTOLD)
