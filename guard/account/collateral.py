@@ -201,6 +201,15 @@ def holdings_of(
     )
 
 
+def asset_betas(assets: Iterable[str], pegs: PegBook) -> dict[str, float]:
+    """How far assets move when coins do, for directions of stress: 1 for coins and claims on them, 0 for money.
+
+    >>> asset_betas(("USDT", "USDe", "wBETH", "SOL"), PegBook())
+    {'USDT': 0.0, 'USDe': 0.0, 'wBETH': 1.0, 'SOL': 1.0}
+    """
+    return {asset: 1.0 if pegs.kind(pegs.underlying(asset)) is AssetKind.COIN else 0.0 for asset in assets}
+
+
 def correlated_share(risks: Iterable[HoldingRisk]) -> float:
     """The share of all collateral that falls with the positions it stands behind, 0..1."""
     return min(1.0, sum(risk.share for risk in risks if risk.correlated_with is not None))
