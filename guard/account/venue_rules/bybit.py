@@ -3,10 +3,10 @@
 Since 2025-09-02 maintenance is valued at mark; until then it was at entry. The fee of closing is within the
 initial and the maintenance margin alike: a margin that is told with it must be compared with a demand that has it.
 Isolated, it is reckoned at the bankruptcy price and stays. Cross, the page on maintenance shows it at mark times
-(1 - 1/leverage) for a long and (1 + 1/leverage) for a short, in the list of positions; whether the account's total has it
-is not said. Here it is the fee at the price reached: fee / leverage too much for a long and too little for a short,
-half a bp of price at ten times leverage. A hedged pair is charged for both sides; Bybit asks for less, how much less is
-not told.
+(1 - 1/leverage) for a long and (1 + 1/leverage) for a short, in the list of positions; whether the account's total
+has it is not said. Here it is the fee at the price reached: fee / leverage too much for a long and too little for a
+short, half a bp of price at ten times leverage. A hedged pair is charged for both sides; Bybit asks for less, how much
+less is not told.
 """
 
 from __future__ import annotations
@@ -19,12 +19,11 @@ ISOLATED = (
     "Liquidation-Price-Calculation-under-Isolated-Mode-Unified-Trading-Account (2026-05-27, read 2026-11-22)"
 )
 PROCESS = "https://www.bybit.com/en/help-center/article/UTA-Trading-Rules (2026-08-07, read 2026-11-22)"
-
 ADJUSTMENT = (
     "https://www.bybit.com/en/help-center/article/"
     "Understanding-the-Adjustment-and-Impact-of-the-New-Margin-Calculation (2025-09-18, read 2026-11-22)"
 )
-MAINTENANCE = "https://www.bybit.com/en/help-center/article/Maintenance-Margin-USDT-Contract (2026-04-16, read 2026-11-22)"
+MARGIN = "https://www.bybit.com/en/help-center/article/Maintenance-Margin-USDT-Contract (2026-04-16, read 2026-11-22)"
 
 TAKER_FEE = 0.00055
 """Of an account without discount."""
@@ -40,7 +39,7 @@ BYBIT = VenueRules(
     closing_fee=TAKER_FEE,
     fee_at_bankruptcy=frozenset((MarginMode.ISOLATED,)),
     partial=PARTIAL,
-    sources=(ISOLATED, PROCESS, ADJUSTMENT, MAINTENANCE),
+    sources=(ISOLATED, PROCESS, ADJUSTMENT, MARGIN),
 )
 
 RULES = (BYBIT,)
