@@ -2,8 +2,10 @@
 
 Liquidation starts where the margin ratio is 100 %: equity over (maintenance + the taker fee of closing), both at mark.
 The rate of a position's tier holds for all of it, tiers count size and not value, and nothing is deducted: maintenance
-jumps where a tier ends, but no price makes a position change its tier. The fee is the account's own (0.03 % was seen
-as well as 0.05 %), so ours is that of an account without discount.
+jumps where a tier ends, but no price makes a position change its tier. In cross margin the tier is that of both sides
+of a contract together, and of the expiries of one underlying; a leg of ours counts alone, and what the account's own
+maintenance is more is charged to its pool. The fee is the account's own (0.03 % was seen as well as 0.05 %), so ours is
+that of an account without discount. In a cross account sides of one contract are closed against each other first.
 
 Of an isolated position OKX names a price one tick nearer than where the ratio is 100 %; of a cross one, that price
 itself. In multi-currency mode equity is the USD value of all currencies after discounts, and ``liqPx`` may be
