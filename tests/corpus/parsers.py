@@ -20,6 +20,7 @@ from adapters.exchanges.bybit import payloads as bybit
 from adapters.exchanges.bybit import terms as bybit_terms
 from adapters.exchanges.hyperliquid import payloads as hyperliquid
 from adapters.exchanges.hyperliquid import terms as hyperliquid_terms
+from adapters.exchanges.okx import account_payloads as okx_account
 from adapters.exchanges.okx import payloads as okx
 from adapters.exchanges.okx import terms as okx_terms
 from guard.events import MarginMode
@@ -183,13 +184,15 @@ def _okx() -> Iterator[Parser]:
     yield Parser("okx", okx.parse_turnovers, told("tickers_rest"))
     yield Parser("okx", okx.parse_liquidations, told("liquidation_orders"), (size_of,))
     yield Parser("okx", okx_terms.parse_position_tiers, told("position_tiers"), (size_of,))
-    yield Parser("okx", okx.parse_permissions, told("account_config"))
-    yield Parser("okx", okx.parse_positions, told("positions")["data"], (size_of,))
-    yield Parser("okx", okx.parse_account, told("balance"))
-    yield Parser("okx", okx.parse_orders, told("orders_pending")["data"], (size_of,))
-    yield Parser("okx", okx.parse_orders, told("orders_algo_pending")["data"], (size_of,))
+    contract_of = {code: okx_account.Contract(size) for code, size in OKX_SIZES.items()}.get
+    yield Parser("okx", okx_account.parse_permissions, told("account_config"))
+    yield Parser("okx", okx_account.parse_pooling, told("account_config"))
+    yield Parser("okx", okx_account.parse_positions, told("positions")["data"], (contract_of,))
+    yield Parser("okx", okx_account.parse_account, told("balance"))
+    yield Parser("okx", okx_account.parse_orders, told("orders_pending")["data"], (contract_of,))
+    yield Parser("okx", okx_account.parse_orders, told("orders_algo_pending")["data"], (contract_of,))
     for name in ("ws_account", "ws_orders", "ws_orders_algo", "ws_positions"):
-        yield Parser("okx", okx.parse_private, told(name), (size_of,))
+        yield Parser("okx", okx_account.parse_private, told(name), (contract_of,))
 
 
 def _hyperliquid() -> Iterator[Parser]:

@@ -10,15 +10,17 @@ from typing import Any
 from adapters.exchanges.answers import answered
 from adapters.exchanges.ccxt_session import Credentials, Markets
 from adapters.exchanges.keyed_account import KeyedAccount
-from adapters.exchanges.okx.client import DEFAULTS, contract_size_of
-from adapters.exchanges.okx.payloads import (
-    data_of,
+from adapters.exchanges.okx.account_payloads import (
+    Contract,
     parse_account,
     parse_orders,
     parse_permissions,
+    parse_pooling,
     parse_positions,
     parse_private,
 )
+from adapters.exchanges.okx.client import DEFAULTS, contract_of
+from adapters.exchanges.okx.payloads import data_of
 from adapters.exchanges.parsers import Payload, text
 from adapters.exchanges.settings import VenueSettings
 from adapters.exchanges.venue import (
@@ -28,6 +30,7 @@ from adapters.exchanges.venue import (
     OrderSeen,
 )
 from guard.errors import MalformedFrameError
+from guard.events import Pooling
 
 ORDERS_PAGE = 100
 PAGES_MAX = 100
@@ -48,8 +51,16 @@ class OkxAccount(KeyedAccount):
         self, settings: VenueSettings, sink: AccountSink, markets: Markets, credentials: Credentials
     ) -> None:
         super().__init__(settings, sink, markets, credentials, DEFAULTS)
+        self._pooling = Pooling.BY_SETTLE_ASSET
         self._acknowledged: set[str] = set()
         self._answer = asyncio.Event()
+
+    async def load(self) -> None:
+        await super().load()
+        await self._asked(self._read_pooling())
+
+    async def _read_pooling(self) -> None:
+        self._pooling = parse_pooling(await self._client.privateGetAccountConfig())
 
     async def permissions(self) -> KeyPermissions:
         return parse_permissions(await self._asked(self._client.privateGetAccountConfig()))
@@ -109,11 +120,14 @@ class OkxAccount(KeyedAccount):
         await client.watch(url, "authenticated", {"op": "login", "args": [login]}, "authenticated")
 
     async def _read(self, *, orders: bool) -> AccountReading:
+        if orders:
+            await self._read_pooling()
         found = await self._orders() if orders else None
         response = await self._client.privateGetAccountPositions({"instType": "SWAP"})
         rows = data_of(response, "GET /api/v5/account/positions")
-        positions = [position for position in parse_positions(rows, self._size_of) if position.size]
-        totals = parse_account(await self._client.privateGetAccountBalance())
+        seen = parse_positions(rows, self._contract_of, self._pooling)
+        positions = [position for position in seen if position.size]
+        totals = parse_account(await self._client.privateGetAccountBalance(), self._pooling)
         return AccountReading(totals=totals, positions=positions, orders=found)
 
     async def _orders(self) -> list[OrderSeen]:
@@ -122,7 +136,7 @@ class OkxAccount(KeyedAccount):
         for kind in ALGO_KINDS:
             request = {"instType": "SWAP", "ordType": kind}
             rows += await self._pages(self._client.privateGetTradeOrdersAlgoPending, request, "algoId")
-        found = parse_orders(rows, self._size_of)
+        found = parse_orders(rows, self._contract_of)
         return [order for order in found if isinstance(order, OrderSeen)]
 
     async def _pages(self, ask: Any, request: dict[str, str], key: str) -> list[Payload]:
@@ -137,8 +151,8 @@ class OkxAccount(KeyedAccount):
             after = {"after": text(page[-1], key, where)}
         raise MalformedFrameError(where, f"the list does not end after {PAGES_MAX} pages")
 
-    def _size_of(self, code: str) -> float | None:
-        return contract_size_of(self._client, code)
+    def _contract_of(self, code: str) -> Contract | None:
+        return contract_of(self._client, code)
 
     def take(self, url: str, message: Any) -> bool:
         del url
@@ -151,7 +165,7 @@ class OkxAccount(KeyedAccount):
             return False  # logins and errors are ccxt's
         match message.get("event"):
             case None:
-                for update in parse_private(message, self._size_of):
+                for update in parse_private(message, self._contract_of, self._pooling):
                     self._sink.on_update(update)
             case "subscribe":
                 self._acknowledged.add(str(argument.get("channel")))

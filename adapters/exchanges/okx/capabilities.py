@@ -19,7 +19,8 @@ CAPABILITIES = Capabilities(
     periods_ms={Stream.MARK_PRICE: 10_000, Stream.OPEN_INTEREST: 3_000},
     depth_levels=400,
     notes=(
-        "linear swaps (USDT and USDC margined) only: no coin-margined ones",
+        "markets: linear swaps (USDT, USDC) only; positions in coin-margined ones are read, without their books",
+        "accounts: swaps only; what dated futures, options and margin trading demand is within the account's totals",
         "books hold 400 levels a side and change every 100 ms",
         "liquidations: at most one a second and market is told, so what is seen is a lower bound",
         "maintenance tiers are told in contracts: their bounds in USD are those at the mark when they were read",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from adapters.exchanges.okx.account_payloads import Contract
 from adapters.exchanges.transport import UNCOMPRESSED
 
 DEFAULTS: dict[str, Any] = {
@@ -24,4 +25,13 @@ def contract_size_of(client: Any, market_code: str) -> float | None:
         size = market.get("contractSize")
         if market.get("swap") and market.get("linear") and size is not None:
             return float(size)
+    return None
+
+
+def contract_of(client: Any, market_code: str) -> Contract | None:
+    """The contract of a swap, linear or inverse; ``None`` for anything else. The client's markets are loaded."""
+    for market in (client.markets_by_id or {}).get(market_code, ()):
+        size = market.get("contractSize")
+        if market.get("swap") and size is not None and (market.get("linear") or market.get("inverse")):
+            return Contract(float(size), bool(market.get("inverse")), market.get("settle"))
     return None

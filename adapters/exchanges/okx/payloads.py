@@ -9,18 +9,15 @@ cannot read, and on NaN or an infinity.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from adapters.exchanges.parsers import (
     Payload,
     as_mapping,
     at_of,
-    flag,
     integer,
-    known,
     levels,
-    mapping,
     number,
     optional_number,
     positive,
@@ -29,21 +26,11 @@ from adapters.exchanges.parsers import (
 )
 from adapters.exchanges.sync import DepthDiff, RawLevels
 from adapters.exchanges.venue import (
-    AccountTotals,
-    AccountUpdate,
-    AlgoKey,
-    BalanceSeen,
     DepthSnapshot,
-    KeyPermissions,
     LiquidationFrame,
-    OrderGone,
-    OrderKey,
-    OrderSeen,
-    PositionSeen,
     TradeFrame,
 )
 from guard.errors import MalformedFrameError
-from guard.events import MarginMode
 from guard.units import Nanoseconds
 
 USD_LIKE = frozenset({"USDT", "USDC", "USD", "USDG"})
@@ -122,7 +109,7 @@ def parse_trades(message: Payload, contract_size: float) -> list[TradeFrame]:
     where = "trades"
     return [
         TradeFrame(
-            notional_usd=_sign(row, where)
+            notional_usd=sign_of(row, where)
             * positive(row, "px", where)
             * positive(row, "sz", where)
             * contract_size,
@@ -202,193 +189,10 @@ def _was_long(detail: Payload, where: str) -> bool:
     position = detail.get("posSide")
     if position in ("long", "short"):
         return bool(position == "long")
-    return _sign(detail, where) < 0.0
+    return sign_of(detail, where) < 0.0
 
 
-# -- the account ----------------------------------------------------------------------------------
-
-
-def parse_permissions(response: Any) -> KeyPermissions:
-    """Read GET /api/v5/account/config: ``perm`` is of read_only, trade and withdraw, joined by commas."""
-    where = "GET /api/v5/account/config"
-    rows = data_of(response, where)
-    if len(rows) != 1:
-        raise MalformedFrameError(where, f"{len(rows)} accounts where one was asked for")
-    told = text(rows[0], "perm", where)
-    granted = {right.strip() for right in told.split(",")}
-    return KeyPermissions("trade" in granted, "withdraw" in granted, told)
-
-
-def parse_positions(rows: Iterable[Payload], contract_size: ContractSize) -> list[PositionSeen]:
-    """Read positions, of GET /api/v5/account/positions or of the ``positions`` channel; a size of 0 is closed.
-
-    In one-way mode (``net``) ``pos`` is signed; in hedge mode it is not, and ``posSide`` tells the side.
-    ``liqPx`` is empty where the venue sees none: *not known*. ``margin`` is that of an isolated position alone.
-    Markets without a contract size are left out.
-    """
-    where = "positions"
-    found = []
-    for row in rows:
-        code = text(row, "instId", where)
-        unit = contract_size(code)
-        if unit is None:
-            continue
-        side, mode = text(row, "posSide", where), text(row, "mgnMode", where)
-        if side not in {"net", "long", "short"}:
-            raise MalformedFrameError(where, f"field 'posSide' is none of net, long, short: {side!r:.40}")
-        if mode not in {"cross", "isolated"}:
-            raise MalformedFrameError(where, f"field 'mgnMode' is neither cross nor isolated: {mode!r:.40}")
-        size = (optional_number(row, "pos", where) or 0.0) * unit
-        found.append(
-            PositionSeen(
-                market_code=code,
-                side="BOTH" if side == "net" else side.upper(),
-                size=-abs(size) if side == "short" else size,
-                entry_price=known(optional_number(row, "avgPx", where)),
-                mark_price=known(optional_number(row, "markPx", where)),
-                leverage=known(optional_number(row, "lever", where)),
-                margin_mode=MarginMode(mode),
-                margin_usd=known(optional_number(row, "margin", where)) if mode == "isolated" else None,
-                liquidation_price=known(optional_number(row, "liqPx", where)),
-                unrealised_usd=optional_number(row, "upl", where) or 0.0,
-            )
-        )
-    return found
-
-
-def parse_account(response: Any) -> AccountTotals:
-    """Read GET /api/v5/account/balance, or the ``account`` channel.
-
-    The wallet of a currency is its equity less all unrealised profit, which positions tell themselves.
-    ``mmr`` is told for the whole account in multi-currency and portfolio margin; in futures mode each currency
-    has its own.
-    """
-    where = "GET /api/v5/account/balance"
-    rows = data_of(response, where)
-    if len(rows) != 1:
-        raise MalformedFrameError(where, f"{len(rows)} accounts where one was asked for")
-    wallets: dict[str, float] = {}
-    other, maintenance = 0.0, optional_number(rows[0], "mmr", where)
-    by_currency: list[float] = []
-    for row in rows_of(rows[0], "details", where):
-        currency = text(row, "ccy", where)
-        if currency in USD_LIKE:
-            wallets[currency] = number(row, "eq", where) - (optional_number(row, "upl", where) or 0.0)
-            by_currency.append(optional_number(row, "mmr", where) or 0.0)
-        elif row.get("collateralEnabled") is not False:
-            # Discounted as the venue counts it towards margin, where it tells that.
-            discounted = optional_number(row, "disEq", where)
-            other += max(0.0, discounted or optional_number(row, "eqUsd", where) or 0.0)
-    if maintenance is None and any(by_currency):
-        maintenance = sum(by_currency)
-    return AccountTotals(wallets=wallets, other_usd=other, maintenance_usd=maintenance)
-
-
-GONE = frozenset(
-    {
-        "filled",
-        "canceled",
-        "mmp_canceled",
-        "effective",
-        "order_failed",
-        "partially_failed",
-        "partially_effective",
-    }
-)
-"""Order states after which nothing rests any more; an algo order in effect goes on as an ordinary one."""
-
-
-def parse_orders(rows: Iterable[Payload], contract_size: ContractSize) -> list[OrderSeen | OrderGone]:
-    """Read ordinary and conditional orders, of REST (pending) or of the ``orders`` and ``orders-algo`` channels."""
-    found: list[OrderSeen | OrderGone] = []
-    for row in rows:
-        unit = contract_size(text(row, "instId", "orders"))
-        if unit is not None:
-            found.append(_order(row, unit))
-    return found
-
-
-def _order(row: Payload, unit: float) -> OrderSeen | OrderGone:
-    where = "orders-algo" if row.get("algoId") and not row.get("ordId") else "orders"
-    algo = where == "orders-algo"
-    key: OrderKey = AlgoKey(text(row, "algoId", where)) if algo else text(row, "ordId", where)
-    if text(row, "state", where) in GONE:
-        return OrderGone(key)
-    sign = _sign(row, where)
-    size = optional_number(row, "sz", where) or 0.0
-    left = max(0.0, size - (optional_number(row, "accFillSz", where) or 0.0)) * unit
-    # A conditional order sized as a part of the position: 1 closes all of it.
-    whole = algo and (optional_number(row, "closeFraction", where) or 0.0) > 0.0
-    side = str(row.get("posSide") or "net")
-    closes = (side == "long" and sign < 0.0) or (side == "short" and sign > 0.0)
-    return OrderSeen(
-        key=key,
-        market_code=text(row, "instId", where),
-        size=sign * left,
-        buys=sign > 0.0,
-        position_side="BOTH" if side == "net" else side.upper(),
-        price=_price(row, algo=algo),
-        stop_price=_trigger(row) if algo else None,
-        reduce_only=flag(row, "reduceOnly") or whole or closes,
-        whole_position=whole,
-    )
-
-
-def _price(row: Payload, *, algo: bool) -> float | None:
-    """The limit; -1 says that a conditional order becomes a market order."""
-    keys = ("ordPx", "slOrdPx", "tpOrdPx") if algo else ("px",)
-    for key in keys:
-        price = known(optional_number(row, key, "orders"))
-        if price is not None:
-            return price if price > 0.0 else None
-    return None
-
-
-def _trigger(row: Payload) -> float | None:
-    """Where a conditional order triggers: of a pair of stop and take profit the stop; a trailing one moves."""
-    if row.get("ordType") == "move_order_stop":
-        return None
-    for key in ("triggerPx", "slTriggerPx", "tpTriggerPx"):
-        price = known(optional_number(row, key, "orders-algo"))
-        if price is not None:
-            return price
-    return None
-
-
-def parse_private(message: Payload, contract_size: ContractSize) -> list[AccountUpdate]:
-    """Read one frame of the private streams: ``positions``, ``account``, ``orders`` or ``orders-algo``."""
-    channel = str(mapping(message, "arg", "frame").get("channel", ""))
-    rows = data_of(message, channel)
-    match channel:
-        case "positions":
-            positions = tuple(parse_positions((row for row in rows if _is_swap(row)), contract_size))
-            if not positions:
-                return []
-            at = max((at_of(row, "pTime") or at_of(row, "uTime") or 0 for row in rows), default=0)
-            # Pushed every few seconds, whole, and at once where the size changes: REST need not be asked for it.
-            return [AccountUpdate(exchange_at=at or None, positions=positions)]
-        case "account":
-            if not rows:
-                return []
-            totals = parse_account(message)
-            balances = tuple(BalanceSeen(asset, amount) for asset, amount in totals.wallets.items())
-            return [AccountUpdate(exchange_at=at_of(rows[0], "uTime"), balances=balances)]
-        case "orders" | "orders-algo":
-            swaps = [row for row in rows if _is_swap(row)]
-            return [
-                AccountUpdate(exchange_at=at_of(row, "uTime"), order=order)
-                for row in swaps
-                for order in parse_orders([row], contract_size)
-            ]
-        case _:
-            return []
-
-
-def _is_swap(row: Payload) -> bool:
-    return row.get("instType") == "SWAP"
-
-
-def _sign(row: Payload, where: str) -> float:
+def sign_of(row: Payload, where: str) -> float:
     side = row.get("side")
     if side not in ("buy", "sell"):
         raise MalformedFrameError(where, f"field 'side' is neither buy nor sell: {side!r:.40}")

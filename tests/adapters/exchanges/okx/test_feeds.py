@@ -22,11 +22,13 @@ from guard.events import (
     MarketFeatures,
     MarkPriceSeen,
     OpenInterestSeen,
+    Pooling,
     Stream,
     StreamActivity,
     StreamFault,
     StreamFaultKind,
 )
+from guard.margin_terms import ContractKind
 from guard.units import AccountId, MarketId
 from tests.adapters.exchanges.hyperliquid.sinks import QuietSink
 from tests.adapters.exchanges.okx.payloads import fixture
@@ -282,14 +284,20 @@ async def test_an_account_is_told_whole(server: OkxServer) -> None:
             lambda seen: bool(seen.orders),
         )
 
-    assert seen.wallet_usd == pytest.approx(4992.890093622894 + 7.5456 + 23750.25)
-    assert seen.equity_usd == pytest.approx((seen.wallet_usd or 0.0) + 0.024 - 77.65)
+    # In futures mode: all of it at the venue's price, without discounts.
+    assert seen.wallet_usd == pytest.approx(4992.890093622894 + 7.5456 + 25000.5 + 12.0)
+    assert seen.equity_usd == pytest.approx((seen.wallet_usd or 0.0) + 0.024 - 77.65 + 0.0012092 * 30_000)
+    assert seen.pooling is Pooling.BY_SETTLE_ASSET
+    assert [held.asset for held in seen.collateral or ()] == ["USDT", "BTC", "TRX"]
     assert seen.maintenance_usd == 0.3428274116
     by_market = {position.market: position for position in seen.positions}
     cross, isolated = by_market[MarketId("okx:XRP/USDT:USDT")], by_market[BTC]
     assert (cross.size, cross.leverage, cross.margin_mode) == (100.0, 3.0, MarginMode.CROSS)
     assert cross.liquidation_price == 0.3287514731020614
     assert (isolated.size, isolated.margin_usd, isolated.liquidation_price) == (-0.25, 105.5, None)
+    inverse = by_market[MarketId("okx:BTC/USD:BTC")]
+    assert (inverse.kind, inverse.contracts_usd, inverse.settle) == (ContractKind.INVERSE, 500.0, "BTC")
+    assert inverse.liquidation_price == 15123.4
     assert seen.orders is not None
     assert len(seen.orders) == 5
     assert events.faults(StreamFaultKind.DISCONNECTED, StreamFaultKind.REFUSED) == []

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from adapters.exchanges.okx import payloads
+from adapters.exchanges.margin_ratios import RATIO_MAX
+from adapters.exchanges.okx import account_payloads, payloads
+from adapters.exchanges.okx.account_payloads import Contract
 from adapters.exchanges.sync import DepthDiff
 from adapters.exchanges.venue import (
     AlgoKey,
-    BalanceSeen,
     DepthSnapshot,
     LiquidationFrame,
     OrderGone,
@@ -19,7 +20,8 @@ from adapters.exchanges.venue import (
     TradeFrame,
 )
 from guard.errors import MalformedFrameError
-from guard.events import MarginMode
+from guard.events import CollateralHeld, LiquidationTold, MarginMode, Pooling
+from guard.margin_terms import ContractKind
 from tests.adapters.exchanges.okx.payloads import fixture
 
 
@@ -28,6 +30,7 @@ def near(value: Any, rel: float | None = None) -> Any:
 
 
 SIZES = {"BTC-USDT-SWAP": 0.01, "ETH-USDT-SWAP": 0.1, "XRP-USDT-SWAP": 100.0, "IOST-USDT-SWAP": 1000.0}
+CONTRACTS = {code: Contract(size, settle="USDT") for code, size in SIZES.items()}
 """Base units a contract; inverse swaps have none."""
 
 
@@ -107,38 +110,161 @@ def test_turnovers_are_quote_currency() -> None:
 
 
 def test_what_a_key_may_do() -> None:
-    permissions = payloads.parse_permissions(fixture("account_config"))
+    permissions = account_payloads.parse_permissions(fixture("account_config"))
     response = fixture("account_config")
     response["data"][0]["perm"] = "read_only"
-    reading = payloads.parse_permissions(response)
+    reading = account_payloads.parse_permissions(response)
 
     assert (permissions.can_trade, permissions.can_withdraw) == (True, True)
     assert (reading.can_trade, reading.can_withdraw) == (False, False)
 
 
 def test_positions_are_base_units_and_inverse_ones_are_left_out() -> None:
-    cross, isolated = payloads.parse_positions(fixture("positions")["data"], SIZES.get)
+    cross, isolated = account_payloads.parse_positions(fixture("positions")["data"], CONTRACTS.get)
 
     assert (cross.side, cross.size, cross.leverage) == ("BOTH", 100.0, 3.0)
     assert (cross.margin_mode, cross.margin_usd) == (MarginMode.CROSS, None)
     assert cross.liquidation_price == 0.3287514731020614
+    assert (cross.settle, cross.adl_rank, cross.margin) == ("USDT", 0.2, None)
     assert cross.unrealised_usd == near(0.024)
     assert (isolated.side, isolated.size, isolated.margin_usd) == ("SHORT", -0.25, 105.5)
     assert (isolated.margin_mode, isolated.liquidation_price) == (MarginMode.ISOLATED, None)
 
 
+def inverse_row() -> dict[str, Any]:
+    return {
+        **fixture("positions")["data"][2],
+        "pos": "-5",
+        "mgnMode": "isolated",
+        "margin": "0.002",
+    }
+
+
+def test_a_coin_margined_swap_is_of_dollars_with_margin_and_profit_in_the_coin() -> None:
+    contracts = {"BTC-USD-SWAP": Contract(100.0, is_inverse=True, settle="BTC")}
+
+    (position,) = account_payloads.parse_positions([inverse_row()], contracts.get)
+
+    assert (position.kind, position.contracts_usd, position.quantity) == (
+        ContractKind.INVERSE,
+        -500.0,
+        -500.0,
+    )
+    assert position.size == near(-500.0 / 30_000.0)
+    assert (position.settle, position.margin, position.margin_usd) == ("BTC", 0.002, near(60.0))
+    assert position.unrealised_usd == near(0.0012092 * 30_000.0)
+    assert position.adl_rank == 1.0
+
+
+def test_a_coin_margined_swap_without_any_price_is_refused() -> None:
+    contracts = {"BTC-USD-SWAP": Contract(100.0, is_inverse=True)}
+    row = {**inverse_row(), "markPx": "", "avgPx": ""}
+
+    with pytest.raises(MalformedFrameError, match="has no price"):
+        account_payloads.parse_positions([row], contracts.get)
+
+
+def test_an_order_of_a_coin_margined_swap_becomes_base_units_at_its_own_price() -> None:
+    contracts = {"BTC-USDT-SWAP": Contract(100.0, is_inverse=True)}
+    rows = fixture("orders_pending")["data"][:1]
+
+    (order,) = account_payloads.parse_orders(rows, contracts.get)
+
+    assert isinstance(order, OrderSeen)
+    assert order.size == near(7 * 100.0 / 13013.5)
+
+
+def test_an_empty_liquidation_price_is_the_accounts_in_portfolio_margin_and_else_not_told() -> None:
+    row = {**fixture("positions")["data"][0], "liqPx": ""}
+
+    told = [
+        account_payloads.parse_positions([row], CONTRACTS.get, pooling)[0]
+        for pooling in (Pooling.ONE_POOL, Pooling.PORTFOLIO)
+    ]
+
+    assert [position.liquidation_price for position in told] == [None, None]
+    assert [position.liquidation_told for position in told] == [
+        LiquidationTold.NOT_TOLD,
+        LiquidationTold.ACCOUNT_LEVEL,
+    ]
+
+
 def test_a_net_position_is_signed() -> None:
     rows = [{**fixture("positions")["data"][0], "pos": "-7"}]
 
-    assert [position.size for position in payloads.parse_positions(rows, SIZES.get)] == [-700.0]
+    assert [position.size for position in account_payloads.parse_positions(rows, CONTRACTS.get)] == [-700.0]
 
 
 def test_a_wallet_is_equity_less_what_positions_tell_themselves() -> None:
-    totals = payloads.parse_account(fixture("balance"))
+    totals = account_payloads.parse_account(fixture("balance"))
 
     assert totals.wallets == {"USDT": near(4992.890093622894 + 7.5456)}
     assert totals.other_usd == 23750.25  # BTC as discounted; TRX is no collateral
     assert totals.maintenance_usd == 0.3428274116
+
+
+def test_in_multi_currency_margin_each_currency_counts_at_its_discount() -> None:
+    totals = account_payloads.parse_account(fixture("balance"), Pooling.ONE_POOL)
+
+    assert totals.pooling is Pooling.ONE_POOL
+    usdt, btc, trx = totals.collateral or ()
+    assert (usdt.asset, usdt.quantity, usdt.is_collateral) == ("USDT", near(5000.435693622894), True)
+    assert (btc.quantity, btc.venue_price_usd) == (0.5, 50_001.0)
+    assert btc.venue_haircut == near(1.0 - 23750.25 / 25000.5)
+    assert (trx.is_collateral, trx.quantity) == (False, 100.0)
+    # The venue tells equity over maintenance and fees.
+    assert totals.margin_ratio == near(1.0 / 143682.59776662575)
+
+
+def test_in_futures_mode_each_currency_backs_its_own_and_the_worst_tells_the_ratio() -> None:
+    response = fixture("balance")
+    response["data"][0] |= {"mmr": "", "mgnRatio": ""}
+    usdt, btc, _ = response["data"][0]["details"]
+    usdt |= {"mmr": "12.5", "mgnRatio": "40", "disEq": ""}
+    btc |= {"mmr": "0.01", "mgnRatio": "5", "disEq": "", "upl": "0.1", "collateralEnabled": False}
+
+    totals = account_payloads.parse_account(response, Pooling.BY_SETTLE_ASSET)
+
+    assert totals.pooling is Pooling.BY_SETTLE_ASSET
+    assert totals.margin_ratio == 0.2
+    assert totals.maintenance_usd == near(12.5 + 0.01 * 50_001.0)
+    held = {each.asset: each for each in totals.collateral or ()}
+    assert held["BTC"] == CollateralHeld(asset="BTC", quantity=0.4, venue_price_usd=50_001.0)
+
+
+def test_what_is_owed_is_negative_and_not_left_out() -> None:
+    response = fixture("balance")
+    response["data"][0]["details"][1] |= {"eq": "-0.5", "eqUsd": "-25000.5", "disEq": "-25000.5"}
+
+    totals = account_payloads.parse_account(response, Pooling.ONE_POOL)
+
+    assert totals.other_usd == -25000.5
+    assert [held.quantity for held in totals.collateral or ()][1] == -0.5
+
+
+def test_a_ratio_of_nothing_left_is_beyond_liquidation() -> None:
+    response = fixture("balance")
+    response["data"][0]["mgnRatio"] = "-0.5"
+
+    assert account_payloads.parse_account(response, Pooling.ONE_POOL).margin_ratio == RATIO_MAX
+
+
+def test_the_mode_of_an_account_tells_what_backs_its_positions() -> None:
+    response = fixture("account_config")
+    told = []
+    for level in "1234":
+        response["data"][0]["acctLv"] = level
+        told.append(account_payloads.parse_pooling(response))
+
+    assert told == [
+        Pooling.BY_SETTLE_ASSET,
+        Pooling.BY_SETTLE_ASSET,
+        Pooling.ONE_POOL,
+        Pooling.PORTFOLIO,
+    ]
+    response["data"][0]["acctLv"] = "5"
+    with pytest.raises(MalformedFrameError, match="acctLv"):
+        account_payloads.parse_pooling(response)
 
 
 def test_in_futures_mode_each_currency_has_its_own_maintenance() -> None:
@@ -146,13 +272,13 @@ def test_in_futures_mode_each_currency_has_its_own_maintenance() -> None:
     response["data"][0]["mmr"] = ""
     response["data"][0]["details"][0]["mmr"] = "12.5"
 
-    assert payloads.parse_account(response).maintenance_usd == 12.5
+    assert account_payloads.parse_account(response).maintenance_usd == 12.5
     response["data"][0]["details"][0]["mmr"] = ""
-    assert payloads.parse_account(response).maintenance_usd is None
+    assert account_payloads.parse_account(response).maintenance_usd is None
 
 
 def test_ordinary_orders() -> None:
-    net, closing = payloads.parse_orders(fixture("orders_pending")["data"], SIZES.get)
+    net, closing = account_payloads.parse_orders(fixture("orders_pending")["data"], CONTRACTS.get)
 
     assert net == OrderSeen(
         key="1752588852617379840",
@@ -166,7 +292,9 @@ def test_ordinary_orders() -> None:
 
 
 def test_conditional_orders() -> None:
-    trigger, pair, trailing = payloads.parse_orders(fixture("orders_algo_pending")["data"], SIZES.get)
+    trigger, pair, trailing = account_payloads.parse_orders(
+        fixture("orders_algo_pending")["data"], CONTRACTS.get
+    )
 
     assert isinstance(trigger, OrderSeen)
     assert isinstance(pair, OrderSeen)
@@ -178,22 +306,25 @@ def test_conditional_orders() -> None:
 
 
 def test_private_positions_are_those_of_swaps_and_need_no_rest() -> None:
-    (update,) = payloads.parse_private(fixture("ws_positions"), SIZES.get)
+    (update,) = account_payloads.parse_private(fixture("ws_positions"), CONTRACTS.get)
 
     assert [(p.market_code, p.size) for p in update.positions] == [("XRP-USDT-SWAP", -4_000.0)]
     assert not update.stale
 
 
 def test_a_private_account_frame_tells_balances() -> None:
-    (update,) = payloads.parse_private(fixture("ws_account"), SIZES.get)
+    (update,) = account_payloads.parse_private(fixture("ws_account"), CONTRACTS.get)
 
-    assert update.balances == (BalanceSeen("USDT", near(5000.4357, rel=1e-6)),)
+    told = [(balance.asset, balance.wallet, balance.counts_as_usd) for balance in update.balances]
+    assert told == [("USDT", near(5000.4357, rel=1e-6), True), ("BTC", 0.5, False), ("TRX", 100.0, False)]
+    assert update.maintenance_usd == 0.3428274116
+    assert update.margin_ratio == near(1.0 / 143682.59776662575)
     assert update.exchange_at == 1705474164160_000_000
 
 
 def test_private_orders_rest_or_are_gone() -> None:
-    resting, filled = payloads.parse_private(fixture("ws_orders"), SIZES.get)
-    cancelled, pair = payloads.parse_private(fixture("ws_orders_algo"), SIZES.get)
+    resting, filled = account_payloads.parse_private(fixture("ws_orders"), CONTRACTS.get)
+    cancelled, pair = account_payloads.parse_private(fixture("ws_orders_algo"), CONTRACTS.get)
 
     assert isinstance(resting.order, OrderSeen)
     assert filled.order == OrderGone("1752588852617379842")
@@ -214,13 +345,13 @@ NOT_NUMBERS = ["NaN", "inf", "-Infinity", float("nan"), "soon", True, [1]]
         (lambda row: payloads.parse_open_interest(row, 0.01), "open_interest", "oi"),
         (lambda row: payloads.parse_trades({"data": [row]}, 0.01), "trades", "px"),
         (lambda row: payloads.parse_trades({"data": [row]}, 0.01), "trades", "sz"),
-        (lambda row: payloads.parse_positions([row], SIZES.get), "positions", "pos"),
-        (lambda row: payloads.parse_positions([row], SIZES.get), "positions", "liqPx"),
-        (lambda row: payloads.parse_positions([row], SIZES.get), "positions", "upl"),
-        (lambda row: payloads.parse_orders([row], SIZES.get), "orders_pending", "px"),
-        (lambda row: payloads.parse_orders([row], SIZES.get), "orders_pending", "sz"),
-        (lambda row: payloads.parse_orders([row], SIZES.get), "orders_algo_pending", "triggerPx"),
-        (lambda row: payloads.parse_account({"data": [row]}), "balance", "mmr"),
+        (lambda row: account_payloads.parse_positions([row], CONTRACTS.get), "positions", "pos"),
+        (lambda row: account_payloads.parse_positions([row], CONTRACTS.get), "positions", "liqPx"),
+        (lambda row: account_payloads.parse_positions([row], CONTRACTS.get), "positions", "upl"),
+        (lambda row: account_payloads.parse_orders([row], CONTRACTS.get), "orders_pending", "px"),
+        (lambda row: account_payloads.parse_orders([row], CONTRACTS.get), "orders_pending", "sz"),
+        (lambda row: account_payloads.parse_orders([row], CONTRACTS.get), "orders_algo_pending", "triggerPx"),
+        (lambda row: account_payloads.parse_account({"data": [row]}), "balance", "mmr"),
     ],
 )
 def test_a_number_that_is_not_one_is_refused(
@@ -265,11 +396,11 @@ def test_a_position_with_words_that_are_not_known_is_refused(field: str, value: 
     if field == "instId" and value == "both":
         return  # a market that is not watched
     with pytest.raises(MalformedFrameError):
-        payloads.parse_positions([{**fixture("positions")["data"][0], field: value}], SIZES.get)
+        account_payloads.parse_positions([{**fixture("positions")["data"][0], field: value}], CONTRACTS.get)
 
 
 @pytest.mark.parametrize("response", [None, [], "ok", {"data": {}}, {"data": [1]}, {"data": []}])
 def test_an_answer_of_another_shape_is_refused(response: object) -> None:
-    for parse in (payloads.parse_account, payloads.parse_permissions):
+    for parse in (account_payloads.parse_account, account_payloads.parse_permissions):
         with pytest.raises(MalformedFrameError):
             parse(response)
