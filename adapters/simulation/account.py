@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from adapters.simulation.ledger import Ledger, MarginType
+from adapters.simulation.ledger import Ledger, MarginType, PositionSide
 from adapters.simulation.margin import ZERO
 from adapters.simulation.orders import Fill, Liquidation, Order, OrderBookOfAccount, OrderType, Side
 from adapters.simulation.settings import VenueAccountSpec
@@ -49,7 +49,7 @@ class VenueAccount:
 
     def adl_rank(self, symbol: str) -> int:
         """From 0 (last) to 4 (next)."""
-        return self.adl_ranks.get(symbol, ADL_RANK) if self.ledger.position(symbol).amount else 0
+        return self.adl_ranks.get(symbol, ADL_RANK) if self.ledger.holds(symbol) else 0
 
     def note(self, symbol: str, kind: str, amount: Decimal, at_ms: int) -> None:
         if amount:
@@ -93,16 +93,16 @@ class VenueAccount:
     def reserved(self) -> Decimal:
         """What open orders hold back of the margin, USDT.
 
-        For each symbol the dearer of its two sides counts, less what would only reduce the position.
+        For each position the dearer of an order's two sides counts, less what would only reduce the position.
         """
-        by_symbol: dict[str, list[Order]] = {}
+        by_position: dict[tuple[str, PositionSide], list[Order]] = {}
         for order in self.book.open_orders():
             if not order.reduce_only:
-                by_symbol.setdefault(order.symbol, []).append(order)
-        return sum((self._reserved_in(symbol, orders) for symbol, orders in by_symbol.items()), ZERO)
+                by_position.setdefault((order.symbol, order.position_side), []).append(order)
+        return sum((self._reserved_in(*key, orders) for key, orders in by_position.items()), ZERO)
 
-    def _reserved_in(self, symbol: str, orders: list[Order]) -> Decimal:
-        position = self.ledger.position(symbol)
+    def _reserved_in(self, symbol: str, side: PositionSide, orders: list[Order]) -> Decimal:
+        position = self.ledger.position(symbol, side)
         sides = {1: ZERO, -1: ZERO}
         offset = {1: max(ZERO, -position.amount), -1: max(ZERO, position.amount)}
         for order in orders:
@@ -126,6 +126,7 @@ class VenuePosition:
     margin_type: MarginType
     liquidation_price: Decimal
     """0 where there is none."""
+    side: PositionSide = PositionSide.BOTH
 
 
 @dataclass(frozen=True, slots=True)

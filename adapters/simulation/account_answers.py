@@ -8,6 +8,7 @@ from decimal import Decimal
 
 from adapters.simulation.account import VenueAccount
 from adapters.simulation.assets import SETTLE, AssetIndex
+from adapters.simulation.ledger import Position
 from adapters.simulation.margin import ZERO, BracketTable, money
 from adapters.simulation.payloads import Json, break_even, plain
 
@@ -39,11 +40,10 @@ class AccountAnswers:
         self._clock_ms = clock_ms
 
     def position_risk(
-        self, account: VenueAccount, symbol: str, marks: dict[str, Decimal], version: int
+        self, account: VenueAccount, position: Position, marks: dict[str, Decimal], version: int
     ) -> Json:
         """One entry of positionRisk."""
-        ledger, table = account.ledger, self._table
-        position = ledger.position(symbol)
+        ledger, table, symbol = account.ledger, self._table, position.symbol
         mark = marks[symbol]
         notional = position.amount * mark
         unrealised = position.unrealised(mark)
@@ -51,13 +51,13 @@ class AccountAnswers:
         initial = money(position.initial_margin(mark))
         answer: Json = {
             "symbol": symbol,
-            "positionSide": "BOTH",
+            "positionSide": position.side,
             "positionAmt": plain(position.amount),
             "entryPrice": plain(position.entry_price, 8),
             "breakEvenPrice": plain(break_even(position), 8),
             "markPrice": plain(mark, 8),
             "unRealizedProfit": plain(unrealised, 8),
-            "liquidationPrice": plain(ledger.liquidation_price(symbol, marks, table), 8),
+            "liquidationPrice": plain(ledger.liquidation_price(symbol, marks, table, position.side), 8),
             "isolatedMargin": plain(isolated, 8),
             "notional": plain(notional, 8),
             "marginAsset": "USDT",
@@ -93,7 +93,8 @@ class AccountAnswers:
         The totals are USD over all assets in multi-assets mode, at what they count for as margin; else they are USDT's.
         """
         totals = self._totals(account, marks)
-        listed = symbols if version < 3 else [s for s in symbols if account.ledger.position(s).amount]
+        legs = [leg for symbol in symbols for leg in account.ledger.legs(symbol)]
+        listed = legs if version < 3 else [leg for leg in legs if leg.amount]
         permissions: Json = {
             "feeTier": 0,
             "canTrade": True,
@@ -117,7 +118,7 @@ class AccountAnswers:
             "availableBalance": plain(usd.available, 8),
             "maxWithdrawAmount": plain(usd.available, 8),
             "assets": [self._asset(account, asset, totals) for asset in self._assets_of(account)],
-            "positions": [self._account_position(account, symbol, marks) for symbol in listed],
+            "positions": [self._account_position(leg, marks[leg.symbol]) for leg in listed],
         }
 
     def balance(self, account: VenueAccount, marks: dict[str, Decimal]) -> list[Json]:
@@ -191,14 +192,12 @@ class AccountAnswers:
             available=ledger.available(marks, reserved),
         )
 
-    def _account_position(self, account: VenueAccount, symbol: str, marks: dict[str, Decimal]) -> Json:
-        position = account.ledger.position(symbol)
-        mark = marks[symbol]
+    def _account_position(self, position: Position, mark: Decimal) -> Json:
         notional = position.amount * mark
         isolated = position.isolated_wallet + position.unrealised(mark) if position.is_isolated else ZERO
         initial = plain(position.initial_margin(mark), 8)
         return {
-            "symbol": symbol,
+            "symbol": position.symbol,
             "initialMargin": initial,
             "maintMargin": plain(self._table.maintenance(abs(notional)), 8),
             "unrealizedProfit": plain(position.unrealised(mark), 8),
@@ -211,7 +210,7 @@ class AccountAnswers:
             "maxNotional": plain(self._table.notional_max(position.leverage)),
             "bidNotional": "0",
             "askNotional": "0",
-            "positionSide": "BOTH",
+            "positionSide": position.side,
             "positionAmt": plain(position.amount),
             "notional": plain(notional, 8),
             "isolatedWallet": plain(position.isolated_wallet, 8),

@@ -10,7 +10,7 @@ from itertools import count
 from adapters.simulation.account import VenueAccount
 from adapters.simulation.assets import SETTLE, AssetIndex
 from adapters.simulation.errors import Refusal, insufficient_margin, invalid_symbol, unknown_order
-from adapters.simulation.ledger import MarginType, Position
+from adapters.simulation.ledger import MarginType, Position, PositionSide
 from adapters.simulation.liquidation import Liquidator
 from adapters.simulation.margin import ZERO, BracketTable
 from adapters.simulation.markets import Market, MarketStatus
@@ -47,6 +47,8 @@ class Engine:
         self.accounts: dict[str, VenueAccount] = {}
         self.table = BracketTable(settings.margin_tiers)
         self.assets = AssetIndex(settings.margin_assets, lambda: self.marks)
+        self.is_one_way = False
+        """Whether there is no hedge mode here."""
         self._settings = settings
         self._clock_ms = clock_ms
         self._matcher = Matcher(markets, settings, clock_ms=clock_ms, publish=publish, taken=taken)
@@ -73,11 +75,12 @@ class Engine:
         """
         market = self._open_market(request.symbol)
         self._check_client_id(account, request)
+        self._check_side(account, request)
         quantity = self._allowed_quantity(account, request)
         price = request.price or self._expected_price(market, request.side)
-        if not request.reduce_only:
+        if not (request.reduce_only or request.only_closes):
             check_notional(quantity * price, market.spec)
-            self._check_margin(account, request.symbol, request.side.sign * quantity, price)
+            self._check_margin(account, request, request.side.sign * quantity, price)
         crossing = self._matcher.offered(market, request.side, request.price, quantity)
         if request.time_in_force == "GTX" and crossing > ZERO:
             raise Refusal(
@@ -111,12 +114,14 @@ class Engine:
         """
         market = self._open_market(request.symbol)
         self._check_client_id(account, request)
+        self._check_side(account, request)
         algo = AlgoOrder(next(self._algo_ids), request, self._clock_ms(), updated_ms=self._clock_ms())
         if algo.triggers_at(market.reference(request.working_type)):
             raise Refusal(-2021, "Order would immediately trigger.")
         if request.close_position and any(
             other.request.close_position
             and other.request.side is request.side
+            and other.request.position_side is request.position_side
             and other.request.type.is_stop == request.type.is_stop
             for other in account.book.open_algos(request.symbol)
         ):
@@ -125,7 +130,8 @@ class Engine:
                 "An open stop or take profit order with GTE and closePosition in the direction is existing.",
             )
         if request.close_position and not (
-            account.ledger.position(request.symbol).amount or account.book.open_orders(request.symbol)
+            account.ledger.position(request.symbol, request.position_side).amount
+            or account.book.open_orders(request.symbol)
         ):
             raise Refusal(
                 -4509, "Time in Force (TIF) GTE can only be used with open positions or open orders."
@@ -154,17 +160,20 @@ class Engine:
         market = self.market(symbol)
         if not 1 <= leverage <= self.table.leverage_max:
             raise Refusal(-4028, f"Leverage {leverage} is not valid")
-        position = account.ledger.position(symbol)
-        if abs(position.amount) * market.mark > self.table.notional_max(leverage):
+        ledger = account.ledger
+        position, legs = ledger.position(symbol), ledger.legs(symbol)
+        if max(abs(leg.amount) for leg in legs) * market.mark > self.table.notional_max(leverage):
             raise Refusal(-2027, "Exceeded the maximum allowable position at current leverage.")
         before = position.leverage
-        if position.is_isolated and leverage < before and position.amount:
+        if position.is_isolated and leverage < before and ledger.holds(symbol):
             raise Refusal(
                 -4161, "Leverage reduction is not supported in Isolated Margin Mode with open positions."
             )
-        position.leverage = leverage
+        for each in (position, *legs):
+            each.leverage = leverage
         if leverage < before and self._overdrawn(account):
-            position.leverage = before
+            for each in (position, *legs):
+                each.leverage = before
             raise insufficient_margin()
         account.tell(config_event(symbol, leverage, self._clock_ms()))
         return position
@@ -183,9 +192,29 @@ class Engine:
             raise Refusal(-4046, "No need to change margin type.")
         if account.book.open_orders(symbol) or account.book.open_algos(symbol):
             raise Refusal(-4047, "Margin type cannot be changed if there exists open orders.")
-        if position.amount:
+        if account.ledger.holds(symbol):
             raise Refusal(-4048, "Margin type cannot be changed if there exists position.")
-        position.margin_type = margin_type
+        for each in (position, *account.ledger.legs(symbol)):
+            each.margin_type = margin_type
+
+    def set_hedged(self, account: VenueAccount, *, wanted: bool) -> None:
+        """Give each symbol a long and a short position of its own, or one for both again.
+
+        Raises:
+            Refusal: it is so already, a position or an order stands in the way, or the venue has no such mode.
+        """
+        ledger = account.ledger
+        if ledger.hedged is wanted:
+            raise Refusal(-4059, "No need to change position side.")
+        if self.is_one_way:
+            raise Refusal(-4060, "Invalid position side.")
+        if account.book.open_orders() or account.book.open_algos():
+            raise Refusal(-4067, "Position side cannot be changed if there exists open orders.")
+        if any(position.amount for position in ledger.positions.values()):
+            raise Refusal(-4068, "Position side cannot be changed if there exists position.")
+        # What a pair takes its leverage and margin type from stays.
+        ledger.positions = {key: each for key, each in ledger.positions.items() if not each.side.sign}
+        ledger.hedged = wanted
 
     def set_multi_assets(self, account: VenueAccount, *, wanted: bool) -> None:
         """Let collateral in other assets than USDT back positions, or no longer.
@@ -224,14 +253,20 @@ class Engine:
         reason = "DEPOSIT" if quantity > ZERO else "WITHDRAW"
         self._matcher.tell_account(account, reason, [], assets={asset: quantity})
 
-    def move_margin(self, account: VenueAccount, symbol: str, amount: Decimal) -> None:
+    def move_margin(
+        self,
+        account: VenueAccount,
+        symbol: str,
+        amount: Decimal,
+        side: PositionSide = PositionSide.BOTH,
+    ) -> None:
         """Add to (or with a negative amount take from) an isolated position's margin, USDT.
 
         Raises:
             Refusal: the position is not isolated, or the margin is not there.
         """
         market = self.market(symbol)
-        position = account.ledger.position(symbol)
+        position = account.ledger.position(symbol, side)
         if not position.is_isolated or not position.amount:
             raise Refusal(-4054, "Cannot add position margin: position is 0 or not isolated.")
         free = account.ledger.available(self.marks, account.reserved())
@@ -288,9 +323,10 @@ class Engine:
                 self._matcher.finish(account, order, OrderStatus.CANCELED)
             for algo in account.book.open_algos(symbol):
                 self._matcher.finish_algo(account, algo, OrderStatus.CANCELED)
-            position = account.ledger.position(symbol)
-            if position.amount:
-                realised, _ = account.ledger.fill(symbol, -position.amount, mark, ZERO)
+            for position in account.ledger.legs(symbol):
+                if not position.amount:
+                    continue
+                realised, _ = account.ledger.fill(symbol, -position.amount, mark, ZERO, position.side)
                 account.note(symbol, "REALIZED_PNL", realised, self._clock_ms())
                 self._matcher.tell_account(account, "ADJUSTMENT", [symbol])
 
@@ -308,12 +344,13 @@ class Engine:
 
     def _allowed_quantity(self, account: VenueAccount, request: OrderRequest) -> Decimal:
         """What of the quantity may be traded: a reduce-only order is cut to the position."""
-        amount = account.ledger.position(request.symbol).amount
+        amount = account.ledger.position(request.symbol, request.position_side).amount
         reducible = abs(amount) if amount * request.side.sign < ZERO else ZERO
         if request.close_position:
             return reducible
-        if request.reduce_only:
-            if reducible == ZERO:
+        if request.reduce_only or request.only_closes:
+            # Of a hedged pair no more can be closed than there is.
+            if reducible == ZERO or (request.only_closes and request.quantity > reducible):
                 raise Refusal(-2022, "ReduceOnly Order is rejected.")
             return min(request.quantity, reducible)
         return request.quantity
@@ -322,9 +359,17 @@ class Engine:
         best = market.book.side(side).best()
         return Decimal(best[0]) if best is not None else market.mark
 
-    def _check_margin(self, account: VenueAccount, symbol: str, signed_size: Decimal, price: Decimal) -> None:
+    def _check_side(self, account: VenueAccount, request: OrderRequest) -> None:
+        if account.ledger.hedged is not bool(request.position_side.sign):
+            raise Refusal(-4061, "Order's position side does not match user's setting.")
+        if request.reduce_only and account.ledger.hedged:
+            raise Refusal(-1106, "Parameter 'reduceonly' sent when not required.")
+
+    def _check_margin(
+        self, account: VenueAccount, request: OrderRequest, signed_size: Decimal, price: Decimal
+    ) -> None:
         """Refuse what the account cannot carry; what only reduces needs nothing."""
-        position = account.ledger.position(symbol)
+        position = account.ledger.position(request.symbol, request.position_side)
         after = position.amount + signed_size
         increase = abs(signed_size)
         if position.amount * signed_size < ZERO:
@@ -379,16 +424,17 @@ class Engine:
         quantity = self._allowed_quantity(account, request)
         if quantity <= ZERO:
             raise Refusal(-2022, "ReduceOnly Order is rejected.")
-        if not (request.reduce_only or request.close_position):
+        if not (request.reduce_only or request.close_position or request.only_closes):
             price = request.price or self._expected_price(market, request.side)
-            self._check_margin(account, request.symbol, request.side.sign * quantity, price)
+            self._check_margin(account, request, request.side.sign * quantity, price)
         return quantity
 
     def _settle_funding(self, symbol: str, mark: Decimal, rate: Decimal) -> None:
         for account in self.accounts.values():
-            position = account.ledger.positions.get(symbol)
-            if position is None or not position.amount:
+            if symbol not in account.ledger.positions:
                 continue
-            change = account.ledger.pay_funding(symbol, mark, rate)
-            account.note(symbol, "FUNDING_FEE", change, self._clock_ms())
-            self._matcher.tell_account(account, "FUNDING_FEE", [symbol], change)
+            held = [position for position in account.ledger.legs(symbol) if position.amount]
+            change = sum((account.ledger.pay_funding(position, mark, rate) for position in held), ZERO)
+            if held:
+                account.note(symbol, "FUNDING_FEE", change, self._clock_ms())
+                self._matcher.tell_account(account, "FUNDING_FEE", [symbol], change)

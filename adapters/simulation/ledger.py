@@ -15,9 +15,24 @@ class MarginType(StrEnum):
     ISOLATED = "isolated"
 
 
+class PositionSide(StrEnum):
+    """Which of an account's positions in a symbol: the one of one-way mode, or one of a hedged pair."""
+
+    BOTH = "BOTH"
+    LONG = "LONG"
+    SHORT = "SHORT"
+
+    @property
+    def sign(self) -> int:
+        """Of what it holds; 0 may hold either."""
+        return {PositionSide.LONG: 1, PositionSide.SHORT: -1}.get(self, 0)
+
+
 @dataclass(slots=True)
 class Position:
-    """One symbol, one-way. ``amount`` is signed (long positive), ``cost`` is ``amount x entry price``.
+    """One symbol, or one side of it in hedge mode.
+
+    ``amount`` is signed (long positive), ``cost`` is ``amount x entry price``.
 
     The cost is kept and not the entry price, so that no rounding ever makes or loses money.
     """
@@ -25,6 +40,7 @@ class Position:
     symbol: str
     leverage: int
     margin_type: MarginType = MarginType.CROSSED
+    side: PositionSide = PositionSide.BOTH
     amount: Decimal = ZERO
     cost: Decimal = ZERO
     isolated_wallet: Decimal = ZERO
@@ -82,6 +98,8 @@ class Ledger:
     collateral: dict[str, Decimal] = field(default_factory=dict)
     """What is held beside USDT, by asset."""
     multi_assets: bool = False
+    hedged: bool = False
+    """Whether a symbol has a long and a short position of its own."""
     wallet: Decimal = field(init=False)
     realised: Decimal = ZERO
     fees: Decimal = ZERO
@@ -97,10 +115,25 @@ class Ledger:
     def __post_init__(self) -> None:
         self.wallet = self.deposit
 
-    def position(self, symbol: str) -> Position:
-        if symbol not in self.positions:
-            self.positions[symbol] = Position(symbol, self.leverage_default)
-        return self.positions[symbol]
+    def position(self, symbol: str, side: PositionSide = PositionSide.BOTH) -> Position:
+        """A position; the one of ``BOTH`` holds the symbol's leverage and margin type in hedge mode too."""
+        key = _key(symbol, side)
+        if key not in self.positions:
+            both = self.positions.setdefault(symbol, Position(symbol, self.leverage_default))
+            # Both of a pair at once: who looks at one while walking over all must not make the other.
+            for made in PositionSide if side.sign else ():
+                self.positions.setdefault(
+                    _key(symbol, made), Position(symbol, both.leverage, both.margin_type, made)
+                )
+        return self.positions[key]
+
+    def legs(self, symbol: str) -> list[Position]:
+        """What the account may hold of a symbol in its mode."""
+        sides = (PositionSide.LONG, PositionSide.SHORT) if self.hedged else (PositionSide.BOTH,)
+        return [self.position(symbol, side) for side in sides]
+
+    def holds(self, symbol: str) -> bool:
+        return any(position.amount for position in self.legs(symbol))
 
     @property
     def cross_wallet(self) -> Decimal:
@@ -148,14 +181,19 @@ class Ledger:
         return sold
 
     def fill(
-        self, symbol: str, signed_size: Decimal, price: Decimal, fee_ratio: Decimal
+        self,
+        symbol: str,
+        signed_size: Decimal,
+        price: Decimal,
+        fee_ratio: Decimal,
+        side: PositionSide = PositionSide.BOTH,
     ) -> tuple[Decimal, Decimal]:
         """Book one fill.
 
         Returns:
             realised profit before fees, and the fee; both USDT.
         """
-        position = self.position(symbol)
+        position = self.position(symbol, side)
         closing = ZERO
         if position.amount * signed_size < ZERO:
             closing = min(abs(signed_size), abs(position.amount)).copy_sign(signed_size)
@@ -173,9 +211,8 @@ class Ledger:
         self.wallet -= fee
         self.fees += fee
 
-    def pay_funding(self, symbol: str, mark: Decimal, rate: Decimal) -> Decimal:
+    def pay_funding(self, position: Position, mark: Decimal, rate: Decimal) -> Decimal:
         """Book a funding payment; longs pay where the rate is positive. Returns the change of the wallet."""
-        position = self.position(symbol)
         change = money(-position.amount * mark * rate)
         self.wallet += change
         self.funding += change
@@ -215,18 +252,33 @@ class Ledger:
         used = sum((p.initial_margin(marks[p.symbol]) for p in self._open_cross()), ZERO)
         return max(ZERO, self.cross_margin + self.unrealised_cross(marks) - used - reserved)
 
-    def liquidation_price(self, symbol: str, marks: dict[str, Decimal], table: BracketTable) -> Decimal:
-        """See ``BracketTable.liquidation_price``; the other marks are held still."""
-        position = self.position(symbol)
-        notional = abs(position.amount) * marks[symbol]
+    def liquidation_price(
+        self,
+        symbol: str,
+        marks: dict[str, Decimal],
+        table: BracketTable,
+        side: PositionSide = PositionSide.BOTH,
+    ) -> Decimal:
+        """See ``BracketTable.liquidation_price``; the other marks are held still.
+
+        A hedged pair in cross margin has one price, which is that of both.
+        """
+        position = self.position(symbol, side)
+        if not position.amount:
+            return ZERO
         if position.is_isolated:
-            return table.liquidation_price(position.amount, position.cost, position.isolated_wallet, notional)
+            return table.liquidation_price(
+                [(position.amount, position.cost)], position.isolated_wallet, marks[symbol]
+            )
         backing = self.cross_margin
+        pair: list[tuple[Decimal, Decimal]] = []
         for other in self._open_cross():
-            if other.symbol != symbol:
+            if other.symbol == symbol:
+                pair.append((other.amount, other.cost))
+            else:
                 mark = marks[other.symbol]
                 backing += other.unrealised(mark) - table.maintenance(abs(other.amount) * mark)
-        return table.liquidation_price(position.amount, position.cost, backing, notional)
+        return table.liquidation_price(pair, backing, marks[symbol])
 
     def _open_cross(self) -> list[Position]:
         return [p for p in self.positions.values() if p.amount and not p.is_isolated]
@@ -252,3 +304,7 @@ class Ledger:
         position.cost += signed_size * price
         if position.is_isolated:
             position.isolated_wallet += money(abs(signed_size) * price / position.leverage)
+
+
+def _key(symbol: str, side: PositionSide) -> str:
+    return symbol if side is PositionSide.BOTH else f"{symbol}/{side}"

@@ -68,7 +68,7 @@ class Liquidator:
         bankruptcy = bankruptcy.quantize(market.spec.tick)
         side = Side.SELL if position.amount > ZERO else Side.BUY
         size = abs(position.amount)
-        order = self._order(account, symbol, side, size)
+        order = self._order(account, position, side, size)
         offers = cut(matcher.offers(market, side), size)
         for price, taken in offers:
             matcher.take(market, side, price, taken)
@@ -102,16 +102,17 @@ class Liquidator:
         own = position.unrealised(marks[position.symbol])
         return account.ledger.cross_margin + account.ledger.unrealised_cross(marks) - own
 
-    def _order(self, account: VenueAccount, symbol: str, side: Side, size: Decimal) -> Order:
+    def _order(self, account: VenueAccount, position: Position, side: Side, size: Decimal) -> Order:
         client_id = f"autoclose-{self._matcher.clock_ms()}"
         request = OrderRequest(
-            symbol,
+            position.symbol,
             side,
             OrderType.LIQUIDATION,
             size,
             time_in_force="IOC",
             reduce_only=True,
             client_id=client_id,
+            position_side=position.side,
         )
         return self._matcher.enter(account, request, size)
 

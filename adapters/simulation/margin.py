@@ -88,22 +88,24 @@ class BracketTable:
         return self.brackets[0].tier.leverage_max
 
     def liquidation_price(
-        self, amount: Decimal, cost: Decimal, backing: Decimal, notional: Decimal
+        self, legs: Sequence[tuple[Decimal, Decimal]], backing: Decimal, mark: Decimal
     ) -> Decimal:
         """The mark at which ``backing + unrealised == maintenance``; 0 where there is none.
 
         Args:
-            amount: signed size, long positive.
-            cost: signed entry notional, ``amount x entry price``.
-            backing: USDT that stand behind this position alone: the isolated wallet, or the cross wallet
-                plus the other positions' unrealised profit less their maintenance.
-            notional: absolute, at the mark; chooses the bracket, as the venue does.
+            legs: signed size (long positive) and signed entry notional, ``size x entry price``, of the position, or
+                of both of a hedged pair.
+            backing: USDT that stand behind them alone: the isolated wallet, or the cross margin plus the other
+                positions' unrealised profit less their maintenance.
+            mark: as it is; it chooses the brackets, as the venue does.
 
-        With one-way positions: ``backing + amount p - cost = |amount| p rate - cum``, solved for p.
+        ``backing + sum(size p - cost) = sum(|size| p rate - cum)``, solved for p.
         """
-        if amount == ZERO:
+        denominator = above = ZERO
+        for amount, cost in legs:
+            bracket = self.of(abs(amount) * mark)
+            denominator += amount - abs(amount) * bracket.tier.maintenance_rate
+            above += cost - bracket.cum
+        if denominator == ZERO:
             return ZERO
-        bracket = self.of(notional)
-        denominator = amount - abs(amount) * bracket.tier.maintenance_rate
-        price = (cost - backing - bracket.cum) / denominator
-        return max(price, ZERO)
+        return max((above - backing) / denominator, ZERO)

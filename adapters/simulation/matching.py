@@ -9,6 +9,7 @@ from itertools import count
 from adapters.simulation import wire
 from adapters.simulation.account import VenueAccount
 from adapters.simulation.assets import SETTLE
+from adapters.simulation.ledger import Position
 from adapters.simulation.margin import ZERO
 from adapters.simulation.markets import Market
 from adapters.simulation.orders import AlgoOrder, Fill, Order, OrderRequest, OrderStatus, OrderType, Side
@@ -74,7 +75,8 @@ class Matcher:
             quantity=quantity,
             price=request.price,
             time_in_force=request.time_in_force,
-            reduce_only=request.reduce_only or request.close_position,
+            reduce_only=request.reduce_only or request.close_position or request.only_closes,
+            position_side=request.position_side,
             created_ms=now_ms,
             updated_ms=now_ms,
         )
@@ -139,18 +141,20 @@ class Matcher:
             size = min(offered, self._fillable(account, order))
             if size <= ZERO:
                 break
-            realised, fee = account.ledger.fill(order.symbol, size * order.side.sign, price, fee_ratio)
+            signed = size * order.side.sign
+            realised, fee = account.ledger.fill(order.symbol, signed, price, fee_ratio, order.position_side)
             fill = self._book_fill(account, order, (price, size), (realised, fee), is_maker=is_maker)
             fills.append(fill)
             events.append(order_event(order, "TRADE", fill.at_ms, fill))
             self._print(market, fill)
+        position = account.ledger.position(order.symbol, order.position_side)
         if fills:
-            account.ledger.position(order.symbol).updated_ms = self.clock_ms()
+            position.updated_ms = self.clock_ms()
             self.tell_account(account, reason, [order.symbol])
             for event in events:
                 account.tell(event)
-        if fills and not account.ledger.position(order.symbol).amount:
-            self._expire_what_reduces(account, order.symbol)
+        if fills and not position.amount:
+            self._expire_what_reduces(account, position)
         return fills
 
     def finish(self, account: VenueAccount, order: Order, status: OrderStatus) -> None:
@@ -180,20 +184,20 @@ class Matcher:
         changes = {SETTLE: change} if assets is None else assets
         account.tell(account_event(account, reason, symbols, self.marks, self.clock_ms(), changes))
 
-    def _expire_what_reduces(self, account: VenueAccount, symbol: str) -> None:
+    def _expire_what_reduces(self, account: VenueAccount, position: Position) -> None:
         """The position is flat: orders that can only reduce it end, as on Binance."""
-        for order in account.book.open_orders(symbol):
-            if order.reduce_only:
+        for order in account.book.open_orders(position.symbol):
+            if order.reduce_only and order.position_side is position.side:
                 self.finish(account, order, OrderStatus.EXPIRED)
-        for algo in account.book.open_algos(symbol):
-            if algo.request.close_position:
+        for algo in account.book.open_algos(position.symbol):
+            if algo.request.close_position and algo.request.position_side is position.side:
                 self.finish_algo(account, algo, OrderStatus.EXPIRED)
 
     def _fillable(self, account: VenueAccount, order: Order) -> Decimal:
         """What may still be filled: a reduce-only order never opens."""
         if not order.reduce_only:
             return order.remaining
-        amount = account.ledger.position(order.symbol).amount
+        amount = account.ledger.position(order.symbol, order.position_side).amount
         reducible = abs(amount) if amount * order.side.sign < ZERO else ZERO
         return min(order.remaining, reducible)
 
@@ -224,6 +228,7 @@ class Matcher:
             fee=fee,
             is_maker=is_maker,
             at_ms=now_ms,
+            position_side=order.position_side,
         )
         account.fills.append(fill)
         account.fill_count += 1

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import TypeVar
 
 from adapters.simulation.errors import Refusal, illegal, missing
+from adapters.simulation.ledger import PositionSide
 from adapters.simulation.margin import ZERO
 from adapters.simulation.source import SymbolSpec
 
@@ -83,6 +84,12 @@ class OrderRequest:
     reduce_only: bool = False
     close_position: bool = False
     client_id: str = ""
+    position_side: PositionSide = PositionSide.BOTH
+
+    @property
+    def only_closes(self) -> bool:
+        """Whether it goes against the one side of a hedged pair that it names, and so can only make it smaller."""
+        return self.side.sign * self.position_side.sign < 0
 
 
 @dataclass(slots=True)
@@ -100,6 +107,7 @@ class Order:
     reduce_only: bool
     created_ms: int
     close_position: bool = False
+    position_side: PositionSide = PositionSide.BOTH
     origin: OrderType | None = None
     """The conditional type that this one was triggered from."""
     stop_price: Decimal = ZERO
@@ -161,6 +169,7 @@ class Fill:
     fee: Decimal
     is_maker: bool
     at_ms: int
+    position_side: PositionSide = PositionSide.BOTH
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,8 +266,11 @@ def read_order(parameters: Mapping[str, str], spec: SymbolSpec, *, algo: bool) -
             "Order type not supported for this endpoint. Please use the Algo Order API endpoints instead.",
         )
     side = _member(Side, parameters, "side", -1117, "Invalid side.")
-    if parameters.get("positionSide", "BOTH") != "BOTH":
-        raise Refusal(-4061, "Order's position side does not match user's setting.")
+    position_side = (
+        _member(PositionSide, parameters, "positionSide", -1116, "Invalid positionSide.")
+        if "positionSide" in parameters
+        else PositionSide.BOTH
+    )
     close_position = _flag(parameters, "closePosition")
     reduce_only = _flag(parameters, "reduceOnly")
     if close_position and ("quantity" in parameters or reduce_only or kind.is_priced):
@@ -277,6 +289,7 @@ def read_order(parameters: Mapping[str, str], spec: SymbolSpec, *, algo: bool) -
         reduce_only=reduce_only,
         close_position=close_position,
         client_id=parameters.get("clientAlgoId" if algo else "newClientOrderId", ""),
+        position_side=position_side,
     )
     if kind.is_priced and not reduce_only:
         check_notional(request.quantity * request.price, spec)

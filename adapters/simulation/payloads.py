@@ -43,7 +43,7 @@ def order_answer(order: Order) -> Json:
         "reduceOnly": order.reduce_only,
         "closePosition": order.close_position,
         "side": order.side,
-        "positionSide": "BOTH",
+        "positionSide": order.position_side,
         "stopPrice": plain(order.stop_price),
         "workingType": order.working_type,
         "priceProtect": False,
@@ -82,7 +82,7 @@ def order_event(order: Order, execution: str, at_ms: int, fill: Fill | None = No
         "R": order.reduce_only,
         "wt": order.working_type,
         "ot": order.origin or order.type,
-        "ps": "BOTH",
+        "ps": order.position_side,
         "cp": order.close_position,
         "rp": plain(fill.realised, 8) if fill else "0",
         "pP": False,
@@ -107,7 +107,7 @@ def algo_answer(algo: AlgoOrder) -> Json:
         "orderType": request.type,
         "symbol": request.symbol,
         "side": request.side,
-        "positionSide": "BOTH",
+        "positionSide": request.position_side,
         "timeInForce": request.time_in_force,
         "quantity": plain(request.quantity),
         "algoStatus": algo.status,
@@ -138,7 +138,7 @@ def algo_event(algo: AlgoOrder, at_ms: int, became: Order | None = None) -> Json
         "o": request.type,
         "s": request.symbol,
         "S": request.side,
-        "ps": "BOTH",
+        "ps": request.position_side,
         "f": request.time_in_force,
         "q": plain(request.quantity),
         "X": algo.status,
@@ -177,22 +177,21 @@ def account_event(
         wallet = ledger.wallet if settles else ledger.collateral.get(asset, ZERO)
         cross = ledger.cross_wallet if settles else wallet
         balances.append({"a": asset, "wb": plain(wallet, 8), "cw": plain(cross, 8), "bc": plain(change, 8)})
-    positions = []
-    for symbol in symbols:
-        position = ledger.position(symbol)
-        positions.append(
-            {
-                "s": symbol,
-                "pa": plain(position.amount),
-                "ep": plain(position.entry_price, 8),
-                "bep": plain(break_even(position), 8),
-                "cr": plain(position.realised, 8),
-                "up": plain(position.unrealised(marks[symbol]), 8),
-                "mt": position.margin_type,
-                "iw": plain(position.isolated_wallet, 8),
-                "ps": "BOTH",
-            }
-        )
+    positions = [
+        {
+            "s": position.symbol,
+            "pa": plain(position.amount),
+            "ep": plain(position.entry_price, 8),
+            "bep": plain(break_even(position), 8),
+            "cr": plain(position.realised, 8),
+            "up": plain(position.unrealised(marks[position.symbol]), 8),
+            "mt": position.margin_type,
+            "iw": plain(position.isolated_wallet, 8),
+            "ps": position.side,
+        }
+        for symbol in symbols
+        for position in ledger.legs(symbol)
+    ]
     return {"e": "ACCOUNT_UPDATE", "E": at_ms, "T": at_ms, "a": {"m": reason, "B": balances, "P": positions}}
 
 
@@ -211,7 +210,7 @@ def margin_call_event(
         "p": [
             {
                 "s": position.symbol,
-                "ps": "BOTH",
+                "ps": position.side,
                 "pa": plain(position.amount),
                 "mt": "ISOLATED" if position.is_isolated else "CROSSED",
                 "iw": plain(position.isolated_wallet, 8),
@@ -249,7 +248,7 @@ def fill_answer(fill: Fill) -> Json:
         "realizedPnl": plain(fill.realised, 8),
         "commission": plain(fill.fee, 8),
         "commissionAsset": "USDT",
-        "positionSide": "BOTH",
+        "positionSide": fill.position_side,
         "buyer": fill.side == "BUY",
         "maker": fill.is_maker,
         "time": fill.at_ms,

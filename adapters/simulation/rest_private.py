@@ -10,7 +10,7 @@ from adapters.simulation.account import VenueAccount
 from adapters.simulation.account_answers import AccountAnswers
 from adapters.simulation.engine import Engine
 from adapters.simulation.errors import Refusal, illegal, missing, no_such_order
-from adapters.simulation.ledger import MarginType
+from adapters.simulation.ledger import MarginType, PositionSide
 from adapters.simulation.orders import read_order
 from adapters.simulation.payloads import algo_answer, fill_answer, order_answer, plain
 from adapters.simulation.settings import LoopbackSettings
@@ -40,7 +40,9 @@ class PrivateApi:
             ("POST", "/fapi/v1/leverage"): self.leverage,
             ("POST", "/fapi/v1/marginType"): self.margin_type,
             ("POST", "/fapi/v1/positionMargin"): self.position_margin,
-            ("GET", "/fapi/v1/positionSide/dual"): lambda _a, _p: {"dualSidePosition": False},
+            ("GET", "/fapi/v1/positionSide/dual"): lambda account, _p: {
+                "dualSidePosition": account.ledger.hedged
+            },
             ("POST", "/fapi/v1/positionSide/dual"): self.position_side,
             ("GET", "/fapi/v1/multiAssetsMargin"): lambda account, _p: {
                 "multiAssetsMargin": account.ledger.multi_assets
@@ -94,10 +96,11 @@ class PrivateApi:
             symbols = [
                 symbol
                 for symbol in symbols
-                if account.ledger.position(symbol).amount or account.book.open_orders(symbol)
+                if account.ledger.holds(symbol) or account.book.open_orders(symbol)
             ]
         marks = self._engine.marks
-        return [self._answers.position_risk(account, symbol, marks, version) for symbol in symbols]
+        legs = [leg for symbol in symbols for leg in account.ledger.legs(symbol)]
+        return [self._answers.position_risk(account, leg, marks, version) for leg in legs]
 
     def account(self, account: VenueAccount, _: Parameters, version: int) -> Any:
         engine = self._engine
@@ -138,9 +141,13 @@ class PrivateApi:
     def adl_quantile(self, account: VenueAccount, parameters: Parameters) -> Any:
         rows = []
         for symbol in self._symbols(parameters):
-            position = account.ledger.position(symbol)
-            if position.amount:
-                ranks = {"LONG": 0, "SHORT": 0, "BOTH": account.adl_rank(symbol)}
+            if account.ledger.holds(symbol):
+                ranks = {"LONG": 0, "SHORT": 0, ("HEDGE" if account.ledger.hedged else "BOTH"): 0}
+                ranks |= {
+                    leg.side.value: account.adl_rank(symbol)
+                    for leg in account.ledger.legs(symbol)
+                    if leg.amount
+                }
                 rows.append({"symbol": symbol, "adlQuantile": ranks})
         return rows
 
@@ -150,7 +157,7 @@ class PrivateApi:
             "canTrade": True,
             "canDeposit": True,
             "canWithdraw": True,
-            "dualSidePosition": False,
+            "dualSidePosition": account.ledger.hedged,
             "updateTime": 0,
             "multiAssetsMargin": account.ledger.multi_assets,
             "tradeGroupId": -1,
@@ -227,7 +234,10 @@ class PrivateApi:
         if not amount.is_finite() or amount <= 0 or parameters.get("type") not in ("1", "2"):
             raise illegal("amount" if parameters.get("type") in ("1", "2") else "type")
         kind = int(parameters["type"])
-        self._engine.move_margin(account, symbol, amount if kind == 1 else -amount)
+        side = parameters.get("positionSide", PositionSide.BOTH)
+        if side not in list(PositionSide):
+            raise illegal("positionSide")
+        self._engine.move_margin(account, symbol, amount if kind == 1 else -amount, PositionSide(side))
         return {
             "amount": float(amount),
             "code": 200,
@@ -235,10 +245,12 @@ class PrivateApi:
             "type": kind,
         }
 
-    def position_side(self, _: VenueAccount, parameters: Parameters) -> Any:
-        if parameters.get("dualSidePosition", "").lower() == "false":
-            raise Refusal(-4059, "No need to change position side.")
-        raise illegal("dualSidePosition")  # this venue is one-way only
+    def position_side(self, account: VenueAccount, parameters: Parameters) -> Any:
+        wanted = parameters.get("dualSidePosition", "").lower()
+        if wanted not in ("true", "false"):
+            raise illegal("dualSidePosition") if wanted else missing("dualSidePosition")
+        self._engine.set_hedged(account, wanted=wanted == "true")
+        return {"code": 200, "msg": "success"}
 
     # -- orders --------------------------------------------------------------------------------------
 

@@ -170,6 +170,8 @@ class VenueAccountSpec:
     leverage: int = 20
     key_may_trade: bool = False
     collateral: Mapping[str, float | Decimal] = field(default_factory=dict)
+    hedged: bool = False
+    """Whether it starts in hedge mode."""
 
     def __repr__(self) -> str:
         return (

@@ -14,7 +14,7 @@ from adapters.simulation.assets import SETTLE
 from adapters.simulation.binance import binance_urls
 from adapters.simulation.dialects import DialectName, VenueParts, make_dialect
 from adapters.simulation.engine import Engine
-from adapters.simulation.ledger import Ledger
+from adapters.simulation.ledger import Ledger, PositionSide
 from adapters.simulation.markets import Market
 from adapters.simulation.misbehaviour.acts import VenueActs
 from adapters.simulation.misbehaviour.conditions import Conditions
@@ -102,6 +102,8 @@ class LoopbackVenue:
         self._control = Control(self.misbehaviour, tuple(self._markets), self._engine.assets)
         rounds = MatchingRounds(self.settings.match_every_ms)
         self.dialect_name = DialectName(dialect)
+        # The others' words for a pair are not spoken here.
+        self._engine.is_one_way = self.dialect_name is not DialectName.BINANCE
         self._dialect = make_dialect(
             dialect,
             VenueParts(
@@ -236,7 +238,10 @@ class LoopbackVenue:
                     unrealised=position.unrealised(marks[position.symbol]),
                     leverage=position.leverage,
                     margin_type=position.margin_type,
-                    liquidation_price=ledger.liquidation_price(position.symbol, marks, self._engine.table),
+                    liquidation_price=ledger.liquidation_price(
+                        position.symbol, marks, self._engine.table, position.side
+                    ),
+                    side=position.side,
                 )
                 for position in ledger.positions.values()
                 if position.amount
@@ -250,8 +255,12 @@ class LoopbackVenue:
             maintenance_usdt=ledger.cross_health(marks, self._engine.table).maintenance,
         )
 
-    def trade(self, name: str, symbol: str, signed_size: float) -> None:
+    def trade(
+        self, name: str, symbol: str, signed_size: float, position_side: PositionSide = PositionSide.BOTH
+    ) -> None:
         """Trade at the market for an account, as from another of its owner's clients, whatever the faults.
+
+        An account in hedge mode has to say which of a pair it trades.
 
         Raises:
             KeyError: there is no account of this name.
@@ -260,6 +269,7 @@ class LoopbackVenue:
         market, account = self._markets[symbol], self._engine.accounts[name]
         side = "BUY" if signed_size > 0.0 else "SELL"
         asked = {"symbol": symbol, "side": side, "type": "MARKET", "quantity": repr(abs(signed_size))}
+        asked["positionSide"] = position_side.value
         self._engine.place(account, read_order(asked, market.spec, algo=False))
 
     # -- what the venue asks for and counts, as it changes its mind ----------------------------------
@@ -407,11 +417,18 @@ class LoopbackVenue:
             raise ValueError(
                 f"account {spec.name!r}: {self.dialect_name} takes no collateral beside its dollars"
             )
+        if spec.hedged and self._engine.is_one_way:
+            raise ValueError(f"account {spec.name!r}: {self.dialect_name} has no hedge mode here")
         for asset in collateral:
             if asset == SETTLE or asset not in assets.assets:
                 raise ValueError(f"account {spec.name!r}: {asset} is no collateral here beside {SETTLE}")
         ledger = Ledger(
-            Decimal(str(spec.wallet_usdt)), spec.leverage, assets, collateral, multi_assets=bool(collateral)
+            Decimal(str(spec.wallet_usdt)),
+            spec.leverage,
+            assets,
+            collateral,
+            multi_assets=bool(collateral),
+            hedged=spec.hedged,
         )
         account = VenueAccount(spec, ledger, tell=lambda event: self._tell(account, event))
         self._engine.accounts[spec.name] = account
