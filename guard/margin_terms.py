@@ -76,10 +76,12 @@ class HaircutTier(Struct, frozen=True, kw_only=True):
 class CollateralTerms(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How a venue counts one asset as collateral: by parts of its value (marginal), ascending from 0 USD.
 
-    No tiers: the asset is no collateral there.
+    No tiers: the asset is no collateral there. Where the venue counts floors in units of the asset, ``unit_usd`` is the
+    price at which they were made USD: at another price they stand elsewhere, and are the same floors all the same.
     """
 
     asset: str
     tiers: tuple[HaircutTier, ...] = ()
+    unit_usd: float | None = None
     source: TermsSource = TermsSource.VENUE
     as_of: Nanoseconds | None = None

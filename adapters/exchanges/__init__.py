@@ -15,9 +15,10 @@ from collections.abc import Awaitable, Callable, Collection
 from adapters.exchanges.account_feed import AccountFeed
 from adapters.exchanges.ccxt_session import Credentials, Markets
 from adapters.exchanges.credentials import SecretResolver, credentials_of
+from adapters.exchanges.margin_terms import MarginTermsFeed, TermsConnection, TermsMemory
 from adapters.exchanges.market_books import Observer
 from adapters.exchanges.market_feed import MarketFeed, nothing_held
-from adapters.exchanges.modules import capabilities_of, module_of
+from adapters.exchanges.modules import capabilities_of, connect_terms, module_of
 from adapters.exchanges.probe import AccountProbe, VenueProbe, probe
 from adapters.exchanges.settings import AccountCredentials, VenueSettings
 from adapters.exchanges.venue import (
@@ -34,8 +35,10 @@ __all__ = [
     "AccountFeed",
     "AccountProbe",
     "Capabilities",
+    "MarginTermsFeed",
     "MarketFeed",
     "SecretResolver",
+    "TermsMemory",
     "VenueProbe",
     "VenueSettings",
     "capabilities_of",
@@ -53,8 +56,11 @@ def venue_feeds(
     observer: Observer | None = None,
     held: Callable[[], Collection[str]] = nothing_held,
     pace: Pace | None = None,
+    memory: TermsMemory | None = None,
+    watched: Callable[[], Collection[str]] = nothing_held,
+    assets: Callable[[], Collection[str]] = nothing_held,
 ) -> list[Feed]:
-    """Make one MarketFeed and one AccountFeed for each account; nothing connects before ``run``.
+    """Make one MarketFeed, one MarginTermsFeed and one AccountFeed for each account; nothing connects before ``run``.
 
     Args:
         settings: the venue.
@@ -64,6 +70,9 @@ def venue_feeds(
         observer: called after every diff that was applied; for tests.
         held: the symbols of this venue in which there are positions, or that bots trade: watched always.
         pace: how often markets are sampled; left out, all of them as often as ``sample_ms`` says.
+        memory: keeps what venues last said of margin over restarts.
+        watched: the symbols of all markets that are watched, traded or held: what margin they ask for is told.
+        assets: what accounts of this venue hold: what of it counts as collateral is told.
 
     Raises:
         SettingsError: a secret is missing (from ``resolve_secret``).
@@ -76,9 +85,10 @@ def venue_feeds(
     feeds: list[Feed] = [
         MarketFeed(settings, clock=clock, connect=connect_market, observer=observer, held=held, pace=pace)
     ]
+    signing: dict[str, Credentials] = {}
     for account, named in settings.accounts.items():
         where = ".".join(filter(None, (path, "accounts", account)))
-        credentials = credentials_of(named, where, resolve_secret)
+        credentials = signing[account] = credentials_of(named, where, resolve_secret)
 
         def connect(
             sink: AccountSink, account: str = account, credentials: Credentials = credentials
@@ -86,4 +96,16 @@ def venue_feeds(
             return module.connect_account(settings, account, credentials, sink, clock, markets)
 
         feeds.append(AccountFeed(settings, account, clock=clock, connect=connect))
-    return feeds
+
+    def connect_margin_terms() -> Awaitable[TermsConnection]:
+        return connect_terms(settings, signing, markets)
+
+    terms = MarginTermsFeed(
+        settings,
+        clock=clock,
+        connect=connect_margin_terms,
+        memory=memory,
+        markets=lambda: {*held(), *watched()},
+        assets=assets,
+    )
+    return [*feeds, terms]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from typing import Protocol, cast
 
-from adapters.exchanges.ccxt_session import Credentials, Markets
+from adapters.exchanges.ccxt_session import Credentials, Markets, import_ccxt
+from adapters.exchanges.margin_terms import TermsConnection
 from adapters.exchanges.settings import VenueSettings
+from adapters.exchanges.terms_session import TermsClient
 from adapters.exchanges.venue import (
     AccountConnection,
     AccountSink,
@@ -49,6 +52,27 @@ class VenueModule(Protocol):
     ) -> AccountConnection:
         """Make the connection for one account."""
         ...
+
+
+TERMS = {
+    "binanceusdm": "adapters.exchanges.binance.terms_source:BinanceTerms",
+    "binancecoinm": "adapters.exchanges.binance.terms_source:CoinTerms",
+    "bybit": "adapters.exchanges.bybit.terms_source:BybitTerms",
+    "okx": "adapters.exchanges.okx.terms_source:OkxTerms",
+    "hyperliquid": "adapters.exchanges.hyperliquid.terms_source:HyperliquidTerms",
+}
+"""What reads the margin terms of each venue; of all others by ccxt's unified API."""
+GENERIC_TERMS = "adapters.exchanges.generic.terms_source:GenericTerms"
+
+
+async def connect_terms(
+    settings: VenueSettings, credentials: Mapping[str, Credentials], markets: Markets
+) -> TermsConnection:
+    """Make the connection that reads a venue's margin terms; nothing is connected before its ``load``."""
+    module, _, name = TERMS.get(settings.id, GENERIC_TERMS).partition(":")
+    reader: type[TermsClient] = getattr(importlib.import_module(module), name)
+    await import_ccxt(settings.id, reader.QUIRKS)
+    return reader(settings, credentials, markets)
 
 
 def module_of(venue_id: str) -> VenueModule:

@@ -122,6 +122,12 @@ class VenueSettings(BaseModel):
         le=3_600,
         description="how often funding is asked where the stream has not told it",
     )
+    margin_terms_poll_s: float = Field(
+        default=3_600.0,
+        ge=0.5,
+        le=86_400,
+        description="how often margin tiers and haircuts are read: a venue that raises them is told at once",
+    )
     silence_s_max: float = Field(
         default=15.0,
         ge=0.5,

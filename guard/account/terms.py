@@ -149,10 +149,11 @@ def change_of_table(old: TierTable, new: TierTable, at: Nanoseconds) -> TermsCha
 
 def change_of_collateral(old: CollateralTerms, new: CollateralTerms, at: Nanoseconds) -> TermsChange | None:
     """Compare two words on one asset by what they count of holdings worth 1,000 to 100 million USD."""
-    bends = {tier.floor_usd for tier in (*old.tiers, *new.tiers) if 0.0 < tier.floor_usd <= COMPARED_USD[-1]}
+    before, after = old.tiers, haircuts_at(new, old.unit_usd)
+    bends = {tier.floor_usd for tier in (*before, *after) if 0.0 < tier.floor_usd <= COMPARED_USD[-1]}
     dearer = cheaper = False
     for value in (*COMPARED_USD, *bends):
-        was, now = counted_usd(old.tiers, value), counted_usd(new.tiers, value)
+        was, now = counted_usd(before, value), counted_usd(after, value)
         dearer |= now < was - SAME * value
         cheaper |= now > was + SAME * value
     if not dearer and not cheaper:
@@ -166,6 +167,14 @@ def change_of_collateral(old: CollateralTerms, new: CollateralTerms, at: Nanosec
         is_dearer=dearer,
         is_cheaper=cheaper,
     )
+
+
+def haircuts_at(terms: CollateralTerms, price_usd: float | None) -> tuple[HaircutTier, ...]:
+    """The tiers of an asset with their floors at this price of a unit, where the venue counts them in units."""
+    if terms.unit_usd is None or price_usd is None or not (terms.unit_usd > 0.0 and price_usd > 0.0):
+        return terms.tiers
+    share = price_usd / terms.unit_usd
+    return tuple(HaircutTier(floor_usd=tier.floor_usd * share, haircut=tier.haircut) for tier in terms.tiers)
 
 
 def counted_usd(tiers: Sequence[HaircutTier], value_usd: float) -> float:

@@ -108,6 +108,7 @@ def _binance() -> Iterator[Parser]:
         (binance.parse_open_orders, [samples.OPEN_ORDER]),
         (binance.parse_open_algo_orders, [samples.OPEN_ALGO_ORDER]),
         (binance_terms.parse_brackets, samples.BRACKETS),
+        (binance_terms.parse_asset_indices, samples.ASSET_INDICES),
     ):
         yield Parser("binance", parse, payload)
     for event in (
@@ -155,6 +156,8 @@ def _bybit() -> Iterator[Parser]:
     yield Parser("bybit", bybit_terms.parse_risk_limits, told("risk_limit"))
     limits, _ = bybit_terms.parse_risk_limits(told("risk_limit"))
     yield Parser("bybit", bybit_terms.parse_tiers, next(iter(limits.values())))
+    yield Parser("bybit", bybit_terms.parse_collateral_ratios, told("collateral_ratio"))
+    yield Parser("bybit", bybit_terms.parse_index_prices, told("tickers_rest"))
     mode = bybit.AccountMode()
     isolated = bybit.AccountMode(MarginMode.ISOLATED)
     yield Parser("bybit", bybit.parse_permissions, told("query_api"))
@@ -184,6 +187,8 @@ def _okx() -> Iterator[Parser]:
     yield Parser("okx", okx.parse_turnovers, told("tickers_rest"))
     yield Parser("okx", okx.parse_liquidations, told("liquidation_orders"), (size_of,))
     yield Parser("okx", okx_terms.parse_position_tiers, told("position_tiers"), (size_of,))
+    yield Parser("okx", okx_terms.parse_discount_rates, told("discount_rate"))
+    yield Parser("okx", okx_terms.parse_index_tickers, told("index_tickers_rest"))
     contract_of = {code: okx_account.Contract(size) for code, size in OKX_SIZES.items()}.get
     yield Parser("okx", okx_account.parse_permissions, told("account_config"))
     yield Parser("okx", okx_account.parse_pooling, told("account_config"))

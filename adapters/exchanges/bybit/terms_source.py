@@ -11,10 +11,8 @@ from adapters.exchanges.bybit.terms import (
     parse_risk_limits,
     parse_tiers,
 )
-from adapters.exchanges.ccxt_session import Markets
 from adapters.exchanges.haircut_rows import collateral_of
 from adapters.exchanges.parsers import Payload
-from adapters.exchanges.settings import VenueSettings
 from adapters.exchanges.terms_session import TermsClient
 from guard.errors import MalformedFrameError
 from guard.margin_terms import CollateralTerms, ContractKind, TierTable
@@ -28,8 +26,7 @@ PAGES_MAX = 200
 class BybitTerms(TermsClient):
     """A TermsConnection (see ``margin_terms``)."""
 
-    def __init__(self, settings: VenueSettings, markets: Markets) -> None:
-        super().__init__(settings, markets, DEFAULTS)
+    DEFAULTS = DEFAULTS
 
     async def _tiers(self, symbols: Sequence[str]) -> Mapping[str, TierTable]:
         limits: dict[str, list[Payload]] = {}
@@ -40,8 +37,8 @@ class BybitTerms(TermsClient):
                 continue
             for code in codes:
                 limits |= await self._pages({"category": category, "symbol": code})
-        # Only those that were asked for or came along whole: the last market of a page goes on with the next page.
-        return self._tables({code: parse_tiers(rows) for code, rows in limits.items()}, self._perpetuals())
+        tiers = self._each(limits.items(), lambda each: {each[0]: parse_tiers(each[1])})
+        return self._tables(tiers, self._perpetuals())
 
     async def _pages(self, request: dict[str, str]) -> dict[str, list[Payload]]:
         found: dict[str, list[Payload]] = {}

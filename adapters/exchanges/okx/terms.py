@@ -1,6 +1,7 @@
-"""Pure parsers of what OKX demands: position tiers of swaps.
+"""Pure parsers of what OKX demands: position tiers of swaps, discount rates of collateral.
 
-Shapes: www.okx.com/docs-v5, "Get position tiers", read with the comments of ccxt 4.5.90.
+Shapes: www.okx.com/docs-v5, "Get position tiers" and "Get discount rate and interest-free quota", read with the comments
+of ccxt 4.5.90.
 """
 
 from __future__ import annotations
@@ -8,8 +9,9 @@ from __future__ import annotations
 from math import inf, nextafter
 from typing import Any
 
+from adapters.exchanges.haircut_rows import HaircutRow
 from adapters.exchanges.okx.payloads import ContractSize, data_of
-from adapters.exchanges.parsers import known, number, optional_number, positive, text
+from adapters.exchanges.parsers import known, number, optional_number, positive, rows_of, text
 from adapters.exchanges.tier_rows import TierRow, tiers_of
 from guard.margin_terms import MarginTier
 
@@ -46,3 +48,34 @@ def parse_position_tiers(response: Any, contract_size: ContractSize) -> dict[str
             end = most
         tiers[code] = tiers_of(told, where)
     return tiers
+
+
+def parse_discount_rates(response: Any) -> dict[str, list[HaircutRow]]:
+    """Read GET /api/v5/public/discount-rate-interest-free-quota: currency -> its tiers, in units of it.
+
+    Beyond the last tier's end ``minDiscountRate`` holds. A currency without tiers is no collateral.
+    """
+    where = "GET /api/v5/public/discount-rate-interest-free-quota"
+    found: dict[str, list[HaircutRow]] = {}
+    for row in data_of(response, where):
+        told: list[HaircutRow] = []
+        end: float | None = 0.0
+        for tier in sorted(rows_of(row, "details", where), key=lambda each: number(each, "minAmt", where)):
+            told.append(HaircutRow(number(tier, "minAmt", where), 1.0 - number(tier, "discountRate", where)))
+            end = optional_number(tier, "maxAmt", where)
+        if told and end is not None:
+            least = optional_number(row, "minDiscountRate", where) or 0.0
+            told.append(HaircutRow(end, 1.0 - least))
+        found[text(row, "ccy", where)] = told
+    return found
+
+
+def parse_index_tickers(response: Any) -> dict[str, float]:
+    """Read GET /api/v5/market/index-tickers in USD: currency -> its index price."""
+    where = "GET /api/v5/market/index-tickers"
+    found: dict[str, float] = {}
+    for row in data_of(response, where):
+        price = known(optional_number(row, "idxPx", where))
+        if price is not None and price > 0.0:
+            found[text(row, "instId", where).removesuffix("-USD")] = price
+    return found

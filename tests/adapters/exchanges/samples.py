@@ -342,6 +342,37 @@ def _bracket(number: int, leverage: int, floor: int, cap: int, rate: float, dedu
     }
 
 
+ASSET_INDICES: list[Sample] = [
+    # developers.binance.com, USD-M, "Multi-Assets Mode Asset Index"; the second as its stream tells it.
+    {
+        "symbol": "ADAUSD",
+        "time": 1635740268004,
+        "index": "1.92957370",
+        "bidBuffer": "0.10000000",
+        "askBuffer": "0.10000000",
+        "bidRate": "1.73661633",
+        "askRate": "2.12253107",
+        "autoExchangeBidBuffer": "0.05000000",
+        "autoExchangeAskBuffer": "0.05000000",
+        "autoExchangeBidRate": "1.83309501",
+        "autoExchangeAskRate": "2.02605238",
+    },
+    {
+        "symbol": "USDTUSD",
+        "time": 1686749230000,
+        "index": "0.99987691",
+        "bidBuffer": "0.00010000",
+        "askBuffer": "0.00010000",
+        "bidRate": "0.99977692",
+        "askRate": "0.99997689",
+        "autoExchangeBidBuffer": "0.00010000",
+        "autoExchangeAskBuffer": "0.00010000",
+        "autoExchangeBidRate": "0.99977692",
+        "autoExchangeAskRate": "0.99997689",
+    },
+]
+
+
 BRACKETS: list[Sample] = [
     {
         "symbol": "ETHUSDT",

@@ -7,6 +7,7 @@ from math import inf
 import pytest
 
 from adapters.exchanges.binance import terms
+from adapters.exchanges.haircut_rows import HaircutRow, collateral_of
 from adapters.exchanges.tier_rows import TierRow, tiers_of
 from guard.errors import MalformedFrameError
 from guard.margin_terms import MarginTier
@@ -57,3 +58,42 @@ def test_the_lowest_tier_begins_at_nothing() -> None:
 def test_a_table_that_cannot_be_is_refused(told: list[TierRow]) -> None:
     with pytest.raises(MalformedFrameError, match="x"):
         tiers_of(told, "x")
+
+
+def test_the_buffer_of_a_margin_asset_is_its_haircut() -> None:
+    found = terms.parse_asset_indices(samples.ASSET_INDICES)
+
+    assert {
+        asset: [(tier.floor_usd, tier.haircut) for tier in told.tiers] for asset, told in found.items()
+    } == {
+        "ADA": [(0.0, 0.1)],
+        "USDT": [(0.0, 0.0001)],
+    }
+
+
+def test_a_buffer_of_more_than_all_is_refused() -> None:
+    with pytest.raises(MalformedFrameError, match="bidBuffer"):
+        terms.parse_asset_indices([{**samples.ASSET_INDICES[0], "bidBuffer": "10"}])
+
+
+def test_ranges_of_units_are_valued_at_the_price_and_left_out_without_one() -> None:
+    told = [HaircutRow(0.0, 0.15), HaircutRow(1_000.0, 1.0)]
+
+    btc = collateral_of("BTC", told, 60_000.0, "x")
+
+    assert btc is not None
+    assert [(tier.floor_usd, tier.haircut) for tier in btc.tiers] == [(0.0, 0.15), (6e7, 1.0)]
+    assert btc.unit_usd == 60_000.0
+    assert collateral_of("BTC", told, None, "x") is None
+    flat = collateral_of("BTC", told[:1], None, "x")
+    assert flat is not None
+    assert (len(flat.tiers), flat.unit_usd) == (1, None)
+    dollars = collateral_of("USDC", told, None, "x")
+    assert dollars is not None
+    assert dollars.tiers[1].floor_usd == 1_000.0
+
+
+@pytest.mark.parametrize("told", [[HaircutRow(0.0, 1.2)], [HaircutRow(0.0, 0.1), HaircutRow(0.0, 0.2)]])
+def test_ranges_that_cannot_be_are_refused(told: list[HaircutRow]) -> None:
+    with pytest.raises(MalformedFrameError):
+        collateral_of("BTC", told, 1.0, "x")

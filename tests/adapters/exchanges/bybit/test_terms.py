@@ -33,3 +33,17 @@ def test_a_rate_that_is_told_in_percent_is_refused() -> None:
 
     with pytest.raises(MalformedFrameError, match="not a ratio"):
         terms.parse_tiers([{**limits["BTCUSDT"][0], "maintenanceMargin": "2.5"}])
+
+
+def test_a_ratio_of_coins_leaves_the_rest_away() -> None:
+    found = terms.parse_collateral_ratios(fixture("collateral_ratio"))
+
+    assert [(row.floor, row.haircut) for row in found["BTC"]] == [
+        (0.0, pytest.approx(0.15)),
+        (1_000_000.0, 1.0),
+    ]
+    assert [row.floor for row in found["USDC"]] == [0.0, 2_000_000.0, 4_000_000.0]
+
+
+def test_coins_are_priced_by_the_index_of_their_contracts() -> None:
+    assert terms.parse_index_prices(fixture("tickers_rest"))["BTCUSDT"] == 16598.54

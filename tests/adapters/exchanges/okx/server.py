@@ -30,6 +30,8 @@ _ANSWERS = {
     "/api/v5/public/funding-rate": "funding_rate",
     "/api/v5/public/open-interest": "open_interest",
     "/api/v5/public/position-tiers": "position_tiers",
+    "/api/v5/public/discount-rate-interest-free-quota": "discount_rate",
+    "/api/v5/market/index-tickers": "index_tickers_rest",
     "/api/v5/account/config": "account_config",
     "/api/v5/account/balance": "balance",
     "/api/v5/account/positions": "positions",
