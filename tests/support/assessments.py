@@ -110,13 +110,13 @@ def as_a_whole(at: int = START) -> AccountRisk:
         stress=(
             StressRisk(
                 pool="cross",
-                direction="all fall together",
+                direction="common down",
                 distance_bps=900.0,
                 venue_distance_bps=1_200.0,
                 own_distance_bps=900.0,
                 worst=BYBIT_BTC,
             ),
-            StressRisk(pool="cross", direction="all rise together", distance_bps=None),
+            StressRisk(pool="cross", direction="common up", distance_bps=None),
         ),
         action_s=4.0,
         action_is_assumed=False,

@@ -65,7 +65,7 @@ def test_the_nearest_of_each_account_by_price_or_by_common_move() -> None:
     first, second = overview.nearest
     assert (first.account, first.market, first.distance_bps, first.direction) == (MAIN, BTC, 256.41, None)
     assert first.seconds_stressed == 62.0
-    assert (second.account, second.direction, second.distance_bps) == (UNIFIED, "all fall together", 900.0)
+    assert (second.account, second.direction, second.distance_bps) == (UNIFIED, "common down", 900.0)
     assert overview.worst == first
 
 
