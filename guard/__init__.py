@@ -16,7 +16,8 @@ adapter that makes events or carries decisions out.
 - ``state``         everything that is known; ``apply(event)`` is the one mutation
 - ``market/``       one market from outside: book (in C), liquidity, baseline, flow, freshness, ``view`` of all that
 - ``leverage/``     maintenance tiers and liquidation prices
-- ``account/``      positions, each counted once; positions asked about; limits shared among their owners
+- ``account/``      positions, each counted once; pools, venues' rules, collateral, stress; limits shared among owners
+- ``own_side``      the trader's accounts, assessed: where each is liquidated, and what that hangs on
 - ``policy``        what a policy is; the policies themselves are in the folder ``policies``, one file each
 - ``scope``         what an event may have changed; ``standing`` what stands of all that was found
 - ``arbiter``       findings to what each bot may do (``desired``): tightest wins, loosen slowly (``latches``)
@@ -35,7 +36,7 @@ adapter that makes events or carries decisions out.
 - ``readiness``     whether everything that is watched was seen once
 - ``load``          whether the loop keeps up, and what is said when it does not
 - ``status``        what the guard says of itself on its topics
-- ``meters``, ``measuring``  what is counted and measured of the guard, and gathered when somebody asks
+- ``meters``, ``measuring`` (``_accounts``)  what is counted and measured of the guard, and gathered when somebody asks
 - ``explain``, ``explain_story``, ``_hops``, ``_words``, ``audit_lines``  records to plain words
 
 **How it is put together and run.**

@@ -13,6 +13,7 @@ from enum import StrEnum
 import msgspec
 from msgspec import Struct, structs
 
+from guard.account.risk import AccountRisk
 from guard.commands import CommandOutcome, PublishCommand, PublishPosture
 from guard.events import (
     AnyEvent,
@@ -99,7 +100,7 @@ class Step(Record, frozen=True, kw_only=True, tag="step"):
     """What the engine made of one event; ``at`` is the event's ``received_at``.
 
     ``opened`` are findings that are new or whose severity, limit or freeze changed, ``closed`` those
-    that no policy says any more.
+    that no policy says any more. ``assessed`` are the trader's accounts, where something about them is new.
     """
 
     event: AnyEvent
@@ -108,12 +109,13 @@ class Step(Record, frozen=True, kw_only=True, tag="step"):
     postures: tuple[PublishPosture, ...] = ()
     commands: tuple[PublishCommand, ...] = ()
     outcomes: tuple[CommandOutcome, ...] = ()
+    assessed: tuple[AccountRisk, ...] = ()
 
     @property
     def is_decision(self) -> bool:
         """Whether there is anything to record: most events change nothing, and a refresh says nothing new."""
         return (
-            bool(self.opened or self.closed or self.commands or self.outcomes)
+            bool(self.opened or self.closed or self.commands or self.outcomes or self.assessed)
             or any(posture.changed for posture in self.postures)
             or isinstance(self.event, _ALWAYS_RECORDED)
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from guard.account.risk import AccountRisk
 from guard.audit import (
     AnyRecord,
     AuditGap,
@@ -22,6 +23,8 @@ from guard.events import AnyEvent, BotAcked, BotBorn, LinkChanged, LinkKind, Set
 from guard.explain_hops import traced_words
 from guard.explain_words import utc_words
 from guard.findings import Finding
+from guard.leverage.margin_pool import LiquidationKind
+from guard.units import symbol_of
 
 __all__ = ["record_words", "utc_words"]
 
@@ -104,8 +107,30 @@ def _step_words(step: Step) -> str:
         command = publish.command
         parts.append(f"{command.verb} {command.symbol} to {command.bot} ({command.id}{again})")
     parts += [f"{each.command_id} {each.outcome}: {each.detail}" for each in step.outcomes]
+    parts += [_assessed_words(risk) for risk in step.assessed]
     event = _event_words(step.event)
     return f"{event}: {'; '.join(parts)}" if parts else event
+
+
+def _assessed_words(risk: AccountRisk) -> str:
+    """An account in a few words: what is nearest, and by how far a common move it fails."""
+    nearest = min(
+        (leg for leg in risk.legs if leg.distance_bps is not None),
+        key=lambda leg: leg.distance_bps or 0.0,
+        default=None,
+    )
+    stress = min((each.distance_bps for each in risk.stress if each.distance_bps is not None), default=None)
+    unknown = sum(leg.kind is LiquidationKind.MISSING for leg in risk.legs)
+    parts = (
+        []
+        if nearest is None
+        else [f"{symbol_of(nearest.market)} {nearest.distance_bps:.0f} bps from liquidation"]
+    )
+    if stress is not None:
+        parts.append(f"fails at a move of {stress:.0f} bps")
+    if unknown:
+        parts.append(f"{unknown} liquidation price(s) not known")
+    return f"assessed {risk.account}" + (f" ({', '.join(parts)})" if parts else "")
 
 
 def _event_words(event: AnyEvent) -> str:  # noqa: PLR0911 (one case a line is the table)

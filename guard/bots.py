@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from guard.events import MessageRefused
 from guard.units import NS_PER_S, AccountId, BotId, MarketId, Nanoseconds, symbol_of
 from perpguard_sdk.messages import ALL_SYMBOLS, Birth, BotState, BotStatus, Reported
 
@@ -18,6 +19,25 @@ class BotConfig:
     bot: BotId
     account: AccountId
     markets: tuple[MarketId, ...] = ()
+
+
+REFUSALS_FORGOTTEN_NS = 600 * NS_PER_S
+"""Refused messages count together while no more time than this lies between two of them."""
+
+
+@dataclass(slots=True)
+class Refusals:
+    """How many messages in a bot's name were refused, and the last one's reason."""
+
+    count: int = 0
+    last: MessageRefused | None = None
+
+    def note(self, event: MessageRefused) -> None:
+        """Count those that an event speaks for."""
+        if self.last is not None and event.received_at - self.last.received_at > REFUSALS_FORGOTTEN_NS:
+            self.count = 0
+        self.count += event.count
+        self.last = event
 
 
 LIVES_MAX = 64

@@ -28,6 +28,7 @@ from perpguard_sdk.topics import check_level
 from policies.cut_leverage import CutLeverage
 from policies.distrust_bots import DistrustBots
 from policies.distrust_links import DistrustLinks
+from policies.distrust_liquidation_prices import DistrustLiquidationPrices
 from policies.distrust_stale_data import DistrustStaleData
 from policies.keep_restart_floor import KeepRestartFloor
 from policies.pause_entries import PauseEntries
@@ -140,6 +141,7 @@ class PolicySettings(_Table):
     distrust_bots: DistrustBots = DistrustBots()
     distrust_links: DistrustLinks = DistrustLinks()
     keep_restart_floor: KeepRestartFloor = KeepRestartFloor()
+    distrust_liquidation_prices: DistrustLiquidationPrices = DistrustLiquidationPrices()
     pause_entries: PauseEntries = PauseEntries()
     cut_leverage: CutLeverage = CutLeverage()
     widen_stops: WidenStops = WidenStops()

@@ -96,6 +96,7 @@ class Engine:
         except Exception as error:  # noqa: BLE001 (what it says is repeated; the daemon must go on)
             self._broken[_DISPATCH] = _raised("dispatch", error, Subject())
             dispatched = Dispatched()
+        self._time(event, dispatched)
         return Step(
             at=event.received_at,
             event=event,
@@ -104,6 +105,7 @@ class Engine:
             postures=dispatched.postures,
             commands=dispatched.commands,
             outcomes=dispatched.outcomes,
+            assessed=self.state.own.take_worth_recording(),
         )
 
     def forget_shortcuts(self) -> None:
@@ -136,6 +138,14 @@ class Engine:
         self.policies = policies
         self.arbiter.reconfigure(arbiter, now)
         self.dispatch.reconfigure(dispatch, floors)
+
+    def _time(self, event: AnyEvent, dispatched: Dispatched) -> None:
+        """Take note of what was asked because of an event, and of how long what was asked before has taken."""
+        times = self.state.own.action_times
+        for publish in dispatched.commands:
+            times.begin(publish.command, event.received_at)
+        for outcome in dispatched.outcomes:
+            times.end(outcome)
 
     @property
     def wanted(self) -> Desired:

@@ -42,6 +42,8 @@ REASONS: Mapping[Reason, str] = MappingProxyType(
         "as it was, could have reached it.",
         Reason.LIQUIDATION_UNKNOWN: "The price at which the position would be liquidated was not known, "
         "and not known is never safe.",
+        Reason.LIQUIDATION_PRICES_DIFFER: "The venue's liquidation price was not what follows from the account: "
+        "one of them was wrong or old, and the nearer one was acted on.",
         Reason.STOP_IN_THIN_ZONE: "The protective stop rested where the book was so thin that a short wick would have "
         "fired it far from its price.",
         Reason.COMMAND_FAILED: "An earlier command to this bot had not taken effect.",
@@ -98,6 +100,7 @@ REASON_NAMES: Mapping[Reason, str] = MappingProxyType(
         Reason.SPREAD_WIDE: "the wide spread",
         Reason.LIQUIDATION_NEAR: "liquidation too near",
         Reason.LIQUIDATION_UNKNOWN: "the liquidation price unknown",
+        Reason.LIQUIDATION_PRICES_DIFFER: "two liquidation prices that differ",
         Reason.STOP_IN_THIN_ZONE: "the stop in a thin zone",
         Reason.COMMAND_FAILED: "a failed command",
         Reason.BROKER_DOWN: "the broker away",

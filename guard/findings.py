@@ -31,6 +31,7 @@ class Reason(StrEnum):
     SPREAD_WIDE = "spread_wide"
     LIQUIDATION_NEAR = "liquidation_near"
     LIQUIDATION_UNKNOWN = "liquidation_unknown"
+    LIQUIDATION_PRICES_DIFFER = "liquidation_prices_differ"
     STOP_IN_THIN_ZONE = "stop_in_thin_zone"
     COMMAND_FAILED = "command_failed"
     BOT_SILENT = "bot_silent"

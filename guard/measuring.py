@@ -10,6 +10,7 @@ from importlib.metadata import version
 from guard.engine import Engine
 from guard.events import LinkKind
 from guard.hops import BUDGETS_NS, Hop
+from guard.measuring_accounts import measure_accounts
 from guard.meters import Distribution, Distributions, Measured, Meter, MeterKind, Sample
 from guard.ports import Importance
 from guard.readiness import Readiness
@@ -142,6 +143,7 @@ def _state(engine: Engine, now: Nanoseconds) -> Iterator[Measured]:
     )
     refused = Counter({str(bot or "unknown"): each.count for bot, each in state.refusals.items()})
     yield _gauge("messages_refused", "Messages refused of late", refused, "bot")
+    yield from measure_accounts(state.own.risks)
 
 
 def _ready(readiness: Readiness) -> Iterator[Measured]:

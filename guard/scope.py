@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from guard.events import (
     AccountSnapshot,
     AnyEvent,
+    AssetPricesSeen,
     BotAcked,
     BotBorn,
     BotReported,
     BotStatusSeen,
     CommandSent,
     LiquidationSeen,
+    MarginTermsSeen,
     MarketFeatures,
     MarketsSampled,
     MarkPriceSeen,
@@ -80,8 +82,8 @@ def scope_of(event: AnyEvent, was: Before, state: GuardState) -> Scope:  # noqa:
             return frozenset((MarketId(subject),))
         case BotBorn() | BotStatusSeen() | BotReported():
             return _scope_of_bot(_bot_of(event), was, state)
-        case BotAcked() | CommandSent():
-            return NOTHING
+        case BotAcked() | CommandSent() | MarginTermsSeen() | AssetPricesSeen():
+            return NOTHING  # accounts are assessed by these at the next Tick
         case _:
             return None
 

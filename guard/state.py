@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from guard.account.positions import AccountView, without
-from guard.bots import BotConfig, BotRecord
+from guard.bots import BotConfig, BotRecord, Refusals
 from guard.events import (
     AccountSnapshot,
     AnyEvent,
+    AssetPricesSeen,
     BookStatus,
     BotAcked,
     BotBorn,
@@ -25,6 +26,7 @@ from guard.events import (
     LinkChanged,
     LinkKind,
     LiquidationSeen,
+    MarginTermsSeen,
     MarketFeatures,
     MarketsSampled,
     MarketsWatched,
@@ -43,21 +45,11 @@ from guard.events import (
 )
 from guard.market.freshness import StreamClock
 from guard.market.view import BaselineSettings, MarketView
-from guard.units import NS_PER_S, AccountId, BotId, MarketId, Nanoseconds, market_id, symbol_of, venue_of
+from guard.own_side import OwnSide
+from guard.units import AccountId, BotId, MarketId, Nanoseconds, market_id, symbol_of, venue_of
 from perpguard_sdk.messages import ALL_SYMBOLS, Birth, Mode, Posture, Reported
 
 __all__ = ["BotConfig", "BotRecord", "GuardState", "Refusals"]
-
-REFUSALS_FORGOTTEN_NS = 600 * NS_PER_S
-"""Refused messages count together while no more time than this lies between two of them."""
-
-
-@dataclass(slots=True)
-class Refusals:
-    """How many messages were refused, and the last one's reason."""
-
-    count: int = 0
-    last: MessageRefused | None = None
 
 
 @dataclass(slots=True)
@@ -69,6 +61,7 @@ class GuardState:
     guard published, ``warmed`` the markets whose baseline has been warm at least once since: there they have
     done their part. ``contested_epoch`` is one that two guards have claimed, so that it names neither.
     ``_owners`` says who trades each market on each account.
+    ``own`` is what was worked out of the accounts: where they are liquidated, and what that hangs on.
     ``dropping`` are markets that the settings, or the choice of a venue's feed, took from a bot while it was
     restricted there: they go once the arbiter has let go of them.
     """
@@ -95,6 +88,7 @@ class GuardState:
     refusals: dict[BotId | None, Refusals] = field(default_factory=dict)
     contested_epoch: int = 0
     dropping: set[tuple[BotId, MarketId]] = field(default_factory=set)
+    own: OwnSide = field(default_factory=OwnSide)
     _owners: dict[tuple[AccountId, MarketId], tuple[BotId, ...]] = field(default_factory=dict)
 
     @classmethod
@@ -171,8 +165,14 @@ class GuardState:
             self._apply_market(event)
             return
         match event:
-            case Tick() | BotAcked() | CommandSent() | SettingsChanged():
-                pass  # time is in `now`; acks and sendings concern dispatch alone, settings came before
+            case Tick():
+                self.own.look(self.accounts, self.markets, self.now)
+            case BotAcked() | CommandSent() | SettingsChanged():
+                pass  # acks and sendings concern dispatch alone, settings came before
+            case MarginTermsSeen():
+                self.own.take_terms(event)
+            case AssetPricesSeen():
+                self.own.take_prices(event)
             case MarketsWatched():
                 self._watch(event)
             case GuardStarted():
@@ -188,7 +188,11 @@ class GuardState:
             case StreamActivity() | StreamFault():
                 self._apply_stream(event)
             case AccountSnapshot():
-                self.account(event.account).apply_snapshot(event)
+                view = self.account(event.account)
+                before = view.held_version
+                view.apply_snapshot(event)
+                if view.held_version != before:
+                    self.own.assess(view, self.markets, self.now)
                 if event.source is PositionSource.VENUE:
                     self.account_faults.pop(event.account, None)
                     if event.account in self.account_clocks:
@@ -196,7 +200,7 @@ class GuardState:
             case BotBorn() | BotStatusSeen() | BotReported():
                 self._apply_bot(event)
             case MessageRefused():
-                self._note_refusal(event)
+                self.refusals.setdefault(event.bot, Refusals()).note(event)
             case EpochContested(epoch=epoch):
                 self.contested_epoch = max(self.contested_epoch, epoch)
             case LinkChanged(up=True):
@@ -416,18 +420,12 @@ class GuardState:
                 return
             view = self.market(event.market)
         view.apply(event)
+        if isinstance(event, MarkPriceSeen):
+            self.own.take_mark(event)
         if self.book_faults and isinstance(event, MarketFeatures) and event.status is BookStatus.OK:
             self.book_faults.pop(event.market, None)
         if event.market not in self.warmed and view.is_warm(self.now):
             self.warmed.add(event.market)
-
-    def _note_refusal(self, event: MessageRefused) -> None:
-        refusals = self.refusals.setdefault(event.bot, Refusals())
-        last = refusals.last
-        if last is not None and event.received_at - last.received_at > REFUSALS_FORGOTTEN_NS:
-            refusals.count = 0
-        refusals.count += event.count
-        refusals.last = event
 
     def _apply_stream(self, event: StreamActivity | StreamFault) -> None:
         if event.stream is not Stream.ACCOUNT:
@@ -493,4 +491,8 @@ class GuardState:
             )
             for position in reported.positions
         )
-        self.account(account).apply_bot(record.config.bot, positions, at)
+        view = self.account(account)
+        before = view.held_version
+        view.apply_bot(record.config.bot, positions, at)
+        if view.held_version != before:
+            self.own.assess(view, self.markets, self.now)

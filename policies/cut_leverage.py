@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import lru_cache
@@ -10,16 +10,24 @@ from typing import Annotated
 
 from annotated_types import Ge, Gt, Le
 
+from guard.account.assessment import Tried
+from guard.account.pools import Pool
 from guard.account.positions import AccountView
+from guard.account.risk import LegRisk
+from guard.account.together import nearest_together, share_that_holds
 from guard.events import BookSide, MarginMode, Position, PositionSource, Stream
 from guard.findings import Basis, Finding, Limit, Reason, Severity, Subject
-from guard.leverage.liquidation_price import liquidation_distance_bps, size_max
+from guard.leverage.liquidation_price import liquidation_distance_bps, size_max, size_max_in
+from guard.leverage.margin_pool import Leg, LiquidationKind, MarginPool
+from guard.leverage.solver import state_at
+from guard.leverage.tiers import tier_at
+from guard.margin_terms import ContractKind, TierTable
 from guard.market.book import Side
 from guard.market.freshness import StreamState
 from guard.market.liquidity import slippage_bps
 from guard.market.view import BookTrust, MarketView
 from guard.state import GuardState
-from guard.units import BPS_PER_UNIT, NS_PER_S, AccountId, MarketId, Nanoseconds
+from guard.units import BPS_PER_UNIT, NS_PER_S, AccountId, MarketId, Nanoseconds, venue_of
 from perpguard_sdk.messages import Entries, Evidence
 
 
@@ -40,8 +48,12 @@ class CutLeverage:
     entries until then. While the distance is less than ``cap_multiple`` times what is needed, the position
     is capped at that size.
 
+    The liquidation price is the nearest of the venue's word and our own, by either valuation of collateral; where
+    several positions share their margin it is also looked at how far all of them may move together, and each is
+    cut by the share that keeps that distance.
+
     Acts only on what is known: no trusted book or mark price, no finding (``distrust_stale_data``
-    blocks entries then). A missing liquidation price is not safe: entries are blocked until it is known.
+    blocks entries then), no liquidation price, no finding (``distrust_liquidation_prices`` does).
     Positions that only bots tell are not known once ``reported_s`` old. Where the venue has no stream of
     mark prices, the middle of the trusted book stands in; a mark price that has gone stale does not.
 
@@ -104,7 +116,7 @@ class CutLeverage:
                     continue
                 mark = _mark_price(view, now)
                 if mark is not None and mark > 0.0:
-                    yield from self._position(account, position, view, mark)
+                    yield from self._position(state, account, position, view, mark)
 
     def _is_known(self, account: AccountView, state: GuardState, now: Nanoseconds) -> bool:
         """Whether what the account holds is known now: never cut on anything else."""
@@ -116,48 +128,73 @@ class CutLeverage:
         return True
 
     def _position(
-        self, account: AccountView, position: Position, view: MarketView, mark: float
+        self, state: GuardState, account: AccountView, position: Position, view: MarketView, mark: float
     ) -> Iterator[Finding]:
-        sign = 1.0 if position.size > 0 else -1.0
-        if position.liquidation_price is None or (sign < 0.0 and position.liquidation_price <= 0.0):
-            finding = self._unknown(account, position, mark)
-            if finding is not None:
-                yield finding
+        own = state.own
+        leg, pool = own.leg(account.account, position), own.pool(account.account, position)
+        if leg is None or pool is None:
             return
-        distance_bps = liquidation_distance_bps(
-            side_size_signed=position.size, mark_price=mark, liquidation_price=position.liquidation_price
-        )
         need = self._need(position, view)
-        if need is None or distance_bps >= self.cap_multiple * need.total_bps:
+        distance = _distance(position, leg, pool, own.tried(account.account, pool), mark)
+        if need is None or distance is None or distance.bps >= self.cap_multiple * need.total_bps:
             return
         target_bps = min(need.total_bps * (1.0 + self.margin_ratio), self.distance_bps_max)
-        equity = self._equity_usd(position, mark, position.liquidation_price)
-        features = view.features
-        size = _size_max(
-            None if features is None else features.bids if sign > 0.0 else features.asks,
-            view.mid_price,
-            position.size,
-            mark,
-            equity,
-            target_bps,
-            position.maintenance_ratio or self.maintenance_ratio,
-            position.maintenance_amount_usd,
-        )
+        terms = own.terms_of(venue_of(account.account)).table(position.market)
+        size, equity = self._size(position, pool, distance, view, mark, target_bps, terms)
         if size is None:
             return
-        is_short = distance_bps < need.total_bps
+        is_short = distance.bps < need.total_bps
         if not is_short:
             size = max(size, abs(position.size))  # a cap, not a cut
         yield self._finding(
-            account.account, position, view, mark, distance_bps, need, equity, size, is_short=is_short
+            account.account, position, view, mark, distance, need, equity, size, is_short=is_short
         )
 
-    def _equity_usd(self, position: Position, mark: float, liquidation_price: float) -> float:
-        """The equity at mark that stands behind a position, read back from its liquidation price (F = 0 there)."""
-        sign = 1.0 if position.size > 0 else -1.0
-        ratio = position.maintenance_ratio or self.maintenance_ratio
-        per_unit = sign * (mark - liquidation_price) + ratio * liquidation_price
-        return abs(position.size) * per_unit - position.maintenance_amount_usd
+    def _size(
+        self,
+        position: Position,
+        pool: Pool,
+        distance: _Distance,
+        view: MarketView,
+        mark: float,
+        target_bps: float,
+        terms: TierTable | None,
+    ) -> tuple[float | None, float]:
+        """The largest size that keeps the distance, base units, and the equity that stands behind it now, USD."""
+        features = view.features
+        book = None if features is None else features.bids if position.size > 0.0 else features.asks
+        if distance.is_told or pool.missing:
+            return self._size_alone(position, distance, book, view.mid_price, mark, target_bps, terms)
+        leg = _leg_of(pool.own, position)
+        state = state_at(pool.own)
+        if leg is None or state is None:
+            return None, 0.0
+        unit = mark if leg.kind is ContractKind.INVERSE else 1.0
+        size = _size_in(pool.own, leg, book, view.mid_price, mark, target_bps)
+        if size is None or distance.share is None:
+            return None if size is None else size / unit, state.equity_usd
+        # Several positions fail together: each gives its part.
+        return min(size / unit, distance.share(target_bps) * abs(position.size)), state.equity_usd
+
+    def _size_alone(
+        self,
+        position: Position,
+        distance: _Distance,
+        book: BookSide | None,
+        mid: float | None,
+        mark: float,
+        target_bps: float,
+        terms: TierTable | None,
+    ) -> tuple[float | None, float]:
+        """Where only the venue's or the bot's word is known: by the equity that it implies (F = 0 there)."""
+        sign = 1.0 if position.size > 0.0 else -1.0
+        tier = None if terms is None else tier_at(terms.tiers, abs(position.size) * mark)
+        ratio = self.maintenance_ratio if tier is None else tier.maintenance_ratio
+        deduction = 0.0 if tier is None else tier.deduction
+        at = mark * (1.0 - sign * distance.bps / BPS_PER_UNIT)
+        equity = abs(position.size) * (sign * (mark - at) + ratio * at) - deduction
+        size = _size_max(book, mid, position.size, mark, equity, target_bps, ratio, deduction)
+        return size, equity
 
     def _need(self, position: Position, view: MarketView) -> _Need | None:
         """The distance needed in this book, ``None`` if the book cannot tell."""
@@ -177,49 +214,24 @@ class CutLeverage:
             extrapolated=exit_cost.extrapolated or (reach is not None and reach.extrapolated),
         )
 
-    def _unknown(self, account: AccountView, position: Position, mark: float) -> Finding | None:
-        """Longs that are paid for in full are safe without a liquidation price; nothing else is."""
-        equity = account.equity_usd
-        only_longs = all(held.size > 0 for held in account.positions)
-        notional_usd = sum(abs(held.size) * _price_of(held, position, mark) for held in account.positions)
-        if only_longs and equity is not None and notional_usd <= equity:
-            return None
-        return Finding(
-            policy=self.name,
-            reason=Reason.LIQUIDATION_UNKNOWN,
-            severity=Severity.WATCH,
-            subject=Subject(market=position.market, account=account.account),
-            limit=Limit(entries=Entries.REDUCE_ONLY),
-            evidence=(
-                Evidence(name="position", value=position.size, unit="base units"),
-                Evidence(name="liquidation price", value="not told by the venue or the bot", unit="text"),
-            ),
-            counterfactual="would not stand with a liquidation price, or a position smaller than the equity",
-        )
-
     def _finding(
         self,
         account: AccountId,
         position: Position,
         view: MarketView,
         mark: float,
-        distance_bps: float,
+        distance: _Distance,
         need: _Need,
         equity: float,
         size: float,
         *,
         is_short: bool,
     ) -> Finding:
+        distance_bps = distance.bps
         evidence = [
             Evidence(name="distance to liquidation", value=distance_bps, unit="bps", limit=need.total_bps),
             Evidence(name="mark price", value=mark, unit="USD"),
-            Evidence(
-                name="liquidation price (our estimate)"
-                if position.liquidation_is_estimate
-                else "liquidation price",
-                value=position.liquidation_price or 0.0,
-                unit="USD",
-            ),
+            Evidence(name=distance.name, value=distance.price, unit="USD"),
             Evidence(name="position", value=position.size, unit="base units", limit=size),
             Evidence(name="exit cost of the position", value=need.exit_bps, unit="bps"),
             Evidence(name="reach of the shock", value=need.reach_bps, unit="bps"),
@@ -233,6 +245,7 @@ class CutLeverage:
             evidence.append(
                 Evidence(name="book", value="extrapolated beyond its visible levels", unit="text")
             )
+        evidence += [Evidence(name="not known", value=words, unit="text") for words in distance.guessed]
         if position.margin_mode is MarginMode.ISOLATED and is_short:
             short_usd = (need.total_bps - distance_bps) / BPS_PER_UNIT * abs(position.size) * mark
             evidence.append(Evidence(name="margin that would do instead", value=short_usd, unit="USD"))
@@ -283,11 +296,59 @@ def _mark_price(view: MarketView, now: Nanoseconds) -> float | None:
             return view.mark_price
 
 
-def _price_of(held: Position, position: Position, mark: float) -> float:
-    """What a unit is worth; infinitely much if nobody says, so that it is not taken for paid."""
-    if held.market == position.market:
-        return mark
-    return held.mark_price or held.entry_price or float("inf")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Distance:
+    """How far the mark may move against a position: to ``price``, which is what ``name`` says.
+
+    ``is_told`` where only the venue's or the bot's word says so; ``share`` tells for a wanted distance what share of
+    a pool that fails together would keep it, ``None`` where the position fails by its own market alone.
+    """
+
+    bps: float
+    price: float
+    name: str
+    is_told: bool = False
+    share: Callable[[float], float] | None = None
+    guessed: tuple[str, ...] = ()
+
+
+def _distance(
+    position: Position, leg: LegRisk, pool: Pool, tried: Sequence[Tried], mark: float
+) -> _Distance | None:
+    """The nearest of all that liquidates a position; ``None`` if nothing does, or it is not known."""
+    sign = 1.0 if position.size > 0.0 else -1.0
+    found: _Distance | None = None
+    if leg.kind is LiquidationKind.FAILED:
+        return _Distance(bps=0.0, price=mark, name="liquidation price (reached)", guessed=pool.guessed)
+    if leg.nearest is not None and (leg.nearest - mark) * sign < 0.0:
+        is_told = leg.nearest == leg.venue_price
+        bps = liquidation_distance_bps(
+            side_size_signed=position.size, mark_price=mark, liquidation_price=leg.nearest
+        )
+        name = "liquidation price" if is_told else "liquidation price (our estimate)"
+        found = _Distance(
+            bps=bps, price=leg.nearest, name=name, is_told=is_told, guessed=() if is_told else pool.guessed
+        )
+    elif leg.venue_price is not None and (leg.venue_price - mark) * sign >= 0.0 and leg.venue_price > 0.0:
+        # The mark price is there already, whatever we make of it.
+        return _Distance(bps=0.0, price=leg.venue_price, name="liquidation price", is_told=True)
+    together = nearest_together(position, tried) if len({each.market for each in pool.own.legs}) > 1 else None
+    if together is not None and (found is None or together[0] < found.bps):
+        bps, way = together
+        found = _Distance(
+            bps=bps,
+            price=mark * (1.0 - sign * bps / BPS_PER_UNIT),
+            name=f"liquidation price if all move ({way.direction.name})",
+            share=lambda wanted: share_that_holds(pool.own, way.direction, position, wanted),
+            guessed=pool.guessed,
+        )
+    return found
+
+
+def _leg_of(pool: MarginPool, position: Position) -> Leg | None:
+    return next(
+        (leg for leg in pool.legs if leg.market == position.market and leg.size * position.size > 0.0), None
+    )
 
 
 @lru_cache(maxsize=1024)
@@ -317,3 +378,19 @@ def _size_max(
         maintenance_amount=maintenance_amount_usd,
         exit_cost_usd=exit_usd,
     )
+
+
+@lru_cache(maxsize=1024)
+def _size_in(
+    pool: MarginPool, leg: Leg, book: BookSide | None, mid: float | None, mark: float, distance_bps: float
+) -> float | None:
+    """``size_max_in`` against one side of a book, in the leg's own unit; remembered as ``_size_max`` is."""
+    in_usd = leg.kind is ContractKind.INVERSE
+
+    def exit_usd(cut: float) -> float:
+        if book is None or mid is None:
+            return 0.0
+        base = cut / mark if in_usd else cut
+        return slippage_bps(book, base * mid).value / BPS_PER_UNIT * base * mark
+
+    return size_max_in(pool, leg, distance_bps=distance_bps, exit_cost_usd=exit_usd)

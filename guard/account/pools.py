@@ -58,7 +58,7 @@ def pools_of(
     positions: Iterable[Position],
     *,
     rules: VenueRules,
-    table: Callable[[MarketId], TierTable | None],
+    table: Callable[[Position], TierTable | None],
     mark: Callable[[Position], float | None],
     valued: Valued | None,
 ) -> tuple[Pool, ...]:
@@ -68,7 +68,7 @@ def pools_of(
         snapshot: of the account as whose word ``positions`` is; ``None`` for what only bots tell.
         positions: open ones, of one account.
         rules: of its venue.
-        table: the tiers of a market, ``None`` where there are none at all.
+        table: the tiers of a position's market, ``None`` where there are none at all.
         mark: the mark price of a position's market, ``None`` where nobody knows any price.
         valued: collateral asset by asset, ``None`` where it is not told so.
     """
@@ -134,7 +134,7 @@ def _stands_alone(position: Position, snapshot: AccountSnapshot | None, valued: 
 def _leg(
     position: Position,
     rules: VenueRules,
-    table: Callable[[MarketId], TierTable | None],
+    table: Callable[[Position], TierTable | None],
     mark: Callable[[Position], float | None],
     terms: dict[MarketId, TermsSource],
     guessed: list[str],
@@ -143,7 +143,7 @@ def _leg(
     symbol = symbol_of(position.market)
     price = mark(position)
     entry = position.entry_price
-    tiers = table(position.market)
+    tiers = table(position)
     if price is None or not (isfinite(price) and price > 0.0):
         missing.append(f"no price of {symbol}")
     if entry is None or not (isfinite(entry) and entry > 0.0):
@@ -177,7 +177,7 @@ def _leg(
 def _isolated(
     position: Position,
     rules: VenueRules,
-    table: Callable[[MarketId], TierTable | None],
+    table: Callable[[Position], TierTable | None],
     mark: Callable[[Position], float | None],
 ) -> Pool:
     terms: dict[MarketId, TermsSource] = {}
@@ -229,7 +229,7 @@ def _crossed(
     positions: list[Position],
     snapshot: AccountSnapshot | None,
     rules: VenueRules,
-    table: Callable[[MarketId], TierTable | None],
+    table: Callable[[Position], TierTable | None],
     mark: Callable[[Position], float | None],
     valued: Valued | None,
     *,
@@ -273,7 +273,7 @@ def _backing(
     for held in holdings:
         if settle and held.asset != settle:
             continue
-        market = by_coin.get(held.asset)
+        market = by_coin.get(held.asset) if held.market is None else None
         if market in marks:
             found.append(replace(held, market=market, price_usd=marks[market]))
         else:

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 
 from msgspec import structs
 
-from guard.account.hypothetical import estimated_liquidation_price
 from guard.events import AccountSnapshot, Order, Position, PositionSource
 from guard.units import NS_PER_S, AccountId, BotId, MarketId, Nanoseconds
 
@@ -28,7 +27,8 @@ class AccountView:
     and the venue did not follow is not foreign either, but a report that is not true.
 
     ``version`` rises when anyone says anything new: while it stays, so do positions, orders and shares, though
-    not the time at which they were seen last.
+    not the time at which they were seen last. ``held_version`` rises when something else is held, or stands behind
+    it, and not when only prices have moved.
     """
 
     account: AccountId
@@ -36,6 +36,7 @@ class AccountView:
     held_by_bot: dict[BotId, tuple[Position, ...]] = field(default_factory=dict)
     told_at: dict[BotId, Nanoseconds] = field(default_factory=dict)
     version: int = 0
+    held_version: int = 0
     _foreign: dict[MarketId, _Foreign] = field(default_factory=dict)
     _source: PositionSource | None = None
     _positions: tuple[Position, ...] = ()
@@ -43,11 +44,11 @@ class AccountView:
     _legs: dict[MarketId, tuple[Position, ...]] = field(default_factory=dict)
     _held: dict[tuple[BotId, MarketId], float] = field(default_factory=dict)
     _seen: tuple[object, ...] = ()
+    _kept: tuple[object, ...] = ()
 
     def apply_snapshot(self, snapshot: AccountSnapshot) -> None:
         """Replace what was known from the snapshot's source."""
-        positions = tuple(_with_liquidation(position, snapshot) for position in snapshot.positions)
-        self.snapshots[snapshot.source] = structs.replace(snapshot, positions=positions)
+        self.snapshots[snapshot.source] = snapshot
         self._look_again()
         self._settle_foreign(snapshot.received_at, is_proof=True)
         self._note_change()
@@ -70,6 +71,11 @@ class AccountView:
     def source(self) -> PositionSource | None:
         """Whose word ``positions`` is; ``None`` when nobody has said anything yet."""
         return self._source
+
+    @property
+    def told(self) -> AccountSnapshot | None:
+        """The whole account in the word of ``source``; ``None`` where that is bots, who know positions alone."""
+        return None if self._source is None else self.snapshots.get(self._source)
 
     @property
     def seen_at(self) -> Nanoseconds | None:
@@ -148,6 +154,9 @@ class AccountView:
         seen = (self._source, self._positions, self.orders, self._held, tuple(self.held_by_bot), foreign)
         if seen != self._seen:
             self.version, self._seen = self.version + 1, seen
+        kept = (self._source, tuple(map(_kept, self._positions)), _backing(self.told))
+        if kept != self._kept:
+            self.held_version, self._kept = self.held_version + 1, kept
 
     def _best_source(self) -> PositionSource | None:
         if PositionSource.VENUE in self.snapshots:
@@ -188,6 +197,7 @@ def without(
         if each_bot != bot:
             fresh.apply_bot(each_bot, positions, view.told_at[each_bot])
     fresh.version += view.version + 1  # whoever remembers what it saw must see that it is another view
+    fresh.held_version += view.held_version + 1
     return fresh
 
 
@@ -206,7 +216,7 @@ def _summed(held_by_bot: dict[BotId, tuple[Position, ...]]) -> tuple[Position, .
         for position in positions:
             known = merged.get(position.market)
             merged[position.market] = position if known is None else _sum_of(known, position)
-    return tuple(_with_liquidation(position) for position in merged.values() if position.size != 0.0)
+    return tuple(position for position in merged.values() if position.size != 0.0)
 
 
 def _sum_of(first: Position, second: Position) -> Position:
@@ -218,13 +228,25 @@ def _sum_of(first: Position, second: Position) -> Position:
     return structs.replace(first, size=size, entry_price=entry, liquidation_price=liquidation)
 
 
-def _with_liquidation(position: Position, snapshot: AccountSnapshot | None = None) -> Position:
-    """Bots seldom know where they are liquidated, and venues' streams leave it out: solve for it then."""
-    if position.liquidation_price is not None or position.size == 0.0:
-        return position
-    if snapshot is None:
-        price = estimated_liquidation_price(position)
-    else:
-        others = [other for other in snapshot.positions if other is not position]
-        price = estimated_liquidation_price(position, equity_usd=snapshot.equity_usd, others=others)
-    return structs.replace(position, liquidation_price=price, liquidation_is_estimate=price is not None)
+def _kept(position: Position) -> tuple[object, ...]:
+    """What is looked at again at once if it is another: all but prices."""
+    return (
+        position.market,
+        position.size if position.contracts_usd is None else position.contracts_usd,
+        position.entry_price,
+        position.margin_mode,
+        position.leverage,
+        position.margin,
+        position.margin_usd,
+        position.liquidation_price,
+        position.liquidation_told,
+    )
+
+
+def _backing(snapshot: AccountSnapshot | None) -> tuple[object, ...]:
+    if snapshot is None or snapshot.collateral is None:
+        return () if snapshot is None else (snapshot.pooling, snapshot.wallet_usd)
+    return (
+        snapshot.pooling,
+        *((held.asset, held.quantity, held.is_collateral) for held in snapshot.collateral),
+    )

@@ -15,7 +15,7 @@ from guard.events import (
     StreamFaultKind,
 )
 from guard.market.view import BookTrust
-from guard.state import REFUSALS_FORGOTTEN_NS
+from guard.bots import REFUSALS_FORGOTTEN_NS
 from guard.units import NS_PER_S
 from perpguard_sdk.messages import BotStatus, Entries
 from tests.support.builders import (

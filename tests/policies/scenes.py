@@ -11,7 +11,18 @@ from guard.market.view import BaselineSettings
 from guard.policy import Policy
 from guard.state import GuardState
 from guard.units import NS_PER_MS
-from tests.support.builders import ALPHA, MARKET, at, born, features, mark, new_state, snapshot
+from tests.support.builders import (
+    ALPHA,
+    ETH,
+    MARKET,
+    at,
+    born,
+    features,
+    flat_terms,
+    mark,
+    new_state,
+    snapshot,
+)
 
 WARM_S = 60.0
 BASELINE = BaselineSettings(warm_up_s=20.0, recover_ms=1_000)
@@ -26,6 +37,7 @@ def warm_state(*, keyed: bool = False, mid: float = 100.0) -> GuardState:
 def _warmed(*, keyed: bool, mid: float) -> GuardState:
     state = new_state(ALPHA, keyed=keyed, baseline=BASELINE)
     state.apply(born(0.0))
+    state.apply(flat_terms(MARKET, ETH))
     step = 0.25
     for number in range(int(WARM_S / step) + 1):
         state.apply(features(number * step, mid))

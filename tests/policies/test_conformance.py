@@ -22,6 +22,7 @@ from perpguard_sdk.messages import Entries, StopRule
 from policies.cut_leverage import CutLeverage
 from policies.distrust_bots import DistrustBots
 from policies.distrust_links import DistrustLinks
+from policies.distrust_liquidation_prices import DistrustLiquidationPrices
 from policies.distrust_stale_data import DistrustStaleData
 from policies.keep_restart_floor import KeepRestartFloor
 from policies.pause_entries import PauseEntries
@@ -50,6 +51,7 @@ POLICIES: tuple[type[Any], ...] = (
     DistrustLinks,
     DistrustStaleData,
     KeepRestartFloor,
+    DistrustLiquidationPrices,
     PauseEntries,
     WidenStops,
 )
@@ -62,7 +64,10 @@ def in_danger() -> GuardState:
     state = warm_state()
     state.apply(started(WARM_S, floors=[posture(entries={SYMBOL: Entries.HALTED})]))
     now = thin_out(state, bid_size=5.0)
-    hold(state, now, position(50.0, liquidation_price=85.0, entry_price=100.0), orders=(STOP,))
+    held = position(
+        50.0, liquidation_price=85.0, entry_price=100.0, margin_mode=MarginMode.ISOLATED, margin_usd=600.0
+    )
+    hold(state, now, held, orders=(STOP,))
     state.apply(reported(now, clock_offset_ms=9_000.0))
     state.apply(LinkChanged(received_at=at(now), link=LinkKind.BROKER, up=False, detail="away"))
     for _ in range(5):

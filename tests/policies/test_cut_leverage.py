@@ -12,10 +12,9 @@ from guard.events import Stream as StreamKind
 from guard.findings import Finding, Reason, Severity
 from guard.leverage.liquidation_price import liquidation_distance_bps, liquidation_price
 from guard.state import GuardState
-from perpguard_sdk.messages import Entries
 from policies.cut_leverage import CutLeverage
 from tests.policies.scenes import WARM_S, hold, judged, thin_out, warm_state
-from tests.support.builders import ACCOUNT, ALPHA, ETH, at, features, position, reported
+from tests.support.builders import ACCOUNT, ALPHA, at, features, position, reported
 
 POLICY = CutLeverage()
 MMR = 0.01
@@ -32,7 +31,7 @@ def cross(size: float, equity_usd: float) -> float:
 
 def holding(state: GuardState, seconds: float, size: float, equity_usd: float, **fields: Any) -> None:
     price = cross(size, equity_usd)
-    hold(state, seconds, position(size, liquidation_price=price, maintenance_ratio=MMR, **fields))
+    hold(state, seconds, position(size, liquidation_price=price, **fields))
 
 
 def evidence(found: Finding, name: str) -> float:
@@ -146,36 +145,6 @@ def test_isolated_evidence_says_what_margin_would_do_instead() -> None:
     holding(state, WARM_S, 100.0, 200.0, margin_mode=MarginMode.ISOLATED)
 
     assert evidence(judged(POLICY, state, WARM_S)[0], "margin that would do instead") > 0.0
-
-
-@pytest.mark.parametrize("size", [1.0, -1.0])
-def test_a_missing_liquidation_price_is_not_safe(size: float) -> None:
-    state = warm_state()
-    hold(state, WARM_S, position(size))
-
-    (found,) = judged(POLICY, state, WARM_S)
-
-    assert found.reason is Reason.LIQUIDATION_UNKNOWN
-    assert found.limit.entries is Entries.REDUCE_ONLY
-    assert found.limit.max_size is None
-
-
-def test_a_liquidation_price_of_zero_is_never_for_a_long_and_unknown_for_a_short() -> None:
-    state = warm_state()
-    hold(state, WARM_S, position(1.0, liquidation_price=0.0))
-    assert judged(POLICY, state, WARM_S) == []
-
-    hold(state, WARM_S, position(-1.0, liquidation_price=0.0))
-    assert [one.reason for one in judged(POLICY, state, WARM_S)] == [Reason.LIQUIDATION_UNKNOWN]
-
-
-def test_longs_that_are_paid_for_in_full_need_no_liquidation_price() -> None:
-    state = warm_state()
-    hold(state, WARM_S, position(1.0), equity_usd=150.0)
-    assert judged(POLICY, state, WARM_S) == []
-
-    hold(state, WARM_S, position(1.0), position(1.0, market=ETH), equity_usd=150.0)
-    assert [one.reason for one in judged(POLICY, state, WARM_S)] == [Reason.LIQUIDATION_UNKNOWN]
 
 
 def near(state: GuardState, seconds: float = WARM_S) -> None:

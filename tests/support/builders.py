@@ -20,6 +20,7 @@ from guard.events import (
     BotReported,
     BotStatusSeen,
     GuardStarted,
+    MarginTermsSeen,
     MarketFeatures,
     MarkPriceSeen,
     Order,
@@ -28,10 +29,11 @@ from guard.events import (
     Tick,
 )
 from guard.findings import Finding, Limit, Reason, Severity, Subject
+from guard.margin_terms import MarginTier, TermsSource, TierTable
 from guard.market.view import BaselineSettings
 from guard.policy import Policy
 from guard.state import BotConfig, GuardState
-from guard.units import NS_PER_S, AccountId, BotId, MarketId, Nanoseconds
+from guard.units import NS_PER_S, AccountId, BotId, MarketId, Nanoseconds, venue_of
 from perpguard_sdk.messages import (
     Ack,
     AckStatus,
@@ -207,6 +209,18 @@ def snapshot(
         equity_usd=equity_usd,
         positions=positions,
         orders=None if orders is None else tuple(orders),
+    )
+
+
+def flat_terms(
+    *markets: MarketId, ratio: float = 0.01, source: TermsSource = TermsSource.VENUE
+) -> MarginTermsSeen:
+    """A venue that demands the same share of every position."""
+    tier = MarginTier(floor=0.0, maintenance_ratio=ratio)
+    return MarginTermsSeen(
+        received_at=at(0.0),
+        venue=venue_of(markets[0]),
+        tiers=tuple(TierTable(market=market, tiers=(tier,), source=source) for market in markets),
     )
 
 

@@ -55,7 +55,7 @@ def pools(
         told,
         positions,
         rules=VenueRules(venue="v"),
-        table=tables,
+        table=lambda each: tables(each.market),
         mark=lambda each: marks.get(each.market),
         valued=valued,
     )

@@ -1,0 +1,78 @@
+"""Positions that fail together: how far each may move, and what share of all of them would hold. Pure: no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from math import expm1, log1p
+
+from guard.account.assessment import Tried
+from guard.account.stress import Direction, stress_distance
+from guard.events import Position
+from guard.leverage.margin_pool import Holding, Leg, MarginPool
+from guard.margin_terms import ContractKind
+from guard.units import BPS_PER_UNIT
+
+_STEPS = 20
+"""Of a search for a share: to a millionth of it."""
+
+
+def nearest_together(position: Position, tried: Iterable[Tried]) -> tuple[float, Tried] | None:
+    """How far a position's market moves against it until its pool fails with others; bps of its mark, and the way.
+
+    Only directions that move its market against it count: in the others it is not what has to be smaller.
+    """
+    found: tuple[float, Tried] | None = None
+    for each in tried:
+        move = each.direction.markets.get(position.market, 0.0)
+        t = each.nearer.t
+        if t is None or move * position.size >= 0.0:
+            continue
+        bps = abs(expm1(move * t)) * BPS_PER_UNIT
+        if found is None or bps < found[0]:
+            found = bps, each
+    return found
+
+
+def share_that_holds(
+    pool: MarginPool, direction: Direction, position: Position, distance_bps: float
+) -> float:
+    """The largest share of all legs with which a pool holds until ``position``'s market moved so far against it.
+
+    Within 0..1; each leg is cut by the same share, at its mark, without cost. 0 where none holds.
+    """
+    move = direction.markets[position.market]
+    share_of_price = (
+        min(distance_bps / BPS_PER_UNIT, 1.0 - 1e-9) if move < 0.0 else distance_bps / BPS_PER_UNIT
+    )
+    wanted = (log1p(-share_of_price) if move < 0.0 else log1p(share_of_price)) / move
+
+    def holds(share: float) -> bool:
+        stress = stress_distance(scaled(pool, share), direction)
+        return stress.t is None or stress.t >= wanted
+
+    if holds(1.0):
+        return 1.0
+    low, high = 0.0, 1.0
+    for _ in range(_STEPS):
+        middle = (low + high) / 2.0
+        if holds(middle):
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+def scaled(pool: MarginPool, share: float) -> MarginPool:
+    """The pool with every leg cut to a share at its mark; what that realises stays in it."""
+    legs = tuple(replace(leg, size=leg.size * share) for leg in pool.legs)
+    realised = tuple(_realised(leg, 1.0 - share) for leg in pool.legs)
+    return replace(pool, legs=legs, holdings=(*pool.holdings, *realised))
+
+
+def _realised(leg: Leg, share: float) -> Holding:
+    closed = leg.size * share
+    if leg.kind is ContractKind.INVERSE:
+        coins = closed * (1.0 / leg.entry_price - 1.0 / leg.mark_price)
+        return Holding(asset="realised", quantity=coins, price_usd=leg.mark_price, market=leg.market)
+    return Holding(asset="realised", quantity=closed * (leg.mark_price - leg.entry_price), price_usd=1.0)

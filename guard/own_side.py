@@ -1,0 +1,232 @@
+"""The trader's own side, assessed: what venues demand, what collateral is worth, and where each account fails.
+
+The state owns one and folds events into it; policies read ``risk``, ``leg`` and ``pool``. No I/O, no clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from guard.account.action_time import ActionTimes
+from guard.account.assessment import Assessed, Surroundings, Tried, assess
+from guard.account.betas import Betas
+from guard.account.collateral import HaircutSettings
+from guard.account.pegs import PegBook
+from guard.account.pools import Pool
+from guard.account.positions import AccountView
+from guard.account.risk import AccountRisk, LegRisk, is_worth_recording
+from guard.account.terms import VenueTerms
+from guard.events import AssetPricesSeen, MarginTermsSeen, MarkPriceSeen, Position, Stream
+from guard.market.book import Side
+from guard.market.freshness import StreamState
+from guard.market.speed import PriceSpeed
+from guard.market.view import MarketView
+from guard.units import NS_PER_S, AccountId, MarketId, Nanoseconds, symbol_of, venue_of
+
+PERIOD_S_MIN = 1.0
+"""An account is assessed anew so often at most, but at once when it holds something else."""
+LEGS_A_SECOND = 50
+"""Large accounts less often: so many positions are assessed a second."""
+LEADER_BASES = ("BTC", "ETH")
+"""Whose market leads the others of its venue, the first that is watched."""
+
+
+@dataclass(slots=True)
+class OwnSide:
+    """See the module."""
+
+    terms: dict[str, VenueTerms] = field(default_factory=dict)
+    pegs: PegBook = field(default_factory=PegBook)
+    haircuts: HaircutSettings = field(default_factory=HaircutSettings)
+    action_times: ActionTimes = field(default_factory=ActionTimes)
+    _assessed: dict[AccountId, Assessed] = field(default_factory=dict)
+    _versions: dict[AccountId, int] = field(default_factory=dict)
+    _speeds: dict[MarketId, PriceSpeed] = field(default_factory=dict)
+    _betas: dict[str, Betas] = field(default_factory=dict)
+    _recorded: dict[AccountId, AccountRisk] = field(default_factory=dict)
+    _fresh: set[AccountId] = field(default_factory=set)
+    _heard: int = 0
+    """Rises with each word on terms and collateral prices: what was assessed before it is assessed anew."""
+
+    def risk(self, account: AccountId) -> AccountRisk | None:
+        """The last assessment of an account; ``None`` before the first, and of one that holds nothing."""
+        known = self._assessed.get(account)
+        return None if known is None else known.risk
+
+    @property
+    def risks(self) -> Mapping[AccountId, AccountRisk]:
+        """The last assessment of every account that holds something."""
+        return {account: known.risk for account, known in self._assessed.items()}
+
+    def leg(self, account: AccountId, position: Position) -> LegRisk | None:
+        """What was found of a position, with all that shares its market and pool."""
+        known = self._assessed.get(account)
+        return None if known is None else known.leg(position)
+
+    def pool(self, account: AccountId, position: Position) -> Pool | None:
+        """The pool that a position is in, at the prices of the last assessment."""
+        known = self._assessed.get(account)
+        return None if known is None else known.pool(position)
+
+    def tried(self, account: AccountId, pool: Pool) -> tuple[Tried, ...]:
+        """Along which directions a pool was moved, and where it fails."""
+        known = self._assessed.get(account)
+        return () if known is None else known.tried.get(pool.name, ())
+
+    def take_terms(self, event: MarginTermsSeen) -> None:
+        """Fold what a venue demands."""
+        self.terms_of(event.venue).apply(event)
+        self._heard += 1
+
+    def take_prices(self, event: AssetPricesSeen) -> None:
+        """Fold what collateral costs somewhere."""
+        self.pegs.apply(event)
+        self._heard += 1
+
+    def take_mark(self, event: MarkPriceSeen) -> None:
+        """Fold a mark price, where somebody holds something."""
+        speed = self._speeds.get(event.market)
+        if speed is not None:
+            speed.observe(event.mark_price, event.received_at)
+
+    def terms_of(self, venue: str) -> VenueTerms:
+        """What is known of what a venue demands."""
+        return self.terms.setdefault(venue, VenueTerms(venue))
+
+    def look(
+        self,
+        accounts: Mapping[AccountId, AccountView],
+        markets: Mapping[MarketId, MarketView],
+        now: Nanoseconds,
+    ) -> None:
+        """Assess every account whose turn it is; forget those that hold nothing any more."""
+        for account in self._assessed.keys() - accounts.keys():
+            self._forget(account)
+        for account, view in accounts.items():
+            if not view.positions:
+                self._forget(account)
+            elif self._is_due(view, now):
+                self.assess(view, markets, now)
+        held = {position.market for view in accounts.values() for position in view.positions}
+        for market in self._speeds.keys() - held:
+            del self._speeds[market]
+
+    def assess(
+        self, view: AccountView, markets: Mapping[MarketId, MarketView], now: Nanoseconds
+    ) -> AccountRisk | None:
+        """Assess one account now; ``None`` if it holds nothing."""
+        if not view.positions:
+            self._forget(view.account)
+            return None
+        marks = {
+            position.market: mark
+            for position in view.positions
+            if (mark := mark_price(position, markets.get(position.market), now)) is not None
+        }
+        venue = venue_of(view.account)
+        for market, mark in marks.items():
+            speed = self._speeds.get(market)
+            if speed is None:
+                speed = self._speeds[market] = PriceSpeed.of(market)
+                speed.observe(mark, now)
+        leader, prices = self._led(venue, marks, markets)
+        betas = self._betas.setdefault(venue, Betas())
+        betas.observe(prices, leader, now)
+        known = assess(
+            view,
+            Surroundings(
+                now=now,
+                marks=marks,
+                terms=self.terms_of(venue),
+                pegs=self.pegs,
+                betas={market: betas.of(market) for market in marks},
+                speeds={market: self._speeds[market].speeds(now) for market in marks},
+                stress=stress_level(view, markets),
+                haircuts=self.haircuts,
+                slippage=lambda asset, usd: _slippage_bps(self.pegs.underlying(asset), usd, venue, markets),
+                action=self.action_times.action_time(view.held_by_bot),
+            ),
+        )
+        self._assessed[view.account] = known
+        self._fresh.add(view.account)
+        self._versions[view.account] = view.held_version + self._heard
+        return known.risk
+
+    def _led(
+        self, venue: str, marks: Mapping[MarketId, float], markets: Mapping[MarketId, MarketView]
+    ) -> tuple[MarketId | None, dict[MarketId, float]]:
+        """Whose moves the held markets are measured by, and the prices of all of them."""
+        prices = dict(marks)
+        for base in LEADER_BASES:
+            for market, view in markets.items():
+                if venue_of(market) == venue and symbol_of(market).startswith(f"{base}/"):
+                    price = view.mark_price or view.mid_price
+                    if price is not None:
+                        prices[market] = price
+                        return market, prices
+        return None, prices
+
+    def _is_due(self, view: AccountView, now: Nanoseconds) -> bool:
+        known = self._assessed.get(view.account)
+        if known is None or self._versions.get(view.account) != view.held_version + self._heard:
+            return True
+        period_s = max(PERIOD_S_MIN, len(view.positions) / LEGS_A_SECOND)
+        return now - known.risk.at >= period_s * NS_PER_S
+
+    def take_worth_recording(self) -> tuple[AccountRisk, ...]:
+        """Those assessed since the last call that say something else than what was recorded, or that are due."""
+        if not self._fresh:
+            return ()
+        found = []
+        for account in sorted(self._fresh):
+            known = self._assessed.get(account)
+            if known is not None and is_worth_recording(self._recorded.get(account), known.risk):
+                self._recorded[account] = known.risk
+                found.append(known.risk)
+        self._fresh.clear()
+        return tuple(found)
+
+    def _forget(self, account: AccountId) -> None:
+        self._assessed.pop(account, None)
+        self._recorded.pop(account, None)
+        self._fresh.discard(account)
+        self._versions.pop(account, None)
+
+
+def mark_price(position: Position, view: MarketView | None, now: Nanoseconds) -> float | None:
+    """The price that a position's liquidation hangs on, as last known: the market's stream, else the account's word.
+
+    Where the venue has no stream of mark prices the middle of the book stands in. ``None`` is not known.
+    """
+    if view is not None:
+        match view.stream_state(Stream.MARK_PRICE, now):
+            case StreamState.NEVER if position.mark_price is None:
+                return view.mid_price
+            case StreamState.STALE | StreamState.NEVER:
+                return position.mark_price
+            case _:
+                return view.mark_price or position.mark_price
+    return position.mark_price
+
+
+def _slippage_bps(coin: str, usd: float, venue: str, markets: Mapping[MarketId, MarketView]) -> float | None:
+    """What selling so much of a coin would cost in the watched book that it could be hedged in at once."""
+    for market, view in markets.items():
+        symbol = symbol_of(market)
+        if venue_of(market) == venue and symbol.partition("/")[0].upper() == coin.upper():
+            mid = view.mid_price
+            cost = None if mid is None else view.exit_cost_bps(usd / mid)
+            return None if cost is None else cost.value
+    return None
+
+
+def stress_level(view: AccountView, markets: Mapping[MarketId, MarketView]) -> float:
+    """How far the books that an account would have to be sold into have thinned: 0 at normal depth, 1 without any."""
+    worst = 0.0
+    for position in view.positions:
+        market = markets.get(position.market)
+        ratio = None if market is None else market.depth_ratio(Side.BID if position.size > 0 else Side.ASK)
+        if ratio is not None:
+            worst = max(worst, 1.0 - ratio)
+    return min(worst, 1.0)
