@@ -139,9 +139,12 @@ def test_isolated_prices_as_hyperliquid_answered_others(
         (0.00496, 554.70656, 40.0, 462.860761, 6.933832, 18751.694365047),
         (11_131.0, 248.210169, 3.0, 85.071669, 41.368361, 0.0175874764),
         (-4.0, 0.00688, 10.0, 1.020216, 0.036136, 0.2360247619),
+        (-1.95, 50.26905, 3.0, 49.589238, 8.378175, 43.89375297),
+        (-1.96, 41.356, 3.0, 58.747197, 6.892666, 43.7769086),
+        (0.00416, 371.9664, 40.0, 17.013125, 4.64958, 86405.373661149),
         (-103_774.5, 2527.94682, 50.0, 3155203.7660619998, 43452.918775, 29.713170189),
     ],
-    ids=["ETH", "TIA", "BTC", "RESOLV", "PUMP", "SAGA on testnet"],
+    ids=["ETH", "TIA", "BTC", "RESOLV", "PUMP", "HYPE", "HYPE later", "BTC at 24x", "SAGA on testnet"],
 )
 def test_cross_prices_as_hyperliquid_answered_others(
     size: float, value: float, leverage_max: float, account_value: float, maintenance: float, told: float
