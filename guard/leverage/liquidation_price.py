@@ -14,9 +14,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from math import isfinite
+from itertools import pairwise
+from math import inf, isfinite
 
-from guard.leverage.lines import table_of
+from guard.leverage.lines import lines_at
 from guard.leverage.margin_pool import Holding, Leg, LiquidationKind, MarginPool
 from guard.leverage.solver import liquidation_of, lowest_free, marked
 from guard.margin_terms import ContractKind, MarginTier, TierUnit
@@ -28,6 +29,7 @@ NEVER_LIQUIDATED_LONG = 0.0
 _ALONE = MarketId("alone:")
 _DOUBLINGS = 40  # 2**40 is some 1e12 times the entry price: what lies beyond is no price
 _STEPS = 60  # of a search that ends by itself as soon as there is no number left between its ends
+_SETTLED = 1e-7  # of a size: a search that moves by less has found the place, and only its other end is far
 _PRECISION = 1e-12  # of a size: finer than any venue counts
 _TO_ZERO = 1.0 - 1e-9  # a move of 10,000 bps ends here: a price of 0 is none
 
@@ -140,18 +142,20 @@ def size_max_in(
         margin_released: whether the pool's collateral shrinks with the position, see ``resized``.
 
     Returns:
-        Absolute size in the leg's own unit (base units or USD), above the leg's where there is room, 0 if no
-        size is safe; ``None`` if it is not known. What is returned was checked on the whole way, so that it is
-        safe also where maintenance jumps at a tier, though a larger size in a lower tier may then be too.
+        Absolute size in the leg's own unit (base units or USD), above the leg's where there is room (never with
+        ``margin_released``: what it grew with would be new margin), 0 if no size is safe; ``None`` if it is not
+        known. It was checked on the whole way, so that it is safe also where maintenance jumps at a tier, though
+        a larger size may then be safe too.
 
     Failure modes: where a cut costs more than it saves, or other legs are what fails, the answer is 0: then
     margin or a hedge elsewhere is the remedy, see ``margin_missing_in``.
     """
     sign = -1.0 if leg.size < 0.0 else 1.0
     limit_price = _limit_price(leg.mark_price, sign, distance_bps)
-    market_pool = _with_others_summed(pool, leg)
-    if limit_price is None or market_pool is None:
+    summed = _with_others_summed(pool, leg)
+    if limit_price is None or summed is None:
         return None
+    asked = pool if margin_released else summed  # what shrinks has to be told apart from what stays
     held, mark = abs(leg.size), leg.mark_price
 
     def spare(size: float) -> float:
@@ -159,12 +163,15 @@ def size_max_in(
         cost = cut * (1.0 if leg.kind is ContractKind.INVERSE else mark) * leg.closing_fee
         if exit_cost_usd is not None and cut > 0.0:
             cost += exit_cost_usd(cut)
-        changed = resized(market_pool, leg, sign * size, cost_usd=cost, margin_released=margin_released)
+        changed = resized(asked, leg, sign * size, cost_usd=cost, margin_released=margin_released)
         lowest = lowest_free(changed, leg.market, limit_price)
         return -1.0 if lowest is None else lowest
 
     if spare(held) >= 0.0:
-        return _last_safe(spare, held, _unsafe_above(spare, held or _unit(leg)))
+        if margin_released:
+            return held
+        unsafe = _unsafe_above(spare, held or _unit(leg))
+        return inf if unsafe == inf else _last_safe(spare, held, unsafe)
     for low, high in _stretches(leg, limit_price, held):
         safe = _safe_within(spare, low, high)
         if safe is not None:
@@ -269,7 +276,7 @@ def _limit_price(mark: float, sign: float, distance_bps: float) -> float | None:
 def _with_others_summed(pool: MarginPool, leg: Leg) -> MarginPool | None:
     """The pool with what does not move with ``leg``'s market as one sum: it is asked a hundred times."""
     known = marked(pool)
-    if known is None or not (leg.size != 0.0 or table_of(leg.tiers)):
+    if known is None or lines_at(replace(leg, size=leg.size or 1.0), leg.mark_price) is None:
         return None
     each = known.markets[leg.market]
     rest_usd = known.free_usd - (each.slope * each.price + each.intercept)
@@ -286,24 +293,32 @@ def _unit(leg: Leg) -> float:
 
 
 def _unsafe_above(spare: Callable[[float], float], size: float) -> float:
-    """A size that is not safe: growing costs nothing, so that what is left falls all the way."""
+    """A size that is not safe: growing costs nothing, so that what is left falls all the way; else infinity."""
     for _ in range(2 * _DOUBLINGS):
         size *= 2.0
         if spare(size) < 0.0:
-            break
-    return size
+            return size
+    return inf
 
 
 def _stretches(leg: Leg, limit_price: float, held: float) -> list[tuple[float, float]]:
     """Parts of 0..held, the largest sizes first, within which maintenance at the limit does not jump."""
+    a_unit = 1.0 / limit_price if leg.kind is ContractKind.INVERSE else limit_price
     if leg.unit is TierUnit.SIZE:
-        ends = [tier.floor for tier in leg.tiers]
-    else:
-        a_unit = 1.0 / limit_price if leg.kind is ContractKind.INVERSE else limit_price
-        ends = [tier.floor / a_unit for tier in leg.tiers if tier.deduction == 0.0]
+        a_unit = 1.0
+    ends = [
+        high.floor / a_unit
+        for low, high in pairwise(leg.tiers)
+        if leg.unit is TierUnit.SIZE or _jumps(low, high)
+    ]
     cuts = [0.0, *(end for end in ends if 0.0 < end < held), held]
     below = [end * (1.0 - _PRECISION) if end < held else end for end in cuts]
     return [(low, high) for low, high in zip(cuts, below[1:], strict=False)][::-1]
+
+
+def _jumps(low: MarginTier, high: MarginTier) -> bool:
+    owed = (high.maintenance_ratio - low.maintenance_ratio) * high.floor
+    return abs(owed - (high.deduction - low.deduction)) > _PRECISION * high.floor
 
 
 def _safe_within(spare: Callable[[float], float], low: float, high: float) -> float | None:
@@ -317,7 +332,9 @@ def _safe_within(spare: Callable[[float], float], low: float, high: float) -> fl
     for _ in range(_STEPS):
         if max(at_left, at_right) >= 0.0:
             return left if at_left >= at_right else right
-        if high - low <= _PRECISION * high:
+        if (
+            high - low <= _SETTLED * high
+        ):  # the top is flat: what is left there is right to the square of that
             break
         if at_left < at_right:
             low, left, at_left = left, right, at_right
@@ -331,32 +348,33 @@ def _safe_within(spare: Callable[[float], float], low: float, high: float) -> fl
 
 
 def _last_safe(spare: Callable[[float], float], safe: float, unsafe: float) -> float:
-    """The end of what is safe: false position (Illinois), and a probe beside each result, which closes the bracket."""
+    """The end of what is safe, by false position (Illinois), closed by a look just beyond where it settles."""
     at_safe, at_unsafe = spare(safe), spare(unsafe)
     if at_unsafe >= 0.0:
         return unsafe
-
-    def look(size: float) -> bool:
-        """Move the end of the bracket that ``size`` replaces; the other one counts half then."""
-        nonlocal safe, unsafe, at_safe, at_unsafe
-        found = spare(size)
-        if found >= 0.0:
-            safe, at_safe, at_unsafe = size, found, at_unsafe / 2.0
-        else:
-            unsafe, at_unsafe, at_safe = size, found, at_safe / 2.0
-        return found >= 0.0
-
-    for step in range(_STEPS):
-        if unsafe - safe <= 2.0 * _PRECISION * unsafe:
+    # Of the two ends, the one that stays twice in a row counts half, so that it moves as well.
+    weight_safe = weight_unsafe = 1.0
+    was_safe: bool | None = None
+    last = safe
+    for step in range(2 * _STEPS):
+        width = unsafe - safe
+        if width <= 2.0 * _PRECISION * unsafe:
             break
-        share = at_safe / (at_safe - at_unsafe) if step % 4 < 3 else 0.5
-        middle = safe + (unsafe - safe) * share
-        if not safe < middle < unsafe:
-            middle = safe + (unsafe - safe) * 0.5
-        beside = _PRECISION * unsafe
-        was_safe = look(middle)
-        if safe < middle + beside < unsafe and was_safe:
-            look(middle + beside)
-        elif safe < middle - beside < unsafe and not was_safe:
-            look(middle - beside)
+        above, below = weight_safe * at_safe, -weight_unsafe * at_unsafe
+        at = safe + width * (above / (above + below) if step % 4 < 3 and above + below > 0.0 else 0.5)
+        moved = abs(at - last)
+        if moved <= _SETTLED * unsafe:  # look on the far side of it
+            beside = max(2.0 * moved, _PRECISION * unsafe)
+            at += beside if at - safe <= unsafe - at else -beside
+        if not safe < at < unsafe:
+            at = safe + width * 0.5
+        if not safe < at < unsafe:
+            break  # there is no number between them
+        found, last = spare(at), at
+        if found >= 0.0:
+            weight_unsafe *= 0.5 if was_safe is True else 1.0
+            safe, at_safe, weight_safe, was_safe = at, found, 1.0, True
+        else:
+            weight_safe *= 0.5 if was_safe is False else 1.0
+            unsafe, at_unsafe, weight_unsafe, was_safe = at, found, 1.0, False
     return safe

@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from random import Random
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from guard.leverage.liquidation_price import (
     NEVER_LIQUIDATED_LONG,
     liquidation_distance_bps,
     liquidation_price,
+    margin_missing_in,
     margin_missing_usd,
+    resized,
     size_max,
+    size_max_in,
 )
+from guard.leverage.margin_pool import Holding, Leg, LiquidationKind, MarginPool
+from guard.leverage.solver import liquidation_of
 from guard.leverage.tiers import maintenance, margin_tiers, tier_at
-from guard.margin_terms import MarginTier
+from guard.margin_terms import ContractKind, MarginTier, TierUnit
+from tests.guard.leverage.pools import MARKETS, random_pool
+
+BTCUSD, ETHUSD = MARKETS[:2]
 
 BTC = margin_tiers(
     [
@@ -277,3 +287,155 @@ def test_tiers_must_fit_together() -> None:
     ):
         with pytest.raises(ValueError, match="tier"):
             margin_tiers(rows)
+
+
+def held_to(
+    pool: MarginPool,
+    leg: Leg,
+    size: float,
+    distance_bps: float,
+    *,
+    released: bool = False,
+    impact: float = 0.0,
+) -> bool:
+    """Whether the pool holds until so far from the mark with the leg at another size, asking where it fails."""
+    cut = max(abs(leg.size) - size, 0.0) * (1.0 if leg.kind is ContractKind.INVERSE else leg.mark_price)
+    changed = resized(
+        pool,
+        leg,
+        math.copysign(size, leg.size),
+        cost_usd=cut * (leg.closing_fee + impact),
+        margin_released=released,
+    )
+    found, mark = liquidation_of(changed, leg.market), leg.mark_price
+    if found.kind is LiquidationKind.FAILED:
+        return False
+    reached = found.below if leg.size > 0.0 else found.above
+    if reached is None:
+        return True
+    away = mark - reached if leg.size > 0.0 else reached - mark
+    return away / mark * 1e4 >= distance_bps
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.randoms(use_true_random=False))
+def test_the_largest_size_in_any_pool_holds_and_a_larger_one_does_not(rng: Random) -> None:
+    pool = random_pool(rng, jumps=False, healthy=rng.random() < 0.8)
+    leg = rng.choice(pool.legs)
+    assume(not leg.maintenance_at_entry)
+    distance_bps, released = rng.uniform(10.0, 6_000.0), rng.random() < 0.3
+    found = size_max_in(pool, leg, distance_bps=distance_bps, margin_released=released)
+    assert found is not None
+    if found > 1e-6 * abs(leg.size):
+        assert held_to(pool, leg, found * (1.0 - 1e-7), distance_bps * (1.0 - 1e-7), released=released)
+    if released and found == abs(leg.size):
+        return
+    if found > 0.0:
+        assert not held_to(pool, leg, found * 1.001, distance_bps * (1.0 + 1e-7), released=released)
+
+
+def test_where_maintenance_jumps_the_size_found_holds_all_the_same() -> None:
+    rng, cuts, jumped = Random(14), 0, 0
+    for _ in range(300):
+        pool = random_pool(rng, healthy=True)
+        leg = rng.choice(pool.legs)
+        distance_bps = rng.uniform(10.0, 6_000.0)
+        a_unit = 1e-4 * (1.0 if leg.kind is ContractKind.INVERSE else leg.mark_price)
+        found = size_max_in(pool, leg, distance_bps=distance_bps, exit_cost_usd=lambda cut, a=a_unit: a * cut)  # type: ignore[misc]
+        assert found is not None
+        if found > 1e-6 * abs(leg.size):
+            cuts += found < abs(leg.size)
+            jumped += len(leg.tiers) > 1 and all(tier.deduction == 0.0 for tier in leg.tiers)
+            share = 1.0 - 1e-7
+            assert held_to(pool, leg, found * share, distance_bps * share, impact=1e-4)
+    assert cuts > 20
+    assert jumped > 20
+
+
+def test_a_size_below_a_jump_of_maintenance_is_found() -> None:
+    """9 hold in the first tier (1 %), 10 and more do not in the second (50 %): it is not given up at the jump."""
+    steps = (MarginTier(floor=0.0, maintenance_ratio=0.01), MarginTier(floor=10.0, maintenance_ratio=0.5))
+    leg = Leg(market=BTCUSD, size=20.0, entry_price=100.0, mark_price=100.0, tiers=steps, unit=TierUnit.SIZE)
+    pool = MarginPool(legs=(leg,), holdings=(Holding(asset="USDT", quantity=120.0, price_usd=1.0),))
+    assert size_max_in(pool, leg, distance_bps=1_000.0) == pytest.approx(10.0, rel=1e-9)
+    less = replace(pool, holdings=(Holding(asset="USDT", quantity=54.5, price_usd=1.0),))
+    assert size_max_in(less, leg, distance_bps=1_000.0) == pytest.approx(54.5 / (10.0 + 0.9))
+
+
+@pytest.mark.parametrize("side", [1.0, -1.0])
+def test_the_inverse_closed_form(side: float) -> None:
+    """N_max = (E + c) / ((1 + r + f)/L - 1/p) for a long, / (1/p - (1 - r - f)/U) for a short; E, c in coins."""
+    p, equity, r, c, f = 50_000.0, 0.3, 0.01, 0.002, 0.0005
+    coins = Holding(asset="BTC", quantity=equity, price_usd=p, market=BTCUSD)
+    limit = p * (1.0 - side * 0.05)
+    leg = Leg(
+        market=BTCUSD, size=side * 20_000.0, entry_price=p, mark_price=p, kind=ContractKind.INVERSE, closing_fee=f,
+        tiers=(MarginTier(floor=0.0, maintenance_ratio=r, deduction=c),),
+    )  # fmt: skip
+    form = (equity + c) / (side * (1.0 / limit - 1.0 / p) + (r + f) / limit)
+    found = size_max_in(MarginPool(legs=(leg,), holdings=(coins,)), leg, distance_bps=500.0)
+    assert found == pytest.approx(form, rel=1e-9)
+
+
+def test_in_cross_the_size_leaves_room_for_the_other_legs() -> None:
+    """300 less the other's loss of 100 and its 1 % of 1,000 leave 190 for 10 % and 1 % of 90 a coin of 100."""
+    one_percent = margin_tiers([(0.0, 0.01, 100.0)])
+    leg = Leg(market=BTCUSD, size=50.0, entry_price=100.0, mark_price=100.0, tiers=one_percent)
+    other = Leg(market=ETHUSD, size=10.0, entry_price=110.0, mark_price=100.0, tiers=one_percent)
+    money = Holding(asset="USDT", quantity=300.0, price_usd=1.0)
+    pool = MarginPool(legs=(other, leg), holdings=(money,))
+    assert size_max_in(pool, leg, distance_bps=1_000.0) == pytest.approx(190.0 / 10.9)
+    assert margin_missing_in(pool, leg, distance_bps=1_000.0) == pytest.approx(50.0 * 10.9 - 190.0)
+
+
+def test_cutting_what_was_won_keeps_it_and_what_was_lost_stays_lost() -> None:
+    one_percent = margin_tiers([(0.0, 0.01, 100.0)])
+    money = Holding(asset="USDT", quantity=200.0, price_usd=1.0)
+    for entry in (95.0, 103.0):
+        leg = Leg(market=BTCUSD, size=30.0, entry_price=entry, mark_price=100.0, tiers=one_percent)
+        pool = MarginPool(legs=(leg,), holdings=(money,))
+        equity = 200.0 + 30.0 * (100.0 - entry)
+        assert size_max_in(pool, leg, distance_bps=1_000.0) == pytest.approx(equity / 10.9)
+
+
+def test_an_isolated_position_that_gives_its_margin_back_as_it_shrinks_gains_no_distance() -> None:
+    one_percent = margin_tiers([(0.0, 0.01, 100.0)])
+    leg = Leg(market=BTCUSD, size=30.0, entry_price=100.0, mark_price=100.0, tiers=one_percent)
+    pool = MarginPool(legs=(leg,), holdings=(Holding(asset="USDT", quantity=150.0, price_usd=1.0),))
+    assert size_max_in(pool, leg, distance_bps=500.0, margin_released=True) == 0.0
+    assert size_max_in(pool, leg, distance_bps=500.0) == pytest.approx(150.0 / (5.0 + 0.95))
+
+
+def test_what_lacks_tiers_or_numbers_has_no_size() -> None:
+    leg = Leg(market=BTCUSD, size=30.0, entry_price=100.0, mark_price=100.0, tiers=())
+    pool = MarginPool(legs=(leg,), holdings=())
+    assert size_max_in(pool, leg, distance_bps=500.0) is None
+    assert margin_missing_in(pool, leg, distance_bps=500.0) is None
+    for wrong in ({"size": 0.0}, {"entry_price": math.nan}, {"mark_price": -1.0}):
+        odd = replace(leg, **{"tiers": BTC, "size": 1.0, **wrong})  # type: ignore[arg-type]
+        found = size_max_in(replace(pool, legs=(odd,)), odd, distance_bps=500.0)
+        assert found == (0.0 if wrong == {"size": 0.0} else None)
+    for distance_bps in (0.0, -5.0, math.nan, 10_001.0):
+        known = replace(leg, tiers=BTC)
+        assert size_max_in(replace(pool, legs=(known,)), known, distance_bps=distance_bps) is None
+
+
+def test_a_flat_leg_may_grow_as_far_as_the_pool_holds() -> None:
+    flat = Leg(
+        market=BTCUSD, size=0.0, entry_price=100.0, mark_price=100.0, tiers=margin_tiers([(0.0, 0.01, 100.0)])
+    )
+    pool = MarginPool(legs=(flat,), holdings=(Holding(asset="USDT", quantity=109.0, price_usd=1.0),))
+    assert size_max_in(pool, flat, distance_bps=1_000.0) == pytest.approx(10.0)
+
+
+def test_a_position_already_under_water_at_entry_is_priced_beyond_it() -> None:
+    """Margin of -20 behind a long from 100: it comes up again at 120/0.99, a short of the same below at 80/1.01."""
+    for side, expected in ((1.0, 120.0 / 0.99), (-1.0, 80.0 / 1.01)):
+        solved = liquidation_price(
+            side_size_signed=side, entry_price=100.0, margin_usd=-20.0, maintenance_ratio=0.01
+        )
+        assert solved == pytest.approx(expected)
+    assert (
+        liquidation_price(side_size_signed=-1.0, entry_price=100.0, margin_usd=-200.0, maintenance_ratio=0.01)
+        == 0.0
+    )
