@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
-from math import exp, isfinite, log
+from math import exp, isfinite, log, log10
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -419,3 +421,26 @@ def test_the_least_that_is_free_on_the_way_is_not_above_any_point_of_it(rng: Ran
         )
         slopes += sum(abs(held.quantity) for held in pool.holdings if held.market == market)
         assert lowest >= sampled - 2.0 * slopes * abs(path[1] - path[0]) - noise
+
+
+def test_liquidation_over_the_tiers_of_every_market_of_binance(shared_data: Path) -> None:
+    """As recorded, amounts and all, over sides, sizes from the first tier to the last, and 2x to 100x."""
+    markets = json.loads((shared_data / "leverage_tiers" / "binance_usdm_2026-09.json").read_text())
+    rng, solved = Random(15), 0
+    for name, rows in markets.items():
+        tiers = tuple(
+            MarginTier(
+                floor=row["minNotional"],
+                maintenance_ratio=row["maintenanceMarginRate"],
+                deduction=float(row["info"]["cum"]),
+            )
+            for row in rows
+        )
+        notional = 10.0 ** rng.uniform(2.0, log10(2.0 * max(tiers[-1].floor, 1_000.0)))
+        mark, side = 10.0 ** rng.uniform(-3.0, 5.0), rng.choice([1.0, -1.0])
+        leg = linear(side * notional / mark, mark * rng.uniform(0.95, 1.05), mark_price=mark, tiers=tiers)
+        pool = pool_of(leg, usd(notional / rng.uniform(2.0, 100.0)))
+        check_is_where_it_fails(pool, BTC, liquidation_of)
+        solved += liquidation_of(pool, BTC).kind is LiquidationKind.PRICE
+        assert not missing_of(pool), name
+    assert solved > 250
