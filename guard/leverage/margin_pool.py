@@ -79,12 +79,15 @@ class MarginPool:
     """Positions that fail together and what stands behind them.
 
     ``other_maintenance_usd`` is what the venue demands besides, for what we cannot see one by one (open orders,
-    options, borrowing): constant.
+    options, borrowing): constant. ``in_coin`` says that all legs are paid in one coin and all holdings are it (COIN-M):
+    what others than the moving market are worth is then so many coins and not so many dollars, and a perpetual's price
+    is solved right beside a quarterly contract on the same coin.
     """
 
     legs: tuple[Leg, ...]
     holdings: tuple[Holding, ...]
     other_maintenance_usd: float = 0.0
+    in_coin: bool = False
 
 
 class LiquidationKind(StrEnum):

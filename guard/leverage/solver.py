@@ -78,10 +78,9 @@ def liquidation_of(pool: MarginPool, market: MarketId) -> Liquidation:
     if known is None:
         return MISSING
     each = known.markets.get(market)
-    free = known.free_usd
     if each is None:
-        return FAILED if free <= 0.0 else CANNOT
-    return _solved(each, free)
+        return FAILED if known.free_usd <= 0.0 else CANNOT
+    return _solved(known, each, known.free)
 
 
 def liquidations_of(pool: MarginPool) -> dict[MarketId, Liquidation]:
@@ -90,8 +89,8 @@ def liquidations_of(pool: MarginPool) -> dict[MarketId, Liquidation]:
     if known is None:
         tied = (holding.market for holding in pool.holdings if holding.market is not None)
         return dict.fromkeys((*(leg.market for leg in pool.legs), *tied), MISSING)
-    free = known.free_usd
-    return {market: _solved(each, free) for market, each in known.markets.items()}
+    free = known.free
+    return {market: _solved(known, each, free) for market, each in known.markets.items()}
 
 
 def lowest_free(pool: MarginPool, market: MarketId, price: float) -> float | None:
@@ -108,8 +107,8 @@ def lowest_free(pool: MarginPool, market: MarketId, price: float) -> float | Non
         return lowest
     is_up = price > each.mark
     edges = _merged([line.above() if is_up else line.below() for line in each.lines], falling=not is_up)
-    slope = each.slope
-    intercept = lowest - slope * each.mark
+    slope, intercept = known.line_of(each, known.free)
+    lowest = slope * each.mark + intercept if pool.in_coin else lowest
     for at, by_slope, by_intercept in edges:
         if at > price if is_up else at < price:
             break
@@ -167,6 +166,7 @@ class MarkedPool:
     markets: dict[MarketId, MarkedMarket]
     constant_usd: float
     other_maintenance_usd: float
+    in_coin: bool = False
 
     def market(
         self, name: MarketId, mark: float, prices: Mapping[MarketId, float] | None = None
@@ -186,12 +186,27 @@ class MarkedPool:
             free += each.slope * each.price + each.intercept
         return free
 
+    @property
+    def free(self) -> float:
+        """F at the marks, USD; of a pool in one coin in coins, without what is constant in USD."""
+        if not self.in_coin:
+            return self.free_usd
+        return sum([each.slope + each.intercept / each.mark for each in self.markets.values()])
+
+    def line_of(self, each: MarkedMarket, free: float) -> tuple[float, float]:
+        """F in USD as a line of one market's price from its mark on, as slope and intercept; ``free`` as above."""
+        if self.in_coin:
+            constant_usd = self.constant_usd - self.other_maintenance_usd
+            return free - each.intercept / each.mark, each.intercept + constant_usd
+        slope = each.slope
+        return slope, free - slope * each.mark
+
 
 def marked(pool: MarginPool, prices: Mapping[MarketId, float] | None = None) -> MarkedPool | None:
     """Lay out a pool as lines around its marks, or around ``prices``; ``None`` if it is not known, see ``state_at``."""
     if not -LARGEST < pool.other_maintenance_usd < LARGEST or not all(map(is_known, pool.holdings)):
         return None
-    known = MarkedPool({}, 0.0, pool.other_maintenance_usd)
+    known = MarkedPool({}, 0.0, pool.other_maintenance_usd, pool.in_coin)
     for leg in pool.legs:
         each = known.market(leg.market, leg.mark_price, prices)
         if leg.size != 0.0:
@@ -211,11 +226,11 @@ def marked(pool: MarginPool, prices: Mapping[MarketId, float] | None = None) -> 
     return known
 
 
-def _solved(each: MarkedMarket, free_usd: float) -> Liquidation:
-    if free_usd <= 0.0:
+def _solved(known: MarkedPool, each: MarkedMarket, free: float) -> Liquidation:
+    mark = each.mark
+    slope, intercept = known.line_of(each, free)
+    if (slope * mark + intercept if known.in_coin else free) <= 0.0:
         return FAILED
-    slope, mark = each.slope, each.mark
-    intercept = free_usd - slope * mark  # of the whole pool's F as a line of this market's price
     below = _first_below(slope, intercept, mark, _merged([line.below() for line in each.lines], falling=True))
     above = _first_above(
         slope, intercept, mark, _merged([line.above() for line in each.lines], falling=False)

@@ -44,5 +44,8 @@ def account_of(venue: str, case: Case) -> independent.Account:
         (contract,), (margin,) = contracts, coins
         contracts = (independent.with_fee_set_aside(contract, margin.quantity),)
     return independent.Account(
-        contracts=contracts, coins=coins, owed_besides=Fraction(case.other_maintenance_usd)
+        contracts=contracts,
+        coins=coins,
+        owed_besides=Fraction(case.other_maintenance_usd),
+        in_coin=case.in_coin,
     )

@@ -92,7 +92,7 @@ class Case(Struct, frozen=True, forbid_unknown_fields=True):
     """One account, and where it is liquidated.
 
     ``rounding`` is half of the last digit that the source prints, in price; more where it rounds on its way, with
-    ``note`` saying so.
+    ``note`` saying so. ``in_coin`` is that of ``MarginPool``.
     """
 
     id: str
@@ -105,6 +105,7 @@ class Case(Struct, frozen=True, forbid_unknown_fields=True):
     rounding: Decimal = Decimal(0)
     other_maintenance_usd: Decimal = Decimal(0)
     hedge: bool = False
+    in_coin: bool = False
     rules: Rules | None = None
     note: str = ""
 
@@ -169,7 +170,12 @@ def pool_of(venue: str, case: Case) -> MarginPool:
         )
         for held in case.holdings
     )
-    pool = MarginPool(legs=legs, holdings=holdings, other_maintenance_usd=float(case.other_maintenance_usd))
+    pool = MarginPool(
+        legs=legs,
+        holdings=holdings,
+        other_maintenance_usd=float(case.other_maintenance_usd),
+        in_coin=case.in_coin,
+    )
     return with_fee_taken(pool, rules_of(venue)) if case.mode is MarginMode.ISOLATED else pool
 
 

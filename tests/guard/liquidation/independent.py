@@ -50,10 +50,21 @@ class Account:
     contracts: tuple[Contract, ...]
     coins: tuple[Coins, ...]
     owed_besides: Fraction = Fraction(0)
+    in_coin: bool = False
+    """All contracts pay one coin and all collateral is it: the books are kept in coins."""
 
 
 def left_over(account: Account, market: str, price: Fraction) -> Fraction:
-    """What is left in USD after everything the venue demands, with ``market`` at ``price`` and all else as it is."""
+    """What is left after everything the venue demands, with ``market`` at ``price`` and all else as it is.
+
+    In USD; in coins of an account that is kept in one coin.
+    """
+    if account.in_coin:
+        held = sum((coins.quantity for coins in account.coins), Fraction(0))
+        return held + sum(
+            (_coins(each, price if each.market == market else each.mark) for each in account.contracts),
+            Fraction(0),
+        )
     left = -account.owed_besides
     for coins in account.coins:
         worth = coins.quantity * (price if coins.follows == market else coins.price)
@@ -119,18 +130,23 @@ def _short(price: Fraction) -> Fraction:
 
 
 def _book(contract: Contract, price: Fraction) -> Fraction:
-    """Profit less maintenance less the fee, in what the contract pays; then in USD."""
+    """Profit less maintenance less the fee, in USD."""
+    return _coins(contract, price) * (price if contract.inverse else 1)
+
+
+def _coins(contract: Contract, price: Fraction) -> Fraction:
+    """Profit less maintenance less the fee, in what the contract pays."""
     units = abs(contract.size)
     if contract.inverse:
         profit = contract.size / contract.entry - contract.size / price
-        value, at_entry, payout = units / price, units / contract.entry, price
+        value, at_entry = units / price, units / contract.entry
     else:
         profit = contract.size * price - contract.size * contract.entry
-        value, at_entry, payout = units * price, units * contract.entry, Fraction(1)
+        value, at_entry = units * price, units * contract.entry
     charged = at_entry if contract.at_entry else value
     rate, amount = _bracket(contract, units if contract.by_size else charged)
     fees = value * contract.fee + contract.fee_set_aside
-    return (profit - (charged * rate - amount) - fees) * payout
+    return profit - (charged * rate - amount) - fees
 
 
 def _bracket(contract: Contract, counted: Fraction) -> tuple[Fraction, Fraction]:

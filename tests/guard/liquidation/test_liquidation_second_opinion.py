@@ -164,13 +164,34 @@ def account_of(pool: MarginPool) -> Account:
             for held in pool.holdings
         ),
         owed_besides=Fraction(pool.other_maintenance_usd),
+        in_coin=pool.in_coin,
     )
 
 
+@st.composite
+def coin_pools(draw: st.DrawFn) -> MarginPool:
+    """A perpetual and up to two other contracts on its coin, each at its own mark, and that coin behind them."""
+    marks = {ONE: 25.0, MarketId("two"): 25.5, MarketId("three"): 24.0}
+    table = draw(tiers())
+    legs = tuple(
+        Leg(
+            market=market,
+            size=draw(st.integers(-64, 64).filter(bool)) * 4.0,
+            entry_price=draw(st.integers(60, 150)) / 4,
+            mark_price=marks[market],
+            tiers=table,
+            kind=ContractKind.INVERSE,
+        )
+        for market in (*draw(st.lists(st.sampled_from(tuple(marks)), max_size=2)), ONE)
+    )
+    coins = Holding(asset="ONE", quantity=draw(st.integers(0, 160)) / 8, price_usd=25.0, market=ONE)
+    return MarginPool(legs=legs, holdings=(coins,), in_coin=True)
+
+
 @settings(max_examples=60, deadline=None)
-@given(pools())
+@given(pools() | coin_pools())
 def test_our_liquidation_prices_are_those_of_the_second_opinion(pool: MarginPool) -> None:
-    """On both sides of the mark, over tiers, sides, kinds, hedges, fees and collateral that moves along."""
+    """On both sides of the mark, over tiers, sides, kinds, hedges, fees, collateral that moves along, and coins."""
     account = account_of(pool)
     mark = Fraction(pool.legs[-1].mark_price)
     left = independent.left_over(account, ONE, mark)
