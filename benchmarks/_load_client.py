@@ -140,7 +140,7 @@ class Ours:
         if every:
             self._feed = MeasuredFeed(venue, notes.note)
         else:
-            (self._feed,) = venue_feeds(venue, clock=SystemClock(), resolve_secret=_no_secret)
+            self._feed, *_ = venue_feeds(venue, clock=SystemClock(), resolve_secret=_no_secret)
         self._symbols = symbols
         self._every = every
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -14,7 +14,6 @@ from typing import NoReturn
 import structlog
 
 from adapters.clock import SystemClock, TickFeed, process_age_ns
-from adapters.exchanges import venue_feeds
 from adapters.log import Redactor, configure_logging, set_level
 from adapters.metrics import MetricsServer
 from adapters.mqtt.embedded import EmbeddedBroker
@@ -24,7 +23,6 @@ from adapters.storage.housekeeping import Housekeeping
 from adapters.storage.keeper import AuditKeeper
 from adapters.storage.samples import SampleRecorder
 from adapters.systemd import Notifier, monotonic_usec
-from guard.account.hypothetical import Hypothetical, snapshots_of
 from guard.arbiter import Arbiter
 from guard.cadence import Cadence
 from guard.clock_offset import ClockOffset, TimedFeed
@@ -36,16 +34,16 @@ from guard.inbox import Inbox
 from guard.market.implementation import COMPILED, TO_COMPILE, implementation, why_slow
 from guard.measuring import measure, what_is_wrong
 from guard.policy import Policy
-from guard.ports import Clock, CommandSink, Emit, Feed, Pace
+from guard.ports import Clock, CommandSink, Feed
 from guard.reload.swap import Parts, Reloader, bot_keys
 from guard.reload.watch import Watch
 from guard.runner import Identity, Runner, RunnerSettings, World
-from guard.settings import resolve_secret
 from guard.state import BotConfig, GuardState
 from guard.stopping import asked_to_stop, leave, on_hangup
 from guard.supervised import Supervised
 from guard.traces import FrameTimings
 from guard.units import BotId, Nanoseconds, account_id, market_id
+from guard.wiring import asked_feeds_of, feeds_of_venue
 
 SAY_S = 1.0
 END_S = 2.0
@@ -184,19 +182,15 @@ class App:
 
     def venue_feeds(self, settings: Settings, venue: str) -> list[Feed]:
         """Make the feeds of one venue; nothing connects. Raises SettingsError."""
-        feeds = _venue_feeds(
-            settings,
-            venue,
-            self.clock,
-            held=lambda: self.runner.engine.state.needed(venue),
-            pace=self._cadence,
+        feeds = feeds_of_venue(
+            settings, venue, self.clock, state=lambda: self.runner.engine.state, pace=self._cadence
         )
         self._timed.update((venue, feed) for feed in feeds if isinstance(feed, FrameTimings))
         return [TimedFeed(feed, self._clock_offset) for feed in feeds]
 
     def asked_feeds(self, settings: Settings) -> list[Feed]:
         """Make the feed that tells the positions of the settings, if there are any."""
-        return _asked(settings, self.clock)
+        return asked_feeds_of(settings, self.clock)
 
     def know_bots(self, keys: Mapping[BotId, bytes]) -> None:
         """Speak with these bots, by these keys, from now on."""
@@ -443,49 +437,6 @@ def _identity(settings: Settings, session: str) -> Identity:
         software_version=version("perpguard"),
         settings_digest=settings.digest,
     )
-
-
-def _venue_feeds(
-    settings: Settings,
-    name: str,
-    clock: Clock,
-    held: Callable[[], Collection[str]],
-    pace: Pace,
-) -> list[Feed]:
-    index, venue = next((index, venue) for index, venue in enumerate(settings.venues) if venue.id == name)
-
-    def resolve(*, what: str, file: Path | str | None, env: str | None) -> bytes:
-        return resolve_secret(what=f"venues.{index}.{what}", file=file, env=env)
-
-    return list(venue_feeds(venue, clock=clock, resolve_secret=resolve, held=held, pace=pace))
-
-
-@dataclass(frozen=True, slots=True)
-class _AskedFeed:
-    """Says once what the settings ask about; settings never age."""
-
-    asked: tuple[Hypothetical, ...]
-    clock: Clock
-    name = "positions of the settings"
-
-    async def run(self, emit: Emit) -> None:
-        for snapshot in snapshots_of(self.asked, self.clock.now()):
-            emit(snapshot)
-
-
-def _asked(settings: Settings, clock: Clock) -> list[Feed]:
-    asked = tuple(
-        Hypothetical(
-            account=account_id(position.venue, position.account),
-            market=market_id(position.venue, position.symbol),
-            size=position.size,
-            entry_price=position.entry_price,
-            leverage=position.leverage,
-            margin_usd=position.margin_usd,
-        )
-        for position in settings.positions
-    )
-    return [_AskedFeed(asked, clock)] if asked else []
 
 
 def _first(group: BaseExceptionGroup[FatalError]) -> FatalError:

@@ -19,6 +19,11 @@ class AuditSettings(BaseModel):
         default=Path("var/audit.sqlite3"),
         description="The database that keeps every decision, one for each guard; its folder is made.",
     )
+    margin_terms: Path | None = Field(
+        default=None,
+        description="Folder that keeps what venues last said of margin over restarts; left out: margin-terms beside "
+        "the database",
+    )
     rotate_mb: float = Field(
         default=64.0,
         gt=0.0,
@@ -52,6 +57,11 @@ class AuditSettings(BaseModel):
         ge=0.0,
         description="with less left on the disk samples stop, and what may be removed is removed",
     )
+
+    @property
+    def margin_terms_folder(self) -> Path:
+        """Where what venues last said of margin is kept."""
+        return self.margin_terms or self.path.with_name("margin-terms")
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

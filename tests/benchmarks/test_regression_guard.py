@@ -86,7 +86,7 @@ async def calls_a_message(server: LoadServer, transport: str) -> float:
             "transport": transport,
         }
     )
-    (feed,) = venue_feeds(settings, clock=SystemClock(), resolve_secret=_no_secret)
+    feed, *_ = venue_feeds(settings, clock=SystemClock(), resolve_secret=_no_secret)
     assert isinstance(feed, MarketFeed)
     running = asyncio.create_task(feed.run(lambda event: None))
     try:

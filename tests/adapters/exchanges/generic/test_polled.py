@@ -50,7 +50,7 @@ def without_streams(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 async def test_books_and_marks_are_polled_and_the_rest_is_absent() -> None:
     async with LoopbackVenue(generated_source("calm", seed=1, duration_s=600.0)) as venue:
         settings = settings_for(venue.ccxt_urls(), id=VENUE)
-        (feed,) = venue_feeds(settings, clock=SystemClock(), resolve_secret=secret_is_its_name)
+        feed, *_ = venue_feeds(settings, clock=SystemClock(), resolve_secret=secret_is_its_name)
         assert isinstance(feed, MarketFeed)
         async with running([feed]) as events:
             watched = await events.until(MarketsWatched)
