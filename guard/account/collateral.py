@@ -22,9 +22,17 @@ from msgspec import structs
 from guard.account.peg_settings import AssetKind, fold, house_of
 from guard.account.pegs import Depeg, PegBook, Reference
 from guard.account.pools import settle_of
+from guard.account.positions import AccountView
 from guard.account.risk import HoldingRisk
 from guard.account.terms import counted_usd
-from guard.events import AccountSnapshot, CollateralHeld, MarginMode, Pooling, Position
+from guard.events import (
+    AccountSnapshot,
+    CollateralHeld,
+    MarginMode,
+    Pooling,
+    Position,
+    PositionSource,
+)
 from guard.leverage.margin_pool import Holding
 from guard.margin_terms import CollateralTerms
 from guard.units import BPS_PER_UNIT, MarketId, Nanoseconds, symbol_of, venue_of
@@ -210,6 +218,21 @@ def asset_betas(assets: Iterable[str], pegs: PegBook) -> dict[str, float]:
     return {asset: 1.0 if pegs.kind(pegs.underlying(asset)) is AssetKind.COIN else 0.0 for asset in assets}
 
 
+def assets_to_price(
+    views: Iterable[AccountView], pegs: PegBook, always: Iterable[str] = ()
+) -> frozenset[str]:
+    """Whose prices over venues matter now: collateral that backs more than what is paid in it, and ``always``.
+
+    Empty where each asset backs only its own positions: no price of it liquidates them.
+    """
+    held = set(always)
+    for view in views:
+        told = view.snapshots.get(PositionSource.VENUE)
+        if told is not None and told.pooling is not Pooling.BY_SETTLE_ASSET:
+            held |= {each.asset for each in told.collateral or () if each.quantity != 0.0}
+    return pegs.watch_list(held)
+
+
 def correlated_share(risks: Iterable[HoldingRisk]) -> float:
     """The share of all collateral that falls with the positions it stands behind, 0..1."""
     return min(1.0, sum(risk.share for risk in risks if risk.correlated_with is not None))
@@ -341,7 +364,8 @@ class _Desk:
             haircut=share,
             parts=parts,
             correlated_with=self._correlated_with(held),
-            missing=tuple(missing),
+            # Where an asset is counted in itself nothing of this matters for what liquidates.
+            missing=() if self.snapshot.pooling is Pooling.BY_SETTLE_ASSET else tuple(missing),
         )
         own, venue = self._in_its_pool(own, self._own_money), self._in_its_pool(venue, self._venue_money)
         is_none = not held.is_collateral or (terms is not None and not terms.tiers)
