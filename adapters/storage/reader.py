@@ -22,7 +22,7 @@ from guard.audit import AnyRecord, Step, decode_record
 from guard.errors import AuditError, CommandNotFoundError
 from guard.findings import Finding, Reason, Severity
 from guard.ports import StoredRecord, Verdict
-from guard.units import BotId, symbol_of
+from guard.units import NS_PER_S, BotId, symbol_of
 from perpguard_sdk.messages import ALL_SYMBOLS, Command, Posture
 
 T = TypeVar("T")
@@ -31,6 +31,8 @@ PAGE_RECORDS = 500
 """Records read at once; between pages no read transaction is open, which would keep the log large."""
 STORY_RECORDS_MAX = 50
 """How many changes of each reason are looked through for one that touches a command."""
+ASSESSED_WITHIN_S = 900
+"""Accounts that hold something are recorded at least every five minutes: what was not for so long is over."""
 SETTINGS_LOOKED_AT = 5
 """The last changes of settings before a command: some may have been refused, or have changed nothing."""
 
@@ -107,6 +109,26 @@ class SqliteAuditReader:
         sql = "SELECT number, body, hash FROM records WHERE {span} ORDER BY number DESC LIMIT {left}"
         rows = await self._newest(sql, (), count)
         return [self._decode(row) for row in reversed(rows)]
+
+    async def last_assessments(self, within_s: int = ASSESSED_WITHIN_S) -> list[StoredRecord]:
+        """The steps that assess accounts, newest first, from ``within_s`` before the newest of them on.
+
+        Raises:
+            AuditCorruptError: a record cannot be read.
+        """
+        sql = (
+            "SELECT number, body, hash FROM records WHERE kind = 'step' AND {span} "
+            "AND instr(body, '\"assessed\":[') ORDER BY number DESC LIMIT {left}"
+        )
+        count = 16  # Neither times nor assessments are indexed: ask for more only where those are all recent.
+        while True:
+            found = [self._decode(row) for row in await self._newest(sql, (), count)]
+            if not found:
+                return []
+            since = found[0].record.at - within_s * NS_PER_S
+            if len(found) < count or found[-1].record.at < since:
+                return [stored for stored in found if stored.record.at >= since]
+            count *= 4
 
     async def find_command(self, start: str) -> str:
         """The full id of the one command that ``start`` begins, or of the newest for ``last``.
