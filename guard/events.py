@@ -246,10 +246,8 @@ class LiquidationTold(StrEnum):
 class Position(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A position as its venue, a bot or the settings tell it.
 
-    ``size`` signed base units; ``liquidation_price`` ``None`` is *not known*, which is never safe;
-    ``liquidation_is_estimate`` says that we solved for it because nobody told it;
-    ``margin_usd`` is the isolated margin or ``None`` in cross mode; ``maintenance_ratio`` is the
-    maintenance margin as a share of notional, ``maintenance_amount_usd`` the tier's cumulative deduction.
+    ``size`` signed base units; ``liquidation_price`` is the source's own word and ``None`` where it told none, which is
+    never safe (ours is in ``guard.account.risk``); ``margin_usd`` is the isolated margin or ``None`` in cross mode.
     Of an inverse contract (``kind``) ``contracts_usd`` is the signed size in USD, which no price moves, and
     ``margin`` the isolated margin in its settle asset; ``settle`` is that asset, ``None`` where not told.
     ``adl_rank`` is the share of the queue to be deleveraged that stands behind it, 0..1, 1 goes first.
@@ -263,9 +261,6 @@ class Position(Struct, frozen=True, kw_only=True, omit_defaults=True):
     margin_mode: MarginMode | None = None
     margin_usd: float | None = None
     liquidation_price: float | None = None
-    liquidation_is_estimate: bool = False
-    maintenance_ratio: float | None = None
-    maintenance_amount_usd: float = 0.0
     kind: ContractKind = ContractKind.LINEAR
     contracts_usd: float | None = None
     margin: float | None = None

@@ -28,6 +28,9 @@ PERIOD_S_MIN = 1.0
 """An account is assessed anew so often at most, but at once when it holds something else."""
 LEGS_A_SECOND = 50
 """Large accounts less often: so many positions are assessed a second."""
+CONTAIN_S = 60
+CONTAINED_LEGS_MAX = 30
+"""What would help is worked out so often, and only for accounts of so many positions: it takes up to 100 ms."""
 LEADER_BASES = ("BTC", "ETH")
 """Whose market leads the others of its venue, the first that is watched."""
 
@@ -44,6 +47,7 @@ class OwnSide:
     _versions: dict[AccountId, int] = field(default_factory=dict)
     _speeds: dict[MarketId, PriceSpeed] = field(default_factory=dict)
     _betas: dict[str, Betas] = field(default_factory=dict)
+    _contained_at: dict[AccountId, Nanoseconds] = field(default_factory=dict)
     _recorded: dict[AccountId, AccountRisk] = field(default_factory=dict)
     _fresh: set[AccountId] = field(default_factory=set)
     _heard: int = 0
@@ -108,9 +112,20 @@ class OwnSide:
                 self._forget(account)
             elif self._is_due(view, now):
                 self.assess(view, markets, now)
+        self._contain(now)
         held = {position.market for view in accounts.values() for position in view.positions}
         for market in self._speeds.keys() - held:
             del self._speeds[market]
+
+    def _contain(self, now: Nanoseconds) -> None:
+        """Work out what would help the account whose turn it is: one at a time, because each takes tens of ms."""
+        for account, known in self._assessed.items():
+            legs = sum(len(pool.positions) for pool in known.pools)
+            due_at = self._contained_at.get(account, 0) + CONTAIN_S * NS_PER_S
+            if now >= due_at and legs <= CONTAINED_LEGS_MAX and known.risk.at == now:
+                self._contained_at[account] = now
+                self._assessed[account] = known.contained()
+                return
 
     def assess(
         self, view: AccountView, markets: Mapping[MarketId, MarketView], now: Nanoseconds
@@ -145,10 +160,12 @@ class OwnSide:
                 stress=stress_level(view, markets),
                 haircuts=self.haircuts,
                 slippage=lambda asset, usd: _slippage_bps(self.pegs.underlying(asset), usd, venue, markets),
+                closing=lambda market, usd: _cost_bps(markets.get(market), usd),
                 action=self.action_times.action_time(view.held_by_bot),
             ),
         )
-        self._assessed[view.account] = known
+        former = self._assessed.get(view.account)
+        self._assessed[view.account] = known if former is None else known.with_containment_of(former)
         self._fresh.add(view.account)
         self._versions[view.account] = view.held_version + self._heard
         return known.risk
@@ -190,6 +207,7 @@ class OwnSide:
     def _forget(self, account: AccountId) -> None:
         self._assessed.pop(account, None)
         self._recorded.pop(account, None)
+        self._contained_at.pop(account, None)
         self._fresh.discard(account)
         self._versions.pop(account, None)
 
@@ -213,12 +231,16 @@ def mark_price(position: Position, view: MarketView | None, now: Nanoseconds) ->
 def _slippage_bps(coin: str, usd: float, venue: str, markets: Mapping[MarketId, MarketView]) -> float | None:
     """What selling so much of a coin would cost in the watched book that it could be hedged in at once."""
     for market, view in markets.items():
-        symbol = symbol_of(market)
-        if venue_of(market) == venue and symbol.partition("/")[0].upper() == coin.upper():
-            mid = view.mid_price
-            cost = None if mid is None else view.exit_cost_bps(usd / mid)
-            return None if cost is None else cost.value
+        if venue_of(market) == venue and symbol_of(market).partition("/")[0].upper() == coin.upper():
+            return _cost_bps(view, usd)
     return None
+
+
+def _cost_bps(view: MarketView | None, usd: float) -> float | None:
+    """Bps off mid at which so many USD would be sold now (bought, if negative)."""
+    mid = None if view is None else view.mid_price
+    cost = None if view is None or mid is None else view.exit_cost_bps(usd / mid)
+    return None if cost is None else cost.value
 
 
 def stress_level(view: AccountView, markets: Mapping[MarketId, MarketView]) -> float:

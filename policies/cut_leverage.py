@@ -71,7 +71,6 @@ class CutLeverage:
         distance_bps_max: more distance than this is never asked for.
         margin_ratio: how much farther than needed a cut puts the liquidation price.
         cap_multiple: up to how many times the needed distance a position is capped.
-        maintenance_ratio: maintenance margin over notional where neither venue nor tiers tell it.
         reported_s: seconds after which positions that only bots tell are not known any more.
     """
 
@@ -87,7 +86,6 @@ class CutLeverage:
     distance_bps_max: Annotated[float, Gt(0.0), Le(9_000.0)] = 3_000.0
     margin_ratio: Annotated[float, Ge(0.0), Le(2.0)] = 0.15
     cap_multiple: Annotated[float, Ge(1.0), Le(10.0)] = 1.5
-    maintenance_ratio: Annotated[float, Ge(0.0), Le(0.5)] = 0.01
     reported_s: Annotated[float, Gt(0.0), Le(3_600.0)] = 15.0
 
     def decide(self, state: GuardState, now: Nanoseconds) -> Iterator[Finding]:
@@ -158,7 +156,7 @@ class CutLeverage:
         view: MarketView,
         mark: float,
         target_bps: float,
-        terms: TierTable | None,
+        terms: TierTable,
     ) -> tuple[float | None, float]:
         """The largest size that keeps the distance, base units, and the equity that stands behind it now, USD."""
         features = view.features
@@ -184,13 +182,12 @@ class CutLeverage:
         mid: float | None,
         mark: float,
         target_bps: float,
-        terms: TierTable | None,
+        terms: TierTable,
     ) -> tuple[float | None, float]:
         """Where only the venue's or the bot's word is known: by the equity that it implies (F = 0 there)."""
         sign = 1.0 if position.size > 0.0 else -1.0
-        tier = None if terms is None else tier_at(terms.tiers, abs(position.size) * mark)
-        ratio = self.maintenance_ratio if tier is None else tier.maintenance_ratio
-        deduction = 0.0 if tier is None else tier.deduction
+        tier = tier_at(terms.tiers, abs(position.size) * mark)
+        ratio, deduction = tier.maintenance_ratio, tier.deduction
         at = mark * (1.0 - sign * distance.bps / BPS_PER_UNIT)
         equity = abs(position.size) * (sign * (mark - at) + ratio * at) - deduction
         size = _size_max(book, mid, position.size, mark, equity, target_bps, ratio, deduction)

@@ -10,8 +10,10 @@ from typing import Annotated
 from annotated_types import Ge, Gt, Le
 
 from guard.account.positions import AccountView
+from guard.account.risk import LegRisk
 from guard.events import Order, Position, Stream
 from guard.findings import Basis, Finding, Limit, Reason, Severity, Subject
+from guard.leverage.margin_pool import LiquidationKind
 from guard.market.book import Side
 from guard.market.freshness import StreamState
 from guard.market.view import BookTrust, MarketView
@@ -86,14 +88,16 @@ class WidenStops:
                     continue
                 if view.stream_state(Stream.MARK_PRICE, now) is StreamState.STALE:
                     continue
-                yield from self._position(account, position, view)
+                yield from self._position(account, position, view, state.own.leg(account.account, position))
 
     def _is_thin(self, view: MarketView, position: Position) -> bool:
         """The cheap question first: it is asked of every position at every Tick."""
         ratio = view.depth_ratio(Side.BID if position.size > 0 else Side.ASK)
         return ratio is not None and ratio < self.thin_ratio
 
-    def _position(self, account: AccountView, position: Position, view: MarketView) -> Iterator[Finding]:
+    def _position(
+        self, account: AccountView, position: Position, view: MarketView, leg: LegRisk | None
+    ) -> Iterator[Finding]:
         mark = view.mark_price
         side = Side.BID if position.size > 0 else Side.ASK
         ratio, normal = view.depth_ratio(side), view.normal_depth_usd(side)
@@ -112,7 +116,7 @@ class WidenStops:
             0.0 if zone is None else sign * (mark - (zone[0] if sign > 0 else zone[1])) / mark * BPS_PER_UNIT
         )
         wanted_bps = min(max(wick_bps, edge_bps) * (1.0 + self.beyond_ratio), self.distance_bps_max)
-        room_bps = self._room_bps(position, mark, sign)
+        room_bps = self._room_bps(leg, mark, sign)
         exit_cost = view.exit_cost_bps(position.size)
         if exit_cost is None or room_bps is None or wanted_bps <= distance_bps or wanted_bps > room_bps:
             return
@@ -146,11 +150,15 @@ class WidenStops:
             ),
         )
 
-    def _room_bps(self, position: Position, mark: float, sign: float) -> float | None:
+    def _room_bps(self, leg: LegRisk | None, mark: float, sign: float) -> float | None:
         """How far from mark a stop may stand before the liquidation price; ``None`` if that is not known."""
-        if position.liquidation_price is None:
+        if leg is None or leg.kind is LiquidationKind.FAILED:
             return None
-        to_liquidation = sign * (mark - position.liquidation_price) / mark * BPS_PER_UNIT
+        if leg.nearest is None:
+            return self.distance_bps_max if leg.kind is LiquidationKind.CANNOT else None
+        to_liquidation = sign * (mark - leg.nearest) / mark * BPS_PER_UNIT
+        if to_liquidation < 0.0:
+            return None
         return to_liquidation * (1.0 - self.liquidation_margin_ratio)
 
 

@@ -6,13 +6,16 @@ Pure: no I/O, no clock. The same account and surroundings give the same answer.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
+
+from msgspec import structs
 
 from guard.account.action_time import ActionTime
 from guard.account.collateral import HaircutSettings, Slippage, holdings_of
-from guard.account.peg_settings import AssetKind
+from guard.account.containment import Closing, containments
 from guard.account.overview import holders_of
+from guard.account.peg_settings import AssetKind
 from guard.account.pegs import PegBook
 from guard.account.pools import Pool, Valued, pools_of
 from guard.account.positions import AccountView
@@ -42,6 +45,7 @@ class Surroundings:
         stress: 0..1, how far the books have thinned.
         haircuts: the least that is left away of collateral.
         slippage: what selling collateral now would cost.
+        closing: what closing positions now would cost.
         action: how long it takes until a command has had its effect.
     """
 
@@ -54,6 +58,7 @@ class Surroundings:
     stress: float
     haircuts: HaircutSettings
     slippage: Slippage
+    closing: Closing
     action: ActionTime
 
     def table(self, position: Position) -> TierTable:
@@ -92,6 +97,24 @@ class Assessed:
     risk: AccountRisk
     pools: tuple[Pool, ...]
     tried: Mapping[str, tuple[Tried, ...]]
+    around: Surroundings
+
+    def contained(self) -> Assessed:
+        """With what would help, worked out: it takes some hundred times as long as the assessment."""
+        around = self.around
+        assets = {held.asset for pool in self.pools for held in (*pool.venue.holdings, *pool.own.holdings)}
+        steps = containments(
+            self.pools,
+            around.betas,
+            asset_betas={asset: around.asset_beta(asset) for asset in assets},
+            closing=around.closing,
+            selling=around.slippage,
+        )
+        return replace(self, risk=structs.replace(self.risk, containment=steps))
+
+    def with_containment_of(self, former: Assessed) -> Assessed:
+        """With what was worked out before of what would help."""
+        return replace(self, risk=structs.replace(self.risk, containment=former.risk.containment))
 
     def pool(self, position: Position) -> Pool | None:
         """The pool that a position is in."""
@@ -161,7 +184,7 @@ def assess(view: AccountView, around: Surroundings) -> Assessed:
         missing=tuple(dict.fromkeys(words for pool in pools for words in (*pool.missing, *pool.guessed))),
         holders=holders_of(view),
     )
-    return Assessed(risk, pools, tried)
+    return Assessed(risk, pools, tried, around)
 
 
 def _valued(

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from math import isfinite
 
 from guard.account.venue_rules import VenueRules
+from guard.account.venue_rules.fees import with_fee_taken
 from guard.events import AccountSnapshot, MarginMode, Pooling, Position
 from guard.leverage.margin_pool import Holding, Leg, MarginPool
 from guard.leverage.solver import missing_of, state_at
@@ -188,6 +189,7 @@ def _isolated(
     pool = MarginPool(
         legs=() if leg is None else (leg,), holdings=tuple(held for held in holdings if held is not None)
     )
+    pool = with_fee_taken(pool, rules)
     side = "long" if position.size > 0.0 else "short"
     return Pool(
         name=f"isolated {symbol_of(position.market)} {side}",

@@ -147,6 +147,7 @@ def is_worth_recording(last: AccountRisk | None, risk: AccountRisk) -> bool:
 
 def _words(risk: AccountRisk) -> Iterator[object]:
     yield risk.missing
+    yield [each.step.partition(" ")[0] for each in risk.containment]
     for leg in risk.legs:
         yield leg.market, leg.pool, leg.kind, leg.terms
     for held in risk.holdings:

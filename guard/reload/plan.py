@@ -62,7 +62,6 @@ _LOWER_LOOSENS = frozenset(
         "policies.cut_leverage.buffer_bps",
         "policies.cut_leverage.distance_bps_max",
         "policies.cut_leverage.exit_multiple",
-        "policies.cut_leverage.maintenance_ratio",
         "policies.cut_leverage.margin_ratio",
         "policies.cut_leverage.reach_multiple",
         "policies.cut_leverage.shock_multiple",

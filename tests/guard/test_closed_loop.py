@@ -67,7 +67,7 @@ class Trader:
             side_size_signed=self.size, entry_price=mid, margin_usd=equity, maintenance_ratio=MMR
         )
         return position(
-            self.size, liquidation_price=price, maintenance_ratio=MMR, margin_mode=self.margin_mode
+            self.size, liquidation_price=price, margin_mode=self.margin_mode
         )
 
     def cut(self, bot: BotId, to: float) -> None:

@@ -139,7 +139,7 @@ def with_odd_positions() -> GuardState:
         position(-1.0, liquidation_price=0.0),
         position(2.0, liquidation_price=0.0),
         position(3.0, liquidation_price=120.0),
-        position(-3.0, liquidation_price=80.0, margin_mode=MarginMode.ISOLATED, maintenance_ratio=0.0),
+        position(-3.0, liquidation_price=80.0, margin_mode=MarginMode.ISOLATED),
         equity_usd=0.0,
     )
     state.apply(snapshot(WARM_S, position(1.0), account=state.bots[ALPHA].config.account, orders=None))
