@@ -44,6 +44,8 @@ class VenueAccount:
     liquidations: list[Liquidation] = field(default_factory=list)
     margin_called: set[str] = field(default_factory=set)
     """Subjects of a margin call that still stands: a symbol, or ``cross``."""
+    cooling_until_ms: int = 0
+    """Until then a failing position is closed whole, because part of one was closed before."""
     adl_ranks: dict[str, int] = field(default_factory=dict)
     """Where positions stand in the queue of auto-deleveraging, by symbol: what was set, not what was earned."""
 

@@ -52,7 +52,7 @@ class Engine:
         self._settings = settings
         self._clock_ms = clock_ms
         self._matcher = Matcher(markets, settings, clock_ms=clock_ms, publish=publish, taken=taken)
-        self._liquidator = Liquidator(self._matcher, self.table, settings)
+        self.liquidator = Liquidator(self._matcher, self.table, settings)
         self._algo_ids = count(2_000_001)
 
     @property
@@ -308,12 +308,12 @@ class Engine:
         self._run_triggers(market, "MARK_PRICE")
         for account in self.accounts.values():
             if account.ledger.positions.get(symbol) is not None:
-                self._liquidator.check(account)
+                self.liquidator.check(account)
 
     def on_terms(self) -> None:
         """What the venue asks for or counts has changed: look at everyone's margin."""
         for account in self.accounts.values():
-            self._liquidator.check(account)
+            self.liquidator.check(account)
 
     def settle(self, symbol: str) -> None:
         """Close every position at the mark and cancel every order, as at the end of a contract."""

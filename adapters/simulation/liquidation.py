@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import ROUND_DOWN, ROUND_UP, Decimal
 
 from adapters.simulation import wire
 from adapters.simulation.account import VenueAccount
@@ -12,22 +12,29 @@ from adapters.simulation.margin import ZERO, BracketTable, money
 from adapters.simulation.matching import Matcher, cut
 from adapters.simulation.orders import Liquidation, Order, OrderRequest, OrderStatus, OrderType, Side
 from adapters.simulation.payloads import margin_call_event, plain
-from adapters.simulation.settings import LoopbackSettings
+from adapters.simulation.settings import LiquidationSteps, LoopbackSettings
 from adapters.simulation.source import FrameKind
 
 CROSS = "cross"
+
+FIFTH = Decimal("0.2")
+FIFTH_ABOVE_USD = Decimal(100_000)
+COOLDOWN_MS = 30_000
+"""Hyperliquid's documentation, "Liquidations"."""
 
 
 class Liquidator:
     """Watches the margin of accounts.
 
-    Simpler than Binance in one point: a failing position is closed whole, not tier by tier.
+    Simpler than venues in two points: isolated positions are closed whole, and nobody is deleveraged.
     """
 
     def __init__(self, matcher: Matcher, table: BracketTable, settings: LoopbackSettings) -> None:
         self._matcher = matcher
         self._table = table
         self._settings = settings
+        self.steps = settings.liquidation_steps or LiquidationSteps.WHOLE
+        """How much of a failing position is closed at a time."""
 
     def check(self, account: VenueAccount) -> None:
         """Call for margin where it is short, and liquidate what fails, the largest position first."""
@@ -38,14 +45,36 @@ class Liquidator:
                 health = ledger.isolated_health(position, markets[position.symbol].mark, self._table)
                 self._call(account, position.symbol, health.ratio, [position])
                 if health.fails:
-                    self._liquidate(account, position)
+                    self._liquidate(account, position, abs(position.amount))
         while True:
             held = [p for p in ledger.positions.values() if p.amount and not p.is_isolated]
             health = ledger.cross_health(self._matcher.marks, self._table)
             self._call(account, CROSS, health.ratio, held)
             if not held or not health.fails:
                 return
-            self._liquidate(account, max(held, key=lambda p: abs(p.amount) * markets[p.symbol].mark))
+            largest = max(held, key=lambda p: abs(p.amount) * markets[p.symbol].mark)
+            size = self._step(account, largest)
+            self._liquidate(account, largest, size)
+            if largest.amount and self.steps is LiquidationSteps.FIFTH:
+                return  # what is left is looked at with the next mark
+
+    def _step(self, account: VenueAccount, position: Position) -> Decimal:
+        """How much of a failing cross position to close now."""
+        held, market = abs(position.amount), self._matcher.markets[position.symbol]
+        notional = held * market.mark
+        match self.steps:
+            case LiquidationSteps.TIERS:
+                floor = self._table.of(notional).tier.notional_floor
+                kept = (floor / market.mark).quantize(market.spec.step, ROUND_DOWN)
+                return held - kept
+            case LiquidationSteps.FIFTH:
+                now_ms = self._matcher.clock_ms()
+                if notional <= FIFTH_ABOVE_USD or now_ms < account.cooling_until_ms:
+                    return held
+                account.cooling_until_ms = now_ms + COOLDOWN_MS
+                return (held * FIFTH).quantize(market.spec.step, ROUND_UP)
+            case _:
+                return held
 
     def _call(self, account: VenueAccount, subject: str, ratio: float, positions: list[Position]) -> None:
         if ratio < self._settings.margin_call_ratio:
@@ -57,8 +86,8 @@ class Liquidator:
                 margin_call_event(account, positions, matcher.marks, self._table, matcher.clock_ms())
             )
 
-    def _liquidate(self, account: VenueAccount, position: Position) -> None:
-        """Close a position into the book; the rest beyond the visible levels goes at the bankruptcy price."""
+    def _liquidate(self, account: VenueAccount, position: Position, size: Decimal) -> None:
+        """Close so much of a position into the book; what no visible level takes goes at the bankruptcy price."""
         matcher = self._matcher
         symbol = position.symbol
         market = matcher.markets[symbol]
@@ -67,7 +96,6 @@ class Liquidator:
         bankruptcy = max((position.cost - backing) / position.amount, market.spec.tick)
         bankruptcy = bankruptcy.quantize(market.spec.tick)
         side = Side.SELL if position.amount > ZERO else Side.BUY
-        size = abs(position.amount)
         order = self._order(account, position, side, size)
         offers = cut(matcher.offers(market, side), size)
         for price, taken in offers:
@@ -77,8 +105,9 @@ class Liquidator:
             offers.append((bankruptcy, rest))
         fills = matcher.fill(account, market, order, offers, is_maker=False, fee_ratio=ZERO)
         realised = sum((fill.realised for fill in fills), ZERO)
-        fee = self._charge(account, symbol, backing + realised, order.filled_quote)
-        insurance = self._cover(account, symbol, backing + realised - fee, was_isolated=was_isolated)
+        left = backing + realised + position.unrealised(market.mark)
+        fee = self._charge(account, symbol, left, order.filled_quote)
+        insurance = self._cover(account, symbol, left - fee, was_isolated=was_isolated)
         now_ms = matcher.clock_ms()
         account.liquidations.append(
             Liquidation(symbol, side, size, order.average_price, realised, fee, insurance, now_ms)
@@ -133,6 +162,9 @@ class Liquidator:
             if not others:
                 self._exchange(account)
             shortfall = ZERO if others else max(ZERO, -ledger.cross_wallet)
+        elif not any(p.amount for p in ledger.positions.values()):
+            # Fees of fills that were worse than expected may have overdrawn the wallet by a little.
+            shortfall = max(shortfall, -ledger.wallet)
         if shortfall:
             ledger.cover(shortfall)
             account.note(symbol, "INSURANCE_CLEAR", shortfall, self._matcher.clock_ms())

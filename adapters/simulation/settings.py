@@ -5,10 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Rate = Decimal
+
+
+class LiquidationSteps(StrEnum):
+    """How much of a failing cross position a venue closes at a time; isolated ones are closed whole."""
+
+    WHOLE = "whole"
+    TIERS = "tiers"
+    """Down into the bracket below, then it is looked at again."""
+    FIFTH = "fifth"
+    """A fifth of one above 100,000 USD; what fails within 30 s after that goes whole. Hyperliquid, "Liquidations"."""
 
 
 class MarginTier(BaseModel):
@@ -93,6 +104,9 @@ class LoopbackSettings(BaseModel):
     )
     margin_tiers: tuple[MarginTier, ...] = Field(
         default=DEFAULT_TIERS, min_length=1, description="brackets, rising"
+    )
+    liquidation_steps: LiquidationSteps | None = Field(
+        default=None, description="how failing cross positions are closed; as the venue does if not said"
     )
     margin_assets: tuple[MarginAsset, ...] = Field(
         default=DEFAULT_ASSETS, min_length=1, description="what multi-assets mode takes; USDT among them"

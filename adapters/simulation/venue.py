@@ -25,7 +25,13 @@ from adapters.simulation.orders import read_order
 from adapters.simulation.player import Player
 from adapters.simulation.rounds import MatchingRounds
 from adapters.simulation.server import VenueServer
-from adapters.simulation.settings import LoopbackSettings, MarginTier, VenueAccountSpec, check_tiers
+from adapters.simulation.settings import (
+    LiquidationSteps,
+    LoopbackSettings,
+    MarginTier,
+    VenueAccountSpec,
+    check_tiers,
+)
 from adapters.simulation.signing import Gate
 from adapters.simulation.source import FrameKind, MarketSource
 from adapters.simulation.streams import Connection, Hub
@@ -102,6 +108,8 @@ class LoopbackVenue:
         self._control = Control(self.misbehaviour, tuple(self._markets), self._engine.assets)
         rounds = MatchingRounds(self.settings.match_every_ms)
         self.dialect_name = DialectName(dialect)
+        if self.dialect_name is DialectName.HYPERLIQUID and self.settings.liquidation_steps is None:
+            self._engine.liquidator.steps = LiquidationSteps.FIFTH
         # The others' words for a pair are not spoken here.
         self._engine.is_one_way = self.dialect_name is not DialectName.BINANCE
         self._dialect = make_dialect(
