@@ -43,7 +43,7 @@ from guard.stopping import asked_to_stop, leave, on_hangup
 from guard.supervised import Supervised
 from guard.traces import FrameTimings
 from guard.units import BotId, Nanoseconds, account_id, market_id
-from guard.wiring import asked_feeds_of, feeds_of_venue
+from guard.wiring import asked_feeds_of, asset_price_feeds_of, feeds_of_venue
 
 SAY_S = 1.0
 END_S = 2.0
@@ -112,6 +112,7 @@ class App:
                         Housekeeping(audit, samples, settings.audit, settings.samples, self.clock),
                         *(feed for each in feeds.values() for feed in each),
                         *asked,
+                        *asset_price_feeds_of(settings, self.clock, state=lambda: self.runner.engine.state),
                     ],
                     commands=self.wrap_sink(link),
                     status=link,
@@ -295,6 +296,8 @@ def build_engine(settings: Settings) -> Engine:
         keyed_accounts=parts.keyed_accounts,
         choosing=tuple(venue.id for venue in settings.venues if venue.top),
     )
+    state.own.pegs.reconfigure(settings.collateral.pegs)
+    state.own.haircuts = settings.collateral.haircuts
     return Engine(
         state=state,
         policies=parts.policies,

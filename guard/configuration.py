@@ -10,6 +10,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from adapters.exchanges.asset_price_settings import AssetPriceSettings
 from adapters.exchanges.settings import VenueSettings
 from adapters.log import LogSettings
 from adapters.metrics import MetricsSettings
@@ -17,6 +18,8 @@ from adapters.mqtt.access import NAME, BotAccess
 from adapters.mqtt.embedded import USERNAME
 from adapters.mqtt.settings import BrokerKind, BrokerSettings
 from adapters.storage.settings import AuditSettings, SamplesSettings
+from guard.account.collateral import HaircutSettings
+from guard.account.peg_settings import PegSettings
 from guard.arbiter import ArbiterSettings
 from guard.dispatch import DispatchSettings
 from guard.inbox import OverloadSettings
@@ -134,6 +137,14 @@ class PositionSettings(_Table):
         return value
 
 
+class CollateralSettings(_Table):
+    """What collateral is worth."""
+
+    prices: AssetPriceSettings = AssetPriceSettings()
+    pegs: PegSettings = PegSettings()
+    haircuts: HaircutSettings = HaircutSettings()
+
+
 class PolicySettings(_Table):
     """What each policy finds wrong, and from where on."""
 
@@ -171,6 +182,9 @@ class Settings(_Table):
         default=OverloadSettings(), description="what waits when there is too much to judge"
     )
     baseline: BaselineSettings = Field(default=BaselineSettings(), description="what a market's normal is")
+    collateral: CollateralSettings = Field(
+        default_factory=CollateralSettings, description="what collateral is worth, over venues"
+    )
     policies: PolicySettings = Field(
         default_factory=PolicySettings, description="what is found wrong, and when"
     )

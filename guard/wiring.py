@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from adapters.exchanges import venue_feeds
+from adapters.exchanges.asset_prices import asset_price_feeds
 from adapters.storage.margin_terms import MarginTermsFiles
+from guard.account.collateral import assets_to_price
 from guard.account.hypothetical import Hypothetical, snapshots_of
 from guard.configuration import Settings
 from guard.ports import Clock, Emit, Feed, Pace
@@ -47,6 +49,25 @@ def assets_held(state: GuardState, venue: str) -> frozenset[str]:
             held.update(each.asset for each in snapshot.collateral or ())
             held.update(symbol_of(position.market).rpartition(":")[2] for position in snapshot.positions)
     return frozenset(held)
+
+
+def asset_price_feeds_of(settings: Settings, clock: Clock, *, state: Callable[[], GuardState]) -> list[Feed]:
+    """Make the feed that asks what collateral costs at several venues, unless it is turned off."""
+    collateral = settings.collateral
+
+    def wanted() -> frozenset[str]:
+        known = state()
+        return assets_to_price(known.accounts.values(), known.own.pegs, collateral.prices.assets)
+
+    return [
+        *asset_price_feeds(
+            collateral.prices,
+            clock=clock,
+            wanted=wanted,
+            cash=collateral.pegs.cash,
+            claims=collateral.pegs.claims,
+        )
+    ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ class AssetPriceSettings(BaseModel):
     enabled: bool = Field(default=True, description="ask at all; without it no depeg is seen")
     venues: tuple[str, ...] = Field(
         default=DEFAULT_VENUES,
-        description="ccxt's ids of venues whose spot prices are compared; no key is needed. Three or more, "
+        description="venues whose spot prices are compared, by ccxt's ids; no key is needed. Three or more, "
         "and three that quote in USD, so that one that is wrong is outvoted",
     )
     assets: tuple[str, ...] = Field(default=(), description="asked always, whoever holds them, e.g. USDe")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from math import inf
 
@@ -26,17 +26,16 @@ STABLECOINS = (
     *("BFUSD", "BUSD", "DAI", "FDUSD", "FRAX", "GHO", "GUSD", "LUSD", "PYUSD", "RLUSD", "RWUSD", "TUSD"),
     *("USD0", "USD1", "USDB", "USDD", "USDE", "USDG", "USDH", "USDL", "USDP", "USDS", "USDTB", "USD+"),
 )
-WRAPPED = {
-    **dict.fromkeys(("BETH", "CBETH", "CMETH", "EETH", "EZETH", "METH", "OETH", "RETH", "RSETH"), "ETH"),
-    **dict.fromkeys(("SFRXETH", "STETH", "WBETH", "WEETH", "WETH", "WSTETH"), "ETH"),
-    **dict.fromkeys(("BBSOL", "BNSOL", "JITOSOL", "JUPSOL", "MSOL", "OKSOL"), "SOL"),
-    **dict.fromkeys(("BTCB", "CBBTC", "FBTC", "LBTC", "SOLVBTC", "TBTC", "WBTC"), "BTC"),
-    "LDUSDC": "USDC",
-    "LDUSDT": "USDT",
-    "SDAI": "DAI",
-    "SUSDE": "USDE",
-    "SUSDS": "USDS",
-}
+WRAPPED = (
+    *(
+        f"{asset}/ETH"
+        for asset in ("BETH", "CBETH", "CMETH", "EETH", "EZETH", "METH", "OETH", "RETH", "RSETH")
+    ),
+    *(f"{asset}/ETH" for asset in ("SFRXETH", "STETH", "WBETH", "WEETH", "WETH", "WSTETH")),
+    *(f"{asset}/SOL" for asset in ("BBSOL", "BNSOL", "JITOSOL", "JUPSOL", "MSOL", "OKSOL")),
+    *(f"{asset}/BTC" for asset in ("BTCB", "CBBTC", "FBTC", "LBTC", "SOLVBTC", "TBTC", "WBTC")),
+    *("LDUSDC/USDC", "LDUSDT/USDT", "SDAI/DAI", "SUSDE/USDE", "SUSDS/USDS"),
+)
 
 
 class AssetKind(StrEnum):
@@ -68,7 +67,7 @@ class PegSettings:
     Attributes:
         cash: assets in which others are quoted; they are priced in USD first.
         stablecoins: others that are meant to be worth 1 USD.
-        wrapped: claims on another asset, yield-bearing ones too, each with what it is a claim on.
+        wrapped: claims on another asset, yield-bearing ones too, each as ASSET/WHAT IT IS A CLAIM ON.
         stale_s: seconds after which what a venue said of a price is left out.
         disagree_bps: two venues further apart than this leave a price in dispute; the worse one counts then.
         window_h: hours of which the median ratio of a wrapped asset to what it wraps is its normal.
@@ -79,7 +78,7 @@ class PegSettings:
 
     cash: tuple[str, ...] = CASH
     stablecoins: tuple[str, ...] = STABLECOINS
-    wrapped: dict[str, str] = field(default_factory=lambda: dict(WRAPPED))
+    wrapped: tuple[str, ...] = WRAPPED
     stale_s: float = 30.0
     disagree_bps: float = 100.0
     window_h: float = 24.0
@@ -97,13 +96,18 @@ class PegSettings:
             raise ValueError(f"warm_up_s {self.warm_up_s:g} is longer than the window of {self.window_h:g} h")
         if USD not in self.cash:
             raise ValueError("cash must hold USD: everything is priced in it")
-        for asset in self.wrapped:
+        for each in self.wrapped:
+            parts = each.split("/")
+            if len(parts) != 2 or not all(part.strip() for part in parts):
+                raise ValueError(f"wrapped: {each!r} must name an asset and what it wraps, as in WBETH/ETH")
+        for asset in self.claims:
             self._check_chain(asset)
 
     @property
     def claims(self) -> dict[str, str]:
-        """``wrapped`` by names that can be compared."""
-        return {fold(asset): fold(underlying) for asset, underlying in self.wrapped.items()}
+        """What each wrapped asset is a claim on, by names that can be compared."""
+        pairs = (each.partition("/") for each in self.wrapped)
+        return {fold(asset): fold(underlying) for asset, _, underlying in pairs}
 
     def _check_chain(self, asset: str) -> None:
         wrapped, chain = self.claims, [fold(asset)]

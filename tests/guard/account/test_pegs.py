@@ -320,7 +320,8 @@ def test_kinds_and_what_must_be_watched() -> None:
     [
         ({"stale_s": 0.0}, "stale_s must be positive"),
         ({"cash": ("USDT",)}, "must hold USD"),
-        ({"wrapped": {"A": "B", "b": "a"}}, "claim on itself"),
+        ({"wrapped": ("A/B", "b/a")}, "claim on itself"),
+        ({"wrapped": ("WBETH",)}, "as in WBETH/ETH"),
         ({"warm_up_s": 7_300.0, "window_h": 2.0}, "longer than the window"),
         ({"window_h": 1_000.0}, "at most a week"),
     ],
