@@ -18,6 +18,7 @@ from adapters.exchanges.binance import payloads as binance
 from adapters.exchanges.binance import terms as binance_terms
 from adapters.exchanges.bybit import payloads as bybit
 from adapters.exchanges.bybit import terms as bybit_terms
+from adapters.exchanges.hyperliquid import account_payloads as hyperliquid_account
 from adapters.exchanges.hyperliquid import payloads as hyperliquid
 from adapters.exchanges.hyperliquid import terms as hyperliquid_terms
 from adapters.exchanges.okx import account_payloads as okx_account
@@ -211,7 +212,11 @@ def _hyperliquid() -> Iterator[Parser]:
     yield Parser("hyperliquid", hyperliquid_terms.parse_tiers, told("meta_and_asset_ctxs"))
     yield Parser("hyperliquid", hyperliquid.parse_state, told("clearinghouse_state"))
     yield Parser("hyperliquid", hyperliquid.parse_role, told("user_role_agent"))
-    yield Parser("hyperliquid", hyperliquid.parse_spot_usdc, told("spot_clearinghouse_state"))
+    yield Parser("hyperliquid", hyperliquid_account.parse_spot, told("spot_clearinghouse_state"))
+    yield Parser("hyperliquid", hyperliquid_account.parse_dex_names, [None, {"name": "xyz"}])
+    yield Parser("hyperliquid", hyperliquid_account.parse_collateral_token, {"collateralToken": 360})
+    names = {"tokens": [{"name": "USDH", "index": 360}]}
+    yield Parser("hyperliquid", hyperliquid_account.parse_token_names, names)
     yield Parser("hyperliquid", hyperliquid.parse_open_orders, told("frontend_open_orders"))
     yield Parser("hyperliquid", hyperliquid.parse_order_updates, told("order_updates")["data"])
     yield Parser("hyperliquid", hyperliquid.parse_own_liquidations, told("user_fills")["data"], (US,))

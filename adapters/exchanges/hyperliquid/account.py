@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -15,6 +17,14 @@ from adapters.exchanges.ccxt_session import (
     make_client,
     network_error,
 )
+from adapters.exchanges.hyperliquid.account_payloads import (
+    parse_collateral_token,
+    parse_dex_names,
+    parse_spot,
+    parse_token_names,
+    totals_apart,
+    totals_unified,
+)
 from adapters.exchanges.hyperliquid.capabilities import DEFAULTS
 from adapters.exchanges.hyperliquid.payloads import (
     State,
@@ -22,7 +32,6 @@ from adapters.exchanges.hyperliquid.payloads import (
     parse_order_updates,
     parse_own_liquidations,
     parse_role,
-    parse_spot_usdc,
     parse_state,
 )
 from adapters.exchanges.hyperliquid.waiting import first_of
@@ -38,13 +47,17 @@ from adapters.exchanges.venue import (
     PositionSeen,
 )
 from guard.errors import VenueAuthError
-from guard.events import Stream
+from guard.events import CollateralHeld, LiquidationTold, MarginMode, Stream
 from guard.ports import Clock
 from guard.units import NS_PER_S, Nanoseconds
 
 COLLATERAL = "USDC"
-UNIFIED = frozenset({"unifiedAccount", "portfolioMargin"})
+PORTFOLIO = "portfolioMargin"
+UNIFIED = frozenset({"unifiedAccount", PORTFOLIO})
 """Modes in which the balances of perpetuals and spot are one, which is told as the spot balance."""
+
+DEXES_NS = 60 * NS_PER_S
+"""Builder-deployed exchanges are looked for so often: 20 of the venue's weight, and 2 for each."""
 
 WALLET_USD_TOLERANCE = 0.01
 STATE_SILENCE_NS_MAX = 30 * NS_PER_S
@@ -78,6 +91,9 @@ class HyperliquidAccount:
         self._client = make_client(settings, self, credentials=only_address, defaults=DEFAULTS)
         self._symbols: dict[str, str] = {}
         self._mode = ""
+        self._settles: dict[str, str] = {}
+        """Builder-deployed exchanges in which the account has anything, and what token backs each."""
+        self._dexes_at: Nanoseconds = 0
         self._streamed: State | None = None
         self._orders_due = False
         self._told_at: Nanoseconds = 0
@@ -119,10 +135,10 @@ class HyperliquidAccount:
 
     async def _read_mode(self) -> None:
         answer = await self._info("userAbstraction")
-        self._mode = answer.strip('"') if isinstance(answer, str) else ""
-        if self._mode in UNIFIED:
+        before, self._mode = self._mode, answer.strip('"') if isinstance(answer, str) else ""
+        if self._mode in UNIFIED and self._mode != before:
             log.info(
-                "account is in a mode in which spot USDC is its collateral; equity is taken from below",
+                "account is in a mode in which its spot balances are its collateral",
                 venue=self._venue,
                 account=self._account,
                 mode=self._mode,
@@ -173,31 +189,82 @@ class HyperliquidAccount:
                 self._orders_due = True
                 raise
         state = parse_state(await self._info("clearinghouseState"))
-        totals = AccountTotals(
-            wallets={COLLATERAL: await self._wallet_usd(state)},
-            other_usd=0.0,
-            maintenance_usd=state.maintenance_usd,
-        )
+        others = await self._others()
+        if self._mode in UNIFIED:
+            totals = await self._unified(state, others)
+        else:
+            totals = totals_apart(state, others)
+        positions = [*state.positions, *(each for other in others.values() for each in other.positions)]
         # The stream tells the whole state with every few blocks, and of orders only that they changed: what REST
         # knows first is news, and not an update that was lost.
-        return AccountReading(totals=totals, positions=state.positions, orders=found, is_only_source=True)
+        return AccountReading(
+            totals=totals, positions=self._told(positions), orders=found, is_only_source=True
+        )
 
-    async def _wallet_usd(self, state: State) -> float:
-        """The wallet of the perpetuals, or the spot USDC where the account's mode makes that the collateral.
+    async def _unified(self, state: State, others: Mapping[str, State]) -> AccountTotals:
+        states: dict[str, list[State]] = {COLLATERAL: [state]}
+        for dex, other in others.items():
+            states.setdefault(self._settles[dex], []).append(other)
+        spot = parse_spot(await self._info("spotClearinghouseState"))
+        return totals_unified(spot, states, portfolio=self._mode == PORTFOLIO)
 
-        It is not documented whether that total holds unrealised profit. The wallet is set so that equity comes
-        out as the smaller of the two: a profit is not counted twice, and a loss is counted.
+    async def _others(self) -> dict[str, State]:
+        """The states of the builder-deployed exchanges in which the account has anything.
+
+        By the name of their collateral where each holds its own, else by their own names. All exchanges are asked
+        once a minute, and the account's mode with them; those with anything every time.
         """
-        if self._mode not in UNIFIED:
-            return state.wallet_usd
-        total_usd = parse_spot_usdc(await self._info("spotClearinghouseState"))
-        unrealised_usd = sum(position.unrealised_usd for position in state.positions)
-        return total_usd - max(0.0, unrealised_usd)
+        now = self._clock.now()
+        names: Sequence[str] = tuple(self._settles)
+        due = not self._dexes_at or now - self._dexes_at >= DEXES_NS
+        if due:
+            await self._read_mode()
+            names = parse_dex_names(await self._ask({"type": "perpDexs"}))
+        found: dict[str, State] = {}
+        for dex in names:
+            answer = await self._info("clearinghouseState", dex=dex)
+            if parse_state(answer).is_empty:
+                self._settles.pop(dex, None)
+                continue
+            settle = self._settles.get(dex) or await self._collateral_of(dex)
+            self._settles[dex] = settle
+            apart = self._mode not in UNIFIED
+            asset = f"{dex}:{settle}" if apart else settle
+            found[asset if apart else dex] = parse_state(answer, asset)
+        if due:
+            self._dexes_at = now
+        return found
 
-    async def _info(self, kind: str) -> Any:
-        return await self._client.publicPostInfo({"type": kind, "user": self._address})
+    async def _collateral_of(self, dex: str) -> str:
+        answer = await self._ask({"type": "meta", "dex": dex})
+        token = parse_collateral_token(answer)
+        if token == 0:
+            return COLLATERAL
+        names = parse_token_names(await self._ask({"type": "spotMeta"}))
+        return names.get(token, f"token {token}")
+
+    def _told(self, positions: Sequence[PositionSeen]) -> list[PositionSeen]:
+        """Of a portfolio margin account, that no single price liquidates a cross position."""
+        if self._mode != PORTFOLIO:
+            return list(positions)
+        return [
+            replace(position, liquidation_told=LiquidationTold.ACCOUNT_LEVEL)
+            if position.liquidation_price is None and position.margin_mode is MarginMode.CROSS
+            else position
+            for position in positions
+        ]
+
+    async def _info(self, kind: str, **more: str) -> Any:
+        return await self._ask({"type": kind, "user": self._address, **more})
+
+    async def _ask(self, request: dict[str, str]) -> Any:
+        return await self._client.publicPostInfo(request)
 
     def symbol_of(self, market_code: str) -> str:
+        """Of a market of another exchange ccxt's name for it, though it is not loaded."""
+        dex, mark, coin = market_code.partition(":")
+        if mark and (settle := self._settles.get(dex)):
+            return f"{dex.upper()}-{coin.upper()}/{settle}:{settle}"
         return self._symbols.get(market_code, market_code)
 
     def reopen(self, reason: str) -> None:
@@ -250,10 +317,12 @@ class HyperliquidAccount:
         if not is_unified and (
             before is None or abs(before.wallet_usd - state.wallet_usd) > WALLET_USD_TOLERANCE
         ):
-            balances = (BalanceSeen(COLLATERAL, state.wallet_usd),)
+            held = CollateralHeld(asset=COLLATERAL, quantity=state.wallet_usd, venue_price_usd=1.0)
+            balances = (BalanceSeen(COLLATERAL, state.wallet_usd, held=held),)
         if positions or balances:
             # The margin of the whole account moved with it, which only REST is read for.
-            self._sink.on_update(AccountUpdate(state.exchange_at, balances, positions, stale=True))
+            changed = tuple(self._told(positions))
+            self._sink.on_update(AccountUpdate(state.exchange_at, balances, changed, stale=True))
 
     def _take_orders(self, data: Any) -> None:
         gone = parse_order_updates(data)

@@ -28,8 +28,8 @@ CAPABILITIES = Capabilities(
         "liquidations of others are not told; depth, price and open interest have to do without them",
         "open interest and mark price come together, undated",
         "at most 190 markets: each takes five of the venue's 1,000 subscriptions an address",
-        "builder-deployed exchanges (HIP-3, such as xyz:TSLA) are not listed, and positions there are not read",
-        "spot balances are no collateral, but for USDC in unified or portfolio mode; nothing else is counted there",
+        "builder-deployed exchanges (HIP-3, such as xyz:TSLA): positions are read; markets and orders are not",
+        "spot balances are collateral in unified and portfolio mode alone",
         "accounts are read by their address alone, at most ten of them: no key is needed, and none should be given",
     ),
 )

@@ -142,10 +142,30 @@ class State:
     """Of the cross part, as the venue says, and of isolated positions, from their tiers."""
     positions: tuple[PositionSeen, ...]
     exchange_at: Nanoseconds | None
+    cross_value_usd: float | None = None
+    """Value of the cross part, profit included; what isolated positions have set aside is not in it."""
+    cross_maintenance_usd: float = 0.0
+
+    @property
+    def unrealised_usd(self) -> float:
+        return sum(position.unrealised_usd for position in self.positions)
+
+    @property
+    def isolated_usd(self) -> float:
+        """What isolated positions have set aside, with their profit."""
+        return sum(
+            position.margin_usd + position.unrealised_usd
+            for position in self.positions
+            if position.margin_usd is not None
+        )
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.positions and not self.wallet_usd
 
 
-def parse_state(state: Any) -> State:
-    """Read ``clearinghouseState``, asked or streamed.
+def parse_state(state: Any, settle: str = "USDC") -> State:
+    """Read ``clearinghouseState``, asked or streamed, of an exchange whose collateral is ``settle``.
 
     The venue tells the maintenance of the cross part only; for isolated positions it is half of the initial margin
     at the position's maximum leverage: the guard, which knows the tiers, judges them by these.
@@ -153,28 +173,34 @@ def parse_state(state: Any) -> State:
     where = "clearinghouseState"
     state = as_mapping(state, where)
     told = [mapping(row, "position", where) for row in rows(state.get("assetPositions"), where)]
-    positions = tuple(_position(row, where) for row in told if number(row, "szi", where) != 0.0)
+    positions = tuple(_position(row, settle, where) for row in told if number(row, "szi", where) != 0.0)
     unrealised_usd = sum(position.unrealised_usd for position in positions)
     isolated_usd = sum(
         _maintenance_usd(row, where)
         for row in told
         if _mode(row, where) is MarginMode.ISOLATED and number(row, "szi", where) != 0.0
     )
+    cross_usd = number(state, "crossMaintenanceMarginUsed", where)
+    cross = state.get("crossMarginSummary")
     return State(
         wallet_usd=number(mapping(state, "marginSummary", where), "accountValue", where) - unrealised_usd,
-        maintenance_usd=number(state, "crossMaintenanceMarginUsed", where) + isolated_usd,
+        maintenance_usd=cross_usd + isolated_usd,
         positions=positions,
         exchange_at=at_of(state, "time"),
+        cross_value_usd=optional_number(cross, "accountValue", where) if isinstance(cross, Mapping) else None,
+        cross_maintenance_usd=cross_usd,
     )
 
 
-def _position(row: Payload, where: str) -> PositionSeen:
+def _position(row: Payload, settle: str, where: str) -> PositionSeen:
     # ``liquidationPx`` null is *not known*; ``marginUsed`` of an isolated position holds its unrealised profit.
     size = number(row, "szi", where)
     unrealised_usd = optional_number(row, "unrealizedPnl", where) or 0.0
     value_usd = known(optional_number(row, "positionValue", where))
     mode = _mode(row, where)
-    margin_usd = optional_number(row, "marginUsed", where)
+    margin_usd = optional_number(row, "marginUsed", where) if mode is MarginMode.ISOLATED else None
+    if margin_usd is not None:
+        margin_usd -= unrealised_usd
     return PositionSeen(
         market_code=text(row, "coin", where),
         side="BOTH",
@@ -183,11 +209,12 @@ def _position(row: Payload, where: str) -> PositionSeen:
         mark_price=None if value_usd is None else abs(value_usd / size),
         leverage=known(optional_number(mapping(row, "leverage", where), "value", where)),
         margin_mode=mode,
-        margin_usd=margin_usd - unrealised_usd
-        if mode is MarginMode.ISOLATED and margin_usd is not None
-        else None,
+        margin_usd=margin_usd,
         liquidation_price=known(optional_number(row, "liquidationPx", where)),
         unrealised_usd=unrealised_usd,
+        margin=margin_usd,
+        settle=settle,
+        is_whole=True,
     )
 
 
@@ -209,13 +236,6 @@ def parse_role(response: Any) -> tuple[str, str | None]:
     data = response.get("data")
     owner = data.get("user") if isinstance(data, Mapping) else None
     return text(response, "role", where), owner if isinstance(owner, str) else None
-
-
-def parse_spot_usdc(response: Any) -> float:
-    """Read the USDC of ``spotClearinghouseState``; 0 where there is none."""
-    where = "spotClearinghouseState"
-    balances = rows(as_mapping(response, where).get("balances"), where)
-    return sum(number(row, "total", where) for row in balances if text(row, "coin", where) == "USDC")
 
 
 def parse_open_orders(response: Any) -> list[OrderSeen]:

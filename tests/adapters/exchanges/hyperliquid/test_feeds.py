@@ -34,10 +34,12 @@ from guard.events import (
 from guard.market.book import Book, Side
 from guard.market.liquidity import depth_usd
 from guard.units import MarketId
+from tests.adapters.exchanges.hyperliquid.payloads import fixture
 from tests.adapters.exchanges.hyperliquid.sinks import QuietSink
 from tests.adapters.simulation.hyperliquid.clients import ALICE, CODE, SYMBOL, TRADED, trader
 from tests.support.eventually import eventually
 from tests.support.exchange_feeds import Events, feeds_for, running
+from tests.support.hand_clock import HandClock
 from tests.support.hand_market import HandMarket
 
 BTC = MarketId(f"hyperliquid:{SYMBOL}")
@@ -433,6 +435,64 @@ async def test_an_api_wallet_is_refused_with_the_address_of_its_owner(venue: Loo
             await connection.load()
     finally:
         await connection.close()
+
+
+class SpreadAccount(HyperliquidAccount):
+    """An account that also holds a position on a builder-deployed exchange whose collateral is USDH."""
+
+    mode = "disabled"
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.asked: list[str] = []
+
+    async def _ask(self, request: dict[str, str]) -> Any:
+        asked = f"{request['type']} {request.get('dex', '')}".strip()
+        self.asked.append(asked)
+        state = fixture("clearinghouse_state")
+        state["assetPositions"][1]["position"]["coin"] = "xyz:TSLA"
+        answers = {
+            "userAbstraction": self.mode,
+            "perpDexs": [None, {"name": "xyz"}, {"name": "flx"}],
+            "meta xyz": {"collateralToken": 360},
+            "spotMeta": {"tokens": [{"name": "USDC", "index": 0}, {"name": "USDH", "index": 360}]},
+            "spotClearinghouseState": {"balances": [{"coin": "USDH", "token": 360, "total": "100"}]},
+            "clearinghouseState flx": fixture("clearinghouse_state_ws")["data"]["clearinghouseState"],
+            "clearinghouseState xyz": state,
+        }
+        return answers[asked] if asked in answers else await super()._ask(request)
+
+
+@pytest.mark.parametrize(
+    ("mode", "collateral", "settle"),
+    [("disabled", "xyz:USDH", "xyz:USDH"), ("unifiedAccount", "USDH", "USDH")],
+)
+async def test_positions_on_builder_deployed_exchanges_are_read_with_what_backs_them(
+    venue: LoopbackVenue, mode: str, collateral: str, settle: str
+) -> None:
+    credentials, clock = Credentials(wallet_address=address_of(ALICE)), HandClock()
+    connection = SpreadAccount(settings(venue), "main", credentials, QuietSink(), clock, Markets())
+    connection.mode = mode
+    try:
+        await connection.load()
+        first = await connection.read(orders=False)
+        connection.asked.clear()
+        await connection.read(orders=False)
+        again = list(connection.asked)
+        await clock.advance(61.0)
+        connection.asked.clear()
+        await connection.read(orders=False)
+    finally:
+        await connection.close()
+
+    tsla = next(position for position in first.positions if position.market_code == "xyz:TSLA")
+    assert (tsla.settle, connection.symbol_of("xyz:TSLA")) == (settle, "XYZ-TSLA/USDH:USDH")
+    held = {each.asset: each for each in first.totals.collateral or ()}
+    assert held[collateral].quantity == pytest.approx(110.0)
+    # All of them once a minute, else only those in which there is anything.
+    assert "clearinghouseState xyz" in again
+    assert not {"perpDexs", "clearinghouseState flx", "meta xyz"} & set(again)
+    assert {"perpDexs", "clearinghouseState flx"} <= set(connection.asked)
 
 
 async def test_requests_are_counted_as_the_venue_counts_them(venue: LoopbackVenue) -> None:

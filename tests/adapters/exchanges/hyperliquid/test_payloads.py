@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from adapters.exchanges.hyperliquid import payloads, terms
+from adapters.exchanges.hyperliquid.account_payloads import parse_spot
 from adapters.exchanges.venue import LiquidationFrame, MarkFrame, OrderGone, OrderSeen, TradeFrame
 from guard.errors import MalformedFrameError
-from guard.events import MarginMode
+from guard.events import LiquidationTold, MarginMode
 from tests.adapters.exchanges.hyperliquid.payloads import fixture
 
 NOW = 1_710_131_900_000_000_000
@@ -67,6 +68,7 @@ def test_an_isolated_position_has_its_margin_without_its_profit() -> None:
     assert (eth.market_code, eth.size, eth.entry_price, eth.leverage) == ("ETH", 0.2259, 2213.9, 20.0)
     assert (eth.margin_mode, eth.liquidation_price) == (MarginMode.ISOLATED, 2125.00856238)
     assert eth.margin_usd == pytest.approx(24.88097)
+    assert (eth.margin, eth.settle, eth.adl_rank) == (eth.margin_usd, "USDC", None)
     assert eth.mark_price == pytest.approx(500.12001 / 0.2259)
 
 
@@ -75,6 +77,7 @@ def test_a_cross_position_without_a_liquidation_price_has_none_that_is_known() -
 
     assert (btc.size, btc.margin_mode, btc.margin_usd) == (-0.01, MarginMode.CROSS, None)
     assert (btc.liquidation_price, btc.mark_price, btc.unrealised_usd) == (None, 61_000.0, -10.0)
+    assert btc.liquidation_told is LiquidationTold.NOT_TOLD
 
 
 def test_the_wallet_is_the_account_value_without_unrealised_profit() -> None:
@@ -94,11 +97,6 @@ def test_an_empty_account_is_streamed_in_the_same_shape() -> None:
     state = payloads.parse_state(fixture("clearinghouse_state_ws")["data"]["clearinghouseState"])
 
     assert (state.wallet_usd, state.maintenance_usd, state.positions) == (0.0, 0.0, ())
-
-
-def test_of_the_spot_balances_only_dollars_are_read() -> None:
-    assert payloads.parse_spot_usdc(fixture("spot_clearinghouse_state")) == 1481.844
-    assert payloads.parse_spot_usdc({"balances": []}) == 0.0
 
 
 def test_orders_keep_their_triggers_and_spot_orders_are_left_out() -> None:
@@ -150,7 +148,7 @@ PARSERS: dict[str, Callable[[Any], Any]] = {
     "active_asset_ctx": lambda payload: payloads.parse_context(payload, NOW),
     "meta_and_asset_ctxs": _both,
     "clearinghouse_state": payloads.parse_state,
-    "spot_clearinghouse_state": payloads.parse_spot_usdc,
+    "spot_clearinghouse_state": parse_spot,
     "frontend_open_orders": payloads.parse_open_orders,
     "order_updates": payloads.parse_order_updates,
     "user_fills": lambda payload: payloads.parse_own_liquidations(payload, US),
