@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from math import log1p
 
 from msgspec import Struct
 
 from guard.account.positions import AccountView
 from guard.account.risk import AccountRisk, Holder, LegRisk, StressRisk
+from guard.account.time_to_liquidation import NOT_FORESEEN_S
 from guard.leverage.margin_pool import LiquidationKind
-from guard.units import AccountId, BotId, MarketId, symbol_of
+from guard.units import BPS_PER_UNIT, AccountId, BotId, MarketId, symbol_of
 
 _MULTIPLIER = re.compile(r"^(?:10{3,}|1M|k)(?=[A-Z]{3})")
 """Venues sell small coins by the thousand or the million: 1000PEPE and kPEPE are PEPE."""
@@ -206,12 +208,17 @@ def _nearest(risk: AccountRisk) -> Nearest | None:
     )
     stress = _nearest_stress(risk)
     if stress is not None and (leg is None or (stress.distance_bps or 0.0) < (leg.distance_bps or 0.0)):
+        worst = next(
+            (leg for leg in risk.legs if (leg.pool, leg.market) == (stress.pool, stress.worst)), None
+        )
         return Nearest(
             account=risk.account,
             pool=stress.pool,
             distance_bps=stress.distance_bps or 0.0,
             market=stress.worst,
             direction=stress.direction,
+            seconds_now=None if worst is None else _seconds_of(stress, worst, worst.seconds_now),
+            seconds_stressed=None if worst is None else _seconds_of(stress, worst, worst.seconds_stressed),
         )
     if leg is None:
         return None
@@ -223,6 +230,15 @@ def _nearest(risk: AccountRisk) -> Nearest | None:
         seconds_now=leg.seconds_now,
         seconds_stressed=leg.seconds_stressed,
     )
+
+
+def _seconds_of(stress: StressRisk, worst: LegRisk, seconds: float | None) -> float | None:
+    """The time of a common move at the speed of the market that loses most on it, as its own way and time tell it."""
+    if seconds is None or not worst.distance_bps or stress.distance_bps is None:
+        return None
+    if seconds >= NOT_FORESEEN_S:
+        return seconds
+    return seconds * log1p(stress.distance_bps / BPS_PER_UNIT) / log1p(worst.distance_bps / BPS_PER_UNIT)
 
 
 def _nearest_stress(risk: AccountRisk, pool: str | None = None) -> StressRisk | None:

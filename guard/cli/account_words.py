@@ -58,10 +58,15 @@ def overview_lines(overview: Overview) -> Iterator[str]:
 
 def nearest_words(nearest: Nearest) -> str:
     """One line on what of an account is liquidated first."""
+    if nearest.distance_bps <= 0.0:
+        market = "" if nearest.market is None else f", {symbol_of(nearest.market)} in it"
+        return f"{pool_words(nearest.pool)}{market}: FAILS NOW by our reckoning"
     away = way_words(nearest.distance_bps)
     if nearest.direction is not None:
         worst = "" if nearest.market is None else f"; {symbol_of(nearest.market)} loses most"
-        return f"{nearest.pool} fails if {direction_words(nearest.direction)}, {away}{worst}"
+        words = f"{nearest.pool} fails if {direction_words(nearest.direction)}, {away}{worst}"
+        known = nearest.seconds_now is not None or nearest.seconds_stressed is not None
+        return f"{words}; {times_words(nearest.seconds_now, nearest.seconds_stressed)}" if known else words
     times = times_words(nearest.seconds_now, nearest.seconds_stressed)
     market = "?" if nearest.market is None else symbol_of(nearest.market)
     return f"{market} is liquidated {away} away, {times}"
@@ -145,18 +150,22 @@ def balance_lines(risk: AccountRisk) -> Iterator[str]:
 def leg_lines(leg: LegRisk, risk: AccountRisk) -> Iterator[str]:
     """One market of an account: where it is liquidated by whose word, how far, and how much time that is."""
     mark = "not known" if leg.mark_price is None else price_words(leg.mark_price)
-    pool = "isolated" if leg.pool.startswith("isolated") else leg.pool
-    yield f"{symbol_of(leg.market)}  {side_words(leg)}, mark price {mark}  [{pool}]"
-    yield f"  {where_words(leg)}"
-    if leg.price is not None or leg.venue_price is not None:
+    yield f"{symbol_of(leg.market)}  {side_words(leg)}, mark price {mark}  [{pool_words(leg.pool)}]"
+    yield f"  {where_words(leg, risk)}"
+    if leg.kind is not LiquidationKind.FAILED and (leg.price is not None or leg.venue_price is not None):
         yield f"  {venue_words(leg)}"
-    if leg.distance_bps is not None:
+    if leg.distance_bps:
         yield f"  {times_words(leg.seconds_now, leg.seconds_stressed)}; {action_words(leg, risk)}"
     yield f"  by {'terms that are not known' if leg.terms is None else _SOURCES[leg.terms]}"
     if leg.adl_rank is not None:
         yield f"  would be deleveraged before {percent(leg.adl_rank)} of its side"
-    for words in leg.missing:
-        yield f"  {words}"
+    if leg.kind is LiquidationKind.MISSING:
+        yield from (f"  {words}" for words in leg.missing)
+
+
+def pool_words(pool: str) -> str:
+    """A pool, shorter: of an isolated one the market is told beside it."""
+    return "isolated" if pool.startswith("isolated") else pool
 
 
 def side_words(leg: LegRisk) -> str:
@@ -167,11 +176,13 @@ def side_words(leg: LegRisk) -> str:
     return sized(leg.size, leg.market)
 
 
-def where_words(leg: LegRisk) -> str:
+def where_words(leg: LegRisk, risk: AccountRisk) -> str:
     """Where it is liquidated, or why no price tells that."""
     match leg.kind:
         case LiquidationKind.FAILED:
-            return "FAILS NOW: at present prices its margin does not reach"
+            return (
+                f"FAILS NOW by our reckoning: at present prices its margin does not reach{_doubts(leg, risk)}"
+            )
         case LiquidationKind.PRICE if leg.nearest is not None or leg.price is not None:
             price = leg.nearest if leg.nearest is not None else leg.price
             assert price is not None
@@ -187,6 +198,18 @@ def where_words(leg: LegRisk) -> str:
             )
         case _:
             return "NOT KNOWN where it is liquidated, which is never safe"
+
+
+def _doubts(leg: LegRisk, risk: AccountRisk) -> str:
+    """What speaks against our own word that something has failed already."""
+    said = []
+    if risk.venue_margin_ratio is not None and risk.venue_margin_ratio < 1.0 and leg.pool.startswith("cross"):
+        said.append(f"the venue says that {percent(risk.venue_margin_ratio)} of its margin is used")
+    if leg.venue_price is not None:
+        said.append(f"the venue says that it is liquidated at {price_words(leg.venue_price)}")
+    if leg.terms is TermsSource.FORMULA or any("formula" in words for words in leg.missing):
+        said.append("not all tiers are known, and ours ask for more than venues do")
+    return f"; but {list_words(said)}" if said else ""
 
 
 def venue_words(leg: LegRisk) -> str:
@@ -249,6 +272,8 @@ def stress_words(stress: StressRisk) -> str:
     if stress.distance_bps is None:
         return f"{if_all}, it holds however far"
     worst = "" if stress.worst is None else f"; {symbol_of(stress.worst)} loses most"
+    if stress.distance_bps <= 0.0:
+        return f"{if_all}: it fails as it is{worst}"
     words = f"{if_all}, it fails after {way_words(stress.distance_bps)}{worst}"
     if stress.venue_distance_bps == stress.own_distance_bps:
         return words
@@ -261,9 +286,11 @@ def stress_words(stress: StressRisk) -> str:
 
 def holding_lines(holding: HoldingRisk) -> Iterator[str]:
     """One collateral: how much of it counts, and which of the reasons decides."""
-    ours = "not known" if holding.reference_usd is None else price_words(holding.reference_usd)
+    ours = "price over venues not known"
+    if holding.reference_usd is not None:
+        ours = f"{price_words(holding.reference_usd)} USD each over venues"
     venue = "does not say" if holding.venue_usd is None else f"says {price_words(holding.venue_usd)}"
-    yield f"{holding.quantity:,.8g} {holding.asset}: {ours} USD each over venues, this venue {venue}"
+    yield f"{holding.quantity:,.8g} {holding.asset}: {ours}, this venue {venue}"
     if holding.reference_usd is None:
         yield f"  {percent(holding.haircut)} of its value is not counted"
     else:
@@ -272,21 +299,26 @@ def holding_lines(holding: HoldingRisk) -> Iterator[str]:
             * holding.reference_usd
             * (1.0 if holding.quantity < 0.0 else 1.0 - holding.haircut)
         )
-        yield f"  counts for {money_words(counted)}; left away is the largest of"
+        yield f"  counts for {money_words(counted)}{'; left away is the largest of' if holding.haircut > 0.0 else ''}"
     for name, part in sorted(holding.parts.items(), key=lambda each: -each[1]):
-        decides = " <- decides" if part == holding.haircut and part > 0.0 else ""
+        if part <= 0.0:
+            continue
+        decides = " <- decides" if part == holding.haircut else ""
         yield f"    {percent(part):>6}  {_PARTS.get(name, name)}{decides}"
     if holding.correlated_with is not None:
         share = percent(holding.share)
         yield f"  falls with {holding.correlated_with} when positions lose; {share} of all collateral"
     for words in holding.missing:
-        yield f"  not known: {words}"
+        yield f"  not known: {words.removeprefix(f'{holding.asset}: ')}"
 
 
 def containment_words(step: Containment) -> str:
     """What one step would change."""
     cost = "" if step.cost_usd <= 0.0 else f"; costs about {money_words(step.cost_usd)}"
+    if step.after_bps is not None and step.after_bps <= (step.before_bps or 0.0):
+        return step.step  # its words say that it does not help
     before = "never" if step.before_bps is None else f"after {way_words(step.before_bps)}"
+    before = before if step.before_bps != 0.0 else "it fails as it is"
     after = (
         "nothing would liquidate it"
         if step.after_bps is None

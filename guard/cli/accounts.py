@@ -15,7 +15,7 @@ from rich.console import Console
 from guard.account.overview import Overview, overview_of
 from guard.account.risk import AccountRisk
 from guard.audit import Step
-from guard.cli.account_words import LEGS_SHOWN, account_lines, overview_lines
+from guard.cli.account_words import LEGS_SHOWN, account_lines, overview_lines, time_words
 from guard.cli.shared import (
     DEFAULT_SETTINGS,
     EXIT_FAILED,
@@ -26,7 +26,7 @@ from guard.cli.shared import (
     errors_told,
     print_json,
 )
-from guard.explain_words import duration_words, utc_words
+from guard.explain_words import utc_words
 from guard.ports import StoredRecord
 from guard.units import NS_PER_S, AccountId, Nanoseconds
 
@@ -113,12 +113,16 @@ def report_lines(
 
 def _dated(number: int, risk: AccountRisk, now: Nanoseconds) -> Iterator[str]:
     age_ns = _age_ns(risk, now)
-    yield f"As of {utc_words(risk.at)}, {duration_words(age_ns)} ago (record {number}):"
+    yield f"As of {utc_words(risk.at)}, {_age_words(age_ns / NS_PER_S)} ago (record {number}):"
     if age_ns > OLD_NS:
         yield (
             "  THIS IS OLD. The guard does not run, or does not see this account any more: all that follows "
             "may be otherwise by now."
         )
+
+
+def _age_words(age_s: float) -> str:
+    return time_words(age_s) if age_s < 172_800.0 else f"{age_s / 86_400.0:,.0f} days"
 
 
 def _age_ns(risk: AccountRisk, now: Nanoseconds) -> Nanoseconds:

@@ -90,9 +90,17 @@ def test_a_leg_that_fails_now_is_the_first_word(tmp_path: Path) -> None:
     failed = structs.replace(legs[0], kind=LiquidationKind.FAILED, distance_bps=0.0, seconds_stressed=0.0)
     path = keep(tmp_path / "a.sqlite3", [assessed(START, structs.replace(near(), legs=(legs[1], failed)))])
     text = told(path)
-    assert "FAILS NOW" in text
+    assert "cross USDT, SOL/USDT:USDT in it: FAILS NOW by our reckoning" in text
+    assert "but not all tiers are known, and ours ask for more than venues do" in text
     assert text.index("SOL/USDT:USDT 500 SOL short") < text.index("BTC/USDT:USDT 50 BTC long")
-    assert "TOO LATE for one under stress" in text
+
+
+def test_too_little_time_for_one_action_is_told(tmp_path: Path) -> None:
+    legs = near().legs
+    soon = structs.replace(legs[1], seconds_stressed=29.0)
+    path = keep(tmp_path / "a.sqlite3", [assessed(START, structs.replace(near(), legs=(legs[0], soon)))])
+    assert "29 s at stressed speed, 67 min at present speed; an action takes 30 s" in told(path)
+    assert "TOO LATE for one under stress" in told(path)
 
 
 def test_the_last_word_on_each_account_counts(tmp_path: Path) -> None:

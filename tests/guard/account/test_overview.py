@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import log1p
+
 import pytest
 from msgspec import structs
 
@@ -67,6 +69,16 @@ def test_the_nearest_of_each_account_by_price_or_by_common_move() -> None:
     assert first.seconds_stressed == 62.0
     assert (second.account, second.direction, second.distance_bps) == (UNIFIED, "common down", 900.0)
     assert overview.worst == first
+
+
+def test_a_common_move_takes_the_time_of_the_market_that_loses_most() -> None:
+    leg = structs.replace(
+        as_a_whole().legs[0], distance_bps=1_800.0, seconds_now=None, seconds_stressed=400.0
+    )
+    worst = overview_of([structs.replace(as_a_whole(), legs=(leg,))]).worst
+    assert worst is not None
+    assert (worst.direction, worst.seconds_now) == ("common down", None)
+    assert worst.seconds_stressed == pytest.approx(400.0 * log1p(0.09) / log1p(0.18))
 
 
 def test_what_nobody_knows_is_told_apart_and_never_counts_as_far() -> None:
