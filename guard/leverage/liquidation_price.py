@@ -279,12 +279,13 @@ def _with_others_summed(pool: MarginPool, leg: Leg) -> MarginPool | None:
     if known is None or lines_at(replace(leg, size=leg.size or 1.0), leg.mark_price) is None:
         return None
     each = known.markets[leg.market]
-    rest_usd = known.free_usd - (each.slope * each.price + each.intercept)
-    holdings = [holding for holding in pool.holdings if holding.market == leg.market and holding.price_usd]
-    rest = Holding(asset="all else", quantity=rest_usd, price_usd=1.0)
-    return MarginPool(
-        legs=tuple(one for one in pool.legs if one.market == leg.market), holdings=(*holdings, rest)
-    )
+    slope, intercept = known.line_of(each, known.free)
+    own = tuple(held for held in pool.holdings if held.market == leg.market and held.price_usd)
+    # What others are worth stays in dollars; in a pool of one coin, in coins, which move with this price.
+    stays = Holding(asset="all else", quantity=intercept - each.intercept, price_usd=1.0)
+    moves = Holding(asset="all else", quantity=slope - each.slope, price_usd=each.mark, market=leg.market)
+    legs = tuple(one for one in pool.legs if one.market == leg.market)
+    return MarginPool(legs=legs, holdings=(*own, stays, moves) if pool.in_coin else (*own, stays))
 
 
 def _unit(leg: Leg) -> float:

@@ -388,6 +388,26 @@ def test_in_cross_the_size_leaves_room_for_the_other_legs() -> None:
     assert margin_missing_in(pool, leg, distance_bps=1_000.0) == pytest.approx(50.0 * 10.9 - 190.0)
 
 
+def test_in_a_pool_of_one_coin_the_room_that_other_contracts_leave_is_in_coins() -> None:
+    """5 coins, of which a quarterly short that lost one and demands 0.02 leaves 3.98: N (1.01/95 - 1/100) = 3.98."""
+    one_percent = (MarginTier(floor=0.0, maintenance_ratio=0.01),)
+    leg = Leg(
+        market=BTCUSD,
+        size=100.0,
+        entry_price=100.0,
+        mark_price=100.0,
+        tiers=one_percent,
+        kind=ContractKind.INVERSE,
+    )
+    quarterly = replace(leg, market=ETHUSD, size=-220.0, entry_price=220.0 / 3.0, mark_price=110.0)
+    coins = Holding(asset="BTC", quantity=5.0, price_usd=100.0, market=BTCUSD)
+    pool = MarginPool(legs=(leg, quarterly), holdings=(coins,), in_coin=True)
+    expected = 3.98 / (1.01 / 95.0 - 0.01)
+    found = size_max_in(pool, leg, distance_bps=500.0)
+    assert found == pytest.approx(expected)
+    assert liquidation_of(resized(pool, leg, expected), BTCUSD).below == pytest.approx(95.0)
+
+
 def test_cutting_what_was_won_keeps_it_and_what_was_lost_stays_lost() -> None:
     one_percent = margin_tiers([(0.0, 0.01, 100.0)])
     money = Holding(asset="USDT", quantity=200.0, price_usd=1.0)
