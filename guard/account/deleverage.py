@@ -7,8 +7,8 @@ Hyperliquid by mark over entry times notional over account value. Nobody outside
 place in it.
 
 Sources (read 2026-11-22): https://www.binance.com/en/support/faq/360033525471,
-https://www.bybit.com/en/help-center/article/Auto-Deleveraging-ADL (2026-04-13); what happened on 2025-10-10 is why no
-hedge is believed for more than half.
+https://www.bybit.com/en/help-center/article/Auto-Deleveraging-ADL (2026-04-13). Why no hedge is believed for more
+than half: decision 0177.
 """
 
 from __future__ import annotations

@@ -14,16 +14,15 @@ from __future__ import annotations
 from guard.account.venue_rules.rules import PartialLiquidation, VenueRules
 from guard.events import MarginMode
 
+HELP, READ = "https://www.bybit.com/en/help-center/article", "read 2026-11-22"
 ISOLATED = (
-    "https://www.bybit.com/en/help-center/article/"
-    "Liquidation-Price-Calculation-under-Isolated-Mode-Unified-Trading-Account (2026-05-27, read 2026-11-22)"
+    f"{HELP}/Liquidation-Price-Calculation-under-Isolated-Mode-Unified-Trading-Account (2026-05-27, {READ})"
 )
-PROCESS = "https://www.bybit.com/en/help-center/article/UTA-Trading-Rules (2026-08-07, read 2026-11-22)"
+PROCESS = f"{HELP}/UTA-Trading-Rules-Liquidation-Process (2026-08-07, {READ})"
 ADJUSTMENT = (
-    "https://www.bybit.com/en/help-center/article/"
-    "Understanding-the-Adjustment-and-Impact-of-the-New-Margin-Calculation (2025-09-18, read 2026-11-22)"
+    f"{HELP}/Understanding-the-Adjustment-and-Impact-of-the-New-Margin-Calculation (2025-09-18, {READ})"
 )
-MARGIN = "https://www.bybit.com/en/help-center/article/Maintenance-Margin-USDT-Contract (2026-04-16, read 2026-11-22)"
+MARGIN = f"{HELP}/Maintenance-Margin-USDT-Contract (2026-04-16, {READ})"
 
 TAKER_FEE = 0.00055
 """Of an account without discount."""
