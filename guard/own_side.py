@@ -49,6 +49,7 @@ class OwnSide:
     _betas: dict[str, Betas] = field(default_factory=dict)
     _contained_at: dict[AccountId, Nanoseconds] = field(default_factory=dict)
     _recorded: dict[AccountId, AccountRisk] = field(default_factory=dict)
+    _emptied: dict[AccountId, AccountRisk] = field(default_factory=dict)
     _fresh: set[AccountId] = field(default_factory=set)
     _heard: int = 0
     """Rises with each word on terms and collateral prices: what was assessed before it is assessed anew."""
@@ -109,7 +110,7 @@ class OwnSide:
             self._forget(account)
         for account, view in accounts.items():
             if not view.positions:
-                self._forget(account)
+                self._empty(account, now)
             elif self._is_due(view, now):
                 self.assess(view, markets, now)
         self._contain(now)
@@ -132,7 +133,7 @@ class OwnSide:
     ) -> AccountRisk | None:
         """Assess one account now; ``None`` if it holds nothing."""
         if not view.positions:
-            self._forget(view.account)
+            self._empty(view.account, now)
             return None
         marks = {
             position.market: mark
@@ -193,9 +194,10 @@ class OwnSide:
 
     def take_worth_recording(self) -> tuple[AccountRisk, ...]:
         """Those assessed since the last call that say something else than what was recorded, or that are due."""
-        if not self._fresh:
+        if not self._fresh and not self._emptied:
             return ()
-        found = []
+        found = [risk for account, risk in sorted(self._emptied.items()) if account not in self._assessed]
+        self._emptied.clear()
         for account in sorted(self._fresh):
             known = self._assessed.get(account)
             if known is not None and is_worth_recording(self._recorded.get(account), known.risk):
@@ -203,6 +205,12 @@ class OwnSide:
                 found.append(known.risk)
         self._fresh.clear()
         return tuple(found)
+
+    def _empty(self, account: AccountId, now: Nanoseconds) -> None:
+        """It holds nothing any more: what was recorded of it must not stand as the last word."""
+        if account in self._recorded:
+            self._emptied[account] = AccountRisk(account=account, at=now)
+        self._forget(account)
 
     def _forget(self, account: AccountId) -> None:
         self._assessed.pop(account, None)

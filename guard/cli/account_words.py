@@ -102,9 +102,10 @@ def account_lines(
 ) -> Iterator[str]:
     """One account, whole."""
     yield str(risk.account)
+    if not risk.legs and not risk.missing:
+        yield "  It holds no position any more."
+        return
     yield from (f"  {line}" for line in balance_lines(risk))
-    if not risk.legs:
-        yield "  It holds no position."
     ordered = sorted(risk.legs, key=_urgency)
     shown = ordered if legs_max is None else ordered[:legs_max]
     for leg in shown:

@@ -21,6 +21,7 @@ from guard.leverage.margin_pool import LiquidationKind
 from guard.units import NS_PER_S, MarketId
 from tests.support.assessments import BTC, DARK, MAIN, START, UNIFIED, as_a_whole, near, unknown
 from tests.support.audit_records import whole_story
+from tests.support.builders import Guard, position, snapshot, tick
 
 
 def accounts(*arguments: str | Path) -> Result:
@@ -167,3 +168,12 @@ def test_no_record_at_all_is_an_error(tmp_path: Path) -> None:
     done = accounts("--audit", tmp_path / "none.sqlite3")
     assert done.exit_code == 1
     assert "none.sqlite3" in done.stderr
+
+
+def test_an_account_that_holds_nothing_any_more_is_not_told_as_it_was(tmp_path: Path) -> None:
+    told_by_venue = (snapshot(1.0, position(2.0)), tick(1.5), snapshot(2.0), tick(2.5), tick(3.5))
+    steps = [step for step in Guard.of().feed(*told_by_venue) if step.assessed]
+    assert [[len(risk.legs) for risk in step.assessed] for step in steps] == [[1], [0]]
+    text = told(keep(tmp_path / "a.sqlite3", steps))
+    assert "It holds no position any more." in text
+    assert "BTC/USDT:USDT" not in text
