@@ -125,7 +125,7 @@ class GenericAccount:
         positions = await self._client.fetch_positions()
         balance = await self._client.fetch_balance()
         return AccountReading(
-            totals=read_totals(balance, positions),
+            totals=read_totals(balance, positions, self._contracts),
             positions=read_positions(positions, self._contracts),
             orders=await self._orders() if orders and self._sees_orders else None,
             is_only_source=True,

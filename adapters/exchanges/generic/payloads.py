@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -30,7 +30,8 @@ from adapters.exchanges.venue import (
     TradeFrame,
 )
 from guard.errors import MalformedFrameError
-from guard.events import MarginMode
+from guard.events import CollateralHeld, MarginMode
+from guard.margin_terms import ContractKind
 from guard.units import Nanoseconds
 
 USD_LIKE = frozenset({"USD", "USDT", "USDC", "BUSD", "FDUSD", "USDE", "USD1", "DAI", "TUSD"})
@@ -48,11 +49,12 @@ AGREES = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Contract:
-    """What one contract of a market is: ``size`` base units, or USD where it is inverse."""
+    """What one contract of a market is: ``size`` base units, or USD where it is inverse; paid in ``settle``."""
 
     symbol: str
     size: float
     is_inverse: bool
+    settle: str | None = None
 
     def base(self, contracts: float, price: float) -> float:
         """Contracts as base units."""
@@ -73,7 +75,13 @@ def contract_of(market: Payload, venue: str) -> Contract:
     if market.get("inverse") is not True and market.get("linear") is not True:
         raise MalformedFrameError(where, f"{symbol} is neither linear nor inverse")
     size = 1.0 if venue in IN_COINS else positive(market, "contractSize", where)
-    return Contract(symbol, size, is_inverse=market.get("inverse") is True)
+    settle = market.get("settle")
+    return Contract(
+        symbol,
+        size,
+        is_inverse=market.get("inverse") is True,
+        settle=settle if isinstance(settle, str) else None,
+    )
 
 
 def read_book(book: Any, contract: Contract) -> DepthSnapshot:
@@ -207,8 +215,9 @@ def read_turnovers(tickers: Any) -> dict[str, float]:
 def read_positions(told: Any, contracts: Mapping[str, Contract]) -> list[PositionSeen]:
     """Read positions; sizes as base units, the market's code is its unified symbol.
 
-    What is not told (liquidation price, margin mode, leverage) stays unknown. Of unrealised profit only a loss
-    is taken over: some venues' balances hold it already, so that equity is a lower bound.
+    What is not told (liquidation price, margin mode, leverage) stays unknown: ccxt writes nothing where a venue says
+    that there is none, where it names one of the account alone, and where it was not asked. Of unrealised profit only
+    a loss is taken over: some venues' balances hold it already, so that equity is a lower bound.
 
     Raises:
         MalformedFrameError: also for a position in a market whose contracts are not understood.
@@ -227,7 +236,11 @@ def read_positions(told: Any, contracts: Mapping[str, Contract]) -> list[Positio
             raise MalformedFrameError(where, "it is not known what a contract of it is")
         entry = known(optional_number(row, "entryPrice", where))
         mark = known(optional_number(row, "markPrice", where))
-        size = _size(contracts[symbol], amount, entry or mark, where)
+        contract = contracts[symbol]
+        size = _size(contract, amount, mark or entry, where)
+        sign = 1.0 if side == "long" else -1.0
+        # What an inverse contract pays is coins.
+        coin_usd = (mark or entry or 0.0) if contract.is_inverse else 1.0
         mode = {"isolated": MarginMode.ISOLATED, "cross": MarginMode.CROSS}.get(str(row.get("marginMode")))
         liquidation = known(optional_number(row, "liquidationPrice", where))
         margin = known(optional_number(row, "positionMargin", where))
@@ -235,14 +248,20 @@ def read_positions(told: Any, contracts: Mapping[str, Contract]) -> list[Positio
             PositionSeen(
                 market_code=symbol,
                 side=str(side).upper() if row.get("hedged") is True else "BOTH",
-                size=size if side == "long" else -size,
+                size=sign * size,
                 entry_price=entry,
                 mark_price=mark,
                 leverage=known(optional_number(row, "leverage", where)),
                 margin_mode=mode,
-                margin_usd=margin if mode is MarginMode.ISOLATED else None,
+                margin_usd=margin * coin_usd if mode is MarginMode.ISOLATED and margin is not None else None,
                 liquidation_price=liquidation if liquidation is not None and liquidation > 0.0 else None,
-                unrealised_usd=min(optional_number(row, "unrealizedPnl", where) or 0.0, 0.0),
+                unrealised_usd=min(optional_number(row, "unrealizedPnl", where) or 0.0, 0.0) * coin_usd,
+                quantity=sign * amount if contract.is_inverse else None,
+                kind=ContractKind.INVERSE if contract.is_inverse else ContractKind.LINEAR,
+                contracts_usd=sign * amount * contract.size if contract.is_inverse else None,
+                margin=margin if mode is MarginMode.ISOLATED else None,
+                settle=contract.settle,
+                is_whole=True,
             )
         )
     return _apart(seen)
@@ -265,8 +284,17 @@ def _apart(seen: list[PositionSeen]) -> list[PositionSeen]:
     ]
 
 
-def read_totals(balance: Any, positions: Any) -> AccountTotals:
-    """Read a balance; maintenance margin only where every position tells its own."""
+NO_CONTRACTS: Mapping[str, Contract] = {}
+
+
+def read_totals(
+    balance: Any, positions: Any, contracts: Mapping[str, Contract] = NO_CONTRACTS
+) -> AccountTotals:
+    """Read a balance; maintenance margin only where every position tells its own.
+
+    Of each asset what is owed (``debt``) is taken off, and so is the profit of positions that are paid in it: it may
+    be in the balance already, and must not count twice.
+    """
     if not isinstance(balance, Mapping) or not isinstance(balance.get("total"), Mapping):
         raise MalformedFrameError("balance", f"it has no total: {balance!r:.40}")
     total = balance["total"]
@@ -276,13 +304,43 @@ def read_totals(balance: Any, positions: Any) -> AccountTotals:
         if asset in USD_LIKE and (value := optional_number(total, asset, "balance")) is not None
     }
     held = [row for row in rows(positions, "positions") if optional_number(row, "contracts", "position")]
-    margins = [optional_number(row, "maintenanceMargin", "position") for row in held]
+    margins = [_maintenance_usd(row, contracts) for row in held]
     whole = [margin for margin in margins if margin is not None]
     return AccountTotals(
         wallets=wallets,
         other_usd=0.0,
         maintenance_usd=sum(whole) if held and len(whole) == len(held) else None,
+        collateral=tuple(
+            CollateralHeld(asset=asset, quantity=quantity)
+            for asset, quantity in _quantities(balance, held, contracts).items()
+            if quantity
+        ),
     )
+
+
+def _maintenance_usd(row: Payload, contracts: Mapping[str, Contract]) -> float | None:
+    margin = optional_number(row, "maintenanceMargin", "position")
+    contract = contracts.get(str(row.get("symbol")))
+    if margin is None or contract is None or not contract.is_inverse:
+        return margin
+    price = optional_number(row, "markPrice", "position") or optional_number(row, "entryPrice", "position")
+    return margin * price if price else None
+
+
+def _quantities(
+    balance: Mapping[str, Any], held: Iterable[Payload], contracts: Mapping[str, Contract]
+) -> dict[str, float]:
+    total, debts = balance["total"], balance.get("debt")
+    quantities: dict[str, float] = {}
+    for asset in total:
+        owed = optional_number(debts, asset, "balance") if isinstance(debts, Mapping) else None
+        quantities[str(asset)] = (optional_number(total, asset, "balance") or 0.0) - (owed or 0.0)
+    for row in held:
+        contract = contracts.get(str(row.get("symbol")))
+        if contract is not None and contract.settle in quantities:
+            profit = optional_number(row, "unrealizedPnl", "position") or 0.0
+            quantities[contract.settle] -= max(0.0, profit)
+    return quantities
 
 
 def read_orders(told: Any, contracts: Mapping[str, Contract]) -> list[OrderSeen]:

@@ -20,10 +20,11 @@ from adapters.exchanges.generic.payloads import (
     read_turnovers,
 )
 from guard.errors import MalformedFrameError
-from guard.events import MarginMode
+from guard.events import CollateralHeld, LiquidationTold, MarginMode
+from guard.margin_terms import ContractKind
 
-LINEAR = Contract("BTC/USDT:USDT", 0.001, is_inverse=False)
-INVERSE = Contract("BTC/USD:BTC", 100.0, is_inverse=True)
+LINEAR = Contract("BTC/USDT:USDT", 0.001, is_inverse=False, settle="USDT")
+INVERSE = Contract("BTC/USD:BTC", 100.0, is_inverse=True, settle="BTC")
 CONTRACTS = {LINEAR.symbol: LINEAR, INVERSE.symbol: INVERSE}
 
 
@@ -125,11 +126,38 @@ def test_a_position_holds_what_is_told_and_nothing_else() -> None:
     (seen,) = read_positions([POSITION, {**POSITION, "contracts": 0.0}], CONTRACTS)
 
     assert (seen.market_code, seen.side, seen.size) == (LINEAR.symbol, "BOTH", -0.5)
-    assert seen.liquidation_price is None  # 0 is not known, and never safe
+    # 0 is not known, and never safe: ccxt writes it for several things.
+    assert (seen.liquidation_price, seen.liquidation_told) == (None, LiquidationTold.NOT_TOLD)
+    assert (seen.settle, seen.margin, seen.kind) == ("USDT", 2_500.0, ContractKind.LINEAR)
     assert (seen.margin_mode, seen.margin_usd) == (MarginMode.ISOLATED, 2_500.0)
     assert seen.unrealised_usd == 0.0  # a profit that the balance may hold already is not counted twice
     (bare,) = read_positions([{"symbol": LINEAR.symbol, "side": "long", "contracts": 1.0}], CONTRACTS)
     assert (bare.margin_mode, bare.margin_usd, bare.leverage, bare.entry_price) == (None, None, None, None)
+
+
+def test_an_inverse_position_is_of_dollars_and_pays_coins() -> None:
+    told = {**POSITION, "symbol": INVERSE.symbol, "unrealizedPnl": -0.01, "positionMargin": 0.1}
+
+    (seen,) = read_positions([told], CONTRACTS)
+
+    assert (seen.kind, seen.contracts_usd, seen.settle) == (ContractKind.INVERSE, -50_000.0, "BTC")
+    assert seen.size == pytest.approx(-50_000.0 / 49_000.0)
+    assert seen.margin == 0.1
+    assert seen.margin_usd == pytest.approx(4_900.0)
+    assert seen.unrealised_usd == pytest.approx(-490.0)
+    totals = read_totals({"total": {"BTC": 1.0}}, [{**told, "maintenanceMargin": 0.002}], CONTRACTS)
+    assert totals.maintenance_usd == pytest.approx(98.0)
+
+
+def test_collateral_is_told_without_what_is_owed_and_without_profit_that_may_be_in_it() -> None:
+    balance = {"total": {"USDT": 1_000.0, "BTC": 2.0, "ETH": 0.0}, "debt": {"BTC": 0.5}}
+
+    totals = read_totals(balance, [POSITION], CONTRACTS)
+
+    assert totals.collateral == (
+        CollateralHeld(asset="USDT", quantity=500.0),
+        CollateralHeld(asset="BTC", quantity=1.5),
+    )
 
 
 def test_two_legs_of_one_market_are_kept_apart() -> None:
