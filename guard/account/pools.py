@@ -249,7 +249,13 @@ def _crossed(
         venue = _backing(valued.venue, settle, by_coin, legs)
         own = _backing(valued.own, settle, by_coin, legs)
     other_usd = 0.0 if snapshot is None else snapshot.other_maintenance_usd
-    pool = MarginPool(legs=legs, holdings=venue, other_maintenance_usd=other_usd)
+    pool = MarginPool(
+        legs=legs,
+        holdings=venue,
+        other_maintenance_usd=other_usd,
+        # Each settle asset by itself: COIN-M.
+        in_coin=bool(settle) and all(leg.kind is ContractKind.INVERSE for leg in legs),
+    )
     return Pool(
         name=f"cross {settle}".rstrip(),
         positions=tuple(positions),

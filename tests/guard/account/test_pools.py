@@ -10,18 +10,19 @@ from guard.account.pools import Pool, Valued, pools_of, settle_of
 from guard.account.venue_rules import VenueRules
 from guard.events import AccountSnapshot, MarginMode, Pooling, Position, PositionSource
 from guard.leverage.margin_pool import Holding, PoolState
-from guard.leverage.solver import state_at
+from guard.leverage.solver import liquidation_of, state_at
 from guard.margin_terms import ContractKind, MarginTier, TermsSource, TierTable
 from guard.units import AccountId, MarketId
 
 ACCOUNT = AccountId("v:main")
 BTC, ETH = MarketId("v:BTC/USDT:USDT"), MarketId("v:ETH/USDT:USDT")
 COIN = MarketId("v:BTC/USD:BTC")
-MARKS = {BTC: 100.0, ETH: 10.0, COIN: 100.0}
+QUARTER = MarketId("v:BTC/USD:BTC-261225")
+MARKS = {BTC: 100.0, ETH: 10.0, COIN: 100.0, QUARTER: 101.0}
 
 
 def table(market: MarketId, source: TermsSource = TermsSource.VENUE) -> TierTable:
-    kind = ContractKind.INVERSE if market == COIN else ContractKind.LINEAR
+    kind = ContractKind.INVERSE if market in (COIN, QUARTER) else ContractKind.LINEAR
     return TierTable(
         market=market, tiers=(MarginTier(floor=0.0, maintenance_ratio=0.01),), kind=kind, source=source
     )
@@ -111,6 +112,24 @@ def test_the_margin_of_an_isolated_inverse_position_is_coins() -> None:
     (pool,) = pools(alone, valued=both()).values()
     (held,) = pool.venue.holdings
     assert (held.asset, held.quantity, held.market) == ("BTC", 0.2, COIN)
+
+
+def test_contracts_on_one_coin_that_it_alone_backs_are_kept_in_coins() -> None:
+    """What a quarterly contract has won is so many coins where the perpetual's price falls; elsewhere it is dollars."""
+    coin: dict[str, object] = {"kind": ContractKind.INVERSE, "settle": "BTC"}
+    held = (
+        position(COIN, 9.0, contracts_usd=900.0, **coin),
+        position(QUARTER, -8.0, contracts_usd=-800.0, **{**coin, "entry_price": 120.0}),
+    )
+    coins = both(Holding(asset="BTC", quantity=4.0, price_usd=100.0))
+    pool = pools(*held, valued=coins)["cross BTC"].venue
+    assert pool.in_coin
+    # 900 x 1.01 USD over 4 coins, 9 coins of value, what the short has won less 1 % of its 800 / 101 coins.
+    others = -800.0 * (1 / 120.0 - 1 / 101.0) - 8.0 / 101.0
+    assert liquidation_of(pool, COIN).price == pytest.approx(909.0 / (4.0 + 9.0 + others))
+    together = pools(*held, valued=coins, pooling=Pooling.ONE_POOL)["cross"].venue
+    assert not together.in_coin
+    assert not pools(position(BTC, 1.0), valued=both(usdt(50.0)))["cross USDT"].venue.in_coin
 
 
 def test_both_valuations_are_kept_apart_only_where_they_differ() -> None:
