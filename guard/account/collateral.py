@@ -223,13 +223,19 @@ def assets_to_price(
 ) -> frozenset[str]:
     """Whose prices over venues matter now: collateral that backs more than what is paid in it, and ``always``.
 
-    Empty where each asset backs only its own positions: no price of it liquidates them.
+    None where each asset backs only its own positions, or all are paid in the only one: no price of it liquidates
+    them. With what matters comes all that it takes to price it, see ``PegBook.watch_list``.
     """
     held = set(always)
     for view in views:
         told = view.snapshots.get(PositionSource.VENUE)
-        if told is not None and told.pooling is not Pooling.BY_SETTLE_ASSET:
-            held |= {each.asset for each in told.collateral or () if each.quantity != 0.0}
+        if told is None or told.pooling is Pooling.BY_SETTLE_ASSET:
+            continue
+        names = {fold(each.asset) for each in told.collateral or () if each.quantity != 0.0}
+        money = money_of(told, pegs)
+        is_idle = not any(position.size != 0.0 for position in told.positions)
+        plain = {name for name in names if name == money or (is_idle and pegs.kind(name) is AssetKind.CASH)}
+        held |= names - plain
     return pegs.watch_list(held)
 
 
@@ -343,6 +349,7 @@ class _Desk:
 
     def value(self, held: CollateralHeld) -> _Valued:
         missing: list[str] = []
+        unsaid: list[str] = []
         reference = self.pegs.usd_price(held.asset, self.now, leaving_out=self.own_venue)
         terms = self.terms(held.asset)
         share, parts = self._haircut(held, reference, terms, missing)
@@ -353,7 +360,7 @@ class _Desk:
         told = self._venue_share(held, terms, venue_price)
         if told is None:
             told = share
-            missing.append(f"{held.asset}: what the venue leaves away of it")
+            unsaid.append(f"{held.asset}: what the venue leaves away of it")
         own = Holding(asset=held.asset, quantity=held.quantity, price_usd=own_price, haircut=share)
         venue = Holding(asset=held.asset, quantity=held.quantity, price_usd=venue_price, haircut=told)
         risk = HoldingRisk(
@@ -364,12 +371,19 @@ class _Desk:
             haircut=share,
             parts=parts,
             correlated_with=self._correlated_with(held),
-            # Where an asset is counted in itself nothing of this matters for what liquidates.
-            missing=() if self.snapshot.pooling is Pooling.BY_SETTLE_ASSET else tuple(missing),
+            missing=self._said(held, missing, unsaid),
         )
         own, venue = self._in_its_pool(own, self._own_money), self._in_its_pool(venue, self._venue_money)
         is_none = not held.is_collateral or (terms is not None and not terms.tiers)
         return _Valued(own, venue, risk, counts=not (is_none and held.quantity > 0.0))
+
+    def _said(self, held: CollateralHeld, of_price: list[str], of_haircut: list[str]) -> tuple[str, ...]:
+        """What is not known and matters: where an asset is counted in itself its price liquidates nothing."""
+        if self.snapshot.pooling is Pooling.BY_SETTLE_ASSET:
+            return ()
+        if fold(held.asset) == self.money:
+            return tuple(of_haircut)
+        return (*of_price, *of_haircut)
 
     def _haircut(
         self,

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from guard.account.collateral import (
     HaircutSettings,
+    assets_to_price,
     base_of,
     concentration,
     correlated_share,
@@ -19,6 +20,7 @@ from guard.account.collateral import (
 )
 from guard.account.peg_settings import AssetKind
 from guard.account.pegs import Depeg, PegBook
+from guard.account.positions import AccountView
 from guard.account.risk import HoldingRisk
 from guard.events import (
     AccountSnapshot,
@@ -318,6 +320,39 @@ def test_an_isolated_position_moves_no_collateral_of_the_pool() -> None:
     own, _, _ = valued(account(held("ETH", 1.0, 2_000.0), positions=(isolated,)), book(ETH_USD=2_000.0))
 
     assert own.market is None
+
+
+@pytest.mark.parametrize(
+    ("collateral", "pooling", "positions", "expected"),
+    [
+        (("USDT",), Pooling.ONE_POOL, (long_btc(),), set()),
+        (("USDT",), Pooling.ONE_POOL, (), set()),
+        (("USDT", "USDC"), Pooling.ONE_POOL, (long_btc(),), {"USDT", "USDC"}),
+        (("USDT", "sUSDe"), Pooling.PORTFOLIO, (), {"USDT", "USDC", "SUSDE", "USDE"}),
+        (("USDT", "BTC"), Pooling.BY_SETTLE_ASSET, (long_btc(),), set()),
+    ],
+)
+def test_only_prices_that_could_liquidate_are_asked(
+    collateral: tuple[str, ...], pooling: Pooling, positions: tuple[Position, ...], expected: set[str]
+) -> None:
+    view = AccountView(ACCOUNT)
+    view.apply_snapshot(
+        account(*(held(asset, 1.0) for asset in collateral), positions=positions, pooling=pooling)
+    )
+
+    assert assets_to_price([view], PegBook()) == expected
+    assert assets_to_price([view], PegBook(), always=("ETH",)) == expected | {"ETH", "USDT", "USDC"}
+
+
+def test_of_the_money_itself_nothing_but_its_haircut_can_be_missing() -> None:
+    snapshot = account(held("USDT", 1_000.0, None), held("USDE", 1.0), positions=(long_btc(),))
+    _, _, risks = holdings_of(snapshot, lambda _: None, PegBook(), stress=0.0, now=0)
+
+    (told, other) = (risk.missing for risk in risks)
+    assert told == ()
+    assert other
+    unknown = account(held("USDT", 1_000.0, None, None), positions=(long_btc(),))
+    assert "leaves away" in str(valued(unknown, PegBook())[2].missing)
 
 
 # ---------------------------------------------------------------- concentration
