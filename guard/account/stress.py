@@ -157,7 +157,8 @@ def stress_distance(pool: MarginPool, direction: Direction, *, hedge_credit: flo
     moves = [*direction.markets.values(), *direction.assets.values()]
     if known is None or not all(-SPEED_MAX <= move <= SPEED_MAX for move in moves):
         return Stress(kind=LiquidationKind.MISSING)
-    path = _path(pool, known, direction, min(max(hedge_credit, 0.0), 1.0))
+    credit = min(1.0, max(0.0, hedge_credit))  # in this order, so that what is no number credits nothing
+    path = _path(pool, known, direction, credit)
     if path.free_at(0.0) <= 0.0:
         return Stress(
             kind=LiquidationKind.FAILED, t=0.0, distance_bps=0.0, worst=_worst(known, direction, None)

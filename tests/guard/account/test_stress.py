@@ -186,6 +186,9 @@ def test_a_hedge_is_credited_half() -> None:
     assert stress_distance(pool, down(BTC, ETH)).distance_bps == pytest.approx(4_000.0)
     assert stress_distance(pool, down(BTC, ETH), hedge_credit=1.0).kind is LiquidationKind.CANNOT
     assert stress_distance(pool, down(BTC, ETH), hedge_credit=0.0).distance_bps == pytest.approx(2_000.0)
+    for odd in (float("nan"), -1.0):
+        found = stress_distance(pool, down(BTC, ETH), hedge_credit=odd)
+        assert found.distance_bps == pytest.approx(2_000.0), "no gain is credited for what is no share"
 
 
 def test_what_was_won_before_counts_in_full() -> None:
