@@ -39,7 +39,8 @@ HALVINGS = 10
 """To a 1,024th of what is between two of them."""
 
 Closing = Callable[[MarketId, float], float | None]
-"""Bps off mid at which so many USD of a market would be closed now; ``None`` where it is not known."""
+"""Bps off mid at which a position worth so many USD, negative for a short, would be closed now; ``None`` where it is
+not known."""
 Selling = Callable[[str, float], float | None]
 """The same of selling an asset."""
 
@@ -206,8 +207,9 @@ class _Desk:
 
     def _closing_rate(self, market: MarketId) -> float:
         legs = [leg for leg in self.pool.venue.legs if leg.market == market]
-        value_usd = sum(_value_usd(leg) for leg in legs)
-        slippage_bps = None if self.closing is None else self.closing(market, value_usd)
+        gross_usd = sum(_value_usd(leg) for leg in legs)
+        signed_usd = gross_usd if sum(leg.size for leg in legs) >= 0.0 else -gross_usd
+        slippage_bps = None if self.closing is None else self.closing(market, signed_usd)
         return (slippage_bps or 0.0) / BPS_PER_UNIT + max(leg.closing_fee for leg in legs)
 
     def _isolate(self, market: MarketId) -> Containment | None:

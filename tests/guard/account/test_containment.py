@@ -112,6 +112,17 @@ def test_the_smallest_cut_that_reaches_is_told_with_what_it_costs() -> None:
     assert told.after_bps >= WANTED
 
 
+def test_what_closing_costs_is_asked_for_the_side_that_is_closed() -> None:
+    asked: dict[MarketId, float] = {}
+
+    def closing(market: MarketId, usd: float) -> float:
+        asked[market] = usd
+        return 10.0
+
+    containments([pool([leg(BTC, 500.0), leg(ETH, -800.0)], [usdt(8_000.0)])], {}, closing=closing)
+    assert asked == {BTC: 50_000.0, ETH: -80_000.0}
+
+
 def test_isolating_is_judged_by_the_worse_of_both_pools() -> None:
     before = pool([leg(BTC, 1_000.0), leg(ETH, 200.0, entry=150.0)], [usdt(25_000.0)])
     told = [each for each in containments([before], {}) if each.step.startswith("isolate")]
