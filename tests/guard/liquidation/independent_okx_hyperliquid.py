@@ -23,14 +23,15 @@ def okx_ratio(case: Case, market: str, price: Fraction) -> Fraction:
     """The account's margin ratio with ``market`` at ``price``: 1 is the 100 % at which OKX liquidates.
 
     Adjusted equity over maintenance margin and the fees of closing. An inverse contract's profit, maintenance and fee
-    are coins first, and USD at the price of that coin. A cross position's tier is that of both sides of its contract.
+    are coins first, and USD at the price of that coin unless the account is one of that coin alone. A cross position's
+    tier is that of both sides of its contract.
     """
     fee = Fraction(case.get("rules", {}).get("closing_fee", OKX_TAKER))
     equity, demanded = Fraction(0), Fraction(case.get("other_maintenance_usd", "0"))
     for held in case["holdings"]:
         follows = held.get("market")
         unit = Fraction(held["price_usd"]) if "price_usd" in held else Fraction(1)
-        if follows is not None:
+        if follows is not None and not case.get("in_coin"):
             unit = price if follows == market else _mark(case, follows)
         discount = 1 - Fraction(held.get("haircut", "0"))
         quantity = Fraction(held["quantity"])
@@ -41,6 +42,7 @@ def okx_ratio(case: Case, market: str, price: Fraction) -> Fraction:
         entry, rate = Fraction(leg["entry"]), _rate_of_size(leg, _counted(case, leg))
         if leg.get("kind") == "inverse":
             profit, value, coin = side * contracts * (1 / entry - 1 / at), contracts / at, at
+            coin = Fraction(1) if case.get("in_coin") else coin
         else:
             profit, value, coin = side * contracts * (at - entry), contracts * at, Fraction(1)
         equity += profit * coin
