@@ -1,0 +1,285 @@
+"""Collateral that loses its peg: on one venue that is the venue's affair, on all of them it is the collateral's.
+
+A real daemon on a real broker reads, with unmodified ccxt, a loopback venue whose account holds three legs on a
+stablecoin that bears interest, and three venues on which that coin is traded. What it made of it is in its audit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adapters.simulation import LoopbackSpot, LoopbackVenue, VenueAccountSpec
+from adapters.simulation.ledger import PositionSide
+from guard.account.risk import AccountRisk, HoldingRisk, LegRisk
+from guard.audit import Step
+from guard.leverage.margin_pool import LiquidationKind
+from guard.units import MarketId, symbol_of
+from tests.support.eventually import eventually
+from tests.support.hand_market import HandMarket
+from tests.support.processes import Program
+from tests.support.stage import READY_S, Site, ground
+from tests.support.together import Note, together
+
+pytestmark = pytest.mark.acceptance
+
+VENUE = "binanceusdm"
+NAME = "carol"
+COIN = "USDE"
+HELD = 20_000.0
+HAIRCUT = 0.01
+"""What the venue leaves away of the coin, always."""
+DEPEGGED = 0.7
+CAROL = VenueAccountSpec(NAME, f"key-{NAME}", f"secret-{NAME}", 10_000.0, 20, collateral={COIN: HELD})
+DORA = VenueAccountSpec("dora", "key-dora", "secret-dora", 10_000.0, 20, hedged=True)
+PAIR = {PositionSide.LONG: 2.0, PositionSide.SHORT: -1.0}
+"""What the other account holds of the first market: a long and a short position at once, which fail together."""
+LEGS = {"BTCUSDT": 2.0, "ETHUSDT": -20.0, "BNBUSDT": 150.0}
+"""Long 120,000, short 60,000, long 90,000 USD on less than 30,000."""
+SCALES = {"ETHUSDT": 0.05, "BNBUSDT": 0.01}
+REFERENCES = ("binance", "bybit", "okx")
+
+
+@together
+async def test_a_depeg_there_brings_liquidation_nearer_and_one_everywhere_is_a_haircut(
+    tmp_path: Path, note: Note
+) -> None:
+    """First on that venue alone, which liquidates by its own price; then on all of them."""
+    async with scene(tmp_path) as here:
+        calm = await here.assessed(is_whole, "a whole first assessment")
+        at_par = holding(calm)
+        assert at_par.venue_usd == pytest.approx(1.0, abs=1e-3)
+        assert at_par.reference_usd == pytest.approx(1.0, abs=1e-3)
+        assert at_par.parts["venue"] == pytest.approx(HAIRCUT, abs=1e-6)
+        assert at_par.parts["depeg"] < 0.005
+        assert at_par.haircut == max(at_par.parts.values()) < 0.1
+        here.check_legs(calm)
+
+        here.venue.set_asset_price(COIN, DEPEGGED)
+        here.spots["binance"].set_price(COIN, DEPEGGED)
+        there = await here.assessed(
+            lambda risk: is_whole(risk) and is_near(holding(risk).venue_usd, DEPEGGED),
+            "an assessment with the venue's new price",
+        )
+
+        assert holding(there).reference_usd == pytest.approx(1.0, abs=1e-3), "the price over venues stands"
+        assert holding(there).parts["depeg"] < 0.005
+        assert holding(there).haircut == pytest.approx(at_par.haircut, abs=0.02)
+        lost_usd = HELD * (1.0 - DEPEGGED)
+        assert fallen(calm.venue_equity_usd, there.venue_equity_usd) == pytest.approx(
+            lost_usd * (1.0 - HAIRCUT), rel=0.01
+        )
+        assert there.equity_usd == pytest.approx(calm.equity_usd, rel=0.01)
+        here.check_legs(there)
+        for before, after in pairs(calm, there):
+            assert after.venue_distance_bps < before.venue_distance_bps * 0.95
+            assert after.own_distance_bps == pytest.approx(before.own_distance_bps, rel=0.05)
+            assert after.distance_bps == after.venue_distance_bps
+            note(f"at par: the account fails {before.direction} after, bps", before.distance_bps)
+            note(f"depegged there: it fails {after.direction} after, bps", after.distance_bps)
+
+        for spot in here.spots.values():
+            spot.set_price(COIN, DEPEGGED)
+        everywhere = await here.assessed(
+            lambda risk: is_whole(risk) and is_near(holding(risk).reference_usd, DEPEGGED),
+            "an assessment with the new price over venues",
+        )
+
+        assert holding(everywhere).haircut >= 0.299
+        assert holding(everywhere).parts["depeg"] == pytest.approx(1.0 - DEPEGGED, abs=0.005)
+        assert fallen(calm.equity_usd, everywhere.equity_usd) > lost_usd * 0.95
+        assert everywhere.venue_equity_usd == pytest.approx(there.venue_equity_usd, rel=0.01)
+        for before, after in pairs(there, everywhere):
+            assert after.own_distance_bps < before.own_distance_bps * 0.95
+            assert after.venue_distance_bps == pytest.approx(before.venue_distance_bps, rel=0.05)
+            note(f"depegged everywhere: it fails {after.direction} after, bps", after.distance_bps)
+
+        here.check_pair(await here.assessed(lambda risk: bool(risk.legs), "the hedged pair", of=DORA.name))
+        assert await here.daemon.terminate() == 0
+        assert (await here.site.verdict()).ok
+
+
+# The stage
+
+
+@dataclass(slots=True)
+class Scene:
+    """A daemon, the venue that it guards an account on, and the venues that it compares."""
+
+    site: Site
+    daemon: Program
+    venue: LoopbackVenue
+    spots: dict[str, LoopbackSpot]
+
+    async def assessed(
+        self, is_it: Callable[[AccountRisk], bool], what: str, *, of: str = NAME
+    ) -> AccountRisk:
+        """Wait until the last assessment of an account in the audit is such a one."""
+        last: list[AccountRisk] = []
+
+        async def found() -> list[AccountRisk]:
+            assert self.daemon.runs, self.daemon.tail()
+            last[:] = (await self.risks(of))[-1:]
+            return [risk for risk in last if is_it(risk)]
+
+        try:
+            (risk,) = await eventually(found, within_s=READY_S, every_s=0.3, what=what)
+        except AssertionError as error:
+            error.add_note(f"last assessment: {last}\n{self.daemon.tail()}")
+            raise
+        return risk
+
+    async def risks(self, name: str) -> list[AccountRisk]:
+        """What the audit holds on an account, in order."""
+        if not self.site.audit_path.exists():
+            return []
+        steps = [record for record in await self.site.records() if isinstance(record, Step)]
+        return [risk for step in steps for risk in step.assessed if risk.account == f"{VENUE}:{name}"]
+
+    def check_legs(self, risk: AccountRisk) -> None:
+        """Our price of each leg is the venue's, to 2 bps of the mark; so is the maintenance that they stand on."""
+        state = self.venue.account_state(NAME)
+        told = {position.symbol: position for position in state.positions}
+        assert {code_of(leg.market): leg.size for leg in risk.legs} == pytest.approx(LEGS)
+        for leg in risk.legs:
+            venues = float(told[code_of(leg.market)].liquidation_price)
+            if leg.kind is LiquidationKind.CANNOT:
+                assert venues == 0.0
+                continue
+            check_price(leg, venues)
+        assert risk.maintenance_usd == pytest.approx(float(state.maintenance_usdt), rel=1e-3)
+        # By hand: hedges are credited by half, and no leg leaves its bracket on the way.
+        falls = sum(max(size, 0.5 * size) * float(told[code].mark_price) for code, size in LEGS.items())
+        maintenance = float(state.maintenance_usdt)
+        share = (float(state.equity_usdt) - maintenance) / (falls - maintenance)
+        down = next(each for each in risk.stress if each.direction == "common down")
+        assert down.venue_distance_bps == pytest.approx(10_000.0 * share, rel=2e-3)
+
+    def check_pair(self, risk: AccountRisk) -> None:
+        """Both sides of a hedged pair are one leg, with the one price that the venue tells of both."""
+        (leg,) = risk.legs
+        (price,) = {float(each.liquidation_price) for each in self.venue.account_state(DORA.name).positions}
+        assert (leg.size, leg.gross_size) == (sum(PAIR.values()), sum(map(abs, PAIR.values())))
+        check_price(leg, price)
+
+
+@contextlib.asynccontextmanager
+async def scene(folder: Path) -> AsyncIterator[Scene]:
+    """The account holds its three legs; the daemon runs."""
+    market = HandMarket(symbols=tuple(LEGS), scales=SCALES)
+    async with contextlib.AsyncExitStack() as stack:
+        here = await stack.enter_async_context(ground(folder))
+        venue = await stack.enter_async_context(LoopbackVenue(market, accounts=[CAROL, DORA]))
+        spots = {
+            exchange: await stack.enter_async_context(
+                LoopbackSpot(exchange, {COIN: 1.0, "USDC": 1.0, "BTC": market.price})
+            )
+            for exchange in REFERENCES
+        }
+        for code, size in LEGS.items():
+            venue.trade(NAME, code, size)
+        for side, size in PAIR.items():
+            venue.trade(DORA.name, next(iter(LEGS)), size, side)
+        site = await here.site("home", [NAME, DORA.name])
+        daemon = site.daemon(venues=[guarded(venue)], **compared(spots))
+        await site.start(daemon)
+        yield Scene(site, daemon, venue, spots)
+
+
+def guarded(venue: LoopbackVenue) -> dict[str, Any]:
+    return {
+        "id": VENUE,
+        "symbols": [f"{code[:-4]}/USDT:USDT" for code in LEGS],
+        "urls": venue.ccxt_urls(),
+        "sample_ms": 200,
+        "account_poll_s": 0.5,
+        "orders_poll_s": 2.0,
+        "rate_limit": False,
+        "accounts": {
+            name: {"api_key_file": f"{name}.api_key", "api_secret_file": f"{name}.api_secret"}
+            for name in (NAME, DORA.name)
+        },
+    }
+
+
+def compared(spots: dict[str, LoopbackSpot]) -> dict[str, Any]:
+    urls = {exchange: spot.ccxt_urls() for exchange, spot in spots.items()}
+    return {"collateral": {"prices": {"venues": [*urls], "urls": urls, "poll_s": 0.5, "rate_limit": False}}}
+
+
+# What is seen
+
+
+def is_whole(risk: AccountRisk) -> bool:
+    """Whether nothing of the account is missing."""
+    return (
+        not risk.missing
+        and len(risk.legs) == len(LEGS)
+        and not any(leg.missing for leg in risk.legs)
+        and {held.asset for held in risk.holdings} >= {"USDT", COIN}
+        and holding(risk).reference_usd is not None
+        and holding(risk).venue_usd is not None
+        and any(stress.distance_bps is not None for stress in risk.stress)
+    )
+
+
+def holding(risk: AccountRisk) -> HoldingRisk:
+    return next(held for held in risk.holdings if held.asset == COIN)
+
+
+def is_near(value: float | None, wanted: float) -> bool:
+    return value is not None and abs(value - wanted) < 1e-3
+
+
+def check_price(leg: LegRisk, venues: float) -> None:
+    """Ours is the venue's to 2 bps of the mark, and it is said that it is."""
+    assert leg.kind is LiquidationKind.PRICE
+    assert leg.mark_price is not None
+    assert leg.price == pytest.approx(venues, abs=leg.mark_price * 2e-4)
+    assert leg.venue_price == pytest.approx(venues)
+    assert leg.difference_bps == pytest.approx(0.0, abs=2.0)
+
+
+def fallen(before: float | None, after: float | None) -> float:
+    assert before is not None
+    assert after is not None
+    return before - after
+
+
+@dataclass(frozen=True, slots=True)
+class Distances:
+    """How far one pool is from failing along one direction, where it fails at all."""
+
+    direction: str
+    distance_bps: float
+    venue_distance_bps: float
+    own_distance_bps: float
+
+
+def pairs(before: AccountRisk, after: AccountRisk) -> list[tuple[Distances, Distances]]:
+    """The directions along which the account fails before and after, which are the same."""
+    was, now = distances(before), distances(after)
+    assert was.keys() == now.keys()
+    assert was
+    return [(was[key], now[key]) for key in was]
+
+
+def distances(risk: AccountRisk) -> dict[tuple[str, str], Distances]:
+    return {
+        (each.pool, each.direction): Distances(
+            each.direction, each.distance_bps, each.venue_distance_bps, each.own_distance_bps
+        )
+        for each in risk.stress
+        if each.distance_bps is not None
+        and each.venue_distance_bps is not None
+        and each.own_distance_bps is not None
+    }
+
+
+def code_of(market: MarketId) -> str:
+    return symbol_of(market).partition(":")[0].replace("/", "")
