@@ -159,7 +159,7 @@ def assess(view: AccountView, around: Surroundings) -> Assessed:
     venue_states = [state_at(pool.venue) for pool in pools if not pool.missing]
     own_states = [state_at(pool.own) for pool in pools if not pool.missing]
     complete = all(not pool.missing for pool in pools)
-    crossed = [state_at(pool.venue) for pool in pools if pool.name.startswith("cross")]
+    crossed = [state_at(pool.venue) for pool in pools if pool.is_cross]
     nearest = min(
         (leg for leg in legs if leg.distance_bps is not None),
         key=lambda leg: leg.distance_bps or 0.0,

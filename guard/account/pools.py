@@ -43,6 +43,7 @@ class Pool:
     terms: Mapping[MarketId, TermsSource]
     guessed: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    is_cross: bool = False
     is_portfolio: bool = False
 
 
@@ -264,6 +265,7 @@ def _crossed(
         terms=terms,
         guessed=tuple(guessed),
         missing=tuple(missing),
+        is_cross=True,
         is_portfolio=snapshot is not None and snapshot.pooling is Pooling.PORTFOLIO,
     )
 
@@ -328,26 +330,23 @@ def _profit_usd(position: Position) -> float:
 
 
 def _with_unexplained(pools: list[Pool], snapshot: AccountSnapshot | None) -> tuple[Pool, ...]:
-    """What the venue demands beyond what its listed positions explain falls to the cross pool, if there is one."""
-    if snapshot is None or snapshot.maintenance_usd is None:
+    """What the venue demands beyond what its listed positions explain falls to the cross pool.
+
+    Where there are several and nobody tells to which, each is charged all of it: one of them has to bear it.
+    """
+    if snapshot is None or snapshot.maintenance_usd is None or any(pool.missing for pool in pools):
         return tuple(pools)
-    crossed = [pool for pool in pools if pool.name.startswith("cross")]
-    complete = all(not pool.missing for pool in pools)
-    if len(crossed) != 1 or not complete:
-        return tuple(pools)
-    ours_usd = sum(_maintenance_told_usd(pool) for pool in pools)
-    unexplained_usd = snapshot.maintenance_usd - ours_usd
+    unexplained_usd = snapshot.maintenance_usd - sum(_maintenance_told_usd(pool) for pool in pools)
     if unexplained_usd <= UNEXPLAINED_SHARE * snapshot.maintenance_usd:
         return tuple(pools)
-    pool = crossed[0]
-    words = f"the venue demands {unexplained_usd:.2f} USD more maintenance than its positions explain"
-    charged = replace(
-        pool,
-        venue=replace(pool.venue, other_maintenance_usd=pool.venue.other_maintenance_usd + unexplained_usd),
-        own=replace(pool.own, other_maintenance_usd=pool.own.other_maintenance_usd + unexplained_usd),
-        guessed=(*pool.guessed, words),
-    )
-    return tuple(charged if each is pool else each for each in pools)
+    return tuple(_charged(pool, unexplained_usd) if pool.is_cross else pool for pool in pools)
+
+
+def _charged(pool: Pool, usd: float) -> Pool:
+    venue = replace(pool.venue, other_maintenance_usd=pool.venue.other_maintenance_usd + usd)
+    own = replace(pool.own, other_maintenance_usd=pool.own.other_maintenance_usd + usd)
+    words = f"the venue demands {usd:.2f} USD more maintenance than its positions explain"
+    return replace(pool, venue=venue, own=venue if own == venue else own, guessed=(*pool.guessed, words))
 
 
 def _maintenance_told_usd(pool: Pool) -> float:

@@ -9,7 +9,7 @@ from math import expm1, log1p
 from guard.account.assessment import Tried
 from guard.account.stress import Direction, stress_distance
 from guard.events import Position
-from guard.leverage.margin_pool import Holding, Leg, MarginPool
+from guard.leverage.margin_pool import Holding, Leg, LiquidationKind, MarginPool
 from guard.margin_terms import ContractKind
 from guard.units import BPS_PER_UNIT
 
@@ -49,7 +49,7 @@ def share_that_holds(
 
     def holds(share: float) -> bool:
         stress = stress_distance(scaled(pool, share), direction)
-        return stress.t is None or stress.t >= wanted
+        return stress.kind is LiquidationKind.CANNOT or (stress.t is not None and stress.t >= wanted)
 
     if holds(1.0):
         return 1.0
