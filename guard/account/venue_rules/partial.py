@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from math import inf, isfinite
 
 from guard.account.venue_rules.rules import VenueRules
 from guard.events import MarginMode
@@ -52,7 +53,7 @@ def first_step(
     """
     whole = FirstStep(share=1.0, size_left=0.0, cause=StepCause.WHOLE)
     partial, at = rules.partial, leg.mark_price if price is None else price
-    if partial is None or leg.size == 0.0 or at <= 0.0:
+    if partial is None or not isfinite(leg.size) or leg.size == 0.0 or not 0.0 < at < inf:
         return whole
     if mode not in partial.modes or (partial.share is None and partial.tiers_down <= 0):
         return replace(whole, cause=StepCause.UNTOLD)

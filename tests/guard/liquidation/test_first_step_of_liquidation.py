@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from guard.account.venue_rules import PartialLiquidation, VenueRules, rules_of
 from guard.account.venue_rules.partial import StepCause, first_step
@@ -79,6 +81,24 @@ def test_first_step_of_liquidation_that_nobody_tells_is_all() -> None:
     assert (untold.share, untold.cause) == (1.0, StepCause.UNTOLD)
     unknown = first_step(rules_of("nowhere"), leg(100.0))
     assert (unknown.share, unknown.cause) == (1.0, StepCause.WHOLE)
+
+
+@given(
+    size=st.floats(),
+    price=st.none() | st.floats(),
+    share=st.none() | st.just(0.2),
+    tiers_down=st.integers(0, 3),
+    kind=st.sampled_from(ContractKind),
+    unit=st.sampled_from(TierUnit),
+)
+def test_first_step_of_liquidation_on_odd_numbers_is_between_nothing_and_all(
+    size: float, price: float | None, share: float | None, tiers_down: int, kind: ContractKind, unit: TierUnit
+) -> None:
+    """Never more than the position, never on the other side of it."""
+    rules = VenueRules(venue="v", partial=PartialLiquidation(share=share, tiers_down=tiers_down))
+    step = first_step(rules, leg(size, kind=kind, unit=unit), price)
+    assert 0.0 <= step.share <= 1.0
+    assert step.size_left == 0.0 or 0.0 <= step.size_left / size <= 1.0
 
 
 def test_first_step_of_liquidation_at_bybit_goes_down_a_tier() -> None:
