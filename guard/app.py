@@ -426,6 +426,7 @@ def _policies(settings: Settings) -> Sequence[Policy]:
         policies.distrust_links,
         policies.keep_restart_floor,
         policies.distrust_liquidation_prices,
+        policies.margin_tightening,
         policies.pause_entries,
         policies.cut_leverage,
         policies.widen_stops,

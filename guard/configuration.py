@@ -34,6 +34,7 @@ from policies.distrust_links import DistrustLinks
 from policies.distrust_liquidation_prices import DistrustLiquidationPrices
 from policies.distrust_stale_data import DistrustStaleData
 from policies.keep_restart_floor import KeepRestartFloor
+from policies.margin_tightening import MarginTightening
 from policies.pause_entries import PauseEntries
 from policies.widen_stops import WidenStops
 
@@ -153,6 +154,7 @@ class PolicySettings(_Table):
     distrust_links: DistrustLinks = DistrustLinks()
     keep_restart_floor: KeepRestartFloor = KeepRestartFloor()
     distrust_liquidation_prices: DistrustLiquidationPrices = DistrustLiquidationPrices()
+    margin_tightening: MarginTightening = MarginTightening()
     pause_entries: PauseEntries = PauseEntries()
     cut_leverage: CutLeverage = CutLeverage()
     widen_stops: WidenStops = WidenStops()

@@ -44,6 +44,9 @@ REASONS: Mapping[Reason, str] = MappingProxyType(
         "and not known is never safe.",
         Reason.LIQUIDATION_PRICES_DIFFER: "The venue's liquidation price was not what follows from the account: "
         "one of them was wrong or old, and the nearer one was acted on.",
+        Reason.MARGIN_RAISED: "The venue had raised what it demands of positions in this market: what had been far from "
+        "liquidation was nearer, without a price having moved.",
+        Reason.HAIRCUT_RAISED: "The venue had begun to count less of what stands behind the positions.",
         Reason.STOP_IN_THIN_ZONE: "The protective stop rested where the book was so thin that a short wick would have "
         "fired it far from its price.",
         Reason.COMMAND_FAILED: "An earlier command to this bot had not taken effect.",
@@ -101,6 +104,8 @@ REASON_NAMES: Mapping[Reason, str] = MappingProxyType(
         Reason.LIQUIDATION_NEAR: "liquidation too near",
         Reason.LIQUIDATION_UNKNOWN: "the liquidation price unknown",
         Reason.LIQUIDATION_PRICES_DIFFER: "two liquidation prices that differ",
+        Reason.MARGIN_RAISED: "raised margin requirements",
+        Reason.HAIRCUT_RAISED: "raised haircuts",
         Reason.STOP_IN_THIN_ZONE: "the stop in a thin zone",
         Reason.COMMAND_FAILED: "a failed command",
         Reason.BROKER_DOWN: "the broker away",

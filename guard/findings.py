@@ -32,6 +32,8 @@ class Reason(StrEnum):
     LIQUIDATION_NEAR = "liquidation_near"
     LIQUIDATION_UNKNOWN = "liquidation_unknown"
     LIQUIDATION_PRICES_DIFFER = "liquidation_prices_differ"
+    MARGIN_RAISED = "margin_raised"
+    HAIRCUT_RAISED = "haircut_raised"
     STOP_IN_THIN_ZONE = "stop_in_thin_zone"
     COMMAND_FAILED = "command_failed"
     BOT_SILENT = "bot_silent"

@@ -42,6 +42,7 @@ from policies.distrust_links import DistrustLinks
 from policies.distrust_stale_data import DistrustStaleData
 from policies.keep_restart_floor import KeepRestartFloor
 from policies.distrust_liquidation_prices import DistrustLiquidationPrices
+from policies.margin_tightening import MarginTightening
 from policies.pause_entries import PauseEntries
 from policies.widen_stops import WidenStops
 from tests.support.builders import (
@@ -68,6 +69,7 @@ POLICIES = (
     DistrustLinks(),
     KeepRestartFloor(),
     DistrustLiquidationPrices(),
+    MarginTightening(),
     PauseEntries(confirm_s=1.0, collapse_s=0.5),
     CutLeverage(confirm_s=0.3),
     WidenStops(confirm_s=0.3, thin_ratio=0.9),

@@ -25,6 +25,7 @@ from policies.distrust_links import DistrustLinks
 from policies.distrust_liquidation_prices import DistrustLiquidationPrices
 from policies.distrust_stale_data import DistrustStaleData
 from policies.keep_restart_floor import KeepRestartFloor
+from policies.margin_tightening import MarginTightening
 from policies.pause_entries import PauseEntries
 from policies.widen_stops import WidenStops
 from tests.policies.scenes import MARKET, WARM_S, hold, thin_out, warm_state
@@ -35,6 +36,7 @@ from tests.support.builders import (
     at,
     born,
     features,
+    flat_terms,
     mark,
     new_state,
     order,
@@ -52,6 +54,7 @@ POLICIES: tuple[type[Any], ...] = (
     DistrustStaleData,
     KeepRestartFloor,
     DistrustLiquidationPrices,
+    MarginTightening,
     PauseEntries,
     WidenStops,
 )
@@ -69,6 +72,7 @@ def in_danger() -> GuardState:
     )
     hold(state, now, held, orders=(STOP,))
     state.apply(reported(now, clock_offset_ms=9_000.0))
+    state.apply(structs.replace(flat_terms(MARKET, ratio=0.05), received_at=at(now)))
     state.apply(LinkChanged(received_at=at(now), link=LinkKind.BROKER, up=False, detail="away"))
     for _ in range(5):
         state.apply(MessageRefused(received_at=at(now), topic="t", bot=ALPHA, detail="signature"))
