@@ -136,8 +136,6 @@ class Scene:
 
     async def risks(self, name: str) -> list[AccountRisk]:
         """What the audit holds on an account, in order."""
-        if not self.site.audit_path.exists():
-            return []
         steps = [record for record in await self.site.records() if isinstance(record, Step)]
         return [risk for step in steps for risk in step.assessed if risk.account == f"{VENUE}:{name}"]
 
@@ -188,6 +186,8 @@ async def scene(folder: Path) -> AsyncIterator[Scene]:
         site = await here.site("home", [NAME, DORA.name])
         daemon = site.daemon(venues=[guarded(venue)], **compared(spots))
         await site.start(daemon)
+        # Only then is there an audit to read.
+        await site.tap.expect_guard(lambda said: said.epoch > 0, within_s=READY_S)
         yield Scene(site, daemon, venue, spots)
 
 
