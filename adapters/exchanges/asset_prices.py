@@ -15,8 +15,9 @@ import structlog
 
 from adapters.exchanges.asset_price_settings import AssetPriceSettings
 from adapters.exchanges.backoff import Backoff
-from adapters.exchanges.ccxt_import import venue_class
+from adapters.exchanges.ccxt_client import tapped_class
 from adapters.exchanges.ccxt_session import asked, close_client
+from adapters.exchanges.embargo import Embargo
 from guard.errors import VenueError
 from guard.events import AssetPrice, AssetPricesSeen
 from guard.ports import Clock, Emit
@@ -44,10 +45,16 @@ LOST = "a venue's spot prices cannot be asked, the other venues go on"
 # Whose ccxt asks for the named pairs in one request. The others answer with all their thousand pairs, which ccxt
 # parses for 30 ms and more in which nothing else runs: of these each pair is asked by itself.
 _TOGETHER = {"binance": "fetch_bids_asks", "bitfinex": "fetch_tickers", "kraken": "fetch_tickers"}
+_SPOT_ONLY = {"types": ["spot"]}
 _OPTIONS: Mapping[str, Mapping[str, Any]] = {
-    name: {"fetchMarkets": {"types": ["spot"]}, "defaultType": "spot"} for name in ("binance", "bybit", "okx")
+    **{
+        venue: {"fetchMarkets": _SPOT_ONLY, "defaultType": "spot"}
+        for venue in ("binance", "bitget", "bybit", "gate", "okx")
+    },
+    "kucoin": {"fetchMarkets": {**_SPOT_ONLY, "fetchTickersFees": False}},
+    "mexc": {"fetchMarkets": {"types": {"spot": True, "swap": False}}},
 }
-# Of Binance's ten megabytes of markets nine are permissions.
+# Left in, each of Binance's markets comes with its permission sets, which nothing here reads.
 _MARKETS_PARAMS: Mapping[str, Mapping[str, str]] = {"binance": {"showPermissionSets": "false"}}
 
 Wanted = Callable[[], Collection[str]]
@@ -163,8 +170,8 @@ class _Spot:
 
     async def _made(self) -> Any:
         """Import the venue's part of ccxt in a thread, which takes some tenths of a second, and make its client."""
-        kind = await asyncio.to_thread(venue_class, self.venue)
-        return kind(
+        kind = await asyncio.to_thread(tapped_class, self.venue)
+        client = kind(
             {
                 "enableRateLimit": self.settings.rate_limit,
                 "timeout": int(self.settings.timeout_s * 1_000),
@@ -172,6 +179,8 @@ class _Spot:
                 "options": {"fetchCurrencies": False, **_OPTIONS.get(self.venue, {})},
             }
         )
+        client.embargo = Embargo(self.venue)  # asked to wait, it waits: who asks on is banned, orders and all
+        return client
 
     async def _list(self, wanted: frozenset[str]) -> None:
         """Read the venue's markets and keep those of ``wanted`` alone: all of six venues would be 50 MB."""

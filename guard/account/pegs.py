@@ -17,6 +17,8 @@ from guard.units import BPS_PER_UNIT, NS_PER_S, Nanoseconds
 
 __all__ = ["AssetKind", "Depeg", "PegBook", "PegSettings", "Reference", "fold"]
 
+FORGOTTEN_NS = 3_600 * NS_PER_S
+"""A pair that a venue has not told for so long, while it tells others, it has no more."""
 SPREAD_BPS_MAX = 2_000.0
 """A book wider than this says nothing of a price."""
 
@@ -120,6 +122,8 @@ class PegBook:
             return
         self._forget_answers()
         quotes = self._quotes.setdefault(house_of(event.venue), {})
+        for pair in [pair for pair, quote in quotes.items() if event.received_at - quote.at > FORGOTTEN_NS]:
+            del quotes[pair]
         said: set[str] = set()
         for price in event.prices:
             quote = quote_of(price, event.received_at)

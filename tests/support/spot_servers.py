@@ -21,6 +21,8 @@ class SpotServer:
         self.venue = venue
         self.prices = prices
         self.is_down = False
+        self.wait_s: int | None = None
+        """While set, everything is refused with 429, and this as the time to wait."""
         self.paths: list[str] = []
         app = web.Application()
         app.router.add_get("/{path:.*}", self._handle)
@@ -48,6 +50,8 @@ class SpotServer:
         self.paths.append(request.path)
         if self.is_down:
             return web.Response(status=502, text="Bad Gateway")
+        if self.wait_s is not None:
+            return web.Response(status=429, headers={"Retry-After": str(self.wait_s)})
         answer = {"kraken": self._kraken, "bitstamp": self._bitstamp, "bitfinex": self._bitfinex}[self.venue]
         return web.json_response(answer(request))
 

@@ -111,6 +111,17 @@ async def test_a_venue_that_fails_hurts_no_other_and_comes_back() -> None:
             await eventually(lambda: heard.venues("USDE") == ("bybit", "kraken"), within_s=20)
 
 
+async def test_a_venue_that_asks_to_wait_is_not_asked() -> None:
+    async with (
+        SpotServer("bitfinex", {"USDE/USD": 1.0}) as bitfinex,
+        SpotServer("kraken", {"USDE/USD": 1.0}) as kraken,
+    ):
+        bitfinex.wait_s = 3_600
+        async with running({"bitfinex": bitfinex.urls, "kraken": kraken.urls}, lambda: {"USDE"}) as heard:
+            await eventually(lambda: len(bitfinex.paths) >= 1 and len(heard.events) >= 4, within_s=20)
+            assert len(bitfinex.paths) == 1
+
+
 async def test_an_asset_that_is_held_later_is_looked_up_then() -> None:
     wanted: set[str] = set()
     async with (

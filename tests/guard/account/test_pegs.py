@@ -177,6 +177,14 @@ def test_stale_prices_are_left_out_and_named() -> None:
     assert usd(book, "USDE", 62) is None
 
 
+def test_a_pair_that_a_venue_tells_no_more_is_forgotten() -> None:
+    book = PegBook()
+    tell(book, "okx", 0, USDE_USDT=1.0, ETH_USDT=1_000.0)
+    tell(book, "okx", 3_601, ETH_USDT=1_000.0)
+
+    assert "no venue tells its price" in str(book.why_unknown("USDE", at(3_601)))
+
+
 def test_a_book_too_wide_says_nothing() -> None:
     book = PegBook()
     book.apply(AssetPricesSeen(received_at=0, venue="okx", prices=(price("USDE/USDT", 0.5, 9_000.0),)))
