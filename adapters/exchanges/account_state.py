@@ -70,44 +70,36 @@ class AccountState:
     _touched: set[Key] = field(default_factory=set)
     _moved: set[str | None] = field(default_factory=set)
     """Settle assets whose pools the stream changed since a reading was begun; ``None``: of which is not told."""
-    _alone_moved: bool = False
-    """Whether it changed an isolated position since then, which no pool but its own feels."""
-    _built: dict[PositionKey, tuple[PositionSeen, Position]] = field(default_factory=dict)
+    _outdated: set[PositionKey] = field(default_factory=set)
+    """Positions of which the liquidation price, as last told, is that of another account than this one now."""
+    _built: dict[PositionKey, tuple[PositionSeen, bool, Position]] = field(default_factory=dict)
     """What the last snapshot was made of: of 500 positions one or two change from frame to frame."""
 
     def begin_reading(self) -> None:
         """Call before REST is asked: what the stream touches from now on is newer than the answer."""
         self._touched.clear()
         self._moved.clear()
-        self._alone_moved = False
 
     def apply_update(self, update: AccountUpdate) -> bool:
         """Merge one frame of the private stream; return whether REST knows more of the account than we now do."""
         moved: set[str | None] = {
             balance.asset for balance in update.balances if self._merge_balance(balance)
         }
-        alone = False
         for position in update.positions:
-            if not self._merge_position(position):
-                continue
-            if position.margin_mode is MarginMode.ISOLATED:
-                alone = True
-            else:
-                moved.add(position.settle)
-        self._note_moved(update, moved, alone=alone)
+            # What an isolated position sets aside was in the wallet that backs the others.
+            moved |= self._merge_position(position)
+        self._note_moved(update, moved)
         self._merge_order(update.order)
-        return bool(moved) or alone
+        return bool(moved)
 
-    def _note_moved(self, update: AccountUpdate, moved: set[str | None], *, alone: bool) -> None:
-        if moved or alone:
-            self._maintenance_usd = self._margin_ratio = None
-        if update.maintenance_usd is not None or update.margin_ratio is not None:
-            self._maintenance_usd, self._margin_ratio = update.maintenance_usd, update.margin_ratio
+    def _note_moved(self, update: AccountUpdate, moved: set[str | None]) -> None:
         self._moved |= moved
-        self._alone_moved |= alone
         if moved:
+            self._maintenance_usd = self._margin_ratio = None
             told = {(seen.market_code, seen.side) for seen in update.positions if seen.is_whole}
             self._forget_prices(moved, told)
+        if update.maintenance_usd is not None or update.margin_ratio is not None:
+            self._maintenance_usd, self._margin_ratio = update.maintenance_usd, update.margin_ratio
 
     def _merge_order(self, order: OrderSeen | OrderGone | None) -> None:
         if order is None:
@@ -127,7 +119,7 @@ class AccountState:
         self._merge_wallets(reading)
         self._merge_collateral(reading)
         self._merge_positions(reading.positions)
-        if self._moved or self._alone_moved:
+        if self._moved:
             self._maintenance_usd = self._margin_ratio = None
             self._forget_prices(self._moved, set())
         if reading.orders is not None:
@@ -179,13 +171,15 @@ class AccountState:
         price = after.venue_price_usd or (1.0 if balance.counts_as_usd else None)
         return not _is_same(0.0 if before is None else before.quantity, after.quantity, price)
 
-    def _merge_position(self, seen: PositionSeen) -> bool:
-        """Return whether it is another position by more than what the price does to it."""
+    def _merge_position(self, seen: PositionSeen) -> set[str | None]:
+        """Return the settle assets whose pools it changed, by more than what the price does to it."""
         key = (seen.market_code, seen.side)
         self._touch(("position", key))
         before = self._positions.get(key)
         if not seen.size:
-            return self._positions.pop(key, None) is not None
+            closed = self._positions.pop(key, None)
+            self._outdated.discard(key)
+            return set() if closed is None else {closed.settle}
         same = (
             before is not None
             and _counted(before) == _counted(seen)
@@ -196,6 +190,8 @@ class AccountState:
             # Binance's stream tells neither mark nor leverage; what it moved has another liquidation price by now.
             told = seen.liquidation_price is not None or seen.liquidation_told is not LiquidationTold.NOT_TOLD
             keeps = same and not told
+            if not keeps:
+                self._outdated.discard(key)
             seen = replace(
                 seen,
                 mark_price=seen.mark_price or before.mark_price,
@@ -207,8 +203,10 @@ class AccountState:
                 if seen.adl_rank is None and before.size * seen.size > 0.0
                 else seen.adl_rank,
             )
+        else:
+            self._outdated.discard(key)
         self._positions[key] = seen
-        return not same
+        return set() if same else {seen.settle}
 
     def _forget_prices(self, moved: set[str | None], told: set[PositionKey]) -> None:
         """Take the venue's liquidation prices of pools that moved for not told, but for ``told``, told with it."""
@@ -216,15 +214,12 @@ class AccountState:
         for key, held in self._positions.items():
             if held.margin_mode is MarginMode.ISOLATED or key in told:
                 continue
-            knows = held.liquidation_price is not None or held.liquidation_told is LiquidationTold.NONE_EXISTS
-            if knows and (one_pool or held.settle is None or held.settle in moved):
-                self._positions[key] = replace(
-                    held, liquidation_price=None, liquidation_told=LiquidationTold.NOT_TOLD
-                )
+            if one_pool or held.settle is None or held.settle in moved:
+                self._outdated.add(key)
 
     def _merge_wallets(self, reading: AccountReading) -> None:
         totals = reading.totals
-        for asset in self._wallets.keys() | totals.wallets.keys():
+        for asset in {**self._wallets, **totals.wallets}:
             if ("wallet", asset) in self._touched:
                 continue
             told, held = totals.wallets.get(asset, 0.0), self._wallets.get(asset, 0.0)
@@ -241,7 +236,7 @@ class AccountState:
             self._collateral = None
             return
         held, collateral = self._collateral or {}, {each.asset: each for each in told}
-        for asset in held.keys() | collateral.keys():
+        for asset in {**held, **collateral}:
             if ("wallet", asset) not in self._touched or self._collateral is None:
                 continue
             read = collateral.get(asset)
@@ -253,7 +248,7 @@ class AccountState:
 
     def _merge_positions(self, told: Sequence[PositionSeen]) -> None:
         by_key = {(position.market_code, position.side): position for position in told}
-        for key in self._positions.keys() | by_key.keys():
+        for key in {**self._positions, **by_key}:
             if ("position", key) in self._touched:
                 continue
             new, old = by_key.get(key), self._positions.get(key)
@@ -261,6 +256,7 @@ class AccountState:
             if self.known and not math.isclose(new_size, old_size, rel_tol=1e-9, abs_tol=1e-12):
                 detail = f"position {self.symbol_of(key[0])}: stream {old_size:g}, REST {new_size:g}"
                 self.suspects["position", key] = detail
+            self._outdated.discard(key)
             if new is None:
                 self._positions.pop(key, None)
             else:
@@ -284,14 +280,17 @@ class AccountState:
     def _positions_told(self) -> tuple[Position, ...]:
         before, self._built = self._built, {}
         for key, seen in self._positions.items():
-            built = before.get(key)
+            built, outdated = before.get(key), key in self._outdated
+            if built is None or built[0] is not seen or built[1] is not outdated:
+                built = (seen, outdated, self._position(seen, outdated=outdated))
             if seen.size:
-                self._built[key] = (
-                    built if built is not None and built[0] is seen else (seen, self._position(seen))
-                )
-        return tuple(position for _, position in self._built.values())
+                self._built[key] = built
+        return tuple(position for _, _, position in self._built.values())
 
-    def _position(self, seen: PositionSeen) -> Position:
+    def _position(self, seen: PositionSeen, *, outdated: bool) -> Position:
+        told = seen.liquidation_told
+        if outdated and told is LiquidationTold.NONE_EXISTS:
+            told = LiquidationTold.NOT_TOLD
         return Position(
             market=market_id(venue_of(self.account), self.symbol_of(seen.market_code)),
             size=seen.size,
@@ -300,12 +299,12 @@ class AccountState:
             leverage=seen.leverage,
             margin_mode=seen.margin_mode,
             margin_usd=seen.margin_usd,
-            liquidation_price=seen.liquidation_price,
+            liquidation_price=None if outdated else seen.liquidation_price,
             kind=seen.kind,
             contracts_usd=seen.contracts_usd,
             margin=seen.margin,
             settle=seen.settle,
-            liquidation_told=seen.liquidation_told,
+            liquidation_told=told,
             adl_rank=seen.adl_rank,
         )
 

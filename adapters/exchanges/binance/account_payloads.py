@@ -133,6 +133,9 @@ def _isolated_maintenance(account: Payload, assets: Sequence[str], where: str) -
     """Maintenance of isolated positions by the asset that they are paid in, which their symbol ends with."""
     found: dict[str, float] = {}
     for row in rows(account.get("positions") or [], where):
+        wallet = row.get("isolatedWallet", "0")
+        if wallet in ("0", "0.00000000") and row.get("isolated") is not True:
+            continue  # without making a number of it: there may be hundreds
         if not (row.get("isolated") is True or known(optional_number(row, "isolatedWallet", where))):
             continue
         symbol = text(row, "symbol", where).partition("_")[0]

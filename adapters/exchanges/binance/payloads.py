@@ -178,11 +178,13 @@ def parse_positions(response: Any) -> list[PositionSeen]:
     """
     where = "GET /fapi/v3/positionRisk"
     return [
-        _position(row, where) for row in rows(response, where) if number(row, "positionAmt", where) != 0.0
+        _position(row, size, where)
+        for row in rows(response, where)
+        if (size := number(row, "positionAmt", where)) != 0.0
     ]
 
 
-def _position(row: Payload, where: str) -> PositionSeen:
+def _position(row: Payload, size: float, where: str) -> PositionSeen:
     margin = known(optional_number(row, "isolatedWallet", where))
     if margin is None:
         margin = known(optional_number(row, "isolatedMargin", where))
@@ -194,7 +196,7 @@ def _position(row: Payload, where: str) -> PositionSeen:
     return PositionSeen(
         market_code=text(row, "symbol", where),
         side=str(row.get("positionSide", "BOTH")),
-        size=number(row, "positionAmt", where),
+        size=size,
         entry_price=known(optional_number(row, "entryPrice", where)),
         mark_price=known(optional_number(row, "markPrice", where)),
         leverage=_leverage(row, where),

@@ -8,11 +8,16 @@ from typing import Any
 
 import pytest
 
+from adapters.clock import SystemClock
+from adapters.exchanges.binance import connect_account
+from adapters.exchanges.binance.account import BinanceAccount
+from adapters.exchanges.ccxt_session import Credentials, Markets
 from adapters.simulation import LoopbackVenue, generated_source
 from guard.events import (
     AccountSnapshot,
     MarginMode,
     MarketFeatures,
+    Pooling,
     Position,
     PositionSource,
     Stream,
@@ -21,6 +26,8 @@ from guard.events import (
     StreamFaultKind,
 )
 from guard.units import AccountId, MarketId
+from tests.adapters.exchanges.hyperliquid.sinks import QuietSink
+from tests.adapters.simulation.clients import client
 from tests.support.eventually import eventually
 from tests.support.exchange_feeds import ACCOUNT, Events, feeds_for, running, settings_for
 
@@ -252,3 +259,61 @@ async def test_the_venue_itself_says_that_a_key_may_trade_and_the_account_stays_
 
     assert "the key may trade (enableFutures)" in refused.detail
     assert events.of(AccountSnapshot) == []
+
+
+async def test_collateral_is_told_asset_by_asset_and_follows_the_accounts_mode() -> None:
+    rich = replace(ACCOUNT, collateral={"BTC": 0.1})
+    source = generated_source("calm", seed=1, duration_s=600.0)
+    async with LoopbackVenue(source, accounts=[rich]) as venue:
+        _, [feed] = feeds_for(settings_for(venue.ccxt_urls(), account=True, account_poll_s=60.0))
+        async with running([feed]) as events, client(venue, ACCOUNT) as exchange:
+            flat = await events.until(AccountSnapshot, is_flat)
+            await exchange.create_order(SYMBOL, "market", "buy", 0.5)
+            first = await events.until(AccountSnapshot, lambda seen: bool(seen.positions))
+            whole = await events.until(
+                AccountSnapshot, lambda seen: bool(seen.positions) and seen.margin_ratio is not None
+            )
+            state = venue.account_state("main")
+            price, haircut = venue.asset_price("BTC"), 0.05
+
+    usdt, btc = flat.collateral or ()
+    assert flat.pooling is Pooling.ONE_POOL
+    assert (usdt.asset, usdt.quantity, usdt.venue_price_usd) == ("USDT", 10_000.0, 1.0)
+    assert (btc.asset, btc.quantity, btc.venue_haircut) == ("BTC", 0.1, haircut)
+    assert btc.venue_price_usd == pytest.approx(price, rel=0.05)
+    # The stream tells that something moved, and not what the whole of it comes to.
+    assert (first.margin_ratio, first.maintenance_usd, the_position(first).liquidation_price) == (
+        None,
+        None,
+        None,
+    )
+    position = the_position(whole)
+    assert (position.settle, position.adl_rank, position.margin_mode) == ("USDT", 0.25, MarginMode.CROSS)
+    assert whole.margin_ratio == pytest.approx(
+        (whole.maintenance_usd or 0.0) / float(state.equity_usdt), rel=1e-2
+    )
+    assert events.faults(StreamFaultKind.RECONCILED) == []
+
+
+async def test_another_mode_is_asked_for_once_the_stream_says_that_it_changed() -> None:
+    rich = replace(ACCOUNT, collateral={"BTC": 0.1})
+    source = generated_source("calm", seed=1, duration_s=600.0)
+    async with LoopbackVenue(source, accounts=[rich]) as venue, client(venue, ACCOUNT) as exchange:
+        credentials = Credentials(ACCOUNT.api_key, ACCOUNT.api_secret)
+        settings = settings_for(venue.ccxt_urls(), account=True)
+        connection = await connect_account(
+            settings, "main", credentials, QuietSink(), SystemClock(), Markets()
+        )
+        try:
+            await connection.load()
+            told = [await connection.read(orders=False)]
+            await exchange.fapiPrivatePostMultiAssetsMargin({"multiAssetsMargin": "false"})
+            assert isinstance(connection, BinanceAccount)
+            connection.take("", {"e": "ACCOUNT_CONFIG_UPDATE", "E": 1, "T": 1, "ai": {"j": False}})
+            told.append(await connection.read(orders=False))
+        finally:
+            await connection.close()
+
+    assert [reading.totals.pooling for reading in told] == [Pooling.ONE_POOL, Pooling.BY_SETTLE_ASSET]
+    held = {each.asset: each for each in told[1].totals.collateral or ()}
+    assert (held["BTC"].quantity, held["BTC"].venue_price_usd) == (0.1, None)

@@ -55,7 +55,7 @@ async def test_rest_that_was_only_faster_than_the_stream_is_no_difference() -> N
     async with running([feed]) as events:
         await clock.advance(1.0)
         connection.reading = reading(LONG)
-        await clock.advance(5.0)
+        await clock.advance(4.5)
         feed.on_update(AccountUpdate(positions=(LONG,)))
         await clock.advance(8.0)
 
