@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 from collections.abc import Callable, Sequence
@@ -13,10 +14,15 @@ from numpy.typing import NDArray
 
 from benchmarks._own_accounts import BTC_TIERS, Account, Held
 from benchmarks._own_ccxt import binance_account, exchange
+from guard.account.positions import AccountView
+from guard.account.risk import AccountRisk
+from guard.events import AccountSnapshot, MarginMode, MarginTermsSeen, Position, PositionSource
 from guard.leverage.margin_pool import Holding, Leg, MarginPool
 from guard.leverage.solver import liquidations_of
 from guard.leverage.tiers import maintenance, margin_tiers
-from guard.units import MarketId, market_id
+from guard.margin_terms import TierTable
+from guard.own_side import OwnSide
+from guard.units import NS_PER_S, MarketId, account_id, market_id
 
 HALVINGS = 60
 Prices = list[float | None]
@@ -126,6 +132,41 @@ def vectorised(pool: MarginPool) -> Way:
         return [None if math.isnan(each) else each for each in found.tolist()]
 
     return Way(evaluate, prices)
+
+
+def whole_assessment(pool: MarginPool) -> Way:
+    """What the guard does with an account once a second: pools, prices, common moves, times, what is not known."""
+    own, venue = OwnSide(), "binanceusdm"
+    table = [TierTable(market=leg.market, tiers=leg.tiers) for leg in pool.legs]
+    own.take_terms(MarginTermsSeen(received_at=1, venue=venue, tiers=tuple(table)))
+    account = account_id(venue, "benchmark")
+    view = AccountView(account)
+    view.apply_snapshot(
+        AccountSnapshot(
+            received_at=1,
+            account=account,
+            source=PositionSource.VENUE,
+            wallet_usd=pool.holdings[0].quantity,
+            positions=tuple(
+                Position(
+                    market=leg.market,
+                    size=leg.size,
+                    entry_price=leg.entry_price,
+                    mark_price=leg.mark_price,
+                    margin_mode=MarginMode.CROSS,
+                )
+                for leg in pool.legs
+            ),
+        )
+    )
+    now = itertools.count(2 * NS_PER_S, NS_PER_S)
+
+    def prices(found: object) -> Prices:
+        assert isinstance(found, AccountRisk)
+        told = {leg.market: leg.price for leg in found.legs}
+        return [told[leg.market] for leg in pool.legs]
+
+    return Way(lambda: own.assess(view, {}, next(now)), prices)
 
 
 def read_by_ccxt(legs: int) -> Way:

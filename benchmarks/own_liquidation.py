@@ -8,18 +8,28 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks._frame import Better, Options, Result, cpu_us_per, interleave, main, quantile, result_of
-from benchmarks._own_accounts import CASES, Case
+from benchmarks._own_accounts import CASES, HEDGED, Case
 from benchmarks._own_ccxt import Parsed, parsed
 from benchmarks._own_exact import exact_price, maintenance
-from benchmarks._own_guard import our_maintenance, our_price
-from benchmarks._own_speed import Way, bisected, check_equal, pool_of, read_by_ccxt, solver, vectorised
+from benchmarks._own_guard import our_maintenance, our_price, table_of
+from benchmarks._own_speed import (
+    Way,
+    bisected,
+    check_equal,
+    pool_of,
+    read_by_ccxt,
+    solver,
+    vectorised,
+    whole_assessment,
+)
+from benchmarks._peers import PeerUnavailableError, PeerWorker, peer_python
 
 NAME = "own_liquidation"
 ERROR_BPS_MAX = 2.0
@@ -27,6 +37,9 @@ EVALUATIONS_MIN = 20_000.0
 LEGS = (1, 3, 10, 100)
 POSITIONS, POSITIONS_QUICK = 20_000, 2_000
 OURS = "perpguard"
+WHOLE = "whole assessments"
+FREQTRADE = "freqtrade==2026.9"
+"""Some 770 MB with all that it needs; on dry runs and in backtests it works liquidation prices out by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +50,17 @@ class Row:
     ours: float
     exact: float
     ccxt: Parsed
+    freqtrade: float | None
     maintenance_ours: float
     maintenance_exact: float
 
     @property
     def error_bps(self) -> float:
         return self._bps(self.ours)
+
+    @property
+    def freqtrade_error_bps(self) -> float | None:
+        return None if self.freqtrade is None else self._bps(self.freqtrade)
 
     @property
     def ccxt_error_bps(self) -> float | None:
@@ -69,12 +87,52 @@ class Row:
 
 def measure(options: Options) -> list[Result]:
     """Compare every case, print the table of prices, then count evaluations."""
-    rows = [row_of(case) for case in CASES]
+    rows = [row_of(case, freqtrade) for case, freqtrade in zip(CASES, asked_of_freqtrade(), strict=True)]
     print_table(rows)
     return [*compared(rows), *evaluations(options)]
 
 
-def row_of(case: Case) -> Row:
+def asked_of_freqtrade() -> list[float | None]:
+    """The prices that freqtrade gives for cases that it can have, ``None`` elsewhere, or if it cannot be installed."""
+    prices: list[float | None] = [None] * len(CASES)
+    try:
+        with PeerWorker(peer_python("freqtrade", (FREQTRADE,)), "freqtrade_liquidation") as worker:
+            for at, case in enumerate(CASES):
+                if case.account.venue == "binanceusdm" and case.account is not HEDGED:
+                    prices[at] = worker.ask(freqtrade_question(case))["price"]
+    except PeerUnavailableError as error:
+        sys.stderr.write(f"without a peer, {error}\n")
+    return prices
+
+
+def freqtrade_question(case: Case) -> dict[str, object]:
+    """See ``benchmarks.peers.freqtrade_liquidation``; it gets the cumulative amounts, which ccxt keeps in ``info``."""
+    positions = [
+        {
+            "pair": held.symbol,
+            "size": float(held.size),
+            "entry": float(held.entry),
+            "mark": float(held.mark),
+            "margin": None if held.margin is None else float(held.margin),
+        }
+        for held in case.account.held
+    ]
+    tables = {
+        held.symbol: [
+            (tier.floor, tier.maintenance_ratio, tier.deduction)
+            for tier in table_of(case.account.venue, held).tiers
+        ]
+        for held in case.account.held
+    }
+    return {
+        "tiers": tables,
+        "positions": positions,
+        "asked": case.asked,
+        "wallet": float(case.account.wallet),
+    }
+
+
+def row_of(case: Case, freqtrade: float | None = None) -> Row:
     """Work one case out in all three ways. AssertionError where there is nothing to compare."""
     exact, ours = exact_price(case.account, case.asked), our_price(case.account, case.asked)
     demanded = our_maintenance(case.account, case.asked)
@@ -88,6 +146,7 @@ def row_of(case: Case) -> Row:
         ours=ours,
         exact=float(exact),
         ccxt=parsed(case),
+        freqtrade=freqtrade,
         maintenance_ours=demanded / float(held.mark) if held.is_inverse else demanded,
         maintenance_exact=told,
     )
@@ -108,7 +167,7 @@ def compared(rows: Sequence[Row]) -> list[Result]:
                 [abs(row.error_bps)],
                 "bps",
                 target=ERROR_BPS_MAX,
-                baselines={} if error is None else {"ccxt": abs(error)},
+                baselines=_known({"ccxt": error, "freqtrade": row.freqtrade_error_bps}),
             )
         )
         if row.tells_maintenance:
@@ -126,20 +185,26 @@ def compared(rows: Sequence[Row]) -> list[Result]:
     return results
 
 
+def _known(errors: Mapping[str, float | None]) -> dict[str, float]:
+    return {name: abs(error) for name, error in errors.items() if error is not None}
+
+
 def print_table(rows: Sequence[Row]) -> None:
     """For people: what each says, and by how much ccxt is wrong."""
     console = Console(width=None if sys.stdout.isatty() else 170)
     table = Table(
-        title="prices at which positions are liquidated; bps of the mark price", title_justify="left"
+        title="prices at which positions are liquidated, errors in bps of the mark; maintenance margins",
+        title_justify="left",
     )
     table.add_column("case")
     for heading in (
         "exact",
         "ours",
-        "error bps",
+        "error",
         "ccxt",
-        "error bps",
-        "maintenance",
+        "error",
+        "freqtrade's",
+        "margin",
         "ccxt's",
         "ccxt's ratio",
     ):
@@ -154,6 +219,9 @@ def print_table(rows: Sequence[Row]) -> None:
             f"{abs(row.error_bps):.1e}",
             _marked("None", is_wrong=True) if row.ccxt.price is None else f"{row.ccxt.price:,.1f}",
             "" if error is None else _marked(f"{error:+,.1f}", is_wrong=abs(error) > 0.1),
+            ""
+            if row.freqtrade_error_bps is None
+            else _marked(f"{row.freqtrade_error_bps:+,.1f}", is_wrong=True),
             f"{row.maintenance_exact:,.7g}",
             _marked("None" if told is None else f"{told:,.7g}", is_wrong=not row.tells_maintenance),
             "None" if row.ccxt.margin_ratio is None else f"{row.ccxt.margin_ratio:.4f}",
@@ -180,6 +248,7 @@ def evaluations(options: Options) -> list[Result]:
             "bisection, all valued 60 times": bisected(pool),
             "closed form in numpy, legs x tiers": vectorised(pool),
             "ccxt, parse of each position": read_by_ccxt(legs),
+            WHOLE: whole_assessment(pool),
         }
         check_equal(ways)
         samples = interleave(
@@ -194,7 +263,18 @@ def evaluations(options: Options) -> list[Result]:
                 "positions/s",
                 better=Better.HIGHER,
                 target=EVALUATIONS_MIN,
-                baselines={name: quantile(each, 0.5) for name, each in samples.items() if name != OURS},
+                baselines={
+                    name: quantile(each, 0.5) for name, each in samples.items() if name not in {OURS, WHOLE}
+                },
+            )
+        )
+        results.append(
+            result_of(
+                NAME,
+                f"the same within {WHOLE}, with every common move and its time",
+                samples[WHOLE],
+                "positions/s",
+                better=Better.HIGHER,
             )
         )
     return results

@@ -10,8 +10,8 @@ import pytest
 
 from benchmarks._own_accounts import CASES, ISOLATED_LONG, Case
 from benchmarks._own_exact import backed_with, exact_price, free, maintenance
-from benchmarks._own_speed import Way, bisected, check_equal, pool_of, solver, vectorised
-from benchmarks.own_liquidation import compared, row_of
+from benchmarks._own_speed import Way, bisected, check_equal, pool_of, solver, vectorised, whole_assessment
+from benchmarks.own_liquidation import compared, freqtrade_question, row_of
 
 
 def test_the_exact_price_is_the_closed_form_where_there_is_one() -> None:
@@ -47,6 +47,15 @@ def test_our_price_is_the_exact_one(case: Case) -> None:
     assert row.maintenance_ours == pytest.approx(row.maintenance_exact, rel=1e-12)
 
 
+def test_freqtrade_is_asked_with_all_that_its_formula_takes() -> None:
+    question = freqtrade_question(CASES[0])
+    tables = question["tiers"]
+    assert isinstance(tables, dict)
+    assert [round(amount) for _, _, amount in tables["BTC/USDT:USDT"]] == [0, 50, 1_300, 16_300, 266_300]
+    row = row_of(CASES[0], 95_933.33)
+    assert row.freqtrade_error_bps == pytest.approx(-116.8, abs=0.1)
+
+
 def test_a_price_that_is_off_misses_the_target() -> None:
     row = row_of(CASES[0])
     assert compared([row])[0].met is True
@@ -55,7 +64,12 @@ def test_a_price_that_is_off_misses_the_target() -> None:
 
 def test_ways_must_agree_leg_by_leg() -> None:
     pool = pool_of(12, seed=3)
-    ways = {"solver": solver(pool), "bisected": bisected(pool), "vectorised": vectorised(pool)}
+    ways = {
+        "solver": solver(pool),
+        "bisected": bisected(pool),
+        "vectorised": vectorised(pool),
+        "assessed": whole_assessment(pool),
+    }
     check_equal(ways)
     told = ways["solver"].prices(ways["solver"].evaluate())
     assert {price is None for price in told} == {True, False}
