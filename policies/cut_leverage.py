@@ -336,7 +336,7 @@ def _distance(
             bps=bps,
             price=mark * (1.0 - sign * bps / BPS_PER_UNIT),
             name=f"liquidation price if all move ({way.direction.name})",
-            share=lambda wanted: share_that_holds(pool.own, way.direction, position, wanted),
+            share=lambda wanted: share_that_holds(pool.own, way, position, wanted),
             guessed=pool.guessed,
         )
     return found

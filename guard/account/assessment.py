@@ -14,6 +14,7 @@ from msgspec import structs
 from guard.account.action_time import ActionTime
 from guard.account.collateral import HaircutSettings, Slippage, holdings_of
 from guard.account.containment import Closing, containments
+from guard.account.deleverage import Deleveraging, Exposure, deleveraging_of, exposed_usd, hedge_credit
 from guard.account.overview import holders_of
 from guard.account.peg_settings import AssetKind
 from guard.account.pegs import PegBook
@@ -24,7 +25,8 @@ from guard.account.stress import Direction, Stress, directions_of, stress_distan
 from guard.account.terms import VenueTerms
 from guard.account.time_to_liquidation import Speed, seconds_to
 from guard.account.venue_rules import rules_of
-from guard.events import AccountSnapshot, LiquidationTold, Position, PositionSource
+from guard.account.venue_rules.partial import first_step
+from guard.events import AccountSnapshot, LiquidationTold, MarginMode, Position, PositionSource
 from guard.leverage.margin_pool import LiquidationKind, PoolState
 from guard.leverage.solver import Liquidation, liquidations_of, state_at
 from guard.margin_terms import TierTable
@@ -75,6 +77,10 @@ class Surroundings:
         return 0.0 if kind in (AssetKind.CASH, AssetKind.STABLE) else 1.0
 
 
+Ranks = Mapping[Position, Deleveraging]
+"""Where each position stands in the queue to be deleveraged."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tried:
     """One direction along which a pool was moved, and where it fails by either valuation of its collateral."""
@@ -82,6 +88,7 @@ class Tried:
     direction: Direction
     venue: Stress
     own: Stress
+    hedge_credit: float
 
     @property
     def nearer(self) -> Stress:
@@ -144,6 +151,7 @@ def assess(view: AccountView, around: Surroundings) -> Assessed:
     """Assess an account that holds something."""
     snapshot = view.told
     valued, holdings = _valued(snapshot, around)
+    equity_usd = None if snapshot is None else snapshot.equity_usd
     pools = pools_of(
         snapshot,
         view.positions,
@@ -153,13 +161,18 @@ def assess(view: AccountView, around: Surroundings) -> Assessed:
         valued=valued,
     )
     legs: list[LegRisk] = []
-    tried = {pool.name: _tried(pool, around) for pool in pools}
+    ranks = {position: deleveraging_of(position, equity_usd) for position in view.positions}
+    tried = {pool.name: _tried(pool, ranks, around) for pool in pools}
     for pool in pools:
-        legs += _legs(pool, around)
+        legs += _legs(pool, ranks, around)
     venue_states = [state_at(pool.venue) for pool in pools if not pool.missing]
     own_states = [state_at(pool.own) for pool in pools if not pool.missing]
     complete = all(not pool.missing for pool in pools)
     crossed = [state_at(pool.venue) for pool in pools if pool.is_cross]
+    fall_usd, rise_usd = exposed_usd(
+        Exposure(notional_usd=_notional_usd(position, around), rank=ranks[position].rank)
+        for position in view.positions
+    )
     nearest = min(
         (leg for leg in legs if leg.distance_bps is not None),
         key=lambda leg: leg.distance_bps or 0.0,
@@ -175,6 +188,8 @@ def assess(view: AccountView, around: Surroundings) -> Assessed:
         venue_margin_ratio=None if snapshot is None else snapshot.margin_ratio,
         gross_usd=sum(abs(_notional_usd(position, around)) for position in view.positions),
         net_usd=sum(_notional_usd(position, around) for position in view.positions),
+        exposed_fall_usd=fall_usd,
+        exposed_rise_usd=rise_usd,
         legs=tuple(legs),
         holdings=holdings,
         stress=tuple(_stress_risk(name, each) for name, all_tried in tried.items() for each in all_tried),
@@ -226,12 +241,12 @@ def _notional_usd(position: Position, around: Surroundings) -> float:
     return position.size * price
 
 
-def _legs(pool: Pool, around: Surroundings) -> list[LegRisk]:
+def _legs(pool: Pool, ranks: Ranks, around: Surroundings) -> list[LegRisk]:
     """Each market of a pool once: of a hedged pair both sides share what liquidates them."""
     by_venue = {} if pool.missing else liquidations_of(pool.venue)
     by_us = by_venue if pool.own is pool.venue or pool.missing else liquidations_of(pool.own)
     return [
-        _leg(pool, market, by_venue.get(market), by_us.get(market), around)
+        _leg(pool, market, by_venue.get(market), by_us.get(market), ranks, around)
         for market in dict.fromkeys(position.market for position in pool.positions)
     ]
 
@@ -241,6 +256,7 @@ def _leg(
     market: MarketId,
     by_venue: Liquidation | None,
     by_us: Liquidation | None,
+    ranks: Ranks,
     around: Surroundings,
 ) -> LegRisk:
     positions = [position for position in pool.positions if position.market == market]
@@ -259,7 +275,11 @@ def _leg(
         kind = LiquidationKind.CANNOT
     speed = around.speeds.get(market)
     down = nearest is not None and mark is not None and nearest < mark
-    ranks = [position.adl_rank for position in positions if position.adl_rank is not None]
+    first = max(
+        (ranks[each] for each in positions if ranks[each].rank is not None),
+        key=lambda rank: rank.rank or 0.0,
+        default=None,
+    )
     return LegRisk(
         market=market,
         pool=pool.name,
@@ -275,9 +295,20 @@ def _leg(
         missing=(*pool.missing, *pool.guessed),
         seconds_now=None if distance is None else seconds_to(distance, speed, down=down, stressed=False),
         seconds_stressed=None if distance is None else seconds_to(distance, speed, down=down, stressed=True),
-        adl_rank=max(ranks, default=None),
+        adl_rank=None if first is None else first.rank,
+        adl_is_estimate=first is not None and first.is_estimate,
+        first_share=_first_share(pool, market, price, positions[0]),
         gross_size=sum(abs(position.size) for position in positions),
     )
+
+
+def _first_share(pool: Pool, market: MarketId, price: float | None, position: Position) -> float | None:
+    """What the venue closes first of a position when it reaches ``price``; of a hedged pair that is not told."""
+    legs = [leg for leg in pool.venue.legs if leg.market == market]
+    if price is None or len(legs) != 1:
+        return None
+    mode = position.margin_mode or MarginMode.CROSS
+    return first_step(rules_of(venue_of(market)), legs[0], price, mode).share
 
 
 def _told(positions: list[Position], mark: float | None) -> float | None:
@@ -317,7 +348,7 @@ def _distance_bps(price: float | None, mark: float | None) -> float | None:
     return abs(mark - price) / mark * BPS_PER_UNIT
 
 
-def _tried(pool: Pool, around: Surroundings) -> tuple[Tried, ...]:
+def _tried(pool: Pool, ranks: Ranks, around: Surroundings) -> tuple[Tried, ...]:
     """The pool moved along every direction, by both valuations of its collateral."""
     if pool.missing or not pool.venue.legs:
         return ()
@@ -325,10 +356,11 @@ def _tried(pool: Pool, around: Surroundings) -> tuple[Tried, ...]:
         held.asset: around.asset_beta(held.asset) for held in (*pool.venue.holdings, *pool.own.holdings)
     }
     found = []
-    for direction in directions_of(pool.venue, around.betas, asset_betas=asset_betas):
-        venue = stress_distance(pool.venue, direction)
-        own = venue if pool.own is pool.venue else stress_distance(pool.own, direction)
-        found.append(Tried(direction, venue, own))
+    credit = min(hedge_credit(ranks[position].rank) for position in pool.positions)
+    for direction in directions_of(pool.venue, around.betas, asset_betas=asset_betas, hedge_credit=credit):
+        venue = stress_distance(pool.venue, direction, hedge_credit=credit)
+        own = venue if pool.own is pool.venue else stress_distance(pool.own, direction, hedge_credit=credit)
+        found.append(Tried(direction, venue, own, credit))
     return tuple(found)
 
 

@@ -19,8 +19,9 @@ class LegRisk(Struct, frozen=True, kw_only=True, omit_defaults=True):
     mark. ``nearest`` is the nearer to the mark of these two and of ours with collateral as we value it: what is acted
     on. ``distance_bps`` is how far the mark may move until ``nearest``, never negative for a pool that holds.
     ``seconds_now`` and ``seconds_stressed`` are the time until then at present and at stressed speed. ``pool`` names
-    what it shares its margin with, see ``guard.account.pools``. Where ``kind`` is not PRICE, ``missing`` says why in
-    words.
+    what it shares its margin with, see ``guard.account.pools``. ``adl_rank`` is its place in the queue to be
+    deleveraged, 0..1, 1 goes first, ours where ``adl_is_estimate``; ``first_share`` what the venue closes of it first
+    when it liquidates. Where ``kind`` is not PRICE, ``missing`` says why in words.
     """
 
     market: MarketId
@@ -40,6 +41,8 @@ class LegRisk(Struct, frozen=True, kw_only=True, omit_defaults=True):
     seconds_stressed: float | None = None
     adl_rank: float | None = None
     gross_size: float | None = None
+    adl_is_estimate: bool = False
+    first_share: float | None = None
 
 
 class HoldingRisk(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -101,8 +104,10 @@ class Holder(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class AccountRisk(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """An account assessed at one moment; USD.
 
-    ``equity_usd`` values collateral as we do (the dearer of haircuts), ``venue_equity_usd`` as the venue does.
-    ``missing`` says, in words, what could not be known: nothing in it is safe for that.
+    ``exposed_fall_usd`` and ``exposed_rise_usd`` are what a fall and a rise of everything would hit, hedges counted
+    as far as deleveraging leaves them. ``equity_usd`` values collateral as we do (the dearer of haircuts),
+    ``venue_equity_usd`` as the venue does. ``missing`` says, in words, what could not be known: nothing in it is
+    safe for that.
     """
 
     account: AccountId
@@ -114,6 +119,8 @@ class AccountRisk(Struct, frozen=True, kw_only=True, omit_defaults=True):
     venue_margin_ratio: float | None = None
     gross_usd: float = 0.0
     net_usd: float = 0.0
+    exposed_fall_usd: float = 0.0
+    exposed_rise_usd: float = 0.0
     legs: tuple[LegRisk, ...] = ()
     holdings: tuple[HoldingRisk, ...] = ()
     stress: tuple[StressRisk, ...] = ()

@@ -7,7 +7,7 @@ from dataclasses import replace
 from math import expm1, log1p
 
 from guard.account.assessment import Tried
-from guard.account.stress import Direction, stress_distance
+from guard.account.stress import stress_distance
 from guard.events import Position
 from guard.leverage.margin_pool import Holding, Leg, LiquidationKind, MarginPool
 from guard.margin_terms import ContractKind
@@ -34,21 +34,19 @@ def nearest_together(position: Position, tried: Iterable[Tried]) -> tuple[float,
     return found
 
 
-def share_that_holds(
-    pool: MarginPool, direction: Direction, position: Position, distance_bps: float
-) -> float:
+def share_that_holds(pool: MarginPool, tried: Tried, position: Position, distance_bps: float) -> float:
     """The largest share of all legs with which a pool holds until ``position``'s market moved so far against it.
 
     Within 0..1; each leg is cut by the same share, at its mark, without cost. 0 where none holds.
     """
-    move = direction.markets[position.market]
+    move = tried.direction.markets[position.market]
     share_of_price = (
         min(distance_bps / BPS_PER_UNIT, 1.0 - 1e-9) if move < 0.0 else distance_bps / BPS_PER_UNIT
     )
     wanted = (log1p(-share_of_price) if move < 0.0 else log1p(share_of_price)) / move
 
     def holds(share: float) -> bool:
-        stress = stress_distance(scaled(pool, share), direction)
+        stress = stress_distance(scaled(pool, share), tried.direction, hedge_credit=tried.hedge_credit)
         return stress.kind is LiquidationKind.CANNOT or (stress.t is not None and stress.t >= wanted)
 
     if holds(1.0):
