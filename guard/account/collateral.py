@@ -12,13 +12,13 @@ USDT falls, collateral in USDT falls no more than the losses that it stands for.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from math import expm1, inf, isfinite, isnan
 
 from msgspec import structs
 
+from guard.account.correlation import Exposures, correlated_with, exposures_of
 from guard.account.peg_settings import AssetKind, fold, house_of
 from guard.account.pegs import Depeg, PegBook, Reference
 from guard.account.pools import settle_of
@@ -30,37 +30,16 @@ from guard.events import (
     CollateralHeld,
     MarginMode,
     Pooling,
-    Position,
     PositionSource,
 )
 from guard.leverage.margin_pool import Holding
 from guard.margin_terms import CollateralTerms
-from guard.units import BPS_PER_UNIT, MarketId, Nanoseconds, symbol_of, venue_of
+from guard.units import BPS_PER_UNIT, Nanoseconds, venue_of
 
 Terms = Callable[[str], CollateralTerms | None]
 """How the account's venue counts an asset; ``None`` where nobody told."""
 Slippage = Callable[[str, float], float | None]
 """Bps below mid at which so many USD of an asset would be sold now; ``None`` where no book of it is watched."""
-
-VENUE_TOKENS = {
-    "binance": ("BNB",),
-    "bitfinex": ("LEO",),
-    "bitget": ("BGB",),
-    "bitmex": ("BMEX",),
-    "bybit": ("MNT",),
-    "cryptocom": ("CRO",),
-    "gate": ("GT",),
-    "htx": ("HTX", "HT"),
-    "hyperliquid": ("HYPE",),
-    "kucoin": ("KCS",),
-    "mexc": ("MX",),
-    "okx": ("OKB",),
-    "woo": ("WOO",),
-}
-"""What falls with the venue itself."""
-
-MARKET = "market"
-"""What any coin falls with while the account is net long: in a crash they fall together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,25 +218,6 @@ def assets_to_price(
     return pegs.watch_list(held)
 
 
-def correlated_share(risks: Iterable[HoldingRisk]) -> float:
-    """The share of all collateral that falls with the positions it stands behind, 0..1."""
-    return min(1.0, sum(risk.share for risk in risks if risk.correlated_with is not None))
-
-
-def concentration(risks: Iterable[HoldingRisk], settings: HaircutSettings | None = None) -> tuple[str, ...]:
-    """In words, which collateral falls with the positions beyond the limit; empty within it."""
-    limit = (settings or HaircutSettings()).correlated_share_max
-    correlated = sorted(
-        (risk for risk in risks if risk.correlated_with is not None and risk.share > 0.0),
-        key=lambda risk: -risk.share,
-    )
-    share = correlated_share(correlated)
-    if share <= limit:
-        return ()
-    named = ", ".join(f"{risk.asset} {risk.share:.0%} (with {risk.correlated_with})" for risk in correlated)
-    return (f"{share:.0%} of collateral falls with the positions, above {limit:.0%}: {named}",)
-
-
 def money_of(snapshot: AccountSnapshot, pegs: PegBook) -> str | None:
     """The one cash in which all positions of a pool are paid, where all collateral backs all of them.
 
@@ -272,52 +232,6 @@ def money_of(snapshot: AccountSnapshot, pegs: PegBook) -> str | None:
     }
     money = settles.pop() if len(settles) == 1 else None
     return money if money is not None and pegs.kind(money) is AssetKind.CASH else None
-
-
-@dataclass(frozen=True, slots=True)
-class Exposures:
-    """Net positions by base coin, USD, and the market of the largest position in each."""
-
-    net_usd: Mapping[str, float]
-    markets: Mapping[str, MarketId]
-
-    @property
-    def total_usd(self) -> float:
-        return sum(self.net_usd.values())
-
-
-def exposures_of(positions: Iterable[Position]) -> Exposures:
-    """Sum positions by base coin, at mark, else entry price, else by size alone."""
-    net: dict[str, float] = {}
-    largest: dict[str, tuple[float, MarketId]] = {}
-    for position in positions:
-        usd = _notional_usd(position)
-        base = base_of(position.market)
-        net[base] = net.get(base, 0.0) + usd
-        is_cross = position.margin_mode is not MarginMode.ISOLATED
-        if is_cross and usd != 0.0 and abs(usd) > largest.get(base, (0.0, ""))[0]:
-            largest[base] = abs(usd), position.market
-    return Exposures(net, {base: market for base, (_, market) in largest.items()})
-
-
-_MULTIPLE = re.compile(r"^(?:10{3,}|1M)(?=[A-Z])")
-
-
-def base_of(market: MarketId) -> str:
-    """The coin that a market moves with; venues list some by the thousand.
-
-    >>> base_of(MarketId("binanceusdm:ETH/USDT:USDT")), base_of(MarketId("bybit:1000PEPE/USDT:USDT"))
-    ('ETH', 'PEPE')
-    """
-    return _MULTIPLE.sub("", fold(symbol_of(market).partition("/")[0]))
-
-
-def _notional_usd(position: Position) -> float:
-    if position.contracts_usd is not None:
-        usd = position.contracts_usd
-    else:
-        usd = position.size * (position.mark_price or position.entry_price or 1.0)
-    return usd if isfinite(usd) else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -363,17 +277,24 @@ class _Desk:
             unsaid.append(f"{held.asset}: what the venue leaves away of it")
         own = Holding(asset=held.asset, quantity=held.quantity, price_usd=own_price, haircut=share)
         venue = Holding(asset=held.asset, quantity=held.quantity, price_usd=venue_price, haircut=told)
+        own, venue = (
+            self._in_its_pool(own, self._own_money(held)),
+            self._in_its_pool(venue, self._venue_money),
+        )
+        if self._counts_in_itself(held.asset):
+            parts = {"venue": own.haircut} if own.haircut > 0.0 else {}
         risk = HoldingRisk(
             asset=held.asset,
             quantity=held.quantity,
             reference_usd=None if reference is None else reference.price_usd,
             venue_usd=_known(held.venue_price_usd),
-            haircut=share,
+            haircut=own.haircut,
             parts=parts,
-            correlated_with=self._correlated_with(held),
+            correlated_with=None
+            if held.quantity <= 0.0
+            else correlated_with(held.asset, self.exposures, self.pegs, self.own_venue),
             missing=self._said(held, missing, unsaid),
         )
-        own, venue = self._in_its_pool(own, self._own_money), self._in_its_pool(venue, self._venue_money)
         is_none = not held.is_collateral or (terms is not None and not terms.tiers)
         return _Valued(own, venue, risk, counts=not (is_none and held.quantity > 0.0))
 
@@ -471,13 +392,18 @@ class _Desk:
             market = self.exposures.markets.get(self.pegs.underlying(holding.asset))
         return replace(holding, price_usd=holding.price_usd / money_usd, market=market)
 
-    @property
-    def _own_money(self) -> float:
-        """What the pool's money is worth by us, USD; at its dearest, which makes all else count least."""
+    def _own_money(self, held: CollateralHeld) -> float:
+        """What the pool's money is worth by us, USD; in dispute, so that holdings count least and debts most."""
         seen = None
         if self.money is not None:
             seen = self.pegs.usd_price(self.money, self.now, leaving_out=self.own_venue)
-        return 1.0 if seen is None else seen.dearest_usd
+        if seen is None:
+            return 1.0
+        return seen.dearest_usd if held.quantity > 0.0 else seen.price_usd
+
+    def _counts_in_itself(self, asset: str) -> bool:
+        """Whether it backs what is paid in it, so that neither its price nor a haircut of ours liquidates anything."""
+        return self.snapshot.pooling is Pooling.BY_SETTLE_ASSET or fold(asset) == self.money
 
     @property
     def _venue_money(self) -> float:
@@ -488,17 +414,6 @@ class _Desk:
         return next(
             (held for held in self.snapshot.collateral or () if fold(held.asset) == fold(asset)), None
         )
-
-    def _correlated_with(self, held: CollateralHeld) -> str | None:
-        if held.quantity <= 0.0:
-            return None
-        coin = self.pegs.underlying(held.asset)
-        if self.exposures.net_usd.get(coin, 0.0) > 0.0:
-            return coin
-        if fold(held.asset) in VENUE_TOKENS.get(self.own_venue, ()) and self.exposures.net_usd:
-            return self.own_venue
-        is_coin = self.pegs.kind(coin) is AssetKind.COIN
-        return MARKET if is_coin and self.exposures.total_usd > 0.0 else None
 
 
 def _known(price: float | None) -> float | None:

@@ -48,7 +48,8 @@ class LegRisk(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class HoldingRisk(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One collateral: how it is valued by the venue and by us, and why.
 
-    ``haircut`` is the largest of ``parts``, which are named ``venue``, ``depeg``, ``slippage`` and ``stress``.
+    ``haircut`` is the largest of ``parts``, which are named ``venue``, ``depeg``, ``slippage`` and ``stress``; where an
+    asset is counted in itself there is at most the venue's.
     ``reference_usd`` is its price over venues, ``venue_usd`` at this venue; ``share`` of all collateral value.
     ``correlated_with`` is what it falls with while the positions lose: a coin, the venue, or ``market``. ``missing``
     says in words what of it is not known.

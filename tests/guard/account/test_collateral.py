@@ -11,13 +11,11 @@ from hypothesis import strategies as st
 from guard.account.collateral import (
     HaircutSettings,
     assets_to_price,
-    base_of,
-    concentration,
-    correlated_share,
     haircut,
     holdings_of,
     venue_haircut,
 )
+from guard.account.correlation import base_of, concentration, correlated_share
 from guard.account.peg_settings import AssetKind
 from guard.account.pegs import Depeg, PegBook
 from guard.account.positions import AccountView
@@ -284,7 +282,7 @@ def test_what_backs_only_its_own_positions_is_counted_in_itself() -> None:
     own, venue, risk = valued(snapshot, book(USDT_USD=0.95))
 
     assert (own.value_usd, venue.value_usd) == (1_000.0, 1_000.0)
-    assert risk.haircut == pytest.approx(0.05)
+    assert (risk.haircut, risk.parts) == (0.0, {})
 
 
 def test_one_pool_is_counted_in_the_cash_that_its_positions_are_paid_in() -> None:
@@ -372,8 +370,8 @@ def test_collateral_that_falls_with_the_positions_is_named_and_limited() -> None
     assert [risk.correlated_with for risk in risks] == [None, "BTC", "market", "binance"]
     assert sum(risk.share for risk in risks) == pytest.approx(1.0)
     assert correlated_share(risks) == pytest.approx(0.164, abs=0.01)
-    assert concentration(risks) == ()
-    (words,) = concentration(risks, HaircutSettings(correlated_share_max=0.1))
+    assert concentration(risks, HaircutSettings().correlated_share_max) == ()
+    (words,) = concentration(risks, 0.1)
     assert "BTC" in words
     assert "WBETH" in words
 
