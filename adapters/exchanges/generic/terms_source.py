@@ -1,33 +1,46 @@
-"""What any venue demands, by ccxt's unified API, where that can tell it without a key."""
+"""What any venue demands, by ccxt's unified API, where it tells that without a key and it is known what it counts."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from adapters.exchanges.ccxt_session import Credentials, Markets
 from adapters.exchanges.generic.market import DEFAULTS
-from adapters.exchanges.generic.terms import read_tiers
+from adapters.exchanges.generic.terms import COUNTING, read_tiers
+from adapters.exchanges.settings import VenueSettings
 from adapters.exchanges.terms_session import TermsClient
-from guard.margin_terms import MarginTier, TierTable
+from guard.margin_terms import ContractKind, TierTable, TierUnit
+
+SINGLY_MAX = 10
+"""So many markets are asked for one by one; more of them at once, where a venue can."""
 
 
 class GenericTerms(TermsClient):
-    """A TermsConnection (see ``margin_terms``)."""
+    """A TermsConnection (see ``margin_terms``) of linear contracts."""
 
     DEFAULTS = DEFAULTS
 
-    async def _tiers(self, symbols: Sequence[str]) -> Mapping[str, TierTable]:
-        has = self._client.has
-        currencies = {symbol: self._floors_in(symbol) for symbol in symbols}
-        told: dict[str, tuple[MarginTier, ...]] = {}
-        if has.get("fetchMarketLeverageTiers") is True:
-            listed = {symbol: await self._client.fetch_market_leverage_tiers(symbol) for symbol in symbols}
-            told = self._each(listed.items(), lambda each: read_tiers({each[0]: each[1]}, currencies))
-        elif has.get("fetchLeverageTiers") is True and symbols:
-            listed = await self._client.fetch_leverage_tiers(list(symbols))
-            told = self._each(listed.items(), lambda each: read_tiers({each[0]: each[1]}, currencies))
-        return self._tables(told, {symbol: symbol for symbol in symbols})
+    def __init__(
+        self, settings: VenueSettings, credentials: Mapping[str, Credentials], markets: Markets
+    ) -> None:
+        super().__init__(settings, credentials, markets)
+        self._counting = COUNTING.get(settings.id)
+        if self._counting is not None and self._counting.in_contracts:
+            self.UNIT = TierUnit.SIZE
 
-    def _floors_in(self, symbol: str) -> str:
-        """The currency in which floors must be told for them to be value at mark."""
-        market = self._client.markets[symbol]
-        return str(market.get("base" if market.get("inverse") else "quote"))
+    async def _tiers(self, symbols: Sequence[str]) -> Mapping[str, TierTable]:
+        counting = self._counting
+        linear = [symbol for symbol in symbols if self.kind_of(symbol) is ContractKind.LINEAR]
+        if counting is None or not linear:
+            return {}
+        can_singly = self._client.has.get("fetchMarketLeverageTiers") is True
+        if can_singly and (
+            len(linear) <= SINGLY_MAX or self._client.has.get("fetchLeverageTiers") is not True
+        ):
+            listed = {symbol: await self._client.fetch_market_leverage_tiers(symbol) for symbol in linear}
+        else:
+            listed = await self._client.fetch_leverage_tiers(linear)
+        sizes = {symbol: float(self._client.markets[symbol].get("contractSize") or 0.0) for symbol in linear}
+        sizes = {symbol: size for symbol, size in sizes.items() if size > 0.0}
+        told = self._each(listed.items(), lambda each: read_tiers({each[0]: each[1]}, counting, sizes))
+        return self._tables(told, {symbol: symbol for symbol in linear})

@@ -84,7 +84,7 @@ READERS: dict[str, Callable[[Any], object]] = {
     "positions": lambda told: payloads.read_positions(told, CONTRACTS),
     "totals": lambda told: payloads.read_totals(told, []),
     "orders": lambda told: payloads.read_orders(told, CONTRACTS),
-    "tiers": lambda told: terms.read_tiers(told, dict.fromkeys(CONTRACTS, "1.5")),
+    "tiers": lambda told: terms.read_tiers(told, terms.Counting(deducts=True)),
     # The numbers in its levels are judged by the book itself, as a whole.
     "book": lambda told: payloads.read_book(told, INVERSE).last_id,
 }
