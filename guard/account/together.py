@@ -20,12 +20,15 @@ _STEPS = 20
 def nearest_together(position: Position, tried: Iterable[Tried]) -> tuple[float, Tried] | None:
     """How far a position's market moves against it until its pool fails with others; bps of its mark, and the way.
 
-    Only directions that move its market against it count: in the others it is not what has to be smaller.
+    Only directions that move its market against it count: in the others it is not what has to be smaller. Nor do those
+    in which some markets fall while others rise: they are told, but no hedged account is cut because of them.
     """
     found: tuple[float, Tried] | None = None
     for each in tried:
         move = each.direction.markets.get(position.market, 0.0)
         t = each.nearer.t
+        if len({one > 0.0 for one in each.direction.markets.values()}) > 1:
+            continue
         if t is None or move * position.size >= 0.0:
             continue
         bps = abs(expm1(move * t)) * BPS_PER_UNIT

@@ -108,7 +108,7 @@ def test_what_others_hold_behind_it_counts_and_a_common_fall_is_nearer_than_eith
     assert leg(state).distance_bps == pytest.approx(alone_bps)
     common = {each.direction: each for each in risk(state).stress}["common down"]
     assert common.distance_bps == pytest.approx((100.0 - 90.0 / (1.0 - MMR)) * 100.0)
-    assert common.distance_bps < alone_bps
+    assert known(common.distance_bps) < alone_bps
     assert risk(state).gross_usd == risk(state).net_usd == 200.0
 
 
@@ -146,6 +146,11 @@ def test_what_no_price_liquidates_is_not_what_nobody_knows() -> None:
     assert (leg(state).kind, leg(state).distance_bps) == (LiquidationKind.FAILED, 0.0)
 
 
+def known(value: float | None) -> float:
+    assert value is not None
+    return value
+
+
 def prices(seconds: float, venue: str, usd: float) -> AssetPricesSeen:
     price = AssetPrice(asset="USDE", quote="USD", bid=usd, ask=usd)
     return AssetPricesSeen(received_at=at(seconds), venue=venue, prices=(price,))
@@ -171,12 +176,9 @@ def test_a_depeg_is_one_only_where_other_venues_see_it(others: float, is_real: b
     assert (depegged.haircut > 0.29) is is_real
     # The venue counts 28 instead of 40 either way, and liquidates by that.
     assert now.venue_distance_bps == pytest.approx((100.0 - 72.0 / 0.99) * 100.0)
-    assert calm.venue_distance_bps is not None
-    assert now.venue_distance_bps < calm.venue_distance_bps
-    assert now.own_distance_bps is not None
-    assert calm.own_distance_bps is not None
-    assert (now.own_distance_bps < 0.8 * calm.own_distance_bps) is is_real
-    assert now.distance_bps == min(now.venue_distance_bps, now.own_distance_bps)
+    assert known(now.venue_distance_bps) < known(calm.venue_distance_bps)
+    assert (known(now.own_distance_bps) < 0.8 * known(calm.own_distance_bps)) is is_real
+    assert now.distance_bps == min(known(now.venue_distance_bps), known(now.own_distance_bps))
 
 
 def test_a_hedged_pair_shares_what_liquidates_it() -> None:

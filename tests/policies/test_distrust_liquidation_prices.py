@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec import structs
 
 from guard.events import (
     AccountSnapshot,
@@ -33,7 +34,7 @@ def isolated(size: float = 1.0, **fields: object) -> Position:
         "margin_mode": MarginMode.ISOLATED,
         **fields,
     }
-    return position(size, **told)
+    return structs.replace(position(size), **told)
 
 
 def found(state: GuardState, *positions: Position, equity_usd: float | None = None) -> list[Finding]:
