@@ -21,7 +21,7 @@ from guard.events import AssetPricesSeen, MarginTermsSeen, MarkPriceSeen, Positi
 from guard.market.book import Side
 from guard.market.freshness import StreamState
 from guard.market.speed import PriceSpeed
-from guard.market.view import MarketView
+from guard.market.view import BookTrust, MarketView
 from guard.units import NS_PER_S, AccountId, MarketId, Nanoseconds, symbol_of, venue_of
 
 PERIOD_S_MIN = 1.0
@@ -146,6 +146,9 @@ class OwnSide:
             if speed is None:
                 speed = self._speeds[market] = PriceSpeed.of(market)
                 speed.observe(mark, now)
+            seen = markets.get(market)
+            if seen is not None and seen.mid_price is not None and seen.trust(now) is BookTrust.TRUSTED:
+                speed.observe_mid(seen.mid_price, now)  # not every venue streams marks; books lead them
         leader, prices = self._led(venue, marks, markets)
         betas = self._betas.setdefault(venue, Betas())
         betas.observe(prices, leader, now)
