@@ -26,6 +26,7 @@ from urllib.parse import parse_qsl
 import msgspec
 from aiohttp import WSMsgType, web
 
+from adapters.simulation.assets import AssetIndex
 from adapters.simulation.binance import ClientRequest, binance_urls, parse_stream
 from adapters.simulation.errors import Refusal
 from adapters.simulation.markets import Market
@@ -322,7 +323,7 @@ class Server:
         return shells
 
     def _answer_as(self, shells: dict[str, Market]) -> None:
-        api = PublicApi(shells, LoopbackSettings(), lambda: time.time_ns() // 1_000_000)
+        api = PublicApi(shells, AssetIndex(), LoopbackSettings(), lambda: time.time_ns() // 1_000_000)
         self.answers = dict(api.routes())
         self.answers["GET", "/fapi/v1/depth"] = self._depth
 

@@ -27,7 +27,9 @@ from guard.errors import AuditCorruptError, AuditError, AuditFullError
 from guard.events import (
     AccountSnapshot,
     AnyEvent,
+    AssetPricesSeen,
     LiquidationSeen,
+    MarginTermsSeen,
     MarketFeatures,
     MarketsSampled,
     MarkPriceSeen,
@@ -50,8 +52,26 @@ OPEN = ".open.sqlite3"
 CLOSED = ".sqlite3"
 SEALED_MODE = 0o400
 
-Sample = MarketFeatures | MarkPriceSeen | OpenInterestSeen | LiquidationSeen | StreamFault | AccountSnapshot
-KINDS = (MarketFeatures, MarkPriceSeen, OpenInterestSeen, LiquidationSeen, StreamFault, AccountSnapshot)
+Sample = (
+    MarketFeatures
+    | MarkPriceSeen
+    | OpenInterestSeen
+    | LiquidationSeen
+    | StreamFault
+    | AccountSnapshot
+    | MarginTermsSeen
+    | AssetPricesSeen
+)
+KINDS = (
+    MarketFeatures,
+    MarkPriceSeen,
+    OpenInterestSeen,
+    LiquidationSeen,
+    StreamFault,
+    AccountSnapshot,
+    MarginTermsSeen,
+    AssetPricesSeen,
+)
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS blocks (
