@@ -98,8 +98,10 @@ class AccountState:
             self._maintenance_usd = self._margin_ratio = None
             told = {(seen.market_code, seen.side) for seen in update.positions if seen.is_whole}
             self._forget_prices(moved, told)
-        if update.maintenance_usd is not None or update.margin_ratio is not None:
-            self._maintenance_usd, self._margin_ratio = update.maintenance_usd, update.margin_ratio
+        if update.maintenance_usd is not None:
+            self._maintenance_usd = update.maintenance_usd
+        if update.margin_ratio is not None:
+            self._margin_ratio = update.margin_ratio
 
     def _merge_order(self, order: OrderSeen | OrderGone | None) -> None:
         if order is None:

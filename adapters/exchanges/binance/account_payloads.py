@@ -92,8 +92,8 @@ def parse_account(
         other_usd = 0.0 if total is None else total - sum(wallets.values())
         ratio = ratio_of(maintenance, optional_number(account, "totalMarginBalance", where))
     else:
-        isolated = _isolated_maintenance(account, [*held], where)
-        ratio = worst(cross_ratio(row, isolated, where) for row in listed)
+        cross = _cross_maintenance(account, [*held], where)
+        ratio = worst(cross_ratio(row, cross, where) for row in listed)
         told = [optional_number(row, "maintMargin", where) for row in listed if row["asset"] in USD_LIKE]
         if told and None not in told:
             maintenance = sum(each for each in told if each is not None)
@@ -129,25 +129,41 @@ def _held(
     )
 
 
-def _isolated_maintenance(account: Payload, assets: Sequence[str], where: str) -> dict[str, float]:
-    """Maintenance of isolated positions by the asset that they are paid in, which their symbol ends with."""
-    found: dict[str, float] = {}
-    for row in rows(account.get("positions") or [], where):
-        wallet = row.get("isolatedWallet", "0")
-        if wallet in ("0", "0.00000000") and row.get("isolated") is not True:
-            continue  # without making a number of it: there may be hundreds
-        if not (row.get("isolated") is True or known(optional_number(row, "isolatedWallet", where))):
-            continue
-        symbol = text(row, "symbol", where).partition("_")[0]
-        asset = max((each for each in assets if symbol.endswith(each)), key=len, default="")
-        found[asset] = found.get(asset, 0.0) + (optional_number(row, "maintMargin", where) or 0.0)
+def _cross_maintenance(account: Payload, assets: Sequence[str], where: str) -> dict[str, float]:
+    """Of the assets that also back isolated positions: the maintenance of their cross positions alone.
+
+    Whose word an asset's ``maintMargin`` is then need not be guessed. A symbol ends with the asset it is paid in.
+    """
+    listed = rows(account.get("positions") or [], where)
+    # Without making numbers of them: there may be hundreds, and seldom one is isolated.
+    told = [row for row in listed if row.get("isolatedWallet", "0") not in ("0", "0.00000000")]
+    isolated = [row for row in told if known(optional_number(row, "isolatedWallet", where))]
+    found = {_settle_of(row, assets, where): 0.0 for row in isolated}
+    if not found:
+        return found
+    apart = {id(row) for row in isolated}
+    for row in listed:
+        asset = _settle_of(row, assets, where)
+        if id(row) not in apart and asset in found:
+            found[asset] += optional_number(row, "maintMargin", where) or 0.0
     return found
 
 
-def cross_ratio(row: Payload, isolated: Mapping[str, float], where: str) -> float | None:
-    """What one asset of an account says of its cross positions: their maintenance over their margin balance."""
-    maintenance = optional_number(row, "maintMargin", where)
+def _settle_of(row: Payload, assets: Sequence[str], where: str) -> str:
+    symbol = text(row, "symbol", where).partition("_")[0]
+    return max((asset for asset in assets if symbol.endswith(asset)), key=len, default="")
+
+
+def cross_ratio(row: Payload, cross: Mapping[str, float], where: str) -> float | None:
+    """What one asset of an account says of its cross positions: their maintenance over their margin balance.
+
+    Args:
+        row: the asset.
+        cross: the maintenance of cross positions, of assets that back isolated ones besides.
+        where: for the error.
+    """
+    maintenance = cross.get(str(row["asset"]), optional_number(row, "maintMargin", where))
     wallet, profit = (optional_number(row, key, where) for key in ("crossWalletBalance", "crossUnPnl"))
     if maintenance is None or wallet is None:
         return None
-    return ratio_of(maintenance - isolated.get(str(row["asset"]), 0.0), wallet + (profit or 0.0))
+    return ratio_of(maintenance, wallet + (profit or 0.0))

@@ -222,7 +222,7 @@ def parse_coin_account(response: Any, marks: Marks) -> AccountTotals:
     """
     where = "GET /dapi/v1/account"
     account = as_mapping(response, where)
-    isolated = _isolated_maintenance(account, where)
+    cross = _cross_maintenance(account, where)
     wallet_usd = maintenance_usd = 0.0
     collateral = []
     listed = rows(account.get("assets"), where)
@@ -238,16 +238,18 @@ def parse_coin_account(response: Any, marks: Marks) -> AccountTotals:
         other_usd=wallet_usd,
         maintenance_usd=maintenance_usd,
         collateral=tuple(collateral),
-        margin_ratio=worst(cross_ratio(row, isolated, where) for row in listed),
+        margin_ratio=worst(cross_ratio(row, cross, where) for row in listed),
     )
 
 
-def _isolated_maintenance(account: Payload, where: str) -> dict[str, float]:
-    found: dict[str, float] = {}
-    for row in rows(account.get("positions") or [], where):
-        if row.get("isolated") is True:
-            coin = coin_of(text(row, "symbol", where))
-            found[coin] = found.get(coin, 0.0) + (optional_number(row, "maintMargin", where) or 0.0)
+def _cross_maintenance(account: Payload, where: str) -> dict[str, float]:
+    """Of the coins that also back isolated positions: the maintenance of their cross positions alone."""
+    listed = rows(account.get("positions") or [], where)
+    found = {coin_of(text(row, "symbol", where)): 0.0 for row in listed if row.get("isolated") is True}
+    for row in listed if found else ():
+        coin = coin_of(text(row, "symbol", where))
+        if row.get("isolated") is not True and coin in found:
+            found[coin] += optional_number(row, "maintMargin", where) or 0.0
     return found
 
 

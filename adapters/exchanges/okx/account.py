@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from adapters.exchanges.answers import answered
@@ -12,6 +13,7 @@ from adapters.exchanges.ccxt_session import Credentials, Markets
 from adapters.exchanges.keyed_account import KeyedAccount
 from adapters.exchanges.okx.account_payloads import (
     Contract,
+    isolated_maintenance_usd,
     parse_account,
     parse_orders,
     parse_permissions,
@@ -128,6 +130,9 @@ class OkxAccount(KeyedAccount):
         seen = parse_positions(rows, self._contract_of, self._pooling)
         positions = [position for position in seen if position.size]
         totals = parse_account(await self._client.privateGetAccountBalance(), self._pooling)
+        isolated_usd = isolated_maintenance_usd(rows, self._contract_of)
+        if isolated_usd:
+            totals = replace(totals, maintenance_usd=(totals.maintenance_usd or 0.0) + isolated_usd)
         return AccountReading(totals=totals, positions=positions, orders=found)
 
     async def _orders(self) -> list[OrderSeen]:

@@ -156,6 +156,17 @@ def _in_base_units(seen: PositionSeen, where: str) -> PositionSeen:
     )
 
 
+def isolated_maintenance_usd(rows: Iterable[Payload], contract_of: ContractOf) -> float:
+    """Sum what isolated positions must keep, which the account's own ``mmr`` leaves out."""
+    total_usd, where = 0.0, "positions"
+    for row in rows:
+        contract = contract_of(text(row, "instId", where))
+        if contract is not None and row.get("mgnMode") == "isolated":
+            mark = optional_number(row, "markPx", where) if contract.is_inverse else 1.0
+            total_usd += (optional_number(row, "mmr", where) or 0.0) * (mark or 0.0)
+    return total_usd
+
+
 def parse_account(response: Any, pooling: Pooling = Pooling.ONE_POOL) -> AccountTotals:
     """Read GET /api/v5/account/balance, or the ``account`` channel.
 
@@ -334,7 +345,7 @@ def _balances(message: Payload, account: Payload, pooling: Pooling) -> AccountUp
     return AccountUpdate(
         exchange_at=at_of(account, "uTime"),
         balances=tuple(BalanceSeen(each.asset, each.quantity, each.asset in USD_LIKE, each) for each in held),
-        maintenance_usd=totals.maintenance_usd if is_whole else None,
+        # What isolated positions must keep is not in it: only a reading adds that.
         margin_ratio=totals.margin_ratio if is_whole else None,
     )
 

@@ -171,18 +171,22 @@ def test_in_single_asset_mode_each_asset_backs_its_own_and_the_worst_tells_the_r
             "crossUnPnl": "1",
         },
     ]
-    isolated = {"symbol": "BTCUSDT", "isolatedWallet": "10", "maintMargin": "1.1"}
+    positions = [
+        {"symbol": "BTCUSDT", "isolatedWallet": "10", "maintMargin": "1.1"},
+        {"symbol": "ETHUSDT", "isolatedWallet": "0", "maintMargin": "2"},
+        {"symbol": "ETHUSDC", "isolatedWallet": "0", "maintMargin": "4"},
+    ]
 
-    totals = parse_account({**samples.ACCOUNT, "assets": assets, "positions": [isolated]})
+    totals = parse_account({**samples.ACCOUNT, "assets": assets, "positions": positions})
 
     assert totals.pooling is Pooling.BY_SETTLE_ASSET
     assert totals.collateral == (
         CollateralHeld(asset="USDT", quantity=23.72469206),
         CollateralHeld(asset="USDC", quantity=5.0),
     )
-    # USDT without its isolated position: (3.1 - 1.1) / (13.72469206 - 3.72469206).
+    # USDT without its isolated position: 2 / (13.72469206 - 3.72469206).
     assert totals.margin_ratio == pytest.approx(4.0 / 6.0)
-    alone = parse_account({**samples.ACCOUNT, "assets": assets[:1], "positions": [isolated]})
+    alone = parse_account({**samples.ACCOUNT, "assets": assets[:1], "positions": positions[:2]})
     assert alone.margin_ratio == pytest.approx(0.2)
     assert (alone.maintenance_usd, totals.maintenance_usd) == (3.1, 7.1)
 

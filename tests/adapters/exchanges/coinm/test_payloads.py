@@ -129,7 +129,10 @@ def test_wallets_and_maintenance_are_coins_at_mark() -> None:
 def test_each_coin_is_collateral_of_its_own_and_the_worst_tells_the_ratio() -> None:
     account = fixture("account")
     account["assets"][1] |= {"maintMargin": "0.5", "crossWalletBalance": "1.8", "crossUnPnl": "-0.3"}
-    account["positions"] = [{"symbol": "ETHUSD_PERP", "isolated": True, "maintMargin": "0.2"}]
+    account["positions"] = [
+        {"symbol": "ETHUSD_PERP", "isolated": True, "maintMargin": "0.2"},
+        {"symbol": "ETHUSD_261225", "isolated": False, "maintMargin": "0.3"},
+    ]
 
     totals = payloads.parse_coin_account(account, MARKS)
 
@@ -139,7 +142,7 @@ def test_each_coin_is_collateral_of_its_own_and_the_worst_tells_the_ratio() -> N
         CollateralHeld(asset="ETH", quantity=2.0, venue_price_usd=400.0),
         CollateralHeld(asset="XYZ", quantity=0.00241969),
     )
-    assert totals.margin_ratio == pytest.approx((0.5 - 0.2) / (1.8 - 0.3))
+    assert totals.margin_ratio == pytest.approx(0.3 / (1.8 - 0.3))
 
 
 def test_an_order_is_converted_at_its_own_price() -> None:

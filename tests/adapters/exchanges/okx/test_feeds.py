@@ -289,7 +289,8 @@ async def test_an_account_is_told_whole(server: OkxServer) -> None:
     assert seen.equity_usd == pytest.approx((seen.wallet_usd or 0.0) + 0.024 - 77.65 + 0.0012092 * 30_000)
     assert seen.pooling is Pooling.BY_SETTLE_ASSET
     assert [held.asset for held in seen.collateral or ()] == ["USDT", "BTC", "TRX"]
-    assert seen.maintenance_usd == 0.3428274116
+    # Of the account, and of the isolated position.
+    assert seen.maintenance_usd == pytest.approx(0.3428274116 + 0.26346)
     by_market = {position.market: position for position in seen.positions}
     cross, isolated = by_market[MarketId("okx:XRP/USDT:USDT")], by_market[BTC]
     assert (cross.size, cross.leverage, cross.margin_mode) == (100.0, 3.0, MarginMode.CROSS)

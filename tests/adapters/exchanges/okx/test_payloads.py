@@ -242,6 +242,13 @@ def test_what_is_owed_is_negative_and_not_left_out() -> None:
     assert [held.quantity for held in totals.collateral or ()][1] == -0.5
 
 
+def test_what_isolated_positions_must_keep_is_told_by_themselves() -> None:
+    contracts = {**CONTRACTS, "BTC-USD-SWAP": Contract(100.0, is_inverse=True)}
+    rows = [*fixture("positions")["data"][:2], {**inverse_row(), "mmr": "0.0001"}]
+
+    assert account_payloads.isolated_maintenance_usd(rows, contracts.get) == near(0.26346 + 0.0001 * 30_000.0)
+
+
 def test_a_ratio_of_nothing_left_is_beyond_liquidation() -> None:
     response = fixture("balance")
     response["data"][0]["mgnRatio"] = "-0.5"
@@ -317,7 +324,7 @@ def test_a_private_account_frame_tells_balances() -> None:
 
     told = [(balance.asset, balance.wallet, balance.counts_as_usd) for balance in update.balances]
     assert told == [("USDT", near(5000.4357, rel=1e-6), True), ("BTC", 0.5, False), ("TRX", 100.0, False)]
-    assert update.maintenance_usd == 0.3428274116
+    assert update.maintenance_usd is None
     assert update.margin_ratio == near(1.0 / 143682.59776662575)
     assert update.exchange_at == 1705474164160_000_000
 
