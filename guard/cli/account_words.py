@@ -41,8 +41,13 @@ _PARTS = {
 def overview_lines(overview: Overview) -> Iterator[str]:
     """All accounts side by side."""
     yield "NEAREST TO LIQUIDATION"
-    if overview.worst is None:
-        yield "  Nothing of which it is known where it is liquidated."
+    if overview.worst is None and not overview.unknown:
+        holds = (
+            "Nothing is liquidated by any move that was looked at."
+            if overview.coins
+            else "No position is held."
+        )
+        yield f"  {holds}"
     for each in overview.nearest:
         yield f"  {each.account}: {nearest_words(each)}"
     for account, market in overview.unknown:
@@ -115,9 +120,9 @@ def account_lines(
         yield ""
         yield f"  and {len(ordered) - len(shown)} more, further away; --all tells them"
     sections = (
-        ("Common moves (all legs together, collateral with them)", map(stress_words, risk.stress)),
+        ("Common moves (all legs together, collateral with them)", stress_lines(risk.stress)),
         ("Collateral", (line for holding in risk.holdings for line in holding_lines(holding))),
-        ("What would help (worked out, nothing of it is done)", map(containment_words, risk.containment)),
+        ("What would help (worked out, nothing of it is done)", containment_lines(risk)),
         ("Who holds what", map(held_words, held)),
         ("Not known, so not safe", iter(risk.missing)),
     )
@@ -267,6 +272,16 @@ def action_words(leg: LegRisk, risk: AccountRisk) -> str:
     return f"{action}: time for {'more than 100' if fit > 100 else fit}"
 
 
+def stress_lines(stress: Sequence[StressRisk]) -> Iterator[str]:
+    """Each direction of each pool; one line of a pool that holds in all of them."""
+    for pool in dict.fromkeys(each.pool for each in stress):
+        tried = [each for each in stress if each.pool == pool]
+        if all(each.distance_bps is None for each in tried):
+            yield f"{pool}: holds however far all fall, rise, or move against it"
+        else:
+            yield from map(stress_words, tried)
+
+
 def stress_words(stress: StressRisk) -> str:
     """One direction in which everything moves together."""
     if_all = f"{stress.pool}: if {direction_words(stress.direction)}"
@@ -311,6 +326,21 @@ def holding_lines(holding: HoldingRisk) -> Iterator[str]:
         yield f"  falls with {holding.correlated_with} when positions lose; {share} of all collateral"
     for words in holding.missing:
         yield f"  not known: {words.removeprefix(f'{holding.asset}: ')}"
+
+
+def containment_lines(risk: AccountRisk) -> Iterator[str]:
+    """The steps; they are worked out less often than the rest, and told only while they are of this account still."""
+    nearest = min((each.distance_bps for each in risk.stress if each.distance_bps is not None), default=None)
+    known = [step for step in risk.containment if _is_of_now(step, nearest)]
+    if len(known) < len(risk.containment):
+        yield "the account has changed since this was worked out; it follows within a minute, if there is need"
+    yield from map(containment_words, known)
+
+
+def _is_of_now(step: Containment, nearest_bps: float | None) -> bool:
+    if step.before_bps is None or nearest_bps is None:
+        return step.before_bps is nearest_bps
+    return abs(step.before_bps - nearest_bps) <= 0.25 * nearest_bps + 25.0
 
 
 def containment_words(step: Containment) -> str:

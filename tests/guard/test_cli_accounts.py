@@ -86,6 +86,16 @@ def test_what_is_not_known_is_said_in_words(audit: Path) -> None:
     assert not re.search(r"\b(None|nan|inf|null)\b", text)
 
 
+def test_a_step_is_told_with_what_it_does_while_it_is_of_this_account_still(tmp_path: Path) -> None:
+    now = told(keep(tmp_path / "a.sqlite3", [assessed(START, near())]))
+    assert "isolate SOL/USDT:USDT: nothing would liquidate it, now after 4.1%; costs about 120 USD" in now
+    moved = structs.replace(near(), stress=(structs.replace(near().stress[0], distance_bps=None),))
+    changed = told(keep(tmp_path / "b.sqlite3", [assessed(START, moved)]))
+    assert "isolate SOL" not in changed
+    assert "the account has changed since this was worked out" in changed
+    assert "cross USDT: holds however far all fall, rise, or move against it" in changed
+
+
 def test_a_leg_that_fails_now_is_the_first_word(tmp_path: Path) -> None:
     legs = near().legs
     failed = structs.replace(legs[0], kind=LiquidationKind.FAILED, distance_bps=0.0, seconds_stressed=0.0)

@@ -63,8 +63,9 @@ def near(at: int = START) -> AccountRisk:
                 correlated_with="ENA",
             ),
         ),
+        stress=(StressRisk(pool="cross USDT", direction="common up", distance_bps=400.0, worst=SOL),),
         containment=(
-            Containment(step="isolate SOL/USDT:USDT", before_bps=400.0, after_bps=None, cost_usd=120.0),
+            Containment(step="isolate SOL/USDT:USDT", before_bps=410.0, after_bps=None, cost_usd=120.0),
         ),
         worst=BTC,
         action_s=30.0,
