@@ -108,10 +108,6 @@ class ActionTimes:
             default=ActionTime(self.assumed_s, is_assumed=True),
         )
 
-    def forget(self, bot: BotId) -> None:
-        """A bot is gone."""
-        self._by_bot.pop(bot, None)
-
     def _told(self, durations: _Durations) -> ActionTime:
         measured = durations.p99_s()
         if durations.count >= self.confirmed_min:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import inf, log1p
 from typing import Protocol
 
-from guard.account.action_time import ActionTime
 from guard.units import BPS_PER_UNIT
 
 NOT_FORESEEN_S = 30 * 86_400.0
@@ -80,37 +78,13 @@ def seconds_at(distance_bps: float | None, per_s: float | None, *, down: bool = 
     return way / per_s if way < per_s * NOT_FORESEEN_S else NOT_FORESEEN_S if way > 0.0 else 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class TimeToLiquidation:
-    """Seconds left at present and at stressed speed, against the time that an action takes.
+def actions_left(now_s: float | None, stressed_s: float | None, action_s: float | None) -> float | None:
+    """How often the guard could act, one time after the other, before liquidation, at the faster of both speeds.
 
-    ``None`` is not known. ``actions_left`` is how often the guard could act one after the other before liquidation, at
-    the faster of both speeds.
+    Fewer than ``ACTIONS_MIN`` are too few. ``None`` where neither time, or not that of an action, is known: never safe.
+
+    >>> actions_left(4_000.0, 75.0, 30.0), actions_left(None, None, 30.0)
+    (2.5, None)
     """
-
-    now_s: float | None
-    stressed_s: float | None
-    action: ActionTime
-
-    @property
-    def actions_left(self) -> float | None:
-        """Stressed seconds over the time of one action; ``None`` where the distance is not known."""
-        times = [each for each in (self.now_s, self.stressed_s) if each is not None]
-        return min(times) / self.action.seconds if times and self.action.seconds > 0.0 else None
-
-    @property
-    def is_short(self) -> bool:
-        """Whether less than ``ACTIONS_MIN`` actions are left; what is not known counts as short."""
-        left = self.actions_left
-        return left is None or left < ACTIONS_MIN
-
-
-def time_to_liquidation(
-    distance_bps: float | None, speed: Speed | None, action: ActionTime, *, down: bool
-) -> TimeToLiquidation:
-    """Work out what is left; ``down`` says whether the way to liquidation is a fall."""
-    return TimeToLiquidation(
-        now_s=seconds_to(distance_bps, speed, down=down, stressed=False),
-        stressed_s=seconds_to(distance_bps, speed, down=down, stressed=True),
-        action=action,
-    )
+    known = [each for each in (now_s, stressed_s) if each is not None]
+    return min(known) / action_s if known and action_s is not None and action_s > 0.0 else None

@@ -7,7 +7,7 @@ from math import isfinite
 
 from guard.account.overview import CoinExposure, Held, Nearest, Overview, SharedMargin
 from guard.account.risk import AccountRisk, Containment, HoldingRisk, LegRisk, StressRisk
-from guard.account.time_to_liquidation import NOT_FORESEEN_S
+from guard.account.time_to_liquidation import ACTIONS_MIN, NOT_FORESEEN_S, actions_left
 from guard.explain_words import list_words, money_words, price_words
 from guard.leverage.margin_pool import LiquidationKind
 from guard.margin_terms import TermsSource
@@ -263,13 +263,14 @@ def action_words(leg: LegRisk, risk: AccountRisk) -> str:
         return "how long an action takes is not known"
     how = "assumed, too few were measured" if risk.action_is_assumed else "measured"
     action = f"an action takes {time_words(risk.action_s)} ({how})"
-    known = [each for each in (leg.seconds_now, leg.seconds_stressed) if each is not None]
-    if not known or risk.action_s <= 0.0:
+    left = actions_left(leg.seconds_now, leg.seconds_stressed, risk.action_s)
+    if left is None:
         return action
-    fit = int(min(known) / risk.action_s)
-    if fit < 1:
+    if left < 1.0:
         return f"{action}: TOO LATE for one under stress"
-    return f"{action}: time for {'more than 100' if fit > 100 else fit}"
+    if left < ACTIONS_MIN:
+        return f"{action}: TIME FOR {int(left)} ONLY"
+    return f"{action}: time for {'more than 100' if left > 100.0 else int(left)}"
 
 
 def stress_lines(stress: Sequence[StressRisk]) -> Iterator[str]:

@@ -71,7 +71,7 @@ def test_our_price_the_venues_and_their_difference_are_told_with_the_time_that_i
     text = told(audit, "--account", "main")
     assert "liquidated at 97,435.9, 2.56% below the mark" in text
     assert "our price is 97,101.5, the venue says 97,435.9: ours is 33.4 bps lower" in text
-    assert "an action takes 30 s (assumed, too few were measured): time for 2" in text
+    assert "an action takes 30 s (assumed, too few were measured): TIME FOR 2 ONLY" in text
     assert "10 BTC long, 1.0 million USD: nobody of ours" in text
     assert "34% what it has lost of its peg, over venues <- decides" in text
     assert str(UNIFIED) not in text

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from guard.account.action_time import ActionTime, ActionTimes
-from guard.account.time_to_liquidation import NOT_FORESEEN_S, seconds_at, seconds_to, time_to_liquidation
+from guard.account.time_to_liquidation import NOT_FORESEEN_S, actions_left, seconds_at, seconds_to
 from guard.commands import CommandOutcome, OutcomeKind
 from guard.market.speed import Speeds
 from guard.units import NS_PER_S, BotId, Nanoseconds
@@ -137,8 +137,6 @@ def test_an_account_waits_for_the_slowest_of_its_bots() -> None:
     assert times.action_time((ALPHA, BETA)) == times.of_bot(BETA)
     assert times.action_time((ALPHA, BotId("gamma"))) == ASSUMED
     assert times.action_time(()) == ASSUMED
-    times.forget(BETA)
-    assert times.action_time((ALPHA, BETA)) == ASSUMED
 
 
 def speeds(*, down: float | None = None, up: float | None = None, stressed: float = 2e-4) -> Speeds:
@@ -179,18 +177,11 @@ def test_never_is_told_as_a_time_and_not_as_unknown() -> None:
 
 
 @pytest.mark.parametrize(
-    ("distance", "down_now", "is_short"),
-    [
-        (100.0, None, True),
-        (500.0, 1e-5, False),
-        (500.0, 1e-3, True),
-        (500.0, None, False),
-        (None, 1e-3, True),
-    ],
+    ("now_s", "stressed_s", "action_s", "left"),
+    [(600.0, 90.0, 30.0, 3.0), (60.0, 90.0, 30.0, 2.0), (None, 45.0, 30.0, 1.5), (0.0, 0.0, 30.0, 0.0)]
+    + [(None, None, 30.0, None), (60.0, 60.0, None, None), (60.0, 60.0, 0.0, None)],
 )
-def test_time_is_short_where_three_actions_do_not_fit_or_nobody_knows(
-    distance: float | None, down_now: float | None, is_short: bool
+def test_the_faster_speed_says_how_many_actions_are_left_and_nobody_guesses(
+    now_s: float | None, stressed_s: float | None, action_s: float | None, left: float | None
 ) -> None:
-    left = time_to_liquidation(distance, speeds(down=down_now), ASSUMED, down=True)
-    assert left.is_short is is_short
-    assert (left.actions_left is None) is (distance is None)
+    assert actions_left(now_s, stressed_s, action_s) == left
