@@ -112,11 +112,6 @@ class PriceSpeed:
             stressed_up=max(self.floor, *(track.peak_up.left(now) for track in tracks), up or 0.0),
         )
 
-    @property
-    def latest(self) -> Speeds:
-        """The speeds as of the last price."""
-        return self.speeds(max(self._mark.at or 0, self._mid.at or 0))
-
 
 class _Peak:
     """The fastest so far, slowly forgotten."""

@@ -178,8 +178,15 @@ def test_never_is_told_as_a_time_and_not_as_unknown() -> None:
 
 @pytest.mark.parametrize(
     ("now_s", "stressed_s", "action_s", "left"),
-    [(600.0, 90.0, 30.0, 3.0), (60.0, 90.0, 30.0, 2.0), (None, 45.0, 30.0, 1.5), (0.0, 0.0, 30.0, 0.0)]
-    + [(None, None, 30.0, None), (60.0, 60.0, None, None), (60.0, 60.0, 0.0, None)],
+    [
+        (600.0, 90.0, 30.0, 3.0),
+        (60.0, 90.0, 30.0, 2.0),
+        (None, 45.0, 30.0, 1.5),
+        (0.0, 0.0, 30.0, 0.0),
+        (None, None, 30.0, None),
+        (60.0, 60.0, None, None),
+        (60.0, 60.0, 0.0, None),
+    ],
 )
 def test_the_faster_speed_says_how_many_actions_are_left_and_nobody_guesses(
     now_s: float | None, stressed_s: float | None, action_s: float | None, left: float | None

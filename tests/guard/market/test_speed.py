@@ -87,11 +87,6 @@ def test_the_floor_is_the_day_that_it_was_taken_from() -> None:
     assert 1.0 - exp(-720.0 * stressed_floor(BTC)) == pytest.approx(0.131)
 
 
-def test_the_latest_is_as_of_the_last_price() -> None:
-    speed = moving(-1e-4)
-    assert speed.latest == speed.speeds(300 * NS_PER_S)
-
-
 def test_what_is_no_price_or_older_is_ignored() -> None:
     speed = moving(0.0)
     for second, price in ((301, nan), (301, inf), (301, 0.0), (301, -5.0), (200, 50.0)):
@@ -106,7 +101,7 @@ def test_odd_numbers_never_make_a_speed_that_is_none(steps: list[tuple[int, floa
     for step, price, is_mark in steps:
         at += step
         (speed.observe if is_mark else speed.observe_mid)(price, at)
-        now = speed.latest
+        now = speed.speeds(at)
         for each in (now.down, now.up, now.stressed_down, now.stressed_up):
             assert each is None or (isfinite(each) and each >= 0.0)
         assert min(now.stressed_down, now.stressed_up) >= stressed_floor(BTC)
