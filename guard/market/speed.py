@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import exp, exp2, inf, log, log1p
+from math import exp, exp2, log, log1p
 
 from guard.units import NS_PER_MS, NS_PER_S, MarketId, Nanoseconds, symbol_of
 
@@ -15,6 +15,9 @@ FOLD_NS = 500 * NS_PER_MS
 
 STALE_NS = 60 * NS_PER_S
 """After so long without a price nothing is known of its speed."""
+
+PRICE_MIN, PRICE_MAX = 1e-18, 1e18
+"""What is beyond is no price of anything, and would make a ratio that is no number."""
 
 WARM_NS = 10 * NS_PER_S
 
@@ -149,7 +152,7 @@ class _Track:
         return now - self.at <= STALE_NS and self._folded_at - self.since >= WARM_NS
 
     def see(self, at: Nanoseconds, price: float) -> None:
-        if not 0.0 < price < inf:
+        if not PRICE_MIN < price < PRICE_MAX:
             return
         if self.at is None:
             self.at = self.since = at

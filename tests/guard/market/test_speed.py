@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import exp, inf, isfinite, nan
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from guard.market.speed import PEAK_HALF_LIFE_NS, PriceSpeed, Speeds, stressed_floor
@@ -89,12 +89,21 @@ def test_the_floor_is_the_day_that_it_was_taken_from() -> None:
 
 def test_what_is_no_price_or_older_is_ignored() -> None:
     speed = moving(0.0)
-    for second, price in ((301, nan), (301, inf), (301, 0.0), (301, -5.0), (200, 50.0)):
+    for second, price in (
+        (301, nan),
+        (301, inf),
+        (301, 0.0),
+        (301, -5.0),
+        (301, 5e-324),
+        (301, 1e300),
+        (200, 50.0),
+    ):
         speed.observe(price, second * NS_PER_S)
     speed.observe(100.0, 302 * NS_PER_S)
     assert speed.speeds(302 * NS_PER_S).down == 0.0
 
 
+@example([(10**9, 1e300, True), (10**9, 1e300, True), (10**9, 5e-324, True), (10**9, 5e-324, True)] * 5)
 @given(st.lists(st.tuples(st.integers(0, 10**11), st.floats(), st.booleans()), max_size=40))
 def test_odd_numbers_never_make_a_speed_that_is_none(steps: list[tuple[int, float, bool]]) -> None:
     speed, at = PriceSpeed.of(BTC), 0
