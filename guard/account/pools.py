@@ -350,9 +350,13 @@ def _charged(pool: Pool, usd: float) -> Pool:
 
 
 def _maintenance_told_usd(pool: Pool) -> float:
-    """At the prices of the venue's own word, so that a price that moved since is not taken for a demand."""
+    """At the prices of the venue's own word, so that a price that moved since is not taken for a demand.
+
+    With the fee of closing where the venue charges one: Bybit's maintenance has it within, and what is charged as a fee
+    must not be taken for a demand besides.
+    """
     told = {
         position.market: position.mark_price for position in pool.positions if position.mark_price is not None
     }
     state = state_at(replace(pool.venue, other_maintenance_usd=0.0), told)
-    return 0.0 if state is None else state.maintenance_usd
+    return 0.0 if state is None else state.maintenance_usd + state.closing_fee_usd
