@@ -68,7 +68,7 @@ class KeyedAccount:
 
     def symbol_of(self, market_code: str) -> str:
         for market in (self._client.markets_by_id or {}).get(market_code, ()):
-            if market.get("swap"):
+            if market.get("swap") or market.get("future"):
                 return str(market["symbol"])
         return market_code
 

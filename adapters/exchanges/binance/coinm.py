@@ -169,7 +169,8 @@ class CoinAccount(BinanceAccount):
 
     async def load(self) -> None:
         await super().load()
-        self._contracts_usd = contracts_usd_of(self._client)
+        # Positions in dated contracts share the coins of those in perpetuals.
+        self._contracts_usd = contracts_usd_of(self._client, dated=True)
 
     async def watch(self) -> None:
         # A key from before the connection was lost may have expired, and then the stream stays silent.
@@ -200,7 +201,11 @@ class CoinAccount(BinanceAccount):
         return update_in_base_units(update, self._contracts_usd, self._marks)
 
 
-def contracts_usd_of(client: Any) -> dict[str, float]:
-    """What a contract is worth in dollars, by the venue's code of each perpetual of the loaded markets."""
-    found = {str(market["id"]): contract_usd_of(market) for market in client.markets.values()}
+def contracts_usd_of(client: Any, *, dated: bool = False) -> dict[str, float]:
+    """What a contract is worth in dollars, by the venue's code of each perpetual of the loaded markets.
+
+    With ``dated`` also of each contract that ends on a day.
+    """
+    listed = client.markets.values()
+    found = {str(market["id"]): contract_usd_of(market, dated=dated) for market in listed}
     return {code: contract_usd for code, contract_usd in found.items() if contract_usd is not None}

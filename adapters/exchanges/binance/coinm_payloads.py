@@ -162,7 +162,7 @@ def parse_coin_positions(
     found = []
     for seen in parse_positions(response):
         if seen.market_code not in contracts_usd:
-            continue  # a dated contract: the guard watches perpetuals
+            continue  # no market that was loaded
         if seen.mark_price is None:
             raise MalformedFrameError(where, f"position {seen.market_code} has no markPrice")
         position = in_base_units(seen, contracts_usd[seen.market_code], seen.mark_price)
@@ -254,7 +254,7 @@ def _cross_maintenance(account: Payload, where: str) -> dict[str, float]:
 
 
 def order_in_base_units(order: OrderSeen, contracts_usd: ContractsUsd, marks: Marks) -> OrderSeen | None:
-    """Turn an order of contracts to base units at its own price; ``None`` if none is known, or it is dated."""
+    """Turn an order of contracts to base units at its own price; ``None`` if none is known."""
     contract_usd = contracts_usd.get(order.market_code)
     price = order.price or order.stop_price or marks.get(order.market_code)
     if contract_usd is None or price is None:
@@ -276,12 +276,14 @@ def update_in_base_units(update: AccountUpdate, contracts_usd: ContractsUsd, mar
     return AccountUpdate(update.exchange_at, balances, positions, order, update.stale)
 
 
-def contract_usd_of(market: Mapping[str, Any]) -> float | None:
+def contract_usd_of(market: Mapping[str, Any], *, dated: bool = False) -> float | None:
     """What one contract of a ccxt market is worth in dollars, ``None`` for what is no inverse perpetual.
+
+    With ``dated`` also of one that ends on a day.
 
     >>> contract_usd_of({"swap": True, "inverse": True, "contractSize": 100.0})
     100.0
     """
-    if not (market.get("swap") and market.get("inverse")):
+    if not ((market.get("swap") or (dated and market.get("future"))) and market.get("inverse")):
         return None
     return known(optional_number(market, "contractSize", "ccxt's market"))

@@ -16,7 +16,9 @@ from guard.events import (
     MarketFeatures,
     MarkPriceSeen,
     OpenInterestSeen,
+    Pooling,
 )
+from guard.margin_terms import ContractKind
 from guard.units import MarketId
 from tests.adapters.exchanges.coinm.venue import CoinVenue, coin_venue
 from tests.support.exchange_feeds import feeds_for, running
@@ -78,7 +80,13 @@ async def test_an_account_of_coins_is_read_in_dollars(venue: CoinVenue) -> None:
         seen = await events.until(AccountSnapshot, is_settled)
 
     by_size = {position.market: position for position in seen.positions}
-    assert set(by_size) == {BTC, "binancecoinm:ETH/USD:ETH"}
+    # A dated contract takes margin from the same coins.
+    quarterly = by_size[MarketId("binancecoinm:BTC/USD:BTC-200925")]
+    assert set(by_size) == {BTC, quarterly.market, "binancecoinm:ETH/USD:ETH"}
+    assert (quarterly.kind, quarterly.contracts_usd, quarterly.settle) == (ContractKind.INVERSE, 100.0, "BTC")
+    assert (by_size[BTC].contracts_usd, by_size[BTC].adl_rank) == (100.0, 0.75)
+    assert seen.pooling is Pooling.BY_SETTLE_ASSET
+    assert [held.asset for held in seen.collateral or ()] == ["BTC", "ETH", "XYZ"]
     price = 11029.69574559
     assert seen.wallet_usd == pytest.approx(0.00241969 * price)
     assert seen.maintenance_usd == pytest.approx(0.00001 * price)
