@@ -35,6 +35,8 @@ class BracketTable:
 
     def __init__(self, tiers: Sequence[MarginTier]) -> None:
         self.brackets: tuple[Bracket, ...] = ()
+        self.closing_fee = ZERO
+        """What is kept for the fee of closing besides, as a share of value."""
         self._tiers: tuple[MarginTier, ...] = ()
         self._ratios: list[Decimal] = []
         """By how much more is asked for, for each reason that there is."""
@@ -74,9 +76,9 @@ class BracketTable:
         return self.brackets[-1]
 
     def maintenance(self, notional: Decimal) -> Decimal:
-        """Maintenance margin in USDT: ``notional x rate - cum``."""
+        """Maintenance margin in USDT: ``notional x (rate + closing fee) - cum``."""
         bracket = self.of(notional)
-        return notional * bracket.tier.maintenance_rate - bracket.cum
+        return notional * (bracket.tier.maintenance_rate + self.closing_fee) - bracket.cum
 
     def notional_max(self, leverage: int) -> Decimal:
         """The largest position allowed at this leverage, USDT."""
@@ -99,12 +101,12 @@ class BracketTable:
                 positions' unrealised profit less their maintenance.
             mark: as it is; it chooses the brackets, as the venue does.
 
-        ``backing + sum(size p - cost) = sum(|size| p rate - cum)``, solved for p.
+        ``backing + sum(size p - cost) = sum(|size| p (rate + closing fee) - cum)``, solved for p.
         """
         denominator = above = ZERO
         for amount, cost in legs:
             bracket = self.of(abs(amount) * mark)
-            denominator += amount - abs(amount) * bracket.tier.maintenance_rate
+            denominator += amount - abs(amount) * (bracket.tier.maintenance_rate + self.closing_fee)
             above += cost - bracket.cum
         if denominator == ZERO:
             return ZERO

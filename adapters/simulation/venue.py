@@ -39,6 +39,9 @@ from adapters.simulation.wire import encode
 
 NS_PER_MS = 1_000_000
 LISTEN_KEY_CHECK_S = 1.0
+BYBIT_CLOSING_FEE = Decimal("0.00055")
+"""Within Bybit's maintenance margin: bybit.com, "Maintenance Margin (USDT Contract)". Charged at the value reached; the
+page reckons it at the price at which a position would be bankrupt alone."""
 
 
 class LoopbackVenue:
@@ -110,6 +113,8 @@ class LoopbackVenue:
         self.dialect_name = DialectName(dialect)
         if self.dialect_name is DialectName.HYPERLIQUID and self.settings.liquidation_steps is None:
             self._engine.liquidator.steps = LiquidationSteps.FIFTH
+        if self.dialect_name is DialectName.BYBIT:
+            self._engine.table.closing_fee = BYBIT_CLOSING_FEE
         # The others' words for a pair are not spoken here.
         self._engine.is_one_way = self.dialect_name is not DialectName.BINANCE
         self._dialect = make_dialect(

@@ -280,6 +280,8 @@ async def test_bybits_unified_account_counts_every_coin() -> None:
     assert float(wallet["totalMarginBalance"]) == pytest.approx(float(state.equity_usdt))
     assert float(wallet["totalEquity"]) - float(wallet["totalMarginBalance"]) == pytest.approx(140.0)
     assert {row["coin"]: float(row["usdValue"]) for row in wallet["coin"]}["USDE"] == pytest.approx(14_000)
+    mark = float(state.positions[0].mark_price)
+    assert float(wallet["totalMaintenanceMargin"]) == pytest.approx(mark * (0.004 + 0.00055)), "and the fee"
     assert float(wallet["accountMMRate"]) == pytest.approx(float(state.maintenance_usdt / state.equity_usdt))
     (row,) = ratios["result"]["list"]
     assert (row["currency"], row["collateralRatioList"][0]["collateralRatio"]) == ("USDE", "0.99")
