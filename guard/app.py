@@ -427,6 +427,7 @@ def _policies(settings: Settings) -> Sequence[Policy]:
         policies.keep_restart_floor,
         policies.distrust_liquidation_prices,
         policies.margin_tightening,
+        policies.distrust_collateral,
         policies.pause_entries,
         policies.cut_leverage,
         policies.widen_stops,

@@ -30,6 +30,7 @@ from perpguard_sdk.messages import Mode
 from perpguard_sdk.topics import check_level
 from policies.cut_leverage import CutLeverage
 from policies.distrust_bots import DistrustBots
+from policies.distrust_collateral import DistrustCollateral
 from policies.distrust_links import DistrustLinks
 from policies.distrust_liquidation_prices import DistrustLiquidationPrices
 from policies.distrust_stale_data import DistrustStaleData
@@ -155,6 +156,7 @@ class PolicySettings(_Table):
     keep_restart_floor: KeepRestartFloor = KeepRestartFloor()
     distrust_liquidation_prices: DistrustLiquidationPrices = DistrustLiquidationPrices()
     margin_tightening: MarginTightening = MarginTightening()
+    distrust_collateral: DistrustCollateral = DistrustCollateral()
     pause_entries: PauseEntries = PauseEntries()
     cut_leverage: CutLeverage = CutLeverage()
     widen_stops: WidenStops = WidenStops()

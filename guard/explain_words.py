@@ -44,9 +44,12 @@ REASONS: Mapping[Reason, str] = MappingProxyType(
         "and not known is never safe.",
         Reason.LIQUIDATION_PRICES_DIFFER: "The venue's liquidation price was not what follows from the account: "
         "one of them was wrong or old, and the nearer one was acted on.",
-        Reason.MARGIN_RAISED: "The venue had raised what it demands of positions in this market: what had been far from "
-        "liquidation was nearer, without a price having moved.",
+        Reason.MARGIN_RAISED: "The venue had raised what it demands of positions in this market: what had been far "
+        "from liquidation was nearer, without a price having moved.",
         Reason.HAIRCUT_RAISED: "The venue had begun to count less of what stands behind the positions.",
+        Reason.COLLATERAL_FALLEN: "What stands behind the positions was not worth what it should be: below its peg, or "
+        "valued by the venue below what others trade it at.",
+        Reason.COLLATERAL_CORRELATED: "Much of what stands behind the positions falls when they lose.",
         Reason.STOP_IN_THIN_ZONE: "The protective stop rested where the book was so thin that a short wick would have "
         "fired it far from its price.",
         Reason.COMMAND_FAILED: "An earlier command to this bot had not taken effect.",
@@ -106,6 +109,7 @@ REASON_NAMES: Mapping[Reason, str] = MappingProxyType(
         Reason.LIQUIDATION_PRICES_DIFFER: "two liquidation prices that differ",
         Reason.MARGIN_RAISED: "raised margin requirements",
         Reason.HAIRCUT_RAISED: "raised haircuts",
+        Reason.COLLATERAL_FALLEN: "fallen collateral",
         Reason.STOP_IN_THIN_ZONE: "the stop in a thin zone",
         Reason.COMMAND_FAILED: "a failed command",
         Reason.BROKER_DOWN: "the broker away",

@@ -34,6 +34,8 @@ class Reason(StrEnum):
     LIQUIDATION_PRICES_DIFFER = "liquidation_prices_differ"
     MARGIN_RAISED = "margin_raised"
     HAIRCUT_RAISED = "haircut_raised"
+    COLLATERAL_FALLEN = "collateral_fallen"
+    COLLATERAL_CORRELATED = "collateral_correlated"
     STOP_IN_THIN_ZONE = "stop_in_thin_zone"
     COMMAND_FAILED = "command_failed"
     BOT_SILENT = "bot_silent"

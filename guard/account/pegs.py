@@ -93,7 +93,7 @@ class PegBook:
     _quotes: dict[str, dict[tuple[str, str], Quote]] = field(default_factory=dict)
     _normals: dict[str, Normal] = field(default_factory=dict)
     _cash: tuple[str, ...] = field(init=False, repr=False)
-    _stable: frozenset[str] = field(init=False, repr=False)
+    _stable: tuple[str, ...] = field(init=False, repr=False)
     _wrapped: dict[str, str] = field(init=False, repr=False)
     _stale_ns: Nanoseconds = field(init=False, repr=False)
     _asked_at: Nanoseconds = -1
@@ -108,7 +108,7 @@ class PegBook:
         """Judge by other settings from now on; prices and normals are kept."""
         self.settings = settings
         self._cash = tuple(dict.fromkeys(fold(asset) for asset in settings.cash))
-        self._stable = frozenset(fold(asset) for asset in settings.stablecoins)
+        self._stable = tuple(dict.fromkeys(fold(asset) for asset in settings.stablecoins))
         self._wrapped = settings.claims
         self._stale_ns = int(settings.stale_s * NS_PER_S)
         self._normals = {asset: normal for asset, normal in self._normals.items() if asset in self._wrapped}

@@ -38,10 +38,11 @@ from guard.units import AccountId, BotId, MarketId, Nanoseconds, market_id
 from perpguard_sdk.messages import Entries
 from policies.cut_leverage import CutLeverage
 from policies.distrust_bots import DistrustBots
+from policies.distrust_collateral import DistrustCollateral
 from policies.distrust_links import DistrustLinks
+from policies.distrust_liquidation_prices import DistrustLiquidationPrices
 from policies.distrust_stale_data import DistrustStaleData
 from policies.keep_restart_floor import KeepRestartFloor
-from policies.distrust_liquidation_prices import DistrustLiquidationPrices
 from policies.margin_tightening import MarginTightening
 from policies.pause_entries import PauseEntries
 from policies.widen_stops import WidenStops
@@ -70,6 +71,7 @@ POLICIES = (
     KeepRestartFloor(),
     DistrustLiquidationPrices(),
     MarginTightening(),
+    DistrustCollateral(confirm_s=0.0),
     PauseEntries(confirm_s=1.0, collapse_s=0.5),
     CutLeverage(confirm_s=0.3),
     WidenStops(confirm_s=0.3, thin_ratio=0.9),

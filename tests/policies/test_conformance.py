@@ -13,14 +13,26 @@ from annotated_types import Ge, Gt, Le, Lt
 from msgspec import structs
 from pydantic import TypeAdapter, ValidationError
 
-from guard.events import BookStatus, LinkChanged, LinkKind, MarginMode, MarketFeatures, MessageRefused
+from guard.events import (
+    AssetPrice,
+    AssetPricesSeen,
+    BookStatus,
+    CollateralHeld,
+    LinkChanged,
+    LinkKind,
+    MarginMode,
+    MarketFeatures,
+    MessageRefused,
+    Pooling,
+)
 from guard.findings import Severity
 from guard.policy import Policy
 from guard.state import GuardState
-from guard.units import MarketId
+from guard.units import AccountId, MarketId
 from perpguard_sdk.messages import Entries, StopRule
 from policies.cut_leverage import CutLeverage
 from policies.distrust_bots import DistrustBots
+from policies.distrust_collateral import DistrustCollateral
 from policies.distrust_links import DistrustLinks
 from policies.distrust_liquidation_prices import DistrustLiquidationPrices
 from policies.distrust_stale_data import DistrustStaleData
@@ -55,6 +67,7 @@ POLICIES: tuple[type[Any], ...] = (
     KeepRestartFloor,
     DistrustLiquidationPrices,
     MarginTightening,
+    DistrustCollateral,
     PauseEntries,
     WidenStops,
 )
@@ -73,10 +86,28 @@ def in_danger() -> GuardState:
     hold(state, now, held, orders=(STOP,))
     state.apply(reported(now, clock_offset_ms=9_000.0))
     state.apply(structs.replace(flat_terms(MARKET, ratio=0.05), received_at=at(now)))
+    hold_fallen_collateral(state, now)
     state.apply(LinkChanged(received_at=at(now), link=LinkKind.BROKER, up=False, detail="away"))
     for _ in range(5):
         state.apply(MessageRefused(received_at=at(now), topic="t", bot=ALPHA, detail="signature"))
     return state
+
+
+def hold_fallen_collateral(state: GuardState, seconds: float) -> None:
+    """Another account stands on a stablecoin that lost a third everywhere."""
+    for venue in ("bybit", "okx", "kraken"):
+        price = AssetPrice(asset="USDE", quote="USD", bid=0.66, ask=0.66)
+        state.apply(AssetPricesSeen(received_at=at(seconds), venue=venue, prices=(price,)))
+    held = position(1.0, entry_price=100.0, mark_price=100.0, margin_mode=MarginMode.CROSS)
+    collateral = (CollateralHeld(asset="USDE", quantity=5_000.0, venue_price_usd=1.0, venue_haircut=0.0),)
+    state.apply(
+        structs.replace(
+            snapshot(seconds, held),
+            account=AccountId("loopback:second"),
+            pooling=Pooling.ONE_POOL,
+            collateral=collateral,
+        )
+    )
 
 
 def empty() -> GuardState:
@@ -174,7 +205,9 @@ def as_data(value: Any, seen: frozenset[int] = frozenset()) -> Any:
         return value.tolist()
     if isinstance(value, dict):
         return [(as_data(key, seen), as_data(item, seen)) for key, item in value.items()]
-    if isinstance(value, list | tuple | set | frozenset):
+    if isinstance(value, set | frozenset):
+        return sorted((as_data(item, seen) for item in value), key=repr)  # a copy may have another order
+    if isinstance(value, list | tuple):
         return [as_data(item, seen) for item in value]
     slots = [
         name
