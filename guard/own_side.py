@@ -31,6 +31,8 @@ LEGS_A_SECOND = 50
 CONTAIN_S = 60
 CONTAINED_LEGS_MAX = 30
 """What would help is worked out so often, and only for accounts of so many positions: it takes up to 100 ms."""
+AT_ONCE_MAX = 20
+"""Accounts of so many positions are assessed at every word on them, larger ones where they hold something else."""
 LEADER_BASES = ("BTC", "ETH")
 """Whose market leads the others of its venue, the first that is watched."""
 
@@ -44,7 +46,8 @@ class OwnSide:
     haircuts: HaircutSettings = field(default_factory=HaircutSettings)
     action_times: ActionTimes = field(default_factory=ActionTimes)
     _assessed: dict[AccountId, Assessed] = field(default_factory=dict)
-    _versions: dict[AccountId, int] = field(default_factory=dict)
+    _held: dict[AccountId, int] = field(default_factory=dict)
+    _heard_then: dict[AccountId, int] = field(default_factory=dict)
     _speeds: dict[MarketId, PriceSpeed] = field(default_factory=dict)
     _betas: dict[str, Betas] = field(default_factory=dict)
     _contained_at: dict[AccountId, Nanoseconds] = field(default_factory=dict)
@@ -118,6 +121,11 @@ class OwnSide:
         for market in self._speeds.keys() - held:
             del self._speeds[market]
 
+    def heed(self, view: AccountView, markets: Mapping[MarketId, MarketView], now: Nanoseconds) -> None:
+        """Something was said of an account: assess it now, unless it is large and nothing of it has changed."""
+        if self._held.get(view.account) != view.held_version or len(view.positions) <= AT_ONCE_MAX:
+            self.assess(view, markets, now)
+
     def _contain(self, now: Nanoseconds) -> None:
         """Work out what would help the account whose turn it is: one at a time, because each takes tens of ms."""
         for account, known in self._assessed.items():
@@ -169,9 +177,12 @@ class OwnSide:
             ),
         )
         former = self._assessed.get(view.account)
-        self._assessed[view.account] = known if former is None else known.with_containment_of(former)
+        if former is not None and self._held.get(view.account) == view.held_version:
+            known = known.with_containment_of(former)
+        self._assessed[view.account] = known
+        self._held[view.account] = view.held_version
         self._fresh.add(view.account)
-        self._versions[view.account] = view.held_version + self._heard
+        self._heard_then[view.account] = self._heard
         return known.risk
 
     def _led(
@@ -190,7 +201,9 @@ class OwnSide:
 
     def _is_due(self, view: AccountView, now: Nanoseconds) -> bool:
         known = self._assessed.get(view.account)
-        if known is None or self._versions.get(view.account) != view.held_version + self._heard:
+        if known is None or self._held.get(view.account) != view.held_version:
+            return True
+        if self._heard_then.get(view.account) != self._heard and len(view.positions) <= AT_ONCE_MAX:
             return True
         period_s = max(PERIOD_S_MIN, len(view.positions) / LEGS_A_SECOND)
         return now - known.risk.at >= period_s * NS_PER_S
@@ -220,7 +233,8 @@ class OwnSide:
         self._recorded.pop(account, None)
         self._contained_at.pop(account, None)
         self._fresh.discard(account)
-        self._versions.pop(account, None)
+        self._held.pop(account, None)
+        self._heard_then.pop(account, None)
 
 
 def mark_price(position: Position, view: MarketView | None, now: Nanoseconds) -> float | None:

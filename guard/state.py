@@ -189,10 +189,8 @@ class GuardState:
                 self._apply_stream(event)
             case AccountSnapshot():
                 view = self.account(event.account)
-                before = view.held_version
                 view.apply_snapshot(event)
-                if view.held_version != before:
-                    self.own.assess(view, self.markets, self.now)
+                self.own.heed(view, self.markets, self.now)
                 if event.source is PositionSource.VENUE:
                     self.account_faults.pop(event.account, None)
                     if event.account in self.account_clocks:
@@ -492,7 +490,5 @@ class GuardState:
             for position in reported.positions
         )
         view = self.account(account)
-        before = view.held_version
         view.apply_bot(record.config.bot, positions, at)
-        if view.held_version != before:
-            self.own.assess(view, self.markets, self.now)
+        self.own.heed(view, self.markets, self.now)

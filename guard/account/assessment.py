@@ -77,6 +77,9 @@ class Surroundings:
         return 0.0 if kind in (AssetKind.CASH, AssetKind.STABLE) else 1.0
 
 
+RISE_BPS_MAX = 90_000.0
+"""A pool that holds while prices rise tenfold fails by no rise that is worth telling."""
+
 Ranks = Mapping[Position, Deleveraging]
 """Where each position stands in the queue to be deleveraged."""
 
@@ -364,13 +367,17 @@ def _tried(pool: Pool, ranks: Ranks, around: Surroundings) -> tuple[Tried, ...]:
     return tuple(found)
 
 
+def _imaginable(distance_bps: float | None) -> float | None:
+    return None if distance_bps is None or distance_bps > RISE_BPS_MAX else distance_bps
+
+
 def _stress_risk(name: str, tried: Tried) -> StressRisk:
     nearer = tried.nearer
     return StressRisk(
         pool=name,
         direction=tried.direction.name,
-        distance_bps=nearer.distance_bps,
-        venue_distance_bps=tried.venue.distance_bps,
-        own_distance_bps=tried.own.distance_bps,
-        worst=nearer.worst,
+        distance_bps=_imaginable(nearer.distance_bps),
+        venue_distance_bps=_imaginable(tried.venue.distance_bps),
+        own_distance_bps=_imaginable(tried.own.distance_bps),
+        worst=nearer.worst if _imaginable(nearer.distance_bps) is not None else None,
     )

@@ -229,17 +229,13 @@ def _sum_of(first: Position, second: Position) -> Position:
 
 
 def _kept(position: Position) -> tuple[object, ...]:
-    """What is looked at again at once if it is another: all but prices."""
+    """What only trades and the owner change."""
     return (
         position.market,
         position.size if position.contracts_usd is None else position.contracts_usd,
         position.entry_price,
         position.margin_mode,
         position.leverage,
-        position.margin,
-        position.margin_usd,
-        position.liquidation_price,
-        position.liquidation_told,
     )
 
 
