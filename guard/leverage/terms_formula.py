@@ -9,7 +9,8 @@ markets are deeper, and it grows with the cube of L. Docs: ``docs/decisions/0180
 
 from __future__ import annotations
 
-from math import inf, isfinite
+from functools import lru_cache
+from math import floor, inf, isfinite, log10
 
 from guard.margin_terms import ContractKind, MarginTier, TermsSource, TierTable, TierUnit
 from guard.units import MarketId, symbol_of
@@ -49,7 +50,7 @@ def formula_ratio(
     >>> round(formula_ratio(1e5, granted=(1e5, 20.0)), 3)
     0.045
     """
-    start, half_way = _law(leverage_max, granted)
+    start, half_way = _law(leverage_max, _steady(granted))
     return _ratio(notional_usd, start, half_way)
 
 
@@ -65,20 +66,25 @@ def formula_tiers(
     >>> (tiers[0].leverage_max, round(tiers[0].maintenance_ratio, 4), tiers[-1].maintenance_ratio)
     (20.0, 0.0415, 0.5)
     """
+    return _continuous(leverage_max, _steady(granted))
+
+
+def _continuous(leverage_max: float | None, granted: tuple[float, float] | None) -> tuple[MarginTier, ...]:
     start, half_way = _law(leverage_max, granted)
+    floors = _floors_usd(granted)
     tiers: list[MarginTier] = []
-    for index, floor in enumerate(FLOORS_USD):
-        at_floor = floor * _ratio(floor, start, half_way)
+    for index, low in enumerate(floors):
+        at_floor = low * _ratio(low, start, half_way)
         ratio = END_RATIO
-        if index + 1 < len(FLOORS_USD):
-            end = FLOORS_USD[index + 1]
-            ratio = (end * _ratio(end, start, half_way) - at_floor) / (end - floor)
+        if index + 1 < len(floors):
+            end = floors[index + 1]
+            ratio = (end * _ratio(end, start, half_way) - at_floor) / (end - low)
         tiers.append(
             MarginTier(
-                floor=floor,
+                floor=low,
                 maintenance_ratio=ratio,
-                deduction=ratio * floor - at_floor,
-                leverage_max=START_SHARE / _ratio(floor, start, half_way),
+                deduction=ratio * low - at_floor,
+                leverage_max=START_SHARE / _ratio(low, start, half_way),
             )
         )
     return tuple(tiers)
@@ -102,22 +108,43 @@ def formula_table(
         kind: how the contract pays, ``None`` to tell it by the symbol.
         granted: see ``formula_ratio``.
     """
-    kind = kind or kind_of(market)
+    return _table(market, leverage_max, kind or kind_of(market), _steady(granted))
+
+
+@lru_cache(maxsize=1024)
+def _table(
+    market: MarketId, leverage_max: float | None, kind: ContractKind, granted: tuple[float, float] | None
+) -> TierTable:
+    """Made once for as long as nothing of it changes: accounts are assessed again and again."""
     if kind is ContractKind.LINEAR:
-        return TierTable(
-            market=market, tiers=formula_tiers(leverage_max, granted=granted), source=TermsSource.FORMULA
-        )
+        return TierTable(market=market, tiers=_continuous(leverage_max, granted), source=TermsSource.FORMULA)
     start, half_way = _law(leverage_max, granted)
-    ends = (*FLOORS_USD[1:], inf)
+    floors = _floors_usd(granted)
+    ends = (*floors[1:], inf)
     tiers = tuple(
         MarginTier(
-            floor=floor,
+            floor=low,
             maintenance_ratio=END_RATIO if end == inf else _ratio(end, start, half_way),
-            leverage_max=START_SHARE / _ratio(floor, start, half_way),
+            leverage_max=START_SHARE / _ratio(low, start, half_way),
         )
-        for floor, end in zip(FLOORS_USD, ends, strict=True)
+        for low, end in zip(floors, ends, strict=True)
     )
     return TierTable(market=market, tiers=tiers, kind=kind, unit=TierUnit.SIZE, source=TermsSource.FORMULA)
+
+
+def _steady(granted: tuple[float, float] | None) -> tuple[float, float] | None:
+    """Its notional up to the next two digits: a position's value moves with every price, and its table need not."""
+    if granted is None or not all(isfinite(each) and each >= 1.0 for each in granted):
+        return None
+    step = 10.0 ** (floor(log10(granted[0])) - 1)
+    return (floor(granted[0] / step) + 1) * step, granted[1]
+
+
+def _floors_usd(granted: tuple[float, float] | None) -> tuple[float, ...]:
+    """Where tiers begin: also at the position that was granted, so that there the law itself is asked for."""
+    if granted is None or granted[0] in FLOORS_USD or granted[0] > FLOORS_USD[-1]:
+        return FLOORS_USD
+    return tuple(sorted((*FLOORS_USD, granted[0])))
 
 
 def kind_of(market: MarketId) -> ContractKind:
@@ -135,8 +162,6 @@ def _law(leverage_max: float | None, granted: tuple[float, float] | None) -> tup
     leverage = LEVERAGE_UNTOLD
     if leverage_max is not None and isfinite(leverage_max) and leverage_max >= 1.0:
         leverage = min(leverage_max, LEVERAGE_BELIEVED_MAX)
-    if granted is not None and not all(isfinite(each) and each >= 1.0 for each in granted):
-        granted = None
     if granted is not None:
         leverage = max(leverage, min(granted[1], LEVERAGE_BELIEVED_MAX))
     start = min(START_SHARE / leverage, END_RATIO)

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from math import inf, nextafter
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from adapters.clock import SystemClock
-from adapters.exchanges import AccountCredentials, VenueSettings, venue_feeds
+from adapters.exchanges import AccountCredentials, TermsMemory, VenueSettings, venue_feeds
 from adapters.exchanges.ccxt_session import Credentials
 from adapters.exchanges.margin_terms import MarginTermsFeed
 from adapters.exchanges.terms_session import first_usable
 from adapters.exchanges.venue import KeyPermissions
 from adapters.simulation import LoopbackVenue
 from adapters.simulation.settings import DEFAULT_TIERS, MarginTier
+from adapters.storage.margin_terms import MarginTermsFiles
 from guard.account.terms import VenueTerms, leverage_max_of, maintenance_ratio_of
 from guard.errors import VenueAuthError
 from guard.events import MarginTermsSeen
@@ -51,15 +53,15 @@ def folded(events: Events, venue: str) -> VenueTerms:
 
 @asynccontextmanager
 async def told(
-    settings: VenueSettings, assets: Collection[str] = (), markets: Callable[[], Collection[str]] = tuple
+    settings: VenueSettings, assets: Collection[str] = (), memory: TermsMemory | None = None
 ) -> AsyncIterator[Events]:
     """Run nothing of a venue but its margin terms."""
     feeds = venue_feeds(
         settings,
         clock=SystemClock(),
         resolve_secret=secret_is_its_name,
-        watched=markets,
         assets=lambda: assets,
+        memory=memory,
     )
     async with running([feed for feed in feeds if isinstance(feed, MarginTermsFeed)]) as events:
         yield events
@@ -198,3 +200,17 @@ async def test_brackets_of_coins_are_told_in_coins() -> None:
     assert [tier.floor for tier in table.tiers] == [0.0, 5.0]
     # 10 coins at any price: half a percent less what the first five pay less.
     assert maintenance_ratio_of(table, 10 * 30_000.0, 30_000.0) == pytest.approx(0.005 - 0.0005)
+
+
+async def test_a_guard_that_starts_while_the_venue_is_away_knows_its_last_word(tmp_path: Path) -> None:
+    async with LoopbackVenue(HandMarket(), accounts=[ACCOUNT], dialect="bybit") as venue:
+        settings = settings_for(venue.ccxt_urls(), BTC, id="bybit", margin_terms_poll_s=0.5)
+        async with told(settings, memory=MarginTermsFiles(tmp_path, SystemClock())) as events:
+            calm = await until_told(events, "bybit", BTC)
+            await eventually((tmp_path / "bybit.json").exists, what="the file")
+
+    async with told(settings, memory=MarginTermsFiles(tmp_path, SystemClock())) as events:
+        stored = await until_told(events, "bybit", BTC)
+
+    assert (stored.source, stored.as_of) == (TermsSource.STORED, calm.as_of)
+    assert stored.tiers == calm.tiers

@@ -110,9 +110,23 @@ def test_tables_ascend_from_nothing_and_are_continuous(leverage: float | None) -
 @given(some.floats(min_value=1_000.0, max_value=1e8), some.floats(min_value=1.0, max_value=150.0))
 def test_a_position_that_was_granted_is_not_taken_for_failed(notional: float, leverage: float) -> None:
     """What a venue let its owner open has more than its maintenance."""
-    ratio = formula_ratio(notional, granted=(notional, leverage))
+    granted = (notional, leverage)
+    bound = 0.9 / leverage * (1.0 + 1e-9)
 
-    assert ratio <= 0.9 / leverage * (1.0 + 1e-9)
+    for hint in (None, 20.0, 150.0):
+        assert formula_ratio(notional, hint, granted=granted) <= bound
+        linear = formula_table(LINEAR, hint, granted=granted).tiers
+        assert maintenance(linear, notional) / notional <= bound
+        inverse = [
+            tier for tier in formula_table(INVERSE, hint, granted=granted).tiers if tier.floor <= notional
+        ]
+        assert inverse[-1].maintenance_ratio <= bound
+
+
+def test_a_table_does_not_change_with_every_price() -> None:
+    one, other = (formula_table(LINEAR, granted=(notional, 20.0)) for notional in (101_234.0, 101_235.0))
+
+    assert one is other
 
 
 @given(
