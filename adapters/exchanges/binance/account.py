@@ -27,8 +27,8 @@ from adapters.exchanges.venue import AccountReading, AccountSink, AccountUpdate,
 from guard.ports import Clock
 from guard.units import NS_PER_S, Nanoseconds
 
-INDEXES_NS = 5 * NS_PER_S
-"""Collateral is valued anew so often."""
+INDEXES_NS = 2 * NS_PER_S
+"""Collateral is valued anew so often at most: 300 of the venue's 2,400 weight a minute while fills never end."""
 
 
 class BinanceAccount(KeyedAccount):

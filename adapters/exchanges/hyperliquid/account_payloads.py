@@ -133,7 +133,8 @@ def totals_unified(spot: Spot, states: Mapping[str, Sequence[State]], *, portfol
         CollateralHeld(
             asset=asset,
             quantity=quantity - profit.get(asset, 0.0),
-            venue_price_usd=by_asset[asset].venue_price_usd if asset in by_asset else None,
+            # What an exchange is paid in is its money, whatever it is worth elsewhere.
+            venue_price_usd=1.0 if asset in states else by_asset[asset].venue_price_usd,
             venue_haircut=by_asset[asset].venue_haircut if asset in by_asset and portfolio else None,
             is_collateral=asset in states
             or (portfolio and asset in by_asset and by_asset[asset].is_collateral),

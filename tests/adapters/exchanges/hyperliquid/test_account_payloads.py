@@ -61,6 +61,7 @@ def test_positions_paid_in_a_token_that_is_not_held_are_beyond_liquidation() -> 
     assert totals.margin_ratio == RATIO_MAX
     held = {each.asset: each for each in totals.collateral or ()}
     assert (held["USDH"].quantity, held["USDH"].is_collateral) == (near(10.0), True)
+    assert held["USDH"].venue_price_usd == 1.0
 
 
 def test_a_portfolio_account_tells_its_own_ratio_and_what_secures_borrowing() -> None:
