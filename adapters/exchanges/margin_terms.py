@@ -31,6 +31,7 @@ RETRY_S_MAX = 300.0
 """After a failure; the venue's word of a moment ago still holds, or what was stored of it does."""
 AGAIN_NS_MIN = 10 * NS_PER_S
 """For what is new to be wanted the venue is asked at once, but not more often than this."""
+MARKETS, TIERS, COLLATERAL = "its markets", "its margin tiers", "what it counts of collateral"
 TABLES_AN_EVENT = 25
 """An event is a record in the audit: 25 tables of twelve tiers are 20 kB of it."""
 
@@ -150,7 +151,9 @@ class MarginTermsFeed:
         self._tables: Words[TierTable] = Words()
         self._collateral: Words[CollateralTerms] = Words()
         self._asked_for: frozenset[str] = frozenset()
-        self._backoff = Backoff(RETRY_S_MAX, first_s=RETRY_S_FIRST)
+        self._due_at: dict[str, Nanoseconds] = {}
+        """When each part is to be read again: one that the venue does not tell does not have the other asked for."""
+        self._backoffs: dict[str, Backoff] = {}
 
     @property
     def name(self) -> str:
@@ -160,6 +163,7 @@ class MarginTermsFeed:
         """Emit until cancelled; what fails is tried again."""
         self._emit = emit
         self._tables, self._collateral = Words(), Words()
+        self._due_at, self._backoffs = {}, {}
         await self._recall()
         connection = await self._connect()
         try:
@@ -181,38 +185,39 @@ class MarginTermsFeed:
             try:
                 await connection.load()
             except VenueError as error:
-                await self._pause_after(error, "its markets")
+                # What is newly wanted of what is known is told meanwhile.
+                await self._look_until(self._failed(error, MARKETS), None)
             else:
                 return
 
-    async def _pause_after(self, error: VenueError, what: str) -> None:
-        """Wait before the next attempt, telling meanwhile what is newly wanted of what is known."""
-        await self._look_until(self._failed(error, what), None)
-
     async def _read(self, connection: TermsConnection) -> Nanoseconds:
-        """Ask the venue for everything; return when to ask again."""
-        wanted = self._wanted()
-        self._asked_for = wanted
-        now = self._clock.now()
-        due_at = now + int(self._settings.margin_terms_poll_s * NS_PER_S)
-        try:
-            tables = await connection.read_tiers(wanted)
-            self._tables.take(_dated(tables, now))
-        except VenueError as error:
-            due_at = min(due_at, self._failed(error, "its margin tiers"))
-        self._tables.take(self._formulas(connection, wanted))
-        try:
-            collateral = await connection.read_collateral()
-            self._collateral.take(_dated(collateral, now))
-        except VenueError as error:
-            due_at = min(due_at, self._failed(error, "what it counts of collateral"))
+        """Ask the venue for what is due; return when to ask again."""
+        now, wanted = self._clock.now(), self._wanted()
+        if now >= self._due_at.get(TIERS, 0) or wanted - self._asked_for:
+            self._asked_for = wanted
+            self._tables.take(await self._asked(TIERS, connection.read_tiers(wanted), now))
+            self._tables.take(self._formulas(connection, wanted))
+        if now >= self._due_at.get(COLLATERAL, 0):
+            self._collateral.take(await self._asked(COLLATERAL, connection.read_collateral(), now))
         self._tell()
         await self._keep()
-        return due_at
+        return min(self._due_at.values())
+
+    async def _asked(
+        self, what: str, answer: Awaitable[Mapping[str, T]], now: Nanoseconds
+    ) -> Mapping[str, T]:
+        """Await a part, dated; nothing where it failed, and then it is due sooner."""
+        self._due_at[what] = now + int(self._settings.margin_terms_poll_s * NS_PER_S)
+        try:
+            return _dated(await answer, now)
+        except VenueError as error:
+            self._due_at[what] = min(self._due_at[what], self._failed(error, what))
+            return {}
 
     def _failed(self, error: VenueError, what: str) -> Nanoseconds:
         now = self._clock.now()
-        again_at = now + self._backoff.pause_ns(now)
+        backoff = self._backoffs.setdefault(what, Backoff(RETRY_S_MAX, first_s=RETRY_S_FIRST))
+        again_at = now + backoff.pause_ns(now)
         log.warning(
             "margin terms not read, trying again; until then the last known ones hold",
             venue=self._settings.id,

@@ -217,7 +217,7 @@ def leverage_max_of(table: TierTable, notional_usd: float, price: float) -> floa
 
 def value_and_size(table: TierTable, notional_usd: float, price: float) -> tuple[float, float]:
     """Value and size of a position as the table counts them: quote and base if linear, base and quote if inverse."""
-    in_coins = notional_usd / price
+    in_coins = notional_usd / price if price > 0.0 else 0.0
     return (in_coins, notional_usd) if table.kind == "inverse" else (notional_usd, in_coins)
 
 

@@ -217,6 +217,14 @@ async def test_a_failure_is_tried_again_soon_and_spoils_nothing_else() -> None:
         assert set(stage.take()) == {market_id(VENUE, BTC)}
 
 
+async def test_what_the_venue_does_not_tell_does_not_have_the_rest_asked_for() -> None:
+    stage = Stage(FakeVenue({BTC: table(BTC)}))
+    stage.venue.failing = {"collateral"}
+    async with stage.running():
+        await stage.clock.advance(3_000, step_s=30)
+        assert len(stage.venue.asked) == 1
+
+
 async def test_without_any_word_a_known_maximum_leverage_makes_the_formulas_table() -> None:
     stage = Stage(FakeVenue(leverages={BTC: 50.0}))
     stage.venue.failing = {"tiers"}

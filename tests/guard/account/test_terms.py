@@ -258,3 +258,45 @@ def test_never_more_is_counted_than_there_is(value: float, parts: list[float]) -
 
     assert 0.0 <= counted_usd(tiers, value) <= value * (1.0 + 1e-12)
     assert counted_usd(tiers, inf if not parts else value) >= 0.0
+
+
+anything = some.floats(allow_nan=True, allow_infinity=True)
+odd_tables = some.builds(
+    TierTable,
+    market=some.just(BTC),
+    tiers=some.lists(
+        some.builds(
+            MarginTier,
+            floor=anything,
+            maintenance_ratio=anything,
+            deduction=anything,
+            leverage_max=anything,
+        ),
+        max_size=3,
+    ).map(tuple),
+    kind=some.sampled_from(ContractKind),
+    unit=some.sampled_from(TierUnit),
+    source=some.sampled_from(TermsSource),
+)
+odd_collateral = some.builds(
+    CollateralTerms,
+    asset=some.just("USDE"),
+    tiers=some.lists(some.builds(HaircutTier, floor_usd=anything, haircut=anything), max_size=3).map(tuple),
+    unit_usd=some.one_of(some.none(), anything),
+    source=some.sampled_from(TermsSource),
+)
+
+
+@given(some.lists(some.tuples(odd_tables, odd_collateral), max_size=4), anything, anything)
+def test_odd_words_are_taken_without_an_exception(
+    words: list[tuple[TierTable, CollateralTerms]], notional: float, price: float
+) -> None:
+    terms = known(
+        *(seen(tiers, at=number, collateral=(some_,)) for number, (tiers, some_) in enumerate(words))
+    )
+
+    found = terms.table(BTC, granted=(notional, price))
+    assert found.tiers
+    maintenance_ratio_of(found, notional, price)
+    leverage_max_of(found, notional, price)
+    assert all(change.is_dearer or change.is_cheaper for change in terms.changes.values())
