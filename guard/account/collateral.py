@@ -24,7 +24,7 @@ from guard.account.pegs import Depeg, PegBook, Reference
 from guard.account.pools import settle_of
 from guard.account.positions import AccountView
 from guard.account.risk import HoldingRisk
-from guard.account.terms import counted_usd
+from guard.account.terms import counted_usd, haircuts_at
 from guard.events import (
     AccountSnapshot,
     CollateralHeld,
@@ -118,19 +118,25 @@ def _share(part: float) -> float:
     return min(max(part, 0.0), 1.0)
 
 
-def venue_haircut(terms: CollateralTerms | None, value_usd: float) -> float | None:
+def venue_haircut(
+    terms: CollateralTerms | None, value_usd: float, price_usd: float | None = None
+) -> float | None:
     """What a venue leaves away of a holding worth ``value_usd`` altogether, 0..1; ``None`` where nobody told.
+
+    ``price_usd`` is that of a unit: some venues count floors in units, and then they move with it.
 
     >>> from guard.margin_terms import HaircutTier
     >>> tiers = (HaircutTier(floor_usd=0.0, haircut=0.1), HaircutTier(floor_usd=100.0, haircut=0.5))
     >>> round(venue_haircut(CollateralTerms(asset="X", tiers=tiers), 300.0), 4)
     0.3667
+    >>> round(venue_haircut(CollateralTerms(asset="X", tiers=tiers, unit_usd=1.0), 300.0, price_usd=2.0), 4)
+    0.2333
     """
     if terms is None:
         return None
     if not isfinite(value_usd) or value_usd <= 0.0:
         return terms.tiers[0].haircut if terms.tiers else 1.0
-    return _share(1.0 - counted_usd(terms.tiers, value_usd) / value_usd)
+    return _share(1.0 - counted_usd(haircuts_at(terms, price_usd), value_usd) / value_usd)
 
 
 def holdings_of(
@@ -355,7 +361,7 @@ class _Desk:
             return None
         if held.venue_haircut is not None and isfinite(held.venue_haircut):
             return _share(held.venue_haircut)
-        return venue_haircut(terms, held.quantity * (price or 0.0))
+        return venue_haircut(terms, held.quantity * (price or 0.0), price)
 
     def _own_price(self, held: CollateralHeld, reference: Reference | None, missing: list[str]) -> float:
         if reference is not None:
