@@ -21,7 +21,7 @@ from guard.leverage.liquidation_price import liquidation_distance_bps, size_max,
 from guard.leverage.margin_pool import Leg, LiquidationKind, MarginPool
 from guard.leverage.solver import state_at
 from guard.leverage.tiers import tier_at
-from guard.margin_terms import ContractKind, TierTable
+from guard.margin_terms import ContractKind, TermsSource, TierTable
 from guard.market.book import Side
 from guard.market.freshness import StreamState
 from guard.market.liquidity import slippage_bps
@@ -329,6 +329,8 @@ def _distance(
     elif leg.venue_price is not None and (leg.venue_price - mark) * sign >= 0.0 and leg.venue_price > 0.0:
         # The mark price is there already, whatever we make of it.
         return _Distance(bps=0.0, price=leg.venue_price, name="liquidation price", is_told=True)
+    if found is not None and found.is_told and TermsSource.FORMULA in pool.terms.values():
+        return found  # by our formula all would fail sooner than the venue itself says of one
     together = nearest_together(position, tried) if len({each.market for each in pool.own.legs}) > 1 else None
     if together is not None and (found is None or together[0] < found.bps):
         bps, way = together

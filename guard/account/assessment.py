@@ -27,9 +27,9 @@ from guard.account.time_to_liquidation import Speed, seconds_to
 from guard.account.venue_rules import rules_of
 from guard.account.venue_rules.partial import first_step
 from guard.events import AccountSnapshot, LiquidationTold, MarginMode, Position, PositionSource
-from guard.leverage.margin_pool import LiquidationKind, PoolState
+from guard.leverage.margin_pool import LiquidationKind, MarginPool, PoolState
 from guard.leverage.solver import Liquidation, liquidations_of, state_at
-from guard.margin_terms import TierTable
+from guard.margin_terms import TermsSource, TierTable
 from guard.units import BPS_PER_UNIT, MarketId, Nanoseconds, venue_of
 
 
@@ -165,6 +165,7 @@ def assess(view: AccountView, around: Surroundings) -> Assessed:
     )
     legs: list[LegRisk] = []
     ranks = {position: deleveraging_of(position, equity_usd) for position in view.positions}
+    pools = tuple(_believable(pool) for pool in pools)
     tried = {pool.name: _tried(pool, ranks, around) for pool in pools}
     for pool in pools:
         legs += _legs(pool, ranks, around)
@@ -203,6 +204,18 @@ def assess(view: AccountView, around: Surroundings) -> Assessed:
         holders=holders_of(view),
     )
     return Assessed(risk, pools, tried, around)
+
+
+def _believable(pool: Pool) -> Pool:
+    """A pool that stands is not one that has failed: where our formula says so, it is the formula that is wrong."""
+    if TermsSource.FORMULA not in pool.terms.values() or pool.missing:
+        return pool
+    states = (state_at(pool.venue), state_at(pool.own))
+    if all(state is None or state.free_usd > 0.0 for state in states):
+        return pool
+    return replace(
+        pool, missing=("margin tiers: by our formula it would have failed already, which it has not",)
+    )
 
 
 def _valued(
@@ -269,6 +282,8 @@ def _leg(
     kind = _kind(pool, by_venue, positions)
     price = None if by_venue is None else by_venue.price
     candidates = [told, price, None if by_us is None else by_us.price]
+    if told is not None and TermsSource.FORMULA in pool.terms.values():
+        candidates = [told]  # our formula stands in where nobody tells, and asks for more than venues do
     nearest = _nearest(candidates, mark, size)
     failed = kind is LiquidationKind.FAILED or (by_us is not None and by_us.kind is LiquidationKind.FAILED)
     distance = 0.0 if failed else _distance_bps(nearest, mark)
@@ -294,6 +309,7 @@ def _leg(
         nearest=nearest,
         difference_bps=(price - told) / mark * BPS_PER_UNIT if price and told and mark else None,
         distance_bps=distance,
+        maintenance_usd=_maintenance_usd(pool, market),
         terms=pool.terms.get(market),
         missing=(*pool.missing, *pool.guessed),
         seconds_now=None if distance is None else seconds_to(distance, speed, down=down, stressed=False),
@@ -303,6 +319,12 @@ def _leg(
         first_share=_first_share(pool, market, price, positions[0]),
         gross_size=sum(abs(position.size) for position in positions),
     )
+
+
+def _maintenance_usd(pool: Pool, market: MarketId) -> float | None:
+    legs = tuple(leg for leg in pool.venue.legs if leg.market == market)
+    state = state_at(MarginPool(legs=legs, holdings=())) if legs else None
+    return None if state is None else state.maintenance_usd
 
 
 def _first_share(pool: Pool, market: MarketId, price: float | None, position: Position) -> float | None:

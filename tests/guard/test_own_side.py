@@ -181,6 +181,21 @@ def test_a_depeg_is_one_only_where_other_venues_see_it(others: float, is_real: b
     assert now.distance_bps == min(known(now.venue_distance_bps), known(now.own_distance_bps))
 
 
+def test_our_own_formula_stands_back_where_the_venue_speaks_or_the_position_stands() -> None:
+    state = new_state(ALPHA)
+    state.apply(flat_terms(MARKET, ratio=0.3, source=TermsSource.FORMULA))
+    state.apply(account(0.0, holding(liquidation_price=81.0)))
+    assert (leg(state).kind, leg(state).nearest) == (LiquidationKind.PRICE, 81.0)
+    assert risk(state).stress == (), "by the formula it would have failed already"
+    state.apply(account(1.0, holding()))
+    assert (leg(state).kind, leg(state).distance_bps) == (LiquidationKind.MISSING, None)
+    assert any("formula" in words for words in leg(state).missing)
+    # Where it leaves room it is what there is.
+    state.apply(account(2.0, holding(), collateral=(CollateralHeld(asset="USDT", quantity=50.0),)))
+    assert leg(state).price == pytest.approx(50.0 / 0.7)
+    assert leg(state).terms is TermsSource.FORMULA
+
+
 def test_a_hedged_pair_shares_what_liquidates_it() -> None:
     state = fresh()
     state.apply(account(0.0, holding(size=3.0), holding(size=-1.0)))

@@ -7,14 +7,23 @@ from typing import Any
 
 import pytest
 
-from guard.events import MarginMode, PositionSource, StreamFault, StreamFaultKind
+from guard.events import (
+    AccountSnapshot,
+    CollateralHeld,
+    MarginMode,
+    PositionSource,
+    StreamFault,
+    StreamFaultKind,
+)
 from guard.events import Stream as StreamKind
 from guard.findings import Finding, Reason, Severity
 from guard.leverage.liquidation_price import liquidation_distance_bps, liquidation_price
+from guard.margin_terms import TermsSource
 from guard.state import GuardState
+from guard.units import MarketId
 from policies.cut_leverage import CutLeverage
 from tests.policies.scenes import WARM_S, hold, judged, thin_out, warm_state
-from tests.support.builders import ACCOUNT, ALPHA, at, features, position, reported
+from tests.support.builders import ACCOUNT, ALPHA, ETH, MARKET, at, features, flat_terms, position, reported
 
 POLICY = CutLeverage()
 MMR = 0.01
@@ -205,3 +214,50 @@ def test_both_legs_of_a_hedge_are_judged() -> None:
     )
 
     assert len(judged(POLICY, state, WARM_S)) == 2
+
+
+def three_legs(state: GuardState, seconds: float, quantity: float, **fields: Any) -> None:
+    """Three longs behind which stands the same money; the third market is only known from the account."""
+    third = MarketId("loopback:SOL/USDT:USDT")
+    state.apply(flat_terms(third))
+    told = {"entry_price": 100.0, "mark_price": 100.0, "margin_mode": MarginMode.CROSS, **fields}
+    state.apply(
+        AccountSnapshot(
+            received_at=at(seconds),
+            account=ACCOUNT,
+            source=PositionSource.VENUE,
+            positions=tuple(position(40.0, market=market, **told) for market in (MARKET, ETH, third)),
+            collateral=(CollateralHeld(asset="USDT", quantity=quantity),),
+            orders=(),
+        )
+    )
+
+
+def test_positions_that_fail_together_are_cut_by_the_share_that_keeps_the_distance() -> None:
+    state = warm_state()
+    now = thin_out(state, bid_size=30.0)
+    three_legs(state, now, 600.0)
+    alone_bps = state.own.risks[ACCOUNT].legs[0].distance_bps
+    (found,) = judged(POLICY, state, now)
+
+    # Alone it is 600 USD away, less maintenance; together a third of that.
+    assert alone_bps is not None
+    assert evidence(found, "distance to liquidation") < 0.4 * alone_bps
+    assert any(one.name == "liquidation price if all move (common down)" for one in found.evidence)
+    share = (found.limit.max_size or 0.0) / 40.0
+    need_bps = next(one.limit for one in found.evidence if one.name == "distance to liquidation")
+    assert need_bps is not None
+    wanted_bps = min(need_bps * (1.0 + POLICY.margin_ratio), POLICY.distance_bps_max)
+    limit_price = 100.0 * (1.0 - wanted_bps / 1e4)
+    sizes = 3 * 40.0 * share
+    left_usd = 600.0 - sizes * (100.0 - limit_price) - MMR * sizes * limit_price
+    assert left_usd == pytest.approx(0.0, abs=1.0)
+
+
+def test_a_common_move_by_our_own_formula_does_not_overrule_the_venue() -> None:
+    state = warm_state()
+    now = thin_out(state, bid_size=30.0)
+    state.own.terms.clear()
+    state.apply(flat_terms(MARKET, ETH, source=TermsSource.FORMULA, ratio=0.02))
+    three_legs(state, now, 1_000.0, liquidation_price=70.0)
+    assert judged(POLICY, state, now) == []
