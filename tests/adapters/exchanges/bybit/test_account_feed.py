@@ -60,10 +60,11 @@ async def test_a_position_is_told_with_all_that_liquidation_needs(venue: Loopbac
     assert position.entry_price == pytest.approx(float(own.entry_price), rel=1e-9)
     assert snapshot.equity_usd == pytest.approx(float(state.equity_usdt), rel=1e-6)
     assert snapshot.wallet_usd == pytest.approx(float(state.wallet_usdt), rel=1e-9)
-    assert snapshot.maintenance_usd == pytest.approx(0.5 * 60_000 * 0.004, rel=1e-3)
+    maintenance_usd = 0.5 * 60_000 * (0.004 + 0.00055)  # with the fee of closing
+    assert snapshot.maintenance_usd == pytest.approx(maintenance_usd, rel=1e-3)
     assert snapshot.pooling is Pooling.ONE_POOL
     assert [held.asset for held in snapshot.collateral or ()] == ["USDT"]
-    assert snapshot.margin_ratio == pytest.approx(0.5 * 60_000 * 0.004 / float(state.equity_usdt), rel=1e-2)
+    assert snapshot.margin_ratio == pytest.approx(maintenance_usd / float(state.equity_usdt), rel=1e-2)
     assert (position.settle, position.adl_rank) == ("USDT", 0.2)
     assert events.faults(StreamFaultKind.RECONCILED) == []
 
