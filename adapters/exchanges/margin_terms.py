@@ -107,9 +107,11 @@ class Words(Generic[T]):
         """Return what is wanted and was not told so yet, and note it as told; a new date alone is no news."""
         found = []
         for name in sorted(self.known.keys() & set(wanted)):
-            word = self.known[name]
-            if (told := self._told.get(name)) is None or not _same(told, word):
-                self._told[name] = word
+            word, told = self.known[name], self._told.get(name)
+            if word is told:
+                continue  # as each second but those after a reading
+            self._told[name] = word
+            if told is None or not _same(told, word):
                 found.append(word)
         return found
 
