@@ -159,7 +159,7 @@ def _words(risk: AccountRisk) -> Iterator[object]:
     for leg in risk.legs:
         yield leg.market, leg.pool, leg.kind, leg.terms
     for held in risk.holdings:
-        yield held.asset
+        yield held.asset, held.missing, tuple(held.parts)
     for stress in risk.stress:
         yield stress.pool, stress.direction
 
