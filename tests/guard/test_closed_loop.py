@@ -66,9 +66,7 @@ class Trader:
         price = liquidation_price(
             side_size_signed=self.size, entry_price=mid, margin_usd=equity, maintenance_ratio=MMR
         )
-        return position(
-            self.size, liquidation_price=price, margin_mode=self.margin_mode
-        )
+        return position(self.size, liquidation_price=price, margin_mode=self.margin_mode)
 
     def cut(self, bot: BotId, to: float) -> None:
         before, after = self.sizes[bot], min(self.sizes[bot], to)

@@ -22,9 +22,9 @@ from perpguard_sdk.messages import Entries
 from policies.cut_leverage import CutLeverage
 from policies.distrust_bots import DistrustBots
 from policies.distrust_links import DistrustLinks
+from policies.distrust_liquidation_prices import DistrustLiquidationPrices
 from policies.distrust_stale_data import DistrustStaleData
 from policies.keep_restart_floor import KeepRestartFloor
-from policies.distrust_liquidation_prices import DistrustLiquidationPrices
 from policies.pause_entries import PauseEntries
 from policies.widen_stops import WidenStops
 from tests.support.builders import (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec import structs
 
+from guard.bots import REFUSALS_FORGOTTEN_NS
 from guard.events import (
     EpochContested,
     LinkChanged,
@@ -15,7 +16,6 @@ from guard.events import (
     StreamFaultKind,
 )
 from guard.market.view import BookTrust
-from guard.bots import REFUSALS_FORGOTTEN_NS
 from guard.units import NS_PER_S
 from perpguard_sdk.messages import BotStatus, Entries
 from tests.support.builders import (
