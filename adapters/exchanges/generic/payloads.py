@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -275,10 +276,10 @@ def _size(contract: Contract, amount: float, price: float | None, where: str) ->
 
 def _apart(seen: list[PositionSeen]) -> list[PositionSeen]:
     """Two legs of one market are a hedge, whether or not the venue says so."""
-    codes = [position.market_code for position in seen]
+    legs = Counter(position.market_code for position in seen)
     return [
         replace(position, side="LONG" if position.size > 0.0 else "SHORT")
-        if position.side == "BOTH" and codes.count(position.market_code) > 1
+        if position.side == "BOTH" and legs[position.market_code] > 1
         else position
         for position in seen
     ]

@@ -171,10 +171,13 @@ def parse_account(response: Any, pooling: Pooling = Pooling.ONE_POOL) -> Account
     """Read GET /api/v5/account/balance, or the ``account`` channel.
 
     The wallet of a currency is its equity less all unrealised profit, which positions tell themselves; it is below 0
-    where something is owed. ``mmr`` and ``mgnRatio`` are told for the whole account in multi-currency and portfolio
-    margin; in futures mode each currency has its own, in that currency, and the worst is taken. The venue's ratio is
-    equity over maintenance *and the fees of liquidating*, liquidation at 1: what is told here is its inverse, with
-    these fees in it.
+    where something is owed. Equity is the cross balance, what isolated positions have set aside, options and profit,
+    less interest (www.okx.com/help, "Multi-currency margin mode: cross margin trading", 2023-03-21); and what the
+    venue's trading bots were given (``stgyEq``), which backs their positions and not these.
+
+    ``mmr`` and ``mgnRatio`` are told for the whole account in multi-currency and portfolio margin; in futures mode each
+    currency has its own, in that currency, and the worst is taken. The venue's ratio is equity over maintenance *and
+    the fees of liquidating*, liquidation at 1: what is told here is its inverse, with these fees in it.
     """
     where = "GET /api/v5/account/balance"
     rows = data_of(response, where)
@@ -189,7 +192,11 @@ def parse_account(response: Any, pooling: Pooling = Pooling.ONE_POOL) -> Account
     if pooling is Pooling.BY_SETTLE_ASSET:
         ratio = worst(_inverse_of(optional_number(row, "mgnRatio", where)) for row in details)
     return AccountTotals(
-        wallets={each.asset: each.quantity for each in held if each.asset in USD_LIKE},
+        wallets={
+            each.asset: each.quantity + _with_bots(row, where)
+            for row, each in zip(details, held, strict=True)
+            if each.asset in USD_LIKE
+        },
         other_usd=sum(value_usd(each) for each in held if each.asset not in USD_LIKE),
         maintenance_usd=maintenance,
         collateral=tuple(each for each in held if each.quantity),
@@ -212,11 +219,15 @@ def _held(row: Payload, pooling: Pooling, where: str) -> CollateralHeld:
     switched_off = pooling is Pooling.ONE_POOL and row.get("collateralEnabled") is False
     return CollateralHeld(
         asset=currency,
-        quantity=equity - (optional_number(row, "upl", where) or 0.0),
+        quantity=equity - (optional_number(row, "upl", where) or 0.0) - _with_bots(row, where),
         venue_price_usd=price if price is not None and 0.0 < price < LARGEST else None,
         venue_haircut=haircut,
         is_collateral=currency in USD_LIKE or not switched_off,
     )
+
+
+def _with_bots(row: Payload, where: str) -> float:
+    return optional_number(row, "stgyEq", where) or 0.0
 
 
 def _maintenance_usd(details: Iterable[Payload], held: Iterable[CollateralHeld], where: str) -> float | None:
@@ -341,10 +352,16 @@ def _balances(message: Payload, account: Payload, pooling: Pooling) -> AccountUp
     """Only currencies that changed need be told: what those of futures mode say together is not of the account."""
     totals = parse_account(message, pooling)
     is_whole = pooling is not Pooling.BY_SETTLE_ASSET
-    held = [_held(row, pooling, "account") for row in rows_of(account, "details", "account")]
+    told = [
+        (_held(row, pooling, "account"), _with_bots(row, "account"))
+        for row in rows_of(account, "details", "account")
+    ]
     return AccountUpdate(
         exchange_at=at_of(account, "uTime"),
-        balances=tuple(BalanceSeen(each.asset, each.quantity, each.asset in USD_LIKE, each) for each in held),
+        balances=tuple(
+            BalanceSeen(held.asset, held.quantity + with_bots, held.asset in USD_LIKE, held)
+            for held, with_bots in told
+        ),
         # What isolated positions must keep is not in it: only a reading adds that.
         margin_ratio=totals.margin_ratio if is_whole else None,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from random import Random
 from typing import Any
 
 import pytest
@@ -300,6 +301,15 @@ def test_in_one_pool_all_cross_positions_feel_what_moved() -> None:
     assert prices(state) == {"A": None, "C": None, "D": 50.0}
 
 
+def test_a_position_of_which_nobody_says_what_it_is_paid_in_may_have_moved_any_pool() -> None:
+    state = codes()
+    read(state, backed(leg("A"), leg("C", settle="USDC")))
+
+    state.apply_update(AccountUpdate(positions=(PositionSeen("Z", "BOTH", 1.0, 100.0),)))
+
+    assert prices(state) == {"A": None, "C": None, "Z": None}
+
+
 def test_that_no_price_exists_is_true_only_until_something_moved() -> None:
     state = codes()
     none_exists = leg("A", liquidation_price=None, liquidation_told=LiquidationTold.NONE_EXISTS)
@@ -410,3 +420,67 @@ def test_only_what_changed_is_made_anew() -> None:
     second = state.snapshot(1).positions
     assert second[0].size == 3.0
     assert second[1] is first[1]
+
+
+ASSETS = ("USDT", "USDC")
+CODES = {"A": "USDT", "B": "USDT", "C": "USDC", "D": "USDC"}
+
+
+@pytest.mark.parametrize("seed", range(150))
+def test_whatever_comes_in_whatever_order_a_price_is_told_only_of_the_account_as_it_is(seed: int) -> None:
+    """A model beside it: an account is what it holds; a price belongs to the holdings of its pool at that moment."""
+    random = Random(seed)
+    pooling = random.choice([Pooling.BY_SETTLE_ASSET, Pooling.ONE_POOL])
+    sizes = dict.fromkeys(CODES, 1.0)
+    wallets = dict.fromkeys(ASSETS, 100.0)
+
+    def pool(code: str) -> str:
+        """All that the price of a position depends on, in words."""
+        told = {
+            name: size
+            for name, size in sizes.items()
+            if pooling is Pooling.ONE_POOL or CODES[name] == CODES[code]
+        }
+        held = wallets if pooling is Pooling.ONE_POOL else wallets[CODES[code]]
+        return f"{told} {held}"
+
+    def whole() -> AccountReading:
+        positions = [leg(code, size, settle=CODES[code]) for code, size in sizes.items() if size]
+        collateral = tuple(CollateralHeld(asset=asset, quantity=held) for asset, held in wallets.items())
+        totals = AccountTotals(dict(wallets), 0.0, 7.0, collateral, pooling, 0.1)
+        return AccountReading(totals, positions, ())
+
+    state = codes()
+    read(state, whole())
+    told_of = {code: pool(code) for code in CODES}
+    everything = str((sizes, wallets))
+    asked: tuple[AccountReading, dict[str, str], str] | None = None
+    for _ in range(40):
+        match random.choice(["ask", "answer", "fill", "wallet", "repeat"]):
+            case "ask":
+                state.begin_reading()
+                asked = whole(), {code: pool(code) for code in CODES}, str((sizes, wallets))
+            case "answer" if asked is not None:
+                state.apply_reading(asked[0])
+                # Of a pool that the stream moved since, the answer tells nothing.
+                told_of = asked[1]
+                everything, asked = asked[2], None
+            case "fill":
+                code = random.choice(list(CODES))
+                sizes[code] = random.choice([0.0, 1.0, 2.0, 3.0])
+                state.apply_update(AccountUpdate(positions=(PositionSeen(code, "BOTH", sizes[code], 100.0,
+                    margin_mode=MarginMode.CROSS, settle=CODES[code]),)))  # fmt: skip
+            case "wallet":
+                asset = random.choice(ASSETS)
+                wallets[asset] = random.choice([50.0, 100.0, -20.0])
+                state.apply_update(AccountUpdate(balances=(BalanceSeen(asset, wallets[asset]),)))
+            case "repeat":
+                asset = random.choice(ASSETS)
+                assert not state.apply_update(AccountUpdate(balances=(BalanceSeen(asset, wallets[asset]),)))
+        snapshot = state.snapshot(1)
+        assert {held.asset: held.quantity for held in snapshot.collateral or ()} == wallets
+        for code, price in prices(state).items():
+            assert price is None or told_of[code] == pool(code), (
+                f"{code} after {told_of[code]}, now {pool(code)}"
+            )
+        assert snapshot.maintenance_usd is None or everything == str((sizes, wallets))

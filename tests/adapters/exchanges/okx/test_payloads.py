@@ -208,7 +208,8 @@ def test_in_multi_currency_margin_each_currency_counts_at_its_discount() -> None
 
     assert totals.pooling is Pooling.ONE_POOL
     usdt, btc, trx = totals.collateral or ()
-    assert (usdt.asset, usdt.quantity, usdt.is_collateral) == ("USDT", near(5000.435693622894), True)
+    # Of 5,000.44 the venue's trading bots have 150: what is left is its cash balance.
+    assert (usdt.asset, usdt.quantity, usdt.is_collateral) == ("USDT", near(4850.435693622894), True)
     assert (btc.quantity, btc.venue_price_usd) == (0.5, 50_001.0)
     assert btc.venue_haircut == near(1.0 - 23750.25 / 25000.5)
     assert (trx.is_collateral, trx.quantity) == (False, 100.0)
@@ -324,6 +325,9 @@ def test_a_private_account_frame_tells_balances() -> None:
 
     told = [(balance.asset, balance.wallet, balance.counts_as_usd) for balance in update.balances]
     assert told == [("USDT", near(5000.4357, rel=1e-6), True), ("BTC", 0.5, False), ("TRX", 100.0, False)]
+    held = {balance.asset: balance.held for balance in update.balances}
+    assert held["USDT"] is not None
+    assert held["USDT"].quantity == near(4850.435693622894)
     assert update.maintenance_usd is None
     assert update.margin_ratio == near(1.0 / 143682.59776662575)
     assert update.exchange_at == 1705474164160_000_000
