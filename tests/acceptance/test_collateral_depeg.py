@@ -16,16 +16,12 @@ import pytest
 
 from adapters.simulation import Fault, FaultKind, LoopbackSpot, LoopbackVenue, VenueAccountSpec
 from adapters.simulation.ledger import PositionSide
-from guard.account.risk import AccountRisk, HoldingRisk, LegRisk
-from guard.audit import Step
-from guard.findings import Finding, Reason, Severity
-from guard.leverage.margin_pool import LiquidationKind
-from guard.units import MarketId, symbol_of
+from guard.account.risk import AccountRisk, HoldingRisk
+from guard.findings import Reason, Severity
 from perpguard_sdk.messages import Entries
-from tests.support.eventually import eventually
+from tests.support.assessed import Assessments, check_legs, check_price, code_of, has_legs
 from tests.support.hand_market import HandMarket
-from tests.support.processes import Program
-from tests.support.stage import READY_S, Site, ground
+from tests.support.stage import READY_S, ground
 from tests.support.together import Note, together
 
 pytestmark = pytest.mark.acceptance
@@ -107,8 +103,8 @@ async def test_a_depeg_there_brings_liquidation_nearer_and_one_everywhere_is_a_h
             note(f"depegged everywhere: it fails {after.direction} after, bps", after.distance_bps)
 
         here.check_pair(await here.assessed(lambda risk: bool(risk.legs), "the hedged pair", of=DORA.name))
-        assert await here.daemon.terminate() == 0
-        assert (await here.site.verdict()).ok
+        assert await here.audit.daemon.terminate() == 0
+        assert (await here.audit.site.verdict()).ok
 
 
 @together
@@ -128,7 +124,7 @@ async def test_a_venue_that_asks_for_more_and_counts_less_is_found_out(tmp_path:
         here.check_legs(tight)
         for before, after in pairs(calm, tight):
             assert after.distance_bps < before.distance_bps * 0.95
-        raised = await here.found(Reason.MARGIN_RAISED, len(LEGS) + 1)
+        raised = await here.audit.found(Reason.MARGIN_RAISED, len(LEGS) + 1)
         assert {
             (code_of(each.subject.market), each.subject.account) for each in raised if each.subject.market
         } == {
@@ -146,7 +142,7 @@ async def test_a_venue_that_asks_for_more_and_counts_less_is_found_out(tmp_path:
 
         assert holding(short).haircut == pytest.approx(HAIRCUT_RAISED)
         here.check_legs(short)
-        (counted,) = await here.found(Reason.HAIRCUT_RAISED, 1)
+        (counted,) = await here.audit.found(Reason.HAIRCUT_RAISED, 1)
         assert counted.subject.account == f"{VENUE}:{NAME}", "the other account holds none of it"
 
 
@@ -157,61 +153,26 @@ async def test_a_venue_that_asks_for_more_and_counts_less_is_found_out(tmp_path:
 class Scene:
     """A daemon, the venue that it guards an account on, and the venues that it compares."""
 
-    site: Site
-    daemon: Program
+    audit: Assessments
     venue: LoopbackVenue
     spots: dict[str, LoopbackSpot]
 
     async def assessed(
         self, is_it: Callable[[AccountRisk], bool], what: str, *, of: str = NAME
     ) -> AccountRisk:
-        """Wait until the last assessment of an account in the audit is such a one."""
-        last: list[AccountRisk] = []
-
-        async def found() -> list[AccountRisk]:
-            assert self.daemon.runs, self.daemon.tail()
-            last[:] = (await self.risks(of))[-1:]
-            return [risk for risk in last if is_it(risk)]
-
-        try:
-            (risk,) = await eventually(found, within_s=READY_S, every_s=0.3, what=what)
-        except AssertionError as error:
-            error.add_note(f"last assessment: {last}\n{self.daemon.tail()}")
-            raise
-        return risk
-
-    async def found(self, reason: Reason, count: int) -> list[Finding]:
-        """Wait until the audit holds so many findings for a reason, each where it was opened last."""
-
-        async def opened() -> list[Finding]:
-            steps = [record for record in await self.site.records() if isinstance(record, Step)]
-            found = {each.subject: each for step in steps for each in step.opened if each.reason is reason}
-            return list(found.values()) if len(found) >= count else []
-
-        return await eventually(opened, within_s=READY_S, every_s=0.3, what=f"{count} findings of {reason}")
-
-    async def risks(self, name: str) -> list[AccountRisk]:
-        """What the audit holds on an account, in order."""
-        steps = [record for record in await self.site.records() if isinstance(record, Step)]
-        return [risk for step in steps for risk in step.assessed if risk.account == f"{VENUE}:{name}"]
+        return await self.audit.until(f"{VENUE}:{of}", is_it, what)
 
     def check_legs(self, risk: AccountRisk) -> None:
-        """Our price of each leg is the venue's, to 2 bps of the mark; so is the maintenance that they stand on."""
+        """As the venue has them; and how far the whole account is from failing as worked out by hand."""
+        check_legs(risk, self.venue, NAME)
         state = self.venue.account_state(NAME)
-        told = {position.symbol: position for position in state.positions}
-        assert {code_of(leg.market): leg.size for leg in risk.legs} == pytest.approx(LEGS)
+        maintenance = float(state.maintenance_usdt)
+        assert risk.maintenance_usd == pytest.approx(maintenance, rel=1e-3)
         ranks = {code_of(leg.market): leg.adl_rank for leg in risk.legs}
         assert ranks[HEDGE] == HEDGE_RANK / 4
-        for leg in risk.legs:
-            venues = float(told[code_of(leg.market)].liquidation_price)
-            if leg.kind is LiquidationKind.CANNOT:
-                assert venues == 0.0
-                continue
-            check_price(leg, venues)
-        assert risk.maintenance_usd == pytest.approx(float(state.maintenance_usdt), rel=1e-3)
-        # By hand: of what the short gains a part is counted on, and no leg leaves its bracket on the way.
-        falls = sum(max(size, CREDIT * size) * float(told[code].mark_price) for code, size in LEGS.items())
-        maintenance = float(state.maintenance_usdt)
+        # Of what the short gains a part is counted on, and no leg leaves its bracket on the way.
+        marks = {position.symbol: float(position.mark_price) for position in state.positions}
+        falls = sum(max(size, CREDIT * size) * marks[code] for code, size in LEGS.items())
         share = (float(state.equity_usdt) - maintenance) / (falls - maintenance)
         down = next(each for each in risk.stress if each.direction == "common down")
         assert down.venue_distance_bps == pytest.approx(10_000.0 * share, rel=2e-3)
@@ -247,7 +208,7 @@ async def scene(folder: Path) -> AsyncIterator[Scene]:
         await site.start(daemon)
         # Only then is there an audit to read.
         await site.tap.expect_guard(lambda said: said.epoch > 0, within_s=READY_S)
-        yield Scene(site, daemon, venue, spots)
+        yield Scene(Assessments(site, daemon), venue, spots)
 
 
 def guarded(venue: LoopbackVenue) -> dict[str, Any]:
@@ -278,9 +239,7 @@ def compared(spots: dict[str, LoopbackSpot]) -> dict[str, Any]:
 def is_whole(risk: AccountRisk) -> bool:
     """Whether nothing of the account is missing."""
     return (
-        not risk.missing
-        and len(risk.legs) == len(LEGS)
-        and not any(leg.missing for leg in risk.legs)
+        has_legs(risk, len(LEGS))
         and {held.asset for held in risk.holdings} >= {"USDT", COIN}
         and holding(risk).reference_usd is not None
         and holding(risk).venue_usd is not None
@@ -294,15 +253,6 @@ def holding(risk: AccountRisk) -> HoldingRisk:
 
 def is_near(value: float | None, wanted: float) -> bool:
     return value is not None and abs(value - wanted) < 1e-3
-
-
-def check_price(leg: LegRisk, venues: float) -> None:
-    """Ours is the venue's to 2 bps of the mark, and it is said that it is."""
-    assert leg.kind is LiquidationKind.PRICE
-    assert leg.mark_price is not None
-    assert leg.price == pytest.approx(venues, abs=leg.mark_price * 2e-4)
-    assert leg.venue_price == pytest.approx(venues)
-    assert leg.difference_bps == pytest.approx(0.0, abs=2.0)
 
 
 def fallen(before: float | None, after: float | None) -> float:
@@ -339,7 +289,3 @@ def distances(risk: AccountRisk) -> dict[tuple[str, str], Distances]:
         and each.venue_distance_bps is not None
         and each.own_distance_bps is not None
     }
-
-
-def code_of(market: MarketId) -> str:
-    return symbol_of(market).partition(":")[0].replace("/", "")
