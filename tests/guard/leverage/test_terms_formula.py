@@ -161,3 +161,18 @@ def test_an_inverse_table_is_counted_in_dollars_whatever_the_price() -> None:
 def test_an_unknown_leverage_is_that_of_a_small_market() -> None:
     assert formula_tiers(None) == formula_tiers(10.0) == formula_tiers(nan) == formula_tiers(inf)
     assert formula_tiers(1_000.0) == formula_tiers(150.0)
+
+
+@pytest.mark.parametrize("leverage", [3.0, 10.0, 20.0, 50.0])
+def test_it_begins_above_what_venues_document_and_is_half_way_where_it_says(leverage: float) -> None:
+    """Hyperliquid documents half of the initial margin, as the first tiers of others are; some ask for three quarters."""
+    start = formula_ratio(0.0, leverage)
+
+    assert start == pytest.approx(0.8 / leverage) > 0.75 / leverage
+    assert formula_ratio(300_000.0, leverage) == pytest.approx((start + 0.5) / 2.0)
+
+
+def test_higher_leverage_is_granted_in_deeper_markets() -> None:
+    half_way_usd = 300_000.0 * 2.0**3
+
+    assert formula_ratio(half_way_usd, 100.0) == pytest.approx((0.8 / 100.0 + 0.5) / 2.0)
