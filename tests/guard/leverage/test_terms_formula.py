@@ -165,10 +165,11 @@ def test_an_unknown_leverage_is_that_of_a_small_market() -> None:
 
 @pytest.mark.parametrize("leverage", [3.0, 10.0, 20.0, 50.0])
 def test_it_begins_above_what_venues_document_and_is_half_way_where_it_says(leverage: float) -> None:
-    """Hyperliquid documents half of the initial margin, as the first tiers of others are; some ask for three quarters."""
+    """Hyperliquid documents half of the initial margin, as first tiers elsewhere are; some ask for three quarters."""
     start = formula_ratio(0.0, leverage)
 
-    assert start == pytest.approx(0.8 / leverage) > 0.75 / leverage
+    assert start > 0.75 / leverage
+    assert start == pytest.approx(0.8 / leverage)
     assert formula_ratio(300_000.0, leverage) == pytest.approx((start + 0.5) / 2.0)
 
 
