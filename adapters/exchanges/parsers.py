@@ -134,7 +134,9 @@ def unknown_symbol(venue: str, symbol: str, listed: Iterable[str]) -> UnknownSym
     near = list(dict.fromkeys(near))[:3]
     hint = f"; did you mean {' or '.join(near)}?" if near else ""
     return UnknownSymbolError(
-        venue, f"does not list {symbol!r}{hint}; correct it in the settings of the venue"
+        venue,
+        f"does not list {symbol!r}{hint}; correct it in the settings of the venue "
+        "(of a position in it only the account tells)",
     )
 
 
