@@ -168,6 +168,7 @@ def _numbers(risk: AccountRisk) -> Iterator[tuple[float | None, float, float]]:
     """Each number with the share and the least amount by which it has to differ to be another."""
     for leg in risk.legs:
         yield leg.distance_bps, CHANGE_SHARE, CHANGE_BPS
+        yield leg.difference_bps, CHANGE_SHARE, CHANGE_BPS
         yield leg.size, CHANGE_RATIO, 0.0
     for held in risk.holdings:
         yield held.haircut, 0.0, CHANGE_RATIO
