@@ -196,6 +196,8 @@ def near_words(evidence: Sequence[Evidence], symbol: str) -> Iterator[str]:
     price = next((each for each in evidence if each.name.startswith("liquidation price")), None)
     at = "" if price is None or isinstance(price.value, str) else f", at {price_words(price.value)}"
     ours = " by our estimate" if price is not None and "estimate" in price.name else ""
+    if price is not None and "all move" in price.name:
+        ours = " if the markets of all its positions move together"
     yield (
         f"Liquidation was only {number_words(distance_bps)} bps away{at}{ours}. That way must hold the shock, "
         f"the cost of leaving ({number_words(exit_bps)} bps for the whole position) and a reserve{needed}."

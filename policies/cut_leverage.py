@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Annotated
 
@@ -14,6 +14,7 @@ from guard.account.assessment import Tried
 from guard.account.pools import Pool
 from guard.account.positions import AccountView
 from guard.account.risk import LegRisk
+from guard.account.time_to_liquidation import ACTIONS_MIN
 from guard.account.together import nearest_together, share_that_holds
 from guard.events import BookSide, MarginMode, Position, PositionSource, Stream
 from guard.findings import Basis, Finding, Limit, Reason, Severity, Subject
@@ -144,6 +145,11 @@ class CutLeverage:
         is_short = distance.bps < need.total_bps
         if not is_short:
             size = max(size, abs(position.size))  # a cap, not a cut
+        if distance.share is None:
+            risk = own.risk(account.account)
+            distance = replace(
+                distance, seconds=leg.seconds_stressed, action_s=None if risk is None else risk.action_s
+            )
         yield self._finding(
             account.account, position, view, mark, distance, need, equity, size, is_short=is_short
         )
@@ -242,6 +248,15 @@ class CutLeverage:
             evidence.append(
                 Evidence(name="book", value="extrapolated beyond its visible levels", unit="text")
             )
+        if distance.seconds is not None and distance.action_s is not None:
+            evidence.append(
+                Evidence(
+                    name="time until then at stressed speed",
+                    value=distance.seconds,
+                    unit="s",
+                    limit=ACTIONS_MIN * distance.action_s,
+                )
+            )
         evidence += [Evidence(name="not known", value=words, unit="text") for words in distance.guessed]
         if position.margin_mode is MarginMode.ISOLATED and is_short:
             short_usd = (need.total_bps - distance_bps) / BPS_PER_UNIT * abs(position.size) * mark
@@ -306,6 +321,8 @@ class _Distance:
     name: str
     is_told: bool = False
     share: Callable[[float], float] | None = None
+    seconds: float | None = None
+    action_s: float | None = None
     guessed: tuple[str, ...] = ()
 
 
