@@ -19,7 +19,7 @@ from adapters.simulation.ledger import PositionSide
 from guard.account.risk import AccountRisk, HoldingRisk
 from guard.findings import Reason, Severity
 from perpguard_sdk.messages import Entries
-from tests.support.assessed import Assessments, check_legs, check_price, code_of, has_legs
+from tests.support.assessed import Assessments, check_legs, check_price, code_of, is_settled
 from tests.support.hand_market import HandMarket
 from tests.support.stage import READY_S, ground
 from tests.support.together import Note, together
@@ -239,7 +239,7 @@ def compared(spots: dict[str, LoopbackSpot]) -> dict[str, Any]:
 def is_whole(risk: AccountRisk) -> bool:
     """Whether nothing of the account is missing."""
     return (
-        has_legs(risk, len(LEGS))
+        is_settled(risk, len(LEGS))
         and {held.asset for held in risk.holdings} >= {"USDT", COIN}
         and holding(risk).reference_usd is not None
         and holding(risk).venue_usd is not None

@@ -12,7 +12,7 @@ import pytest
 from adapters.simulation import DialectName, LoopbackSpot, LoopbackVenue, VenueAccountSpec
 from adapters.simulation.hyperliquid import address_of
 from guard.account.risk import AccountRisk
-from tests.support.assessed import Assessments, check_legs, has_legs
+from tests.support.assessed import Assessments, check_legs, is_settled
 from tests.support.hand_market import HandMarket
 from tests.support.stage import READY_S, ground
 from tests.support.together import together
@@ -73,7 +73,7 @@ async def test_bybit_and_hyperliquid_liquidate_where_it_is_said_that_they_do(tmp
 def is_whole(risk: AccountRisk) -> bool:
     """Whether nothing is missing, what the venue leaves away of a coin included."""
     coins = [each for each in risk.holdings if each.asset == "USDE"]
-    return has_legs(risk, len(LEGS)) and all("venue" in each.parts for each in coins)
+    return is_settled(risk, len(LEGS)) and all("venue" in each.parts for each in coins)
 
 
 @contextlib.asynccontextmanager

@@ -82,9 +82,18 @@ def check_price(leg: LegRisk, venues: float) -> None:
     assert leg.difference_bps == pytest.approx(0.0, abs=2.0)
 
 
-def has_legs(risk: AccountRisk, count: int) -> bool:
-    """Whether so many markets are held and nothing that is needed of the account is missing."""
-    return not risk.missing and len(risk.legs) == count and not any(leg.missing for leg in risk.legs)
+def is_settled(risk: AccountRisk, legs: int) -> bool:
+    """Whether so many markets are held, nothing that is needed is missing, and all words are of the same moment.
+
+    What a venue demands, what it counts and where it liquidates are asked one by one: just after a change ours may be
+    solved from the new while its own price is of the old. Prices that never agree are never settled.
+    """
+    return (
+        not risk.missing
+        and len(risk.legs) == legs
+        and not any(leg.missing for leg in risk.legs)
+        and all(abs(leg.difference_bps or 0.0) <= 2.0 for leg in risk.legs)
+    )
 
 
 def code_of(market: MarketId) -> str:
