@@ -16,6 +16,7 @@ from guard.account.pegs import PegBook
 from guard.account.pools import Pool
 from guard.account.positions import AccountView
 from guard.account.risk import AccountRisk, LegRisk, is_worth_recording
+from guard.account.sensible import sensible_price
 from guard.account.terms import VenueTerms
 from guard.events import AssetPricesSeen, MarginTermsSeen, MarkPriceSeen, Position, Stream
 from guard.market.book import Side
@@ -146,7 +147,7 @@ class OwnSide:
         marks = {
             position.market: mark
             for position in view.positions
-            if (mark := mark_price(position, markets.get(position.market), now)) is not None
+            if (mark := sensible_price(mark_price(position, markets.get(position.market), now))) is not None
         }
         venue = venue_of(view.account)
         for market, mark in marks.items():

@@ -19,10 +19,10 @@ from guard.account.together import nearest_together, share_that_holds
 from guard.events import BookSide, MarginMode, Position, PositionSource, Stream
 from guard.findings import Basis, Finding, Limit, Reason, Severity, Subject
 from guard.leverage.liquidation_price import liquidation_distance_bps, size_max, size_max_in
-from guard.leverage.margin_pool import Leg, LiquidationKind, MarginPool
+from guard.leverage.margin_pool import Holding, Leg, LiquidationKind, MarginPool
 from guard.leverage.solver import state_at
 from guard.leverage.tiers import tier_at
-from guard.margin_terms import ContractKind, TermsSource, TierTable
+from guard.margin_terms import ContractKind, MarginTier, TermsSource, TierTable, TierUnit
 from guard.market.book import Side
 from guard.market.freshness import StreamState
 from guard.market.liquidity import slippage_bps
@@ -131,7 +131,7 @@ class CutLeverage:
     ) -> Iterator[Finding]:
         own = state.own
         leg, pool = own.leg(account.account, position), own.pool(account.account, position)
-        if leg is None or pool is None:
+        if leg is None or pool is None or _is_hedge(position, leg, pool):
             return
         need = self._need(position, view)
         distance = _distance(position, leg, pool, own.tried(account.account, pool), mark)
@@ -169,16 +169,20 @@ class CutLeverage:
         book = None if features is None else features.bids if position.size > 0.0 else features.asks
         if distance.is_told or pool.missing:
             return self._size_alone(position, distance, book, view.mid_price, mark, target_bps, terms)
-        leg = _leg_of(pool.own, position)
-        state = state_at(pool.own)
-        if leg is None or state is None:
-            return None, 0.0
-        unit = mark if leg.kind is ContractKind.INVERSE else 1.0
-        size = _size_in(pool.own, leg, book, view.mid_price, mark, target_bps)
-        if size is None or distance.share is None:
-            return None if size is None else size / unit, state.equity_usd
-        # Several positions fail together: each gives its part.
-        return min(size / unit, distance.share(target_bps) * abs(position.size)), state.equity_usd
+        sizes, equities = [], []
+        # The nearer of both valuations of collateral is what liquidates: the size has to hold by both.
+        for valued in (pool.own,) if pool.venue is pool.own else (pool.own, pool.venue):
+            leg, state = _leg_of(valued, position), state_at(valued)
+            size = None
+            if leg is not None and state is not None:
+                size = _size_in(valued, leg, book, view.mid_price, mark, target_bps)
+            if leg is None or state is None or size is None:
+                return None, 0.0
+            sizes.append(size / (mark if leg.kind is ContractKind.INVERSE else 1.0))
+            equities.append(state.equity_usd)
+        if distance.share is not None:  # several positions fail together: each gives its part
+            sizes.append(distance.share(target_bps) * abs(position.size))
+        return min(sizes), min(equities)
 
     def _size_alone(
         self,
@@ -192,12 +196,18 @@ class CutLeverage:
     ) -> tuple[float | None, float]:
         """Where only the venue's or the bot's word is known: by the equity that it implies (F = 0 there)."""
         sign = 1.0 if position.size > 0.0 else -1.0
-        tier = tier_at(terms.tiers, abs(position.size) * mark)
-        ratio, deduction = tier.maintenance_ratio, tier.deduction
         at = mark * (1.0 - sign * distance.bps / BPS_PER_UNIT)
+        contracts_usd = position.contracts_usd if position.kind is ContractKind.INVERSE else None
+        value = abs(position.size) * mark if contracts_usd is None else abs(contracts_usd) / mark
+        size = abs(position.size) if contracts_usd is None else abs(contracts_usd)
+        tier = tier_at(terms.tiers, size if terms.unit is TierUnit.SIZE else value)
+        ratio, deduction = tier.maintenance_ratio, tier.deduction
+        if contracts_usd is not None:
+            pool = _inverse_alone(position.market, contracts_usd, mark, at, ratio, deduction)
+            found = _size_in(pool, pool.legs[0], book, mid, mark, target_bps)
+            return None if found is None else found / mark, pool.holdings[0].value_usd
         equity = abs(position.size) * (sign * (mark - at) + ratio * at) - deduction
-        size = _size_max(book, mid, position.size, mark, equity, target_bps, ratio, deduction)
-        return size, equity
+        return _size_max(book, mid, position.size, mark, equity, target_bps, ratio, deduction), equity
 
     def _need(self, position: Position, view: MarketView) -> _Need | None:
         """The distance needed in this book, ``None`` if the book cannot tell."""
@@ -343,9 +353,8 @@ def _distance(
         found = _Distance(
             bps=bps, price=leg.nearest, name=name, is_told=is_told, guessed=() if is_told else pool.guessed
         )
-    elif leg.venue_price is not None and (leg.venue_price - mark) * sign >= 0.0 and leg.venue_price > 0.0:
-        # The mark price is there already, whatever we make of it.
-        return _Distance(bps=0.0, price=leg.venue_price, name="liquidation price", is_told=True)
+    elif _is_reached(leg, pool, mark, sign):
+        return _Distance(bps=0.0, price=leg.venue_price or mark, name="liquidation price", is_told=True)
     if found is not None and found.is_told and TermsSource.FORMULA in pool.terms.values():
         return found  # by our formula all would fail sooner than the venue itself says of one
     together = nearest_together(position, tried) if len({each.market for each in pool.own.legs}) > 1 else None
@@ -355,10 +364,61 @@ def _distance(
             bps=bps,
             price=mark * (1.0 - sign * bps / BPS_PER_UNIT),
             name=f"liquidation price if all move ({way.direction.name})",
-            share=lambda wanted: share_that_holds(pool.own, way, position, wanted),
+            share=lambda wanted: min(
+                share_that_holds(valued, way, position, wanted)
+                for valued in ((pool.own,) if pool.venue is pool.own else (pool.own, pool.venue))
+            ),
             guessed=pool.guessed,
         )
     return found
+
+
+def _is_reached(leg: LegRisk, pool: Pool, mark: float, sign: float) -> bool:
+    """Whether the mark price is at the venue's price already, or beyond it, whatever we make of it.
+
+    Not where we see that what fails there is the account as a whole, by a move that this position gains from: coins
+    behind a short, a hedge. It stands on that side then, and was not passed.
+    """
+    told = leg.venue_price
+    if told is None or told <= 0.0 or (told - mark) * sign < 0.0:
+        return False
+    if pool.missing or TermsSource.FORMULA in pool.terms.values():
+        return True
+    return leg.price is not None and (leg.price - mark) * sign < 0.0
+
+
+def _is_hedge(position: Position, leg: LegRisk, pool: Pool) -> bool:
+    """Whether a larger position on the other side of its market shares its margin: without it that one fails sooner.
+
+    Of two that are as large, neither is what fails, as long as the pool holds.
+    """
+    opposite = sum(
+        abs(each.size)
+        for each in pool.positions
+        if each.market == position.market and each.size * position.size < 0.0
+    )
+    if leg.kind is LiquidationKind.FAILED:
+        return opposite > abs(position.size)
+    return opposite > 0.0 and opposite >= abs(position.size)
+
+
+def _inverse_alone(
+    market: MarketId, contracts_usd: float, mark: float, at: float, ratio: float, deduction: float
+) -> MarginPool:
+    """An inverse position with the coins behind it that let it fail at ``at``, its profit until now among them."""
+    tier = MarginTier(floor=0.0, maintenance_ratio=ratio, deduction=deduction)
+    leg = Leg(
+        market=market,
+        size=contracts_usd,
+        entry_price=mark,
+        mark_price=mark,
+        tiers=(tier,),
+        kind=ContractKind.INVERSE,
+    )
+    owed_usd = max(0.0, ratio * abs(contracts_usd) - deduction * at)
+    coins = (owed_usd - contracts_usd * (at / mark - 1.0)) / at
+    held = Holding(asset="coin", quantity=coins, price_usd=mark, market=market)
+    return MarginPool(legs=(leg,), holdings=(held,), in_coin=True)
 
 
 def _leg_of(pool: MarginPool, position: Position) -> Leg | None:

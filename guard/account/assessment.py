@@ -21,6 +21,7 @@ from guard.account.pegs import PegBook
 from guard.account.pools import Pool, Valued, pools_of
 from guard.account.positions import AccountView
 from guard.account.risk import AccountRisk, HoldingRisk, LegRisk, StressRisk
+from guard.account.sensible import sensible_position, sensible_snapshot
 from guard.account.stress import Direction, Stress, directions_of, stress_distance
 from guard.account.terms import VenueTerms
 from guard.account.time_to_liquidation import Speed, seconds_to
@@ -72,11 +73,16 @@ class Surroundings:
         return self.terms.table(position.market, granted=granted)
 
     def asset_beta(self, asset: str) -> float:
-        """How far collateral moves when the market does: as its coin, and 0 for money."""
-        kind = self.pegs.kind(self.pegs.underlying(asset))
+        """How far collateral moves when the market does: as its coin, and 0 for money.
+
+        Collateral that one exchange of several keeps by itself is named after it: ``dex:USDC``.
+        """
+        kind = self.pegs.kind(self.pegs.underlying(asset.rpartition(":")[2]))
         return 0.0 if kind in (AssetKind.CASH, AssetKind.STABLE) else 1.0
 
 
+RATIO_MAX = 1e6
+"""Stands for a margin ratio where nothing is left of the margin balance."""
 RISE_BPS_MAX = 90_000.0
 """A pool that holds while prices rise tenfold fails by no rise that is worth telling."""
 
@@ -152,19 +158,20 @@ def _is_same(position: Position, held: Position) -> bool:
 
 def assess(view: AccountView, around: Surroundings) -> Assessed:
     """Assess an account that holds something."""
-    snapshot = view.told
+    snapshot = None if view.told is None else sensible_snapshot(view.told)
+    positions = tuple(map(sensible_position, view.positions))
     valued, holdings = _valued(snapshot, around)
     equity_usd = None if snapshot is None else snapshot.equity_usd
     pools = pools_of(
         snapshot,
-        view.positions,
+        positions,
         rules=rules_of(venue_of(view.account)),
         table=around.table,
         mark=lambda position: around.marks.get(position.market),
         valued=valued,
     )
     legs: list[LegRisk] = []
-    ranks = {position: deleveraging_of(position, equity_usd) for position in view.positions}
+    ranks = {position: deleveraging_of(position, equity_usd) for position in positions}
     pools = tuple(_believable(pool) for pool in pools)
     tried = {pool.name: _tried(pool, ranks, around) for pool in pools}
     for pool in pools:
@@ -175,7 +182,7 @@ def assess(view: AccountView, around: Surroundings) -> Assessed:
     crossed = [state_at(pool.venue) for pool in pools if pool.is_cross]
     fall_usd, rise_usd = exposed_usd(
         Exposure(notional_usd=_notional_usd(position, around), rank=ranks[position].rank)
-        for position in view.positions
+        for position in positions
     )
     nearest = min(
         (leg for leg in legs if leg.distance_bps is not None),
@@ -190,8 +197,8 @@ def assess(view: AccountView, around: Surroundings) -> Assessed:
         maintenance_usd=_total(venue_states, lambda state: state.maintenance_usd) if complete else None,
         margin_ratio=_margin_ratio(crossed) if complete else None,
         venue_margin_ratio=None if snapshot is None else snapshot.margin_ratio,
-        gross_usd=sum(abs(_notional_usd(position, around)) for position in view.positions),
-        net_usd=sum(_notional_usd(position, around) for position in view.positions),
+        gross_usd=sum(abs(_notional_usd(position, around)) for position in positions),
+        net_usd=sum(_notional_usd(position, around) for position in positions),
         exposed_fall_usd=fall_usd,
         exposed_rise_usd=rise_usd,
         legs=tuple(legs),
@@ -241,13 +248,17 @@ def _total(states: list[PoolState | None], part: Callable[[PoolState], float]) -
 
 
 def _margin_ratio(crossed: list[PoolState | None]) -> float | None:
-    """Maintenance over margin balance of the cross pool that is nearest to failing; 1 is liquidation."""
-    ratios = [
-        state.maintenance_usd / state.equity_usd if state is not None and state.equity_usd > 0.0 else None
-        for state in crossed
-    ]
+    """What the venue demands over margin balance, of the cross pool that is nearest to failing; 1 is liquidation."""
+    ratios = [None if state is None else _ratio(state) for state in crossed]
     known = [ratio for ratio in ratios if ratio is not None]
     return max(known) if known and len(known) == len(ratios) else None
+
+
+def _ratio(state: PoolState) -> float:
+    demanded_usd = state.maintenance_usd + state.closing_fee_usd
+    if state.equity_usd <= 0.0:
+        return RATIO_MAX
+    return min(demanded_usd / state.equity_usd, RATIO_MAX)
 
 
 def _notional_usd(position: Position, around: Surroundings) -> float:

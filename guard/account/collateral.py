@@ -24,6 +24,7 @@ from guard.account.pegs import Depeg, PegBook, Reference
 from guard.account.pools import settle_of
 from guard.account.positions import AccountView
 from guard.account.risk import HoldingRisk
+from guard.account.sensible import sensible_number
 from guard.account.terms import counted_usd, haircuts_at
 from guard.events import (
     AccountSnapshot,
@@ -291,7 +292,7 @@ class _Desk:
             parts = {"venue": own.haircut} if own.haircut > 0.0 else {}
         risk = HoldingRisk(
             asset=held.asset,
-            quantity=held.quantity,
+            quantity=sensible_number(held.quantity) or 0.0,
             reference_usd=None if reference is None else reference.price_usd,
             venue_usd=_known(held.venue_price_usd),
             haircut=own.haircut,
@@ -306,6 +307,8 @@ class _Desk:
 
     def _said(self, held: CollateralHeld, of_price: list[str], of_haircut: list[str]) -> tuple[str, ...]:
         """What is not known and matters: where an asset is counted in itself its price liquidates nothing."""
+        if sensible_number(held.quantity) is None:
+            return (f"{held.asset}: how much of it is held",)
         if self.snapshot.pooling is Pooling.BY_SETTLE_ASSET:
             return ()
         if fold(held.asset) == self.money:

@@ -82,7 +82,7 @@ def _notional_usd(position: Position) -> float:
 
 def correlated_with(asset: str, exposures: Exposures, pegs: PegBook, own_venue: str) -> str | None:
     """What an asset falls with: the coin of a long position, the venue, or ``MARKET``; ``None`` for nothing."""
-    coin = pegs.underlying(asset)
+    coin = pegs.underlying(asset.rpartition(":")[2])  # of one exchange's own collateral: dex:USDC
     if exposures.net_usd.get(coin, 0.0) > 0.0:
         return coin
     if fold(asset) in VENUE_TOKENS.get(own_venue, ()) and exposures.net_usd:

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from guard.account.positions import AccountView
 from guard.account.risk import AccountRisk, Holder, LegRisk, StressRisk
+from guard.account.sensible import sensible_number
 from guard.account.time_to_liquidation import NOT_FORESEEN_S
 from guard.leverage.margin_pool import LiquidationKind
 from guard.units import BPS_PER_UNIT, AccountId, BotId, MarketId, symbol_of
@@ -116,12 +117,12 @@ def holders_of(view: AccountView) -> tuple[Holder, ...]:
         Holder(market=position.market, size=position.size, bot=bot)
         for bot, positions in view.held_by_bot.items()
         for position in positions
-        if position.size != 0.0
+        if sensible_number(position.size)
     ]
     markets = dict.fromkeys(position.market for position in view.positions)
     for market in markets:
         foreign = view.foreign(market) if view.held_by_bot else view.size(market)
-        if foreign != 0.0:
+        if sensible_number(foreign):
             found.append(Holder(market=market, size=foreign))
     return tuple(found)
 

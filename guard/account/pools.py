@@ -82,14 +82,14 @@ def pools_of(
             pools.append(_isolated(position, rules, table, mark))
         else:
             crossed.setdefault("" if one_pool else settle_of(position), []).append(position)
+    locked, unsaid = _locked((pool.positions[0] for pool in pools), mark)
     if valued is not None:
-        locked = _locked(pools)
         valued = Valued(venue=_without(valued.venue, locked), own=_without(valued.own, locked))
     for settle, together in crossed.items():
-        pools.append(
-            _crossed(settle, together, snapshot, rules, table, mark, valued, is_only=len(crossed) == 1)
-        )
-    return tuple(_told_to_lack(pool) for pool in _with_unexplained(pools, snapshot))
+        pool = _crossed(settle, together, snapshot, rules, table, mark, valued, is_only=len(crossed) == 1)
+        lacks = tuple(words for asset, words in unsaid if one_pool or asset == settle)
+        pools.append(replace(pool, missing=(*pool.missing, *lacks)) if lacks else pool)
+    return tuple(_told_to_lack(pool) for pool in _with_unexplained(pools, snapshot, rules))
 
 
 def _told_to_lack(pool: Pool) -> Pool:
@@ -109,13 +109,38 @@ def settle_of(position: Position) -> str:
     return symbol_of(position.market).rpartition(":")[2]
 
 
-def _locked(isolated: Iterable[Pool]) -> dict[str, float]:
-    """What stands behind isolated positions, by asset: wallets hold it as well."""
+def _locked(
+    isolated: Iterable[Position], mark: Callable[[Position], float | None]
+) -> tuple[dict[str, float], list[tuple[str, str]]]:
+    """What stands behind isolated positions, by asset: wallets hold it as well. And of which it is not known."""
     locked: dict[str, float] = {}
-    for pool in isolated:
-        for held in pool.venue.holdings:
-            locked[held.asset] = locked.get(held.asset, 0.0) + held.quantity
-    return locked
+    unsaid: list[tuple[str, str]] = []
+    for position in isolated:
+        asset, margin = settle_of(position), _set_aside(position, mark(position))
+        if margin is None:
+            words = f"how much of the {asset} is set aside for {symbol_of(position.market)}"
+            unsaid.append((asset, words))
+        else:
+            locked[asset] = locked.get(asset, 0.0) + margin
+    return locked, unsaid
+
+
+def _set_aside(position: Position, price: float | None) -> float | None:
+    """The margin of an isolated position in its settle asset: as told, else as its leverage would make it."""
+    if position.kind is not ContractKind.INVERSE:
+        told = position.margin_usd if position.margin_usd is not None else position.margin
+        size, entry = position.size, position.entry_price or price
+        return told if told is not None else _by_leverage(abs(size) * (entry or 0.0), position.leverage)
+    if position.margin is not None:
+        return position.margin
+    if position.margin_usd is not None and price:
+        return position.margin_usd / price
+    contracts, entry = position.contracts_usd, position.entry_price or price
+    return None if not contracts or not entry else _by_leverage(abs(contracts) / entry, position.leverage)
+
+
+def _by_leverage(value: float, leverage: float | None) -> float | None:
+    return value / leverage if leverage and value else None
 
 
 def _without(holdings: Iterable[Holding], locked: Mapping[str, float]) -> tuple[Holding, ...]:
@@ -151,7 +176,7 @@ def _leg(
     if entry is None or not (isfinite(entry) and entry > 0.0):
         missing.append(f"no entry price in {symbol}")
     size = position.contracts_usd if position.kind is ContractKind.INVERSE else position.size
-    if size is None or not isfinite(size):
+    if size is None or not isfinite(size) or size == 0.0:
         missing.append(f"no size in {symbol}")
     if tiers is None:
         missing.append(f"no margin tiers of {symbol}")
@@ -249,6 +274,9 @@ def _crossed(
     else:
         venue = _backing(valued.venue, settle, by_coin, legs)
         own = _backing(valued.own, settle, by_coin, legs)
+        # Counted as nothing it would make a pool fail that stands: what is not known is no reason to act.
+        unpriced = (held.asset for held in (*venue, *own) if held.quantity > 0.0 and held.price_usd == 0.0)
+        missing += [f"no price of {asset}, which is collateral" for asset in dict.fromkeys(unpriced)]
     other_usd = 0.0 if snapshot is None else snapshot.other_maintenance_usd
     pool = MarginPool(
         legs=legs,
@@ -303,6 +331,9 @@ def _wallet(
     wallet_usd = None if snapshot is None else snapshot.wallet_usd
     if wallet_usd is None and snapshot is not None and snapshot.equity_usd is not None:
         wallet_usd = snapshot.equity_usd - sum(_profit_usd(position) for position in snapshot.positions)
+    if snapshot is not None and wallet_usd is not None:
+        # What has a margin of its own stands alone with it.
+        wallet_usd -= sum(position.margin_usd or 0.0 for position in snapshot.positions)
     if wallet_usd is None:
         missing.append("neither wallet nor equity is told")
         return ()
@@ -313,12 +344,7 @@ def _wallet(
         # All of it is coins of the kind that the positions are paid in, for all that is known.
         coins = wallet_usd / inverse.mark_price
         return (Holding(asset=settle, quantity=coins, price_usd=inverse.mark_price, market=inverse.market),)
-    isolated_usd = sum(
-        position.margin_usd or 0.0
-        for position in (() if snapshot is None else snapshot.positions)
-        if position.margin_mode is MarginMode.ISOLATED
-    )
-    return (Holding(asset=settle or QUOTE, quantity=wallet_usd - isolated_usd, price_usd=1.0),)
+    return (Holding(asset=settle or QUOTE, quantity=wallet_usd, price_usd=1.0),)
 
 
 def _profit_usd(position: Position) -> float:
@@ -329,17 +355,31 @@ def _profit_usd(position: Position) -> float:
     return position.size * (position.mark_price - position.entry_price)
 
 
-def _with_unexplained(pools: list[Pool], snapshot: AccountSnapshot | None) -> tuple[Pool, ...]:
+def _with_unexplained(
+    pools: list[Pool], snapshot: AccountSnapshot | None, rules: VenueRules
+) -> tuple[Pool, ...]:
     """What the venue demands beyond what its listed positions explain falls to the cross pool.
 
-    Where there are several and nobody tells to which, each is charged all of it: one of them has to bear it.
+    Where there are several and nobody tells to which, each is charged all of it: one of them has to bear it. Not one
+    that would have failed by it: it stands, so that it is another one's.
     """
     if snapshot is None or snapshot.maintenance_usd is None or any(pool.missing for pool in pools):
         return tuple(pools)
-    unexplained_usd = snapshot.maintenance_usd - sum(_maintenance_told_usd(pool) for pool in pools)
-    if unexplained_usd <= UNEXPLAINED_SHARE * snapshot.maintenance_usd:
+    unexplained_usd = snapshot.maintenance_usd - sum(_maintenance_told_usd(pool, rules) for pool in pools)
+    if not unexplained_usd > UNEXPLAINED_SHARE * snapshot.maintenance_usd:
         return tuple(pools)
-    return tuple(_charged(pool, unexplained_usd) if pool.is_cross else pool for pool in pools)
+    charged = [_charged(pool, unexplained_usd) if pool.is_cross else pool for pool in pools]
+    if sum(pool.is_cross for pool in pools) > 1:
+        charged = [
+            now if _stands(now) or not _stands(before) else before
+            for before, now in zip(pools, charged, strict=True)
+        ]
+    return tuple(charged)
+
+
+def _stands(pool: Pool) -> bool:
+    state = state_at(pool.venue)
+    return state is not None and state.free_usd > 0.0
 
 
 def _charged(pool: Pool, usd: float) -> Pool:
@@ -349,14 +389,16 @@ def _charged(pool: Pool, usd: float) -> Pool:
     return replace(pool, venue=venue, own=venue if own == venue else own, guessed=(*pool.guessed, words))
 
 
-def _maintenance_told_usd(pool: Pool) -> float:
+def _maintenance_told_usd(pool: Pool, rules: VenueRules) -> float:
     """At the prices of the venue's own word, so that a price that moved since is not taken for a demand.
 
-    With the fee of closing where the venue charges one: Bybit's maintenance has it within, and what is charged as a fee
-    must not be taken for a demand besides.
+    With the fee of closing where the venue's own sum has it: what is charged as a fee must not be taken for a demand
+    besides, nor hide one.
     """
     told = {
         position.market: position.mark_price for position in pool.positions if position.mark_price is not None
     }
     state = state_at(replace(pool.venue, other_maintenance_usd=0.0), told)
-    return 0.0 if state is None else state.maintenance_usd + state.closing_fee_usd
+    if state is None:
+        return 0.0
+    return state.maintenance_usd + (state.closing_fee_usd if rules.fee_in_maintenance else 0.0)

@@ -275,7 +275,8 @@ def _edges(line: LegLines, speed: float, mark: float) -> list[tuple[float, float
     nearest_to_farthest = line.above() if speed > 0.0 else line.below()
     found = []
     for price, by_slope, by_intercept in nearest_to_farthest:
-        t = _FARTHEST if not (isfinite(price) and price > 0.0) else max(log(price / mark) / speed, 0.0)
+        ratio = price / mark
+        t = max(log(ratio) / speed, 0.0) if isfinite(ratio) and ratio > 0.0 else _FARTHEST
         if t >= _FARTHEST:
             break
         found.append((t, speed, by_slope * mark, by_intercept))

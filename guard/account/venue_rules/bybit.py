@@ -37,6 +37,7 @@ BYBIT = VenueRules(
     venue="bybit",
     closing_fee=TAKER_FEE,
     fee_at_bankruptcy=frozenset((MarginMode.ISOLATED,)),
+    fee_in_maintenance=True,
     partial=PARTIAL,
     sources=(ISOLATED, PROCESS, ADJUSTMENT, MARGIN),
 )

@@ -38,6 +38,7 @@ class VenueRules:
             fee where the rule names that and no other is known.
         fee_at_bankruptcy: modes in which that fee is a share of value at the bankruptcy price and within the margin
             that the venue tells (``guard.account.venue_rules.fees``).
+        fee_in_maintenance: whether the maintenance margin that the venue tells of an account has that fee within.
         maintenance_at_entry: modes in which maintenance is valued at the entry price and not at mark.
         partial: how a liquidation begins, ``None`` where whole positions are closed at once.
         sources: public pages that say so, with the date at which they were read.
@@ -46,6 +47,7 @@ class VenueRules:
     venue: str
     closing_fee: float = 0.0
     fee_at_bankruptcy: frozenset[MarginMode] = frozenset()
+    fee_in_maintenance: bool = False
     maintenance_at_entry: frozenset[MarginMode] = frozenset()
     partial: PartialLiquidation | None = None
     sources: tuple[str, ...] = ()
