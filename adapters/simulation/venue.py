@@ -111,12 +111,7 @@ class LoopbackVenue:
         self._control = Control(self.misbehaviour, tuple(self._markets), self._engine.assets)
         rounds = MatchingRounds(self.settings.match_every_ms)
         self.dialect_name = DialectName(dialect)
-        if self.dialect_name is DialectName.HYPERLIQUID and self.settings.liquidation_steps is None:
-            self._engine.liquidator.steps = LiquidationSteps.FIFTH
-        if self.dialect_name is DialectName.BYBIT:
-            self._engine.table.closing_fee = BYBIT_CLOSING_FEE
-        # The others' words for a pair are not spoken here.
-        self._engine.is_one_way = self.dialect_name is not DialectName.BINANCE
+        self._keep_the_rules_of(self.dialect_name)
         self._dialect = make_dialect(
             dialect,
             VenueParts(
@@ -404,6 +399,15 @@ class LoopbackVenue:
         self._end_listen_keys(every=True)
 
     # -- inside --------------------------------------------------------------------------------------
+
+    def _keep_the_rules_of(self, dialect: DialectName) -> None:
+        engine = self._engine
+        if dialect is DialectName.HYPERLIQUID and self.settings.liquidation_steps is None:
+            engine.liquidator.steps = LiquidationSteps.FIFTH
+        if dialect is DialectName.BYBIT:
+            engine.table.closing_fee = BYBIT_CLOSING_FEE
+        # The others' words for a pair are not spoken here.
+        engine.is_one_way = dialect is not DialectName.BINANCE
 
     def _switch(self, fault: Fault, *, on: bool) -> None:
         self.misbehaviour.end(fault.kind)
