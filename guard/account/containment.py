@@ -220,7 +220,7 @@ class _Desk:
         """
         money = self._money(self.pool.venue)
         low, high = 0.0, money.quantity * money.price_usd
-        if high <= 0.0:
+        if high <= 0.0 or not self.pool.may_isolate:
             return None
         for _ in range(HALVINGS):
             margin = (low + high) / 2.0

@@ -33,7 +33,7 @@ class Pool:
 
     ``venue`` values collateral as the venue does, which decides when it liquidates; ``own`` as we do. They are one
     object where they do not differ. ``guessed`` says what was put in where nobody told it, ``missing`` what makes
-    that no price of ours can be believed.
+    that no price of ours can be believed. ``may_isolate``: its venue lets one of its positions be isolated.
     """
 
     name: str
@@ -45,6 +45,7 @@ class Pool:
     missing: tuple[str, ...] = ()
     is_cross: bool = False
     is_portfolio: bool = False
+    may_isolate: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -294,6 +295,9 @@ def _crossed(
         guessed=tuple(guessed),
         missing=tuple(missing),
         is_cross=True,
+        may_isolate=not rules.shared_all_or_none
+        or snapshot is None
+        or snapshot.pooling is Pooling.BY_SETTLE_ASSET,
         is_portfolio=snapshot is not None and snapshot.pooling is Pooling.PORTFOLIO,
     )
 

@@ -24,8 +24,15 @@ PARTIAL = PartialLiquidation()
 hold again, how much is not published; what does not hold after that goes to the insurance fund at the bankruptcy
 price. Small positions, the page says, are nearly always closed whole."""
 
-USDM = VenueRules(venue="binanceusdm", partial=PARTIAL, sources=(LINEAR_FAQ, PROTOCOL))
+USDM = VenueRules(
+    venue="binanceusdm",
+    partial=PARTIAL,
+    shared_all_or_none=True,  # error -4168: multi-assets mode knows cross margin alone
+    sources=(LINEAR_FAQ, PROTOCOL),
+)
 COINM = VenueRules(venue="binancecoinm", partial=PARTIAL, sources=(INVERSE_FAQ, PROTOCOL))
-EITHER = VenueRules(venue="binance", partial=PARTIAL, sources=(LINEAR_FAQ, INVERSE_FAQ, PROTOCOL))
+EITHER = VenueRules(
+    venue="binance", partial=PARTIAL, shared_all_or_none=True, sources=(LINEAR_FAQ, INVERSE_FAQ, PROTOCOL)
+)
 
 RULES = (USDM, COINM, EITHER)

@@ -39,6 +39,7 @@ BYBIT = VenueRules(
     fee_at_bankruptcy=frozenset((MarginMode.ISOLATED,)),
     fee_in_maintenance=True,
     partial=PARTIAL,
+    shared_all_or_none=True,  # a unified account has one margin mode
     sources=(ISOLATED, PROCESS, ADJUSTMENT, MARGIN),
 )
 

@@ -41,6 +41,8 @@ class VenueRules:
         fee_in_maintenance: whether the maintenance margin that the venue tells of an account has that fee within.
         maintenance_at_entry: modes in which maintenance is valued at the entry price and not at mark.
         partial: how a liquidation begins, ``None`` where whole positions are closed at once.
+        shared_all_or_none: no single position can be isolated while all collateral backs all of them: the mode is
+            the account's.
         sources: public pages that say so, with the date at which they were read.
     """
 
@@ -50,4 +52,5 @@ class VenueRules:
     fee_in_maintenance: bool = False
     maintenance_at_entry: frozenset[MarginMode] = frozenset()
     partial: PartialLiquidation | None = None
+    shared_all_or_none: bool = False
     sources: tuple[str, ...] = ()

@@ -154,6 +154,14 @@ def test_isolating_helps_where_margin_alone_counts_for_more() -> None:
     assert told.after_bps > solved(before.venue) + 100.0
 
 
+def test_isolating_is_not_told_where_the_venue_does_not_let_anybody() -> None:
+    before = pool([leg(BTC, 100.0), leg(ETH, 10.0)], [usdt(1_000.0)])
+    assert any(each.step.startswith("isolate") for each in containments([before], {}))
+    steps = containments([replace(before, may_isolate=False)], {})
+    assert steps
+    assert not any(each.step.startswith("isolate") for each in steps)
+
+
 def test_isolating_that_harms_is_told_as_what_it_does() -> None:
     """A pool whose margin stands in another asset has little money to give to a position alone."""
     before = pool(

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from msgspec import structs
 
 from guard.account.pools import Pool, Valued, pools_of, settle_of
-from guard.account.venue_rules import VenueRules
+from guard.account.venue_rules import VenueRules, rules_of
 from guard.events import AccountSnapshot, MarginMode, Pooling, Position, PositionSource
 from guard.leverage.margin_pool import Holding, PoolState
 from guard.leverage.solver import liquidation_of, state_at
@@ -184,3 +185,24 @@ def test_maintenance_that_no_position_explains_is_charged_to_the_cross_pool() ->
 def test_the_venue_may_name_the_settle_asset_itself() -> None:
     assert settle_of(position(BTC, 1.0, settle="USDe")) == "USDe"
     assert settle_of(position(COIN, 1.0)) == "BTC"
+
+
+def test_in_one_pool_some_venues_let_nobody_isolate_a_position() -> None:
+    told = AccountSnapshot(
+        received_at=0, account=ACCOUNT, source=PositionSource.VENUE, pooling=Pooling.ONE_POOL, equity_usd=60.0
+    )
+    for venue, pooling, may in (
+        ("binanceusdm", Pooling.ONE_POOL, False),
+        ("binanceusdm", Pooling.BY_SETTLE_ASSET, True),
+        ("bybit", Pooling.ONE_POOL, False),
+        ("okx", Pooling.ONE_POOL, True),
+    ):
+        (pool,) = pools_of(
+            structs.replace(told, pooling=pooling),
+            (position(BTC, 1.0),),
+            rules=rules_of(venue),
+            table=lambda each: table(each.market),
+            mark=lambda each: MARKS[each.market],
+            valued=both(usdt(50.0)),
+        )
+        assert pool.may_isolate is may
