@@ -100,8 +100,9 @@ class PegSettings:
             parts = each.split("/")
             if len(parts) != 2 or not all(part.strip() for part in parts):
                 raise ValueError(f"wrapped: {each!r} must name an asset and what it wraps, as in WBETH/ETH")
-        for asset in self.claims:
-            self._check_chain(asset)
+        claims = self.claims
+        for asset in claims:
+            _check_chain(asset, claims)
 
     @property
     def claims(self) -> dict[str, str]:
@@ -109,12 +110,13 @@ class PegSettings:
         pairs = (each.partition("/") for each in self.wrapped)
         return {fold(asset): fold(underlying) for asset, _, underlying in pairs}
 
-    def _check_chain(self, asset: str) -> None:
-        wrapped, chain = self.claims, [fold(asset)]
-        while chain[-1] in wrapped:
-            chain.append(wrapped[chain[-1]])
-            if chain[-1] in chain[:-1]:
-                raise ValueError(f"wrapped: {' -> '.join(chain)}: an asset cannot be a claim on itself")
+
+def _check_chain(asset: str, wrapped: dict[str, str]) -> None:
+    chain = [asset]
+    while chain[-1] in wrapped:
+        chain.append(wrapped[chain[-1]])
+        if chain[-1] in chain[:-1]:
+            raise ValueError(f"wrapped: {' -> '.join(chain)}: an asset cannot be a claim on itself")
 
 
 def fold(asset: str) -> str:

@@ -26,16 +26,21 @@ def sensible_number(number: float | None) -> float | None:
     return number if number is not None and -LARGEST < number < LARGEST else None
 
 
+def sensible_size(size: float | None) -> float | None:
+    """The signed size, ``None`` where it is none: no venue counts so finely, or so far."""
+    return size if size is not None and SMALLEST_PRICE < abs(size) < LARGEST else None
+
+
 def sensible_position(position: Position) -> Position:
     """The position, itself where all of it makes sense; a size that makes none is 0, and is said to be missing."""
     cleaned = (
-        sensible_number(position.size) or 0.0,
+        sensible_size(position.size) or 0.0,
         sensible_price(position.entry_price),
         sensible_price(position.mark_price),
         sensible_price(position.leverage),
         sensible_number(position.margin_usd),
         sensible_number(position.liquidation_price),
-        sensible_number(position.contracts_usd),
+        sensible_size(position.contracts_usd),
         sensible_number(position.margin),
         sensible_number(position.adl_rank),
     )
