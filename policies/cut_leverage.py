@@ -388,18 +388,31 @@ def _is_reached(leg: LegRisk, pool: Pool, mark: float, sign: float) -> bool:
 
 
 def _is_hedge(position: Position, leg: LegRisk, pool: Pool) -> bool:
-    """Whether a larger position on the other side of its market shares its margin: without it that one fails sooner.
+    """Whether the pool gains where the position loses: without it what stands against it fails sooner.
 
-    Of two that are as large, neither is what fails, as long as the pool holds.
+    That is a larger position on the other side of the market, or coins that are collateral. Of two positions that are
+    as large, neither is what fails, as long as the pool holds.
     """
-    opposite = sum(
-        abs(each.size)
-        for each in pool.positions
-        if each.market == position.market and each.size * position.size < 0.0
-    )
-    if leg.kind is LiquidationKind.FAILED:
-        return opposite > abs(position.size)
-    return opposite > 0.0 and opposite >= abs(position.size)
+    if pool.missing:
+        exposed = sum(each.size for each in pool.positions if each.market == position.market)
+    else:
+        exposed = _exposed(pool.venue, position.market)
+    exposed *= position.size
+    return exposed < 0.0 or (exposed == 0.0 and leg.kind is not LiquidationKind.FAILED)
+
+
+def _exposed(pool: MarginPool, market: MarketId) -> float:
+    """What the pool gains if the market rises by 1, maintenance apart; of a pool in one coin, its sign in coins."""
+    legs = [leg for leg in pool.legs if leg.market == market]
+    if pool.in_coin:
+        return sum(leg.size for leg in legs)
+    gains = [leg.size / (leg.entry_price if leg.kind is ContractKind.INVERSE else 1.0) for leg in legs]
+    tied = [
+        held.value_usd / held.price_usd
+        for held in pool.holdings
+        if held.market == market and held.price_usd != 0.0
+    ]
+    return sum(gains) + sum(tied)
 
 
 def _inverse_alone(
