@@ -40,6 +40,14 @@ log = structlog.get_logger()
 T = TypeVar("T", TierTable, CollateralTerms)
 
 
+class PartlyReadError(VenueError):
+    """Of some markets a venue's words could not be read; ``found`` is what could, by unified symbol."""
+
+    def __init__(self, error: VenueError, found: Mapping[str, TierTable]) -> None:
+        super().__init__(error.venue, error.detail)
+        self.found = found
+
+
 class TermsConnection(Protocol):
     """Reads what one venue demands. Every ``async`` method raises VenueError."""
 
@@ -48,7 +56,11 @@ class TermsConnection(Protocol):
         ...
 
     async def read_tiers(self, symbols: Collection[str]) -> Mapping[str, TierTable]:
-        """Read the tiers of ``symbols`` at least, by unified symbol; what is not told is left out."""
+        """Read the tiers of ``symbols`` at least, by the names that accounts give them; what is not told is left out.
+
+        Raises:
+            PartlyReadError: the rest is to be asked for again soon.
+        """
         ...
 
     async def read_collateral(self) -> Mapping[str, CollateralTerms]:
@@ -197,13 +209,23 @@ class MarginTermsFeed:
         now, wanted = self._clock.now(), self._wanted()
         if now >= self._due_at.get(TIERS, 0) or wanted - self._asked_for:
             self._asked_for = wanted
-            self._tables.take(await self._asked(TIERS, connection.read_tiers(wanted), now))
+            self._tables.take(await self._asked(TIERS, self._tiers(connection, wanted, now), now))
             self._tables.take(self._formulas(connection, wanted))
         if now >= self._due_at.get(COLLATERAL, 0):
             self._collateral.take(await self._asked(COLLATERAL, connection.read_collateral(), now))
         self._tell()
         await self._keep()
         return min(self._due_at.values())
+
+    async def _tiers(
+        self, connection: TermsConnection, wanted: Collection[str], now: Nanoseconds
+    ) -> Mapping[str, TierTable]:
+        """Read tiers; what could be read is taken though the rest could not."""
+        try:
+            return await connection.read_tiers(wanted)
+        except PartlyReadError as error:
+            self._tables.take(_dated(error.found, now))
+            raise
 
     async def _asked(
         self, what: str, answer: Awaitable[Mapping[str, T]], now: Nanoseconds

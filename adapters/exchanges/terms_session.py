@@ -9,10 +9,11 @@ import structlog
 
 from adapters.exchanges.ccxt_session import Credentials, Markets, asked, close_client, make_client
 from adapters.exchanges.credentials import refusal_of
+from adapters.exchanges.margin_terms import PartlyReadError
 from adapters.exchanges.parsers import known, optional_number
 from adapters.exchanges.settings import VenueSettings
 from adapters.exchanges.venue import KeyPermissions
-from guard.errors import MalformedFrameError, VenueAuthError
+from guard.errors import MalformedFrameError, VenueAuthError, VenueError
 from guard.margin_terms import CollateralTerms, ContractKind, MarginTier, TierTable, TierUnit
 from guard.units import market_id
 
@@ -50,7 +51,7 @@ class TermsClient:
         await self._asked(self._markets.load(self._client))
 
     async def read_tiers(self, symbols: Collection[str]) -> Mapping[str, TierTable]:
-        """Read the tiers of ``symbols`` at least, by unified symbol. Raises VenueError."""
+        """Read the tiers of ``symbols`` at least, by unified symbol. Raises VenueError, or PartlyReadError."""
         return await self._asked(self._tiers(self._listed(symbols)))
 
     async def read_collateral(self) -> Mapping[str, CollateralTerms]:
@@ -74,9 +75,9 @@ class TermsClient:
         return told if told is not None and told >= 1.0 else None
 
     def kind_of(self, symbol: str) -> ContractKind | None:
-        """How a market pays, ``None`` for what is no perpetual that the loaded markets list."""
+        """How a contract pays, perpetual or dated; ``None`` for what the loaded markets do not list as one."""
         market = (self._client.markets or {}).get(symbol) or {}
-        if not market.get("swap"):
+        if not (market.get("swap") or market.get("future")):
             return None
         return ContractKind.INVERSE if market.get("inverse") else ContractKind.LINEAR
 
@@ -87,8 +88,8 @@ class TermsClient:
         """The venue's code of each market."""
         return {str(self._client.markets[symbol]["id"]): symbol for symbol in symbols}
 
-    def _perpetuals(self) -> dict[str, str]:
-        """The unified symbol of every perpetual, by the venue's code."""
+    def _contracts(self) -> dict[str, str]:
+        """The unified symbol of every contract, by the venue's code."""
         return self._codes([symbol for symbol in self._client.markets if self.kind_of(symbol) is not None])
 
     def _tables(
@@ -127,8 +128,42 @@ class TermsClient:
             log.warning("margin tiers of some markets cannot be read", venue=self._venue, why=str(last))
         return found
 
+    async def _parts(
+        self, parts: Iterable[Callable[[], Awaitable[Mapping[str, TierTable]]]]
+    ) -> dict[str, TierTable]:
+        """Ask for tables part by part: what the venue refuses of one leaves the others as they are.
+
+        A venue that does not answer at all is not asked for the rest.
+
+        Raises:
+            VenueError: nothing could be read; PartlyReadError where something could.
+        """
+        found: dict[str, TierTable] = {}
+        failed: VenueError | None = None
+        for ask in parts:
+            try:
+                found |= await self._asked(ask())
+            except VenueError as error:
+                failed = error
+                if isinstance(error, PartlyReadError):
+                    found |= error.found
+                if is_away(error):
+                    break
+        if failed is None:
+            return found
+        if not found:
+            raise failed
+        raise PartlyReadError(failed, found) from failed
+
     async def close(self) -> None:
         await close_client(self._client)
+
+
+def is_away(error: VenueError) -> bool:
+    """Whether a venue did not answer, so that another question would have to wait in vain too."""
+    from ccxt.base.errors import OperationFailed  # noqa: PLC0415 - loaded with the first client
+
+    return isinstance(error.__cause__, OperationFailed)
 
 
 class Deaf:

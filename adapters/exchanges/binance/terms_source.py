@@ -63,7 +63,7 @@ class BinanceTerms(TermsClient):
     async def _tiers(self, symbols: Sequence[str]) -> Mapping[str, TierTable]:
         del symbols  # one answer tells all
         told = rows(await self._client.fapiPrivateGetLeverageBracket(), "GET /fapi/v1/leverageBracket")
-        return self._tables(self._each(told, parse_brackets), self._perpetuals())
+        return self._tables(self._each(told, parse_brackets), self._contracts())
 
     async def _collateral(self) -> Mapping[str, CollateralTerms]:
         return parse_asset_indices(await self._client.fapiPublicGetAssetIndex())
@@ -75,7 +75,7 @@ class CoinTerms(BinanceTerms):
     async def _tiers(self, symbols: Sequence[str]) -> Mapping[str, TierTable]:
         del symbols
         told = rows(await self._client.dapiPrivateV2GetLeverageBracket(), "GET /dapi/v2/leverageBracket")
-        return self._tables(self._each(told, parse_coin_brackets), self._perpetuals())
+        return self._tables(self._each(told, parse_coin_brackets), self._contracts())
 
     async def _collateral(self) -> Mapping[str, CollateralTerms]:
         return {}

@@ -6,6 +6,7 @@ comments of ccxt 4.5.90.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,11 @@ from adapters.exchanges.haircut_rows import HaircutRow
 from adapters.exchanges.parsers import Payload, known, number, optional_number, positive, rows_of, text
 from adapters.exchanges.tier_rows import TierRow, tiers_of
 from guard.margin_terms import MarginTier
+
+PERCENT = 100.0
+
+_DATED = re.compile(r"[A-Z0-9]+USD[FGHJKMNQUVXZ][0-9]{2}")
+"""A coin, and the month and year of its delivery."""
 
 
 def parse_risk_limits(response: Any) -> tuple[dict[str, list[Payload]], str]:
@@ -30,7 +36,8 @@ def parse_tiers(limits: Sequence[Payload]) -> tuple[MarginTier, ...]:
     """Make maintenance tiers of one market's risk limits: of quote currency, of coins where it is inverse.
 
     A limit holds up to ``riskLimitValue``. ``mmDeduction`` is empty where there is none; where a higher tier
-    has none it is rebuilt.
+    has none it is rebuilt. The documents show rates as ratios, and for inverse contracts have shown percents: the
+    initial margin tells which (``_rate_unit``).
     """
     where = "GET /v5/market/risk-limit"
     told: list[TierRow] = []
@@ -40,13 +47,36 @@ def parse_tiers(limits: Sequence[Payload]) -> tuple[MarginTier, ...]:
         told.append(
             TierRow(
                 floor=floor,
-                maintenance_ratio=positive(row, "maintenanceMargin", where),
+                maintenance_ratio=positive(row, "maintenanceMargin", where) / _rate_unit(row, where),
                 deduction=deduction or None,
                 leverage_max=known(optional_number(row, "maxLeverage", where)),
             )
         )
         floor = positive(row, "riskLimitValue", where)
     return tiers_of(told, where)
+
+
+def _rate_unit(row: Payload, where: str) -> float:
+    """What a rate of 1 is told as: the initial margin is 1 over the maximum leverage, or that in percent."""
+    initial = known(optional_number(row, "initialMargin", where))
+    leverage = known(optional_number(row, "maxLeverage", where))
+    if initial is None or leverage is None:
+        return 1.0
+    return PERCENT if initial * leverage > PERCENT / 2.0 else 1.0
+
+
+def inverse_code_of(symbol: str) -> str | None:
+    """The venue's code of an inverse contract, by what account readings call it; ``None`` for anything else.
+
+    Inverse markets are not loaded: accounts name perpetuals as ccxt would, and dated ones by their codes.
+
+    >>> [inverse_code_of(name) for name in ("BTC/USD:BTC", "BTCUSDZ26", "BTC/USDT:USDT")]
+    ['BTCUSD', 'BTCUSDZ26', None]
+    """
+    if _DATED.fullmatch(symbol):
+        return symbol
+    coin, _, rest = symbol.partition("/")
+    return f"{coin}USD" if coin and rest == f"USD:{coin}" else None
 
 
 def parse_collateral_ratios(response: Any) -> dict[str, list[HaircutRow]]:

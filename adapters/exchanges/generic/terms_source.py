@@ -16,7 +16,7 @@ SINGLY_MAX = 10
 
 
 class GenericTerms(TermsClient):
-    """A TermsConnection (see ``margin_terms``) of linear contracts."""
+    """A TermsConnection (see ``margin_terms``) of linear perpetuals: no account tells anything else here."""
 
     DEFAULTS = DEFAULTS
 
@@ -30,7 +30,12 @@ class GenericTerms(TermsClient):
 
     async def _tiers(self, symbols: Sequence[str]) -> Mapping[str, TierTable]:
         counting = self._counting
-        linear = [symbol for symbol in symbols if self.kind_of(symbol) is ContractKind.LINEAR]
+        markets = self._client.markets
+        linear = [
+            symbol
+            for symbol in symbols
+            if self.kind_of(symbol) is ContractKind.LINEAR and markets[symbol].get("swap")
+        ]
         if counting is None or not linear:
             return {}
         can_singly = self._client.has.get("fetchMarketLeverageTiers") is True
@@ -40,7 +45,7 @@ class GenericTerms(TermsClient):
             listed = {symbol: await self._client.fetch_market_leverage_tiers(symbol) for symbol in linear}
         else:
             listed = await self._client.fetch_leverage_tiers(linear)
-        sizes = {symbol: float(self._client.markets[symbol].get("contractSize") or 0.0) for symbol in linear}
+        sizes = {symbol: float(markets[symbol].get("contractSize") or 0.0) for symbol in linear}
         sizes = {symbol: size for symbol, size in sizes.items() if size > 0.0}
         told = self._each(listed.items(), lambda each: read_tiers({each[0]: each[1]}, counting, sizes))
         return self._tables(told, {symbol: symbol for symbol in linear})

@@ -1,4 +1,4 @@
-"""Pure parsers of what Hyperliquid demands: margin tables of its perpetuals.
+"""Pure parsers of what Hyperliquid demands: margin tables of its perpetuals, builder-deployed ones (HIP-3) included.
 
 Shapes: hyperliquid.gitbook.io/hyperliquid-docs, trading, "Margin tiers", and "Info endpoint", "Perpetuals", read with
 the comments of ccxt 4.5.90.
@@ -12,6 +12,7 @@ from typing import Any
 from adapters.exchanges.hyperliquid.payloads import meta_and_contexts
 from adapters.exchanges.parsers import (
     Payload,
+    as_mapping,
     integer,
     mapping,
     number,
@@ -37,7 +38,18 @@ def parse_tiers(response: Any) -> dict[str, tuple[MarginTier, ...]]:
     """
     where = "metaAndAssetCtxs"
     universe, _ = meta_and_contexts(response, where)
-    tables = _tables(response[0], where)
+    return _tiers_of(universe, response[0], where)
+
+
+def parse_dex_tiers(response: Any) -> dict[str, tuple[MarginTier, ...]]:
+    """Read the same of a builder-deployed exchange's ``meta``: coins such as ``xyz:TSLA``, of what it is paid in."""
+    where = "meta"
+    meta = as_mapping(response, where)
+    return _tiers_of(rows(meta.get("universe"), where), meta, where)
+
+
+def _tiers_of(universe: Sequence[Payload], meta: Payload, where: str) -> dict[str, tuple[MarginTier, ...]]:
+    tables = _tables(meta, where)
     tiers: dict[str, tuple[MarginTier, ...]] = {}
     for listed in universe:
         number_of_table = optional_number(listed, "marginTableId", where)
@@ -48,6 +60,18 @@ def parse_tiers(response: Any) -> dict[str, tuple[MarginTier, ...]]:
             table = [(0.0, float(leverage or 1.0))]
         tiers[text(listed, "name", where)] = _tiers(table, where)
     return tiers
+
+
+def dex_name_of(symbol: str) -> str | None:
+    """A market of a builder-deployed exchange in one spelling, by ccxt's name or the venue's; else ``None``.
+
+    What backs the exchange is left out: it says nothing of which market it is.
+
+    >>> [dex_name_of(name) for name in ("XYZ-TSLA/USDC:USDC", "xyz:TSLA", "BTC/USDC:USDC")]
+    ['XYZ-TSLA', 'XYZ-TSLA', None]
+    """
+    name = symbol.partition("/")[0].replace(":", "-").upper()
+    return name if "-" in name.strip("-") else None
 
 
 def _tables(meta: Payload, where: str) -> dict[int, list[tuple[float, float]]]:

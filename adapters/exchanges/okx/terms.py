@@ -1,7 +1,7 @@
 """Pure parsers of what OKX demands: position tiers of swaps, discount rates of collateral.
 
-Shapes: www.okx.com/docs-v5, "Get position tiers" and "Get discount rate and interest-free quota", read with the comments
-of ccxt 4.5.90.
+Shapes: www.okx.com/docs-v5, "Get position tiers" and "Get discount rate and interest-free quota", read with the
+comments of ccxt 4.5.90.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ class OkxTerms(TermsClient):
     UNIT = TierUnit.SIZE
 
     async def _tiers(self, symbols: Sequence[str]) -> Mapping[str, TierTable]:
-        codes = self._codes(symbols)
+        codes = self._codes([symbol for symbol in symbols if self._client.markets[symbol].get("swap")])
         families = sorted(code.removesuffix("-SWAP") for code in codes)
         tiers: dict[str, tuple[MarginTier, ...]] = {}
         for first in range(0, len(families), FAMILIES_A_REQUEST):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from msgspec import structs
 
 from adapters.exchanges import VenueSettings
-from adapters.exchanges.margin_terms import TABLES_AN_EVENT, MarginTermsFeed
+from adapters.exchanges.margin_terms import TABLES_AN_EVENT, MarginTermsFeed, PartlyReadError
 from guard.errors import VenueError
 from guard.events import MarginTermsSeen
 from guard.leverage.terms_formula import formula_table
@@ -21,6 +21,7 @@ from guard.margin_terms import (
     MarginTier,
     TermsSource,
     TierTable,
+    TierUnit,
 )
 from guard.units import market_id
 from tests.support.hand_clock import HandClock
@@ -56,6 +57,7 @@ class FakeVenue:
     tables: dict[str, TierTable] = field(default_factory=dict)
     collateral: dict[str, CollateralTerms] = field(default_factory=dict)
     leverages: dict[str, float] = field(default_factory=dict)
+    kind: ContractKind = ContractKind.LINEAR
     failing: set[str] = field(default_factory=set)
     asked: list[frozenset[str]] = field(default_factory=list)
     is_closed: bool = False
@@ -66,6 +68,8 @@ class FakeVenue:
     async def read_tiers(self, symbols: Collection[str]) -> Mapping[str, TierTable]:
         self.asked.append(frozenset(symbols))
         self._fail("tiers")
+        if "some tiers" in self.failing:
+            raise PartlyReadError(VenueError(VENUE, "some tiers are away"), dict(self.tables))
         return dict(self.tables)
 
     async def read_collateral(self) -> Mapping[str, CollateralTerms]:
@@ -76,7 +80,7 @@ class FakeVenue:
         return self.leverages.get(symbol)
 
     def kind_of(self, symbol: str) -> ContractKind | None:
-        return ContractKind.LINEAR if symbol in self.leverages or symbol in self.tables else None
+        return self.kind if symbol in self.leverages or symbol in self.tables else None
 
     async def close(self) -> None:
         self.is_closed = True
@@ -217,6 +221,19 @@ async def test_a_failure_is_tried_again_soon_and_spoils_nothing_else() -> None:
         assert set(stage.take()) == {market_id(VENUE, BTC)}
 
 
+async def test_what_could_be_read_is_told_though_the_rest_is_asked_for_again() -> None:
+    stage = Stage(FakeVenue({BTC: table(BTC)}), watched={ETH})
+    stage.venue.failing = {"some tiers"}
+    async with stage.running():
+        assert stage.take() == {market_id(VENUE, BTC): table(BTC)}
+        assert stage.memory.tables[0].as_of is not None
+        stage.venue.failing.clear()
+        stage.venue.tables[ETH] = table(ETH)
+        await stage.clock.advance(10)
+        assert stage.take() == {market_id(VENUE, ETH): table(ETH)}
+        assert len(stage.venue.asked) == 2
+
+
 async def test_what_the_venue_does_not_tell_does_not_have_the_rest_asked_for() -> None:
     stage = Stage(FakeVenue({BTC: table(BTC)}))
     stage.venue.failing = {"collateral"}
@@ -236,6 +253,18 @@ async def test_without_any_word_a_known_maximum_leverage_makes_the_formulas_tabl
         stage.venue.tables = {BTC: table(BTC)}
         await stage.clock.advance(10)
         assert stage.take() == {market_id(VENUE, BTC): table(BTC)}
+
+
+async def test_the_formulas_table_of_an_inverse_contract_is_counted_in_dollars() -> None:
+    stage = Stage(FakeVenue(leverages={BTC: 50.0}, kind=ContractKind.INVERSE))
+    async with stage.running():
+        (ours,) = stage.take().values()
+    assert isinstance(ours, TierTable)
+    assert (ours.kind, ours.unit, ours.source) == (
+        ContractKind.INVERSE,
+        TierUnit.SIZE,
+        TermsSource.FORMULA,
+    )
 
 
 async def test_a_new_position_asks_the_venue_before_the_hour_is_over() -> None:
