@@ -32,7 +32,8 @@ TIERS = (MarginTier(floor=0.0, maintenance_ratio=MMR),)
 
 
 def held(size: float, **fields: Any) -> Position:
-    told = {"entry_price": 100.0, "mark_price": 100.0, "margin_mode": MarginMode.CROSS, "settle": "USDT"}
+    told: dict[str, Any] = {"entry_price": 100.0, "mark_price": 100.0, "settle": "USDT"}
+    told["margin_mode"] = MarginMode.CROSS
     return position(size, **(told | fields))
 
 
