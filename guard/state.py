@@ -150,6 +150,8 @@ class GuardState:
             self._unwatch(market)
         for market in markets:
             self.market(market)
+        # What is known no more of an account must not be acted on until the next tick.
+        self.own.look(self.accounts, self.markets, self.now)
 
     def let_go(self, bot: BotId, market: MarketId) -> None:
         """A bot is restricted no more in a market that it does not trade any more."""

@@ -168,7 +168,8 @@ class CutLeverage:
         features = view.features
         book = None if features is None else features.bids if position.size > 0.0 else features.asks
         if distance.is_told or pool.missing:
-            return self._size_alone(position, distance, book, view.mid_price, mark, target_bps, terms)
+            held = _pooled(position, pool)
+            return self._size_alone(held, distance, book, view.mid_price, mark, target_bps, terms)
         sizes, equities = [], []
         # The nearer of both valuations of collateral is what liquidates: the size has to hold by both.
         for valued in (pool.own,) if pool.venue is pool.own else (pool.own, pool.venue):
@@ -432,6 +433,12 @@ def _inverse_alone(
     coins = (owed_usd - contracts_usd * (at / mark - 1.0)) / at
     held = Holding(asset="coin", quantity=coins, price_usd=mark, market=market)
     return MarginPool(legs=(leg,), holdings=(held,), in_coin=True)
+
+
+def _pooled(position: Position, pool: Pool) -> Position:
+    """The position as its pool has it: with what follows from its market."""
+    same = (each for each in pool.positions if each.market == position.market)
+    return next((each for each in same if each.size * position.size > 0.0), position)
 
 
 def _leg_of(pool: MarginPool, position: Position) -> Leg | None:

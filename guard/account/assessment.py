@@ -30,7 +30,8 @@ from guard.account.venue_rules.partial import first_step
 from guard.events import AccountSnapshot, LiquidationTold, MarginMode, Position, PositionSource
 from guard.leverage.margin_pool import LiquidationKind, MarginPool, PoolState
 from guard.leverage.solver import Liquidation, liquidations_of, state_at
-from guard.margin_terms import TermsSource, TierTable
+from guard.leverage.terms_formula import kind_of
+from guard.margin_terms import ContractKind, TermsSource, TierTable
 from guard.units import BPS_PER_UNIT, MarketId, Nanoseconds, venue_of
 
 
@@ -159,7 +160,7 @@ def _is_same(position: Position, held: Position) -> bool:
 def assess(view: AccountView, around: Surroundings) -> Assessed:
     """Assess an account that holds something."""
     snapshot = None if view.told is None else sensible_snapshot(view.told)
-    positions = tuple(map(sensible_position, view.positions))
+    positions = tuple(_as_contract(sensible_position(each), around.marks) for each in view.positions)
     valued, holdings = _valued(snapshot, around)
     equity_usd = None if snapshot is None else snapshot.equity_usd
     pools = pools_of(
@@ -211,6 +212,18 @@ def assess(view: AccountView, around: Surroundings) -> Assessed:
         holders=holders_of(view),
     )
     return Assessed(risk, pools, tried, around)
+
+
+def _as_contract(position: Position, marks: Mapping[MarketId, float]) -> Position:
+    """The position as its market pays: bots and settings tell base units of whatever it is.
+
+    An inverse one is liquidated nearer than a linear one of the same leverage would be, if it is long.
+    """
+    if position.kind is kind_of(position.market) or position.kind is ContractKind.INVERSE:
+        return position
+    price = marks.get(position.market) or position.mark_price or position.entry_price
+    contracts_usd = position.size * price if price and position.size else None
+    return structs.replace(position, kind=ContractKind.INVERSE, contracts_usd=contracts_usd)
 
 
 def _believable(pool: Pool) -> Pool:
