@@ -71,7 +71,9 @@ class Surroundings:
         price = self.marks.get(position.market) or position.entry_price
         if position.leverage and price:
             granted = (abs(position.size) * price, position.leverage)
-        return self.terms.table(position.market, granted=granted)
+        # The names of some dated contracts do not say how they pay.
+        kind = ContractKind.INVERSE if position.kind is ContractKind.INVERSE else None
+        return self.terms.table(position.market, granted=granted, kind=kind)
 
     def asset_beta(self, asset: str) -> float:
         """How far collateral moves when the market does: as its coin, and 0 for money.

@@ -16,6 +16,7 @@ from guard.events import MarginTermsSeen
 from guard.leverage.terms_formula import formula_table
 from guard.margin_terms import (
     CollateralTerms,
+    ContractKind,
     HaircutTier,
     MarginTier,
     TermsSource,
@@ -89,6 +90,7 @@ class VenueTerms:
         market: MarketId,
         leverage_max: float | None = None,
         granted: tuple[float, float] | None = None,
+        kind: ContractKind | None = None,
     ) -> TierTable:
         """The tiers of a market: the venue's, stored, or our formula's; ``source`` says which.
 
@@ -97,12 +99,13 @@ class VenueTerms:
             leverage_max: its maximum leverage, if known, for the formula.
             granted: ``(notional_usd, leverage)`` of an open position there, for the formula: what the venue let its
                 owner do tells that its maintenance is less than the initial margin.
+            kind: how it pays, for the formula, where that is known; else it is told by the symbol.
         """
         known = self._tables.get(market)
         if known is not None and (known.source is not TermsSource.FORMULA or granted is None):
             return known
         if known is None:
-            return formula_table(market, leverage_max, granted=granted)
+            return formula_table(market, leverage_max, kind, granted=granted)
         return formula_table(market, known.tiers[0].leverage_max, known.kind, granted=granted)
 
     def collateral(self, asset: str) -> CollateralTerms | None:

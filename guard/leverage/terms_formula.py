@@ -148,12 +148,15 @@ def _floors_usd(granted: tuple[float, float] | None) -> tuple[float, ...]:
 
 
 def kind_of(market: MarketId) -> ContractKind:
-    """How a market pays, by ccxt's symbol: one that settles in its base coin is inverse.
+    """How a market pays, by ccxt's symbol: one that settles in its base coin, dated or not, is inverse.
 
     >>> kind_of(MarketId("binancecoinm:BTC/USD:BTC")).value, kind_of(MarketId("okx:BTC/USDT:USDT")).value
     ('inverse', 'linear')
+    >>> kind_of(MarketId("binancecoinm:BTC/USD:BTC-261225")).value
+    'inverse'
     """
     pair, _, settle = symbol_of(market).partition(":")
+    settle = settle.partition("-")[0]
     return ContractKind.INVERSE if settle and settle == pair.partition("/")[0] else ContractKind.LINEAR
 
 

@@ -34,6 +34,26 @@ BTC = MarketId("binanceusdm:BTC/USDT:USDT")
 HOUR_NS = 3_600 * NS_PER_S
 
 
+@pytest.mark.parametrize(
+    ("market", "kind"),
+    [
+        ("binancecoinm:BTC/USD:BTC-261225", None),
+        # The symbol does not say it.
+        ("bybit:BTCUSDZ26", ContractKind.INVERSE),
+    ],
+)
+def test_before_the_venue_answers_a_dated_inverse_contract_has_a_table_in_dollars(
+    market: str, kind: ContractKind | None
+) -> None:
+    found = VenueTerms(market.partition(":")[0]).table(MarketId(market), granted=(50_000.0, 10.0), kind=kind)
+
+    assert (found.kind, found.unit, found.source) == (
+        ContractKind.INVERSE,
+        TierUnit.SIZE,
+        TermsSource.FORMULA,
+    )
+
+
 def table(
     *rows: tuple[float, float, float],
     source: TermsSource = TermsSource.VENUE,
