@@ -11,6 +11,7 @@ from adapters.exchanges.asset_prices import asset_price_feeds
 from adapters.storage.margin_terms import MarginTermsFiles
 from guard.account.collateral import assets_to_price
 from guard.account.hypothetical import Hypothetical, snapshots_of
+from guard.account.pools import settle_of
 from guard.configuration import Settings
 from guard.ports import Clock, Emit, Feed, Pace
 from guard.settings import resolve_secret
@@ -47,7 +48,7 @@ def assets_held(state: GuardState, venue: str) -> frozenset[str]:
             continue
         for snapshot in view.snapshots.values():
             held.update(each.asset for each in snapshot.collateral or ())
-            held.update(symbol_of(position.market).rpartition(":")[2] for position in snapshot.positions)
+            held.update(settle_of(position) for position in snapshot.positions)
     return frozenset(held)
 
 

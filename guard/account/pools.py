@@ -104,10 +104,12 @@ def settle_of(position: Position) -> str:
 
     >>> settle_of(Position(market=MarketId("binanceusdm:BTC/USDT:USDT"), size=1.0))
     'USDT'
+    >>> settle_of(Position(market=MarketId("binancecoinm:BTC/USD:BTC-260925"), size=1.0))
+    'BTC'
     """
     if position.settle is not None:
         return position.settle
-    return symbol_of(position.market).rpartition(":")[2]
+    return symbol_of(position.market).rpartition(":")[2].partition("-")[0]
 
 
 def _locked(
