@@ -182,7 +182,9 @@ class CutLeverage:
             sizes.append(size / (mark if leg.kind is ContractKind.INVERSE else 1.0))
             equities.append(state.equity_usd)
         if distance.share is not None:  # several positions fail together: each gives its part
-            sizes.append(distance.share(target_bps) * abs(position.size))
+            part = distance.share(target_bps) * abs(position.size)
+            # Of a pool that has failed no one alone has to make it hold.
+            sizes = [part] if distance.bps <= 0.0 else [*sizes, part]
         return min(sizes), min(equities)
 
     def _size_alone(
@@ -343,8 +345,11 @@ def _distance(
     """The nearest of all that liquidates a position; ``None`` if nothing does, or it is not known."""
     sign = 1.0 if position.size > 0.0 else -1.0
     found: _Distance | None = None
+    together = nearest_together(position, tried) if len({each.market for each in pool.own.legs}) > 1 else None
     if leg.kind is LiquidationKind.FAILED:
-        return _Distance(bps=0.0, price=mark, name="liquidation price (reached)", guessed=pool.guessed)
+        share = None if together is None else _share(pool, together[1], position)
+        name = "liquidation price (reached)"
+        return _Distance(bps=0.0, price=mark, name=name, share=share, guessed=pool.guessed)
     if leg.nearest is not None and (leg.nearest - mark) * sign < 0.0:
         is_told = leg.nearest == leg.venue_price
         bps = liquidation_distance_bps(
@@ -358,20 +363,22 @@ def _distance(
         return _Distance(bps=0.0, price=leg.venue_price or mark, name="liquidation price", is_told=True)
     if found is not None and found.is_told and TermsSource.FORMULA in pool.terms.values():
         return found  # by our formula all would fail sooner than the venue itself says of one
-    together = nearest_together(position, tried) if len({each.market for each in pool.own.legs}) > 1 else None
     if together is not None and (found is None or together[0] < found.bps):
         bps, way = together
         found = _Distance(
             bps=bps,
             price=mark * (1.0 - sign * bps / BPS_PER_UNIT),
             name=f"liquidation price if all move ({way.direction.name})",
-            share=lambda wanted: min(
-                share_that_holds(valued, way, position, wanted)
-                for valued in ((pool.own,) if pool.venue is pool.own else (pool.own, pool.venue))
-            ),
+            share=_share(pool, way, position),
             guessed=pool.guessed,
         )
     return found
+
+
+def _share(pool: Pool, way: Tried, position: Position) -> Callable[[float], float]:
+    """For a wanted distance, the share of all positions that keeps it by both valuations of collateral."""
+    valued = (pool.own,) if pool.venue is pool.own else (pool.own, pool.venue)
+    return lambda wanted: min(share_that_holds(each, way, position, wanted) for each in valued)
 
 
 def _is_reached(leg: LegRisk, pool: Pool, mark: float, sign: float) -> bool:

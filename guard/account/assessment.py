@@ -229,15 +229,32 @@ def _as_contract(position: Position, marks: Mapping[MarketId, float]) -> Positio
 
 
 def _believable(pool: Pool) -> Pool:
-    """A pool that stands is not one that has failed: where our formula says so, it is the formula that is wrong."""
-    if TermsSource.FORMULA not in pool.terms.values() or pool.missing:
+    """A pool that stands is not one that has failed: where our formula says so, it is the formula that is wrong.
+
+    Of an isolated position the venue's own price hangs on nothing else that moves: while that is not reached, it
+    stands, and what we know of its margin is wrong.
+    """
+    if pool.missing:
         return pool
     states = (state_at(pool.venue), state_at(pool.own))
     if all(state is None or state.free_usd > 0.0 for state in states):
         return pool
-    return replace(
-        pool, missing=("margin tiers: by our formula it would have failed already, which it has not",)
-    )
+    if TermsSource.FORMULA in pool.terms.values():
+        why = "margin tiers: by our formula it would have failed already, which it has not"
+    elif _is_told_to_stand(pool):
+        why = "margin: by what is told it would have failed already, and the venue's price is not reached"
+    else:
+        return pool
+    return replace(pool, missing=(why,))
+
+
+def _is_told_to_stand(pool: Pool) -> bool:
+    if len(pool.positions) != 1 or len(pool.venue.legs) != 1:
+        return False
+    (position,), (leg,) = pool.positions, pool.venue.legs
+    told = position.liquidation_price
+    is_isolated = position.margin_mode is MarginMode.ISOLATED and told is not None and told > 0.0
+    return is_isolated and ((told or 0.0) - leg.mark_price) * position.size < 0.0
 
 
 def _valued(

@@ -233,6 +233,45 @@ def test_inverse_positions_are_cut_in_base_units_to_the_distance(*, sign: float,
     assert sign * (100.0 - price) * 100.0 == pytest.approx(wanted_bps, rel=2e-3)
 
 
+def test_positions_of_a_pool_that_has_failed_are_cut_by_the_share_with_which_it_holds() -> None:
+    state = warm_state()
+    other = type(MARKET)("loopback:ETH/USDT:USDT")
+    legs = held(100.0), held(100.0, market=other)
+    tell(state, WARM_S, *legs, collateral=usdt(195.0))
+    assert {leg.kind for leg in state.own.risks[ACCOUNT].legs} == {LiquidationKind.FAILED}
+
+    (found,) = judged(POLICY, state, WARM_S)
+
+    wanted_bps = min(need_bps(found) * (1.0 + POLICY.margin_ratio), POLICY.distance_bps_max)
+    # Both cut by one share s: 195 = 200 s (100 m + 1 - m), m the move.
+    move = wanted_bps / 1e4
+    assert found.limit.max_size == pytest.approx(
+        195.0 / (2.0 * (100.0 * move + MMR * 100.0 * (1.0 - move))), rel=1e-3
+    )
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_an_isolated_position_that_stands_by_the_venues_word_is_not_closed_by_ours(sign: float) -> None:
+    """Its margin was misread as next to nothing: the venue would have closed it long ago."""
+    state = warm_state()
+    misread = held(
+        sign * 10.0, margin_mode=MarginMode.ISOLATED, margin_usd=0.5, liquidation_price=100.0 - sign * 40.0
+    )
+    tell(state, WARM_S, misread, collateral=usdt(1_000.0))
+    (leg,) = state.own.risks[ACCOUNT].legs
+    assert (leg.kind, leg.nearest) == (LiquidationKind.PRICE, 100.0 - sign * 40.0)
+    assert "margin: by what is told it would have failed already" in leg.missing[0]
+    assert judged(POLICY, state, WARM_S) == []
+
+    reached = held(
+        sign * 10.0, margin_mode=MarginMode.ISOLATED, margin_usd=0.5, liquidation_price=100.0 + sign
+    )
+    tell(state, WARM_S, reached, collateral=usdt(1_000.0))
+    (leg,) = state.own.risks[ACCOUNT].legs
+    assert leg.kind is LiquidationKind.FAILED
+    assert judged(POLICY, state, WARM_S)
+
+
 def test_collateral_that_nobody_prices_is_no_reason_to_cut() -> None:
     """Counted as nothing it would make an account fail that stands: entries are blocked, and nothing is sold."""
     state = warm_state()
