@@ -14,6 +14,7 @@ from guard.account.assessment import Tried
 from guard.account.pools import Pool
 from guard.account.positions import AccountView
 from guard.account.risk import LegRisk
+from guard.account.sensible import sensible_size
 from guard.account.time_to_liquidation import ACTIONS_MIN
 from guard.account.together import nearest_together, share_that_holds
 from guard.events import BookSide, MarginMode, Position, PositionSource, Stream
@@ -108,7 +109,9 @@ class CutLeverage:
             if not account.positions or not self._is_known(account, state, now):
                 continue
             for position in account.positions:
-                if markets is not None and position.market not in markets:
+                if (markets is not None and position.market not in markets) or not sensible_size(
+                    position.size
+                ):
                     continue
                 view = state.markets.get(position.market)
                 if view is None or view.trust(now) is not BookTrust.TRUSTED:

@@ -57,7 +57,7 @@ FEE_SHARE = 0.003
 """More than any venue's fees of closing, of the value of a position."""
 
 
-_BASELINE = BaselineSettings()
+_BASELINE = BaselineSettings(warm_up_s=20.0, recover_ms=1_000)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,18 @@ import pytest
 from msgspec import structs
 
 from guard.account.risk import AccountRisk, LegRisk
+from guard.account.sensible import sensible_price
+from guard.events import MarkPriceSeen, Tick
+from guard.findings import Finding
 from guard.leverage.margin_pool import LiquidationKind
 from guard.margin_terms import TermsSource
-from guard.units import AccountId
-from tests.support.builders import MARKET
+from guard.state import GuardState
+from guard.units import AccountId, MarketId
+from policies.cut_leverage import CutLeverage
+from policies.distrust_collateral import DistrustCollateral
+from policies.distrust_liquidation_prices import DistrustLiquidationPrices
+from tests.support.builders import MARKET, at
+from tests.support.market import even_features
 from tests.support.random_accounts import Scene, random_scene
 
 ACCOUNTS = int(os.environ.get("RANDOM_ACCOUNTS", "5000"))
@@ -136,3 +144,48 @@ def test_the_check_sees_numbers_that_are_none(number: float) -> None:
     ):
         assert not is_as_written(odd)
         assert len(odd_numbers(odd)) == 1
+
+
+JUDGED = max(300, ACCOUNTS // 25)
+
+
+def test_policies_ask_for_nothing_odd_of_random_accounts() -> None:
+    seen: Counter[str] = Counter()
+    policies = (CutLeverage(), DistrustLiquidationPrices(), DistrustCollateral())
+    for seed in range(JUDGED):
+        scene = random_scene(Random(seed))
+        state = scene.played()
+        marks = {
+            position.market: mark
+            for position in state.accounts[scene.account].positions
+            if (mark := sensible_price(position.mark_price)) is not None and 1e-6 < mark < 1e9
+        }
+        for number in range(9):
+            for market, mark in marks.items():
+                # What a sale costs here is some bps of it.
+                state.apply(even_features(at(6.0 + number * 0.25), mark, bid_size=1e4 / mark, market=market))
+                state.apply(
+                    MarkPriceSeen(received_at=at(6.0 + number * 0.25), market=market, mark_price=mark)
+                )
+        state.apply(Tick(received_at=at(8.1)))
+        for policy in policies:
+            for found in policy.decide(state, at(8.1)):
+                seen[policy.name] += 1
+                limits = (found.limit.max_size, found.limit.max_leverage)
+                assert all(each is None or 0.0 <= each < math.inf for each in limits), f"seed {seed}: {found}"
+                told = [one.value for one in found.evidence if isinstance(one.value, float)]
+                assert all(map(math.isfinite, told)), f"seed {seed}: {found}"
+                if policy.name == "cut_leverage" and found.limit.entries is not None:
+                    check_cut(scene, state, found, seen)
+    assert seen["cut_leverage"] > JUDGED // 10, seen
+    assert seen["distrust_liquidation_prices"] > JUDGED // 10, seen
+    assert seen["cuts"] > JUDGED // 30, seen
+
+
+def check_cut(scene: Scene, state: GuardState, found: Finding, seen: Counter[str]) -> None:
+    """What is cut is held, is cut to less, and is known to be near by somebody's word."""
+    held = state.accounts[scene.account].legs(MarketId(str(found.subject.market)))
+    assert held
+    legs = [leg for leg in state.own.risks[scene.account].legs if leg.market == found.subject.market]
+    assert any(leg.kind is not LiquidationKind.MISSING for leg in legs), "cut because of nothing known"
+    seen["cuts"] += (found.limit.max_size or 0.0) < max(abs(position.size) for position in held)
