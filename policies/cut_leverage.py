@@ -16,7 +16,7 @@ from guard.account.positions import AccountView
 from guard.account.risk import LegRisk
 from guard.account.sensible import sensible_size
 from guard.account.time_to_liquidation import ACTIONS_MIN
-from guard.account.together import nearest_together, share_that_holds
+from guard.account.together import exposed_to, nearest_together, share_that_holds
 from guard.events import BookSide, MarginMode, Position, PositionSource, Stream
 from guard.findings import Basis, Finding, Limit, Reason, Severity, Subject
 from guard.leverage.liquidation_price import liquidation_distance_bps, size_max, size_max_in
@@ -407,23 +407,9 @@ def _is_hedge(position: Position, leg: LegRisk, pool: Pool) -> bool:
     if pool.missing:
         exposed = sum(each.size for each in pool.positions if each.market == position.market)
     else:
-        exposed = _exposed(pool.venue, position.market)
+        exposed = exposed_to(pool.venue, position.market)
     exposed *= position.size
     return exposed < 0.0 or (exposed == 0.0 and leg.kind is not LiquidationKind.FAILED)
-
-
-def _exposed(pool: MarginPool, market: MarketId) -> float:
-    """What the pool gains if the market rises by 1, maintenance apart; of a pool in one coin, its sign in coins."""
-    legs = [leg for leg in pool.legs if leg.market == market]
-    if pool.in_coin:
-        return sum(leg.size for leg in legs)
-    gains = [leg.size / (leg.entry_price if leg.kind is ContractKind.INVERSE else 1.0) for leg in legs]
-    tied = [
-        held.value_usd / held.price_usd
-        for held in pool.holdings
-        if held.market == market and held.price_usd != 0.0
-    ]
-    return sum(gains) + sum(tied)
 
 
 def _inverse_alone(

@@ -11,7 +11,7 @@ from guard.account.stress import stress_distance
 from guard.events import Position
 from guard.leverage.margin_pool import Holding, Leg, LiquidationKind, MarginPool
 from guard.margin_terms import ContractKind
-from guard.units import BPS_PER_UNIT
+from guard.units import BPS_PER_UNIT, MarketId
 
 _STEPS = 20
 """Of a search for a share: to a millionth of it."""
@@ -77,3 +77,24 @@ def _realised(leg: Leg, share: float) -> Holding:
         coins = closed * (1.0 / leg.entry_price - 1.0 / leg.mark_price)
         return Holding(asset="realised", quantity=coins, price_usd=leg.mark_price, market=leg.market)
     return Holding(asset="realised", quantity=closed * (leg.mark_price - leg.entry_price), price_usd=1.0)
+
+
+def exposed_to(pool: MarginPool, market: MarketId) -> float:
+    """What the pool gains in USD if the market rises by 1, maintenance apart; of a pool in one coin, in coins, its sign.
+
+    >>> btc = MarketId("x:BTC")
+    >>> coins = Holding(asset="BTC", quantity=2.0, price_usd=100.0, market=btc)
+    >>> short = Leg(market=btc, size=-0.5, entry_price=90.0, mark_price=100.0, tiers=())
+    >>> exposed_to(MarginPool(legs=(short,), holdings=(coins,)), btc)
+    1.5
+    """
+    legs = [leg for leg in pool.legs if leg.market == market]
+    if pool.in_coin:
+        return sum(leg.size for leg in legs)
+    gains = [leg.size / (leg.entry_price if leg.kind is ContractKind.INVERSE else 1.0) for leg in legs]
+    tied = [
+        held.value_usd / held.price_usd
+        for held in pool.holdings
+        if held.market == market and held.price_usd != 0.0
+    ]
+    return sum(gains) + sum(tied)
