@@ -52,7 +52,8 @@ class CutLeverage:
 
     The liquidation price is the nearest of the venue's word and our own, by either valuation of collateral; where
     several positions share their margin it is also looked at how far all of them may move together, and each is
-    cut by the share that keeps that distance.
+    cut by the share that keeps that distance. What hedges a larger position, or coins that are collateral, is not cut:
+    without it the account would fail sooner.
 
     Acts only on what is known: no trusted book or mark price, no finding (``distrust_stale_data``
     blocks entries then), no liquidation price, no finding (``distrust_liquidation_prices`` does).

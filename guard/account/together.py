@@ -80,7 +80,7 @@ def _realised(leg: Leg, share: float) -> Holding:
 
 
 def exposed_to(pool: MarginPool, market: MarketId) -> float:
-    """What the pool gains in USD if the market rises by 1, maintenance apart; of a pool in one coin, in coins, its sign.
+    """What the pool gains, USD, if the market rises by 1, maintenance apart; of a pool in one coin only the sign of it.
 
     >>> btc = MarketId("x:BTC")
     >>> coins = Holding(asset="BTC", quantity=2.0, price_usd=100.0, market=btc)
