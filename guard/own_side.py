@@ -111,7 +111,7 @@ class OwnSide:
     ) -> None:
         """Assess every account whose turn it is; forget those that hold nothing any more."""
         for account in self._assessed.keys() - accounts.keys():
-            self._forget(account)
+            self._empty(account, now)
         for account, view in accounts.items():
             if not view.positions:
                 self._empty(account, now)

@@ -352,7 +352,10 @@ def _distance(
     together = nearest_together(position, tried) if len({each.market for each in pool.own.legs}) > 1 else None
     if leg.kind is LiquidationKind.FAILED:
         share = None if together is None else _share(pool, together[1], position)
+        state = state_at(pool.venue)
         name = "liquidation price (reached)"
+        if state is not None and state.free_usd > 0.0:
+            name = "liquidation price (reached by our valuation of the collateral, not yet by the venue's)"
         return _Distance(bps=0.0, price=mark, name=name, share=share, guessed=pool.guessed)
     if leg.nearest is not None and (leg.nearest - mark) * sign < 0.0:
         is_told = leg.nearest == leg.venue_price

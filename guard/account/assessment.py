@@ -195,6 +195,7 @@ def assess(view: AccountView, around: Surroundings) -> Assessed:
     risk = AccountRisk(
         account=view.account,
         at=around.now,
+        told_at=view.seen_at,
         equity_usd=_total(own_states, lambda state: state.equity_usd) if complete else None,
         venue_equity_usd=_total(venue_states, lambda state: state.equity_usd) if complete else None,
         maintenance_usd=_total(venue_states, lambda state: state.maintenance_usd) if complete else None,

@@ -103,7 +103,7 @@ class Holder(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class AccountRisk(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An account assessed at one moment; USD.
+    """An account assessed at one moment, as it was told at ``told_at`` (``None``: by the settings); USD.
 
     ``exposed_fall_usd`` and ``exposed_rise_usd`` are what a fall and a rise of everything would hit, hedges counted
     as far as deleveraging leaves them. ``equity_usd`` values collateral as we do (the dearer of haircuts),
@@ -113,6 +113,7 @@ class AccountRisk(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     account: AccountId
     at: Nanoseconds
+    told_at: Nanoseconds | None = None
     equity_usd: float | None = None
     venue_equity_usd: float | None = None
     maintenance_usd: float | None = None

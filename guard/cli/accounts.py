@@ -36,6 +36,8 @@ NOTHING = (
     "positions. `perpguard doctor` says what it can see."
 )
 
+UNSEEN_NS = 60 * NS_PER_S
+"""Accounts are read every few seconds, and bots report as often: after a minute without either it is said."""
 OLD_NS = 600 * NS_PER_S
 """Assessments are recorded at least every five minutes while a position is held: twice that is too old."""
 
@@ -118,6 +120,12 @@ def _dated(number: int, risk: AccountRisk, now: Nanoseconds) -> Iterator[str]:
         yield (
             "  THIS IS OLD. The guard does not run, or does not see this account any more: all that follows "
             "may be otherwise by now."
+        )
+    unseen_ns = 0 if risk.told_at is None else risk.at - risk.told_at
+    if unseen_ns > UNSEEN_NS:
+        yield (
+            f"  WHAT IT HOLDS WAS LAST TOLD {_age_words(unseen_ns / NS_PER_S).upper()} BEFORE THAT: the account could "
+            "not be seen any more, and only prices are of then."
         )
 
 

@@ -136,6 +136,13 @@ def test_what_is_old_says_so(audit: Path) -> None:
     assert "THIS IS OLD" in told(audit)
 
 
+def test_an_account_that_could_not_be_seen_any_more_says_so(tmp_path: Path) -> None:
+    risk = structs.replace(near(), told_at=START - 300 * NS_PER_S)
+    assert "LAST TOLD" in told(keep(tmp_path / "unseen.sqlite3", [assessed(START, risk)]))
+    seen = structs.replace(risk, told_at=START)
+    assert "LAST TOLD" not in told(keep(tmp_path / "seen.sqlite3", [assessed(START, seen)]))
+
+
 def test_json_holds_the_assessment_whole(audit: Path) -> None:
     said = json.loads(accounts("--audit", audit, "--json").stdout)
     assert said["ok"] is True

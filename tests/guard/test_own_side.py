@@ -239,6 +239,13 @@ def test_an_assessment_is_recorded_when_it_is_new_and_not_again_while_it_stays()
     assert guard.engine.state.own.risk(ACCOUNT) is None
 
 
+def test_an_account_that_is_seen_no_more_keeps_the_time_at_which_it_was() -> None:
+    state = fresh()
+    state.apply(account(3.0, holding()))
+    state.apply(tick(90.0))
+    assert (risk(state).at, risk(state).told_at) == (at(90.0), at(3.0))
+
+
 def test_a_bot_alone_is_assessed_too_by_its_leverage() -> None:
     state = fresh()
     state.apply(born(0.0))
