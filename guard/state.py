@@ -493,4 +493,5 @@ class GuardState:
         )
         view = self.account(account)
         view.apply_bot(record.config.bot, positions, at)
-        self.own.heed(view, self.markets, self.now)
+        if view.source is PositionSource.BOT:  # else what the venue says stands, and is looked at by itself
+            self.own.heed(view, self.markets, self.now)
