@@ -15,7 +15,7 @@ from guard.account.collateral import HaircutSettings
 from guard.account.pegs import PegBook
 from guard.account.pools import Pool
 from guard.account.positions import AccountView
-from guard.account.risk import AccountRisk, LegRisk, is_worth_recording
+from guard.account.risk import AccountRisk, LegRisk, abridged, is_worth_recording
 from guard.account.sensible import sensible_price
 from guard.account.terms import VenueTerms
 from guard.events import AssetPricesSeen, MarginTermsSeen, MarkPriceSeen, Position, Stream
@@ -50,7 +50,9 @@ class OwnSide:
     _held: dict[AccountId, int] = field(default_factory=dict)
     _heard_then: dict[AccountId, int] = field(default_factory=dict)
     _speeds: dict[MarketId, PriceSpeed] = field(default_factory=dict)
-    _betas: dict[str, Betas] = field(default_factory=dict)
+    _betas: dict[AccountId, Betas] = field(default_factory=dict)
+    _leaders: dict[str, tuple[int, MarketId | None]] = field(default_factory=dict)
+    """Of each venue, with how many markets were known when it was looked for."""
     _contained_at: dict[AccountId, Nanoseconds] = field(default_factory=dict)
     _recorded: dict[AccountId, AccountRisk] = field(default_factory=dict)
     _emptied: dict[AccountId, AccountRisk] = field(default_factory=dict)
@@ -159,7 +161,7 @@ class OwnSide:
             if seen is not None and seen.mid_price is not None and seen.trust(now) is BookTrust.TRUSTED:
                 speed.observe_mid(seen.mid_price, now)  # not every venue streams marks; books lead them
         leader, prices = self._led(venue, marks, markets)
-        betas = self._betas.setdefault(venue, Betas())
+        betas = self._betas.setdefault(view.account, Betas())
         betas.observe(prices, leader, now)
         known = assess(
             view,
@@ -190,15 +192,13 @@ class OwnSide:
         self, venue: str, marks: Mapping[MarketId, float], markets: Mapping[MarketId, MarketView]
     ) -> tuple[MarketId | None, dict[MarketId, float]]:
         """Whose moves the held markets are measured by, and the prices of all of them."""
-        prices = dict(marks)
-        for base in LEADER_BASES:
-            for market, view in markets.items():
-                if venue_of(market) == venue and symbol_of(market).startswith(f"{base}/"):
-                    price = view.mark_price or view.mid_price
-                    if price is not None:
-                        prices[market] = price
-                        return market, prices
-        return None, prices
+        looked_at, leader = self._leaders.get(venue, (0, None))
+        if looked_at != len(markets):
+            leader = _leader_of(venue, markets)
+            self._leaders[venue] = (len(markets), leader)
+        view = None if leader is None else markets.get(leader)
+        price = None if view is None else view.mark_price or view.mid_price
+        return (None, dict(marks)) if leader is None or price is None else (leader, {**marks, leader: price})
 
     def _is_due(self, view: AccountView, now: Nanoseconds) -> bool:
         known = self._assessed.get(view.account)
@@ -219,7 +219,7 @@ class OwnSide:
             known = self._assessed.get(account)
             if known is not None and is_worth_recording(self._recorded.get(account), known.risk):
                 self._recorded[account] = known.risk
-                found.append(known.risk)
+                found.append(abridged(known.risk))
         self._fresh.clear()
         return tuple(found)
 
@@ -233,9 +233,15 @@ class OwnSide:
         self._assessed.pop(account, None)
         self._recorded.pop(account, None)
         self._contained_at.pop(account, None)
+        self._betas.pop(account, None)
         self._fresh.discard(account)
         self._held.pop(account, None)
         self._heard_then.pop(account, None)
+
+
+def _leader_of(venue: str, markets: Mapping[MarketId, MarketView]) -> MarketId | None:
+    found = {symbol_of(market).partition("/")[0]: market for market in markets if venue_of(market) == venue}
+    return next((found[base] for base in LEADER_BASES if base in found), None)
 
 
 def mark_price(position: Position, view: MarketView | None, now: Nanoseconds) -> float | None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import inf
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from guard.leverage.margin_pool import LiquidationKind
 from guard.margin_terms import TermsSource
@@ -124,6 +125,7 @@ class AccountRisk(Struct, frozen=True, kw_only=True, omit_defaults=True):
     exposed_fall_usd: float = 0.0
     exposed_rise_usd: float = 0.0
     legs: tuple[LegRisk, ...] = ()
+    legs_left_out: int = 0
     holdings: tuple[HoldingRisk, ...] = ()
     stress: tuple[StressRisk, ...] = ()
     containment: tuple[Containment, ...] = ()
@@ -134,6 +136,8 @@ class AccountRisk(Struct, frozen=True, kw_only=True, omit_defaults=True):
     holders: tuple[Holder, ...] = ()
 
 
+LEGS_RECORDED_MAX = 50
+"""Of a large account the nearest to liquidation, and all that fail or are not known before those: 20 KB."""
 RECORDED_S = 300
 """An assessment that says nothing new is recorded so often."""
 CHANGE_SHARE, CHANGE_BPS = 0.2, 25.0
@@ -152,6 +156,20 @@ def is_worth_recording(last: AccountRisk | None, risk: AccountRisk) -> bool:
     return len(before) != len(now) or any(
         _differs(old, new, share, least) for (old, share, least), (new, _, _) in zip(before, now, strict=True)
     )
+
+
+def abridged(risk: AccountRisk) -> AccountRisk:
+    """The assessment as it is recorded: of many positions those that matter most."""
+    if len(risk.legs) <= LEGS_RECORDED_MAX:
+        return risk
+    told = sorted(risk.legs, key=_urgency)[:LEGS_RECORDED_MAX]
+    kept = tuple(leg for leg in risk.legs if leg in told)
+    return structs.replace(risk, legs=kept, legs_left_out=len(risk.legs) - len(kept))
+
+
+def _urgency(leg: LegRisk) -> tuple[bool, float]:
+    is_known = leg.kind in (LiquidationKind.PRICE, LiquidationKind.CANNOT)
+    return is_known, inf if leg.distance_bps is None else leg.distance_bps
 
 
 def _words(risk: AccountRisk) -> Iterator[object]:

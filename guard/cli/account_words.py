@@ -119,6 +119,9 @@ def account_lines(
     if len(shown) < len(ordered):
         yield ""
         yield f"  and {len(ordered) - len(shown)} more, further away; --all tells them"
+    if risk.legs_left_out:
+        yield ""
+        yield f"  and {risk.legs_left_out} more, further away, which the record does not hold"
     sections = (
         ("Common moves (all legs together, collateral with them)", stress_lines(risk.stress)),
         ("Collateral", (line for holding in risk.holdings for line in holding_lines(holding))),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from msgspec import structs
 
@@ -19,7 +21,7 @@ from guard.events import (
 from guard.leverage.margin_pool import LiquidationKind
 from guard.margin_terms import TermsSource
 from guard.state import GuardState
-from guard.units import MarketId
+from guard.units import AccountId, MarketId
 from perpguard_sdk.messages import ReportedPosition
 from tests.support.builders import (
     ACCOUNT,
@@ -263,3 +265,21 @@ def test_positions_asked_about_are_assessed_like_held_ones() -> None:
     asked = position(1.0, entry_price=100.0, mark_price=100.0, leverage=5.0, margin_usd=20.0)
     state.apply(snapshot(0.0, asked, equity_usd=20.0, source=PositionSource.SETTINGS))
     assert leg(state).price == pytest.approx(80.0 / 0.99)
+
+
+def test_each_account_learns_how_its_own_markets_follow_the_leader() -> None:
+    state = fresh()
+    other = AccountId("loopback:other")
+    for step in range(200):
+        seconds, led = 5.0 * step, 0.01 * math.sin(step)
+        for market, beta in ((MARKET, 1.0), (ETH, 3.0)):
+            state.apply(mark(seconds, 100.0 * math.exp(beta * led), market))
+        state.apply(account(seconds, holding()))
+        state.apply(structs.replace(account(seconds, holding(ETH)), account=other))
+        state.apply(tick(seconds + 0.25))
+    found = state.own.risk(other)
+    assert found is not None
+    falls = {each.direction: each.distance_bps for each in found.stress}
+    assert known(falls["betas down"]) < 0.5 * known(falls["common down"])
+    own = {each.direction: each.distance_bps for each in risk(state).stress}
+    assert own["betas down"] == pytest.approx(own["common down"])

@@ -5,7 +5,16 @@ from __future__ import annotations
 import pytest
 from msgspec import structs
 
-from guard.account.risk import RECORDED_S, AccountRisk, HoldingRisk, LegRisk, StressRisk, is_worth_recording
+from guard.account.risk import (
+    LEGS_RECORDED_MAX,
+    RECORDED_S,
+    AccountRisk,
+    HoldingRisk,
+    LegRisk,
+    StressRisk,
+    abridged,
+    is_worth_recording,
+)
 from guard.leverage.margin_pool import LiquidationKind
 from guard.margin_terms import TermsSource
 from guard.units import NS_PER_S, AccountId, MarketId
@@ -83,3 +92,17 @@ def test_the_account_fails_at_another_move_or_holds_something_else() -> None:
     assert is_worth_recording(RISK, later(stress=(nearer,)))
     assert is_worth_recording(RISK, later(legs=()))
     assert is_worth_recording(RISK, later(missing=("no price of BTC",)))
+
+
+def test_of_a_large_account_the_nearest_and_the_unknown_are_recorded() -> None:
+    many = tuple(
+        structs.replace(LEG, market=MarketId(f"v:C{number}/USDT:USDT"), distance_bps=100.0 * (number + 1))
+        for number in range(LEGS_RECORDED_MAX + 10)
+    )
+    unknown = structs.replace(
+        LEG, market=MarketId("v:DARK/USDT:USDT"), kind=LiquidationKind.MISSING, distance_bps=None
+    )
+    told = abridged(structs.replace(RISK, legs=(*many, unknown)))
+    assert told.legs == (*many[: LEGS_RECORDED_MAX - 1], unknown)
+    assert told.legs_left_out == 11
+    assert abridged(RISK) is RISK
