@@ -210,6 +210,7 @@ def _hyperliquid() -> Iterator[Parser]:
     yield Parser("hyperliquid", hyperliquid.parse_context, told("active_asset_ctx")["data"], (7,))
     yield Parser("hyperliquid", hyperliquid.parse_contexts, told("meta_and_asset_ctxs"), (7,))
     yield Parser("hyperliquid", hyperliquid_terms.parse_tiers, told("meta_and_asset_ctxs"))
+    yield Parser("hyperliquid", hyperliquid_terms.parse_dex_tiers, told("meta_and_asset_ctxs")[0])
     yield Parser("hyperliquid", hyperliquid.parse_state, told("clearinghouse_state"))
     yield Parser("hyperliquid", hyperliquid.parse_role, told("user_role_agent"))
     yield Parser("hyperliquid", hyperliquid_account.parse_spot, told("spot_clearinghouse_state"))
