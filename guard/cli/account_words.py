@@ -154,6 +154,11 @@ def balance_lines(risk: AccountRisk) -> Iterator[str]:
     if any(leg.mark_price is None for leg in risk.legs):
         yield "positions: not all have a known value"
     yield f"positions net {signed_money(risk.net_usd)}, gross {money_words(risk.gross_usd)}"
+    if risk.exposed_fall_usd and risk.exposed_rise_usd:
+        yield (
+            f"a fall of everything hits {money_words(risk.exposed_fall_usd)}, a rise "
+            f"{money_words(risk.exposed_rise_usd)}: hedges count as far as auto-deleveraging leaves them"
+        )
 
 
 def leg_lines(leg: LegRisk, risk: AccountRisk) -> Iterator[str]:
@@ -167,7 +172,10 @@ def leg_lines(leg: LegRisk, risk: AccountRisk) -> Iterator[str]:
         yield f"  {times_words(leg.seconds_now, leg.seconds_stressed)}; {action_words(leg, risk)}"
     yield f"  by {'terms that are not known' if leg.terms is None else _SOURCES[leg.terms]}"
     if leg.adl_rank is not None:
-        yield f"  would be deleveraged before {percent(leg.adl_rank)} of its side"
+        whose = "by its profit and leverage, about" if leg.adl_is_estimate else "the venue says"
+        yield f"  auto-deleveraging: {whose} {percent(leg.adl_rank)} of the way to the front of its queue"
+    if leg.first_share is not None and leg.first_share < 1.0:
+        yield f"  the venue closes {percent(leg.first_share)} of it first"
     if leg.kind is LiquidationKind.MISSING:
         yield from (f"  {words}" for words in leg.missing)
 

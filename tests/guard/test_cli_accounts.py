@@ -143,6 +143,16 @@ def test_an_account_that_could_not_be_seen_any_more_says_so(tmp_path: Path) -> N
     assert "LAST TOLD" not in told(keep(tmp_path / "seen.sqlite3", [assessed(START, seen)]))
 
 
+def test_what_the_venue_would_take_is_told(audit: Path) -> None:
+    text = told(audit)
+    assert (
+        "auto-deleveraging: by its profit and leverage, about 80% of the way to the front of its queue"
+        in text
+    )
+    assert "the venue closes 20% of it first" in text
+    assert "a fall of everything hits" in text
+
+
 def test_json_holds_the_assessment_whole(audit: Path) -> None:
     said = json.loads(accounts("--audit", audit, "--json").stdout)
     assert said["ok"] is True

@@ -25,6 +25,8 @@ def near(at: int = START) -> AccountRisk:
         margin_ratio=0.084,
         gross_usd=5_100_000.0,
         net_usd=4_900_000.0,
+        exposed_fall_usd=4_950_000.0,
+        exposed_rise_usd=100_000.0,
         legs=(
             LegRisk(
                 market=SOL,
@@ -49,6 +51,8 @@ def near(at: int = START) -> AccountRisk:
                 seconds_now=4_000.0,
                 seconds_stressed=62.0,
                 adl_rank=0.8,
+                adl_is_estimate=True,
+                first_share=0.2,
             ),
         ),
         holdings=(
