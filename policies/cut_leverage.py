@@ -19,7 +19,12 @@ from guard.account.time_to_liquidation import ACTIONS_MIN
 from guard.account.together import exposed_to, nearest_together, share_that_holds
 from guard.events import BookSide, MarginMode, Position, PositionSource, Stream
 from guard.findings import Basis, Finding, Limit, Reason, Severity, Subject
-from guard.leverage.liquidation_price import liquidation_distance_bps, size_max, size_max_in
+from guard.leverage.liquidation_price import (
+    liquidation_distance_bps,
+    margin_missing_in,
+    size_max,
+    size_max_in,
+)
 from guard.leverage.margin_pool import Holding, Leg, LiquidationKind, MarginPool
 from guard.leverage.solver import state_at
 from guard.leverage.tiers import tier_at
@@ -154,6 +159,10 @@ class CutLeverage:
             distance = replace(
                 distance, seconds=leg.seconds_stressed, action_s=None if risk is None else risk.action_s
             )
+        if position.margin_mode is MarginMode.ISOLATED:
+            distance = replace(
+                distance, margin_usd=_margin_missing_usd(position, pool, distance, mark, need.total_bps)
+            )
         yield self._finding(
             account.account, position, view, mark, distance, need, equity, size, is_short=is_short
         )
@@ -275,9 +284,10 @@ class CutLeverage:
                 )
             )
         evidence += [Evidence(name="not known", value=words, unit="text") for words in distance.guessed]
-        if position.margin_mode is MarginMode.ISOLATED and is_short:
-            short_usd = (need.total_bps - distance_bps) / BPS_PER_UNIT * abs(position.size) * mark
-            evidence.append(Evidence(name="margin that would do instead", value=short_usd, unit="USD"))
+        if distance.margin_usd is not None and is_short:
+            evidence.append(
+                Evidence(name="margin that would do instead", value=distance.margin_usd, unit="USD")
+            )
         severity = Severity.WATCH
         if is_short:
             severity = Severity.CRITICAL if distance_bps < need.total_bps / 2 else Severity.ACT
@@ -338,6 +348,7 @@ class _Distance:
     name: str
     is_told: bool = False
     share: Callable[[float], float] | None = None
+    margin_usd: float | None = None
     seconds: float | None = None
     action_s: float | None = None
     guessed: tuple[str, ...] = ()
@@ -433,6 +444,16 @@ def _inverse_alone(
     coins = (owed_usd - contracts_usd * (at / mark - 1.0)) / at
     held = Holding(asset="coin", quantity=coins, price_usd=mark, market=market)
     return MarginPool(legs=(leg,), holdings=(held,), in_coin=True)
+
+
+def _margin_missing_usd(
+    position: Position, pool: Pool, distance: _Distance, mark: float, wanted_bps: float
+) -> float | None:
+    """What an isolated position would need besides to keep the distance uncut; by the price alone if that is all."""
+    leg = None if distance.is_told or pool.missing else _leg_of(pool.own, position)
+    if leg is not None:
+        return margin_missing_in(pool.own, leg, distance_bps=wanted_bps)
+    return max(wanted_bps - distance.bps, 0.0) / BPS_PER_UNIT * abs(position.size) * mark
 
 
 def _pooled(position: Position, pool: Pool) -> Position:

@@ -6,7 +6,7 @@ Pure: no I/O, no clock. The same account and surroundings give the same answer.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import isfinite
 
 from msgspec import structs
@@ -101,6 +101,8 @@ class Tried:
     venue: Stress
     own: Stress
     hedge_credit: float
+    shares: dict[tuple[MarginPool, float], float] = field(default_factory=dict, compare=False, repr=False)
+    """What ``guard.account.together`` has found already: asked for the same at every Tick."""
 
     @property
     def nearer(self) -> Stress:

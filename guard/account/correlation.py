@@ -94,16 +94,3 @@ def correlated_with(asset: str, exposures: Exposures, pegs: PegBook, own_venue: 
 def correlated_share(risks: Iterable[HoldingRisk]) -> float:
     """The share of all collateral that falls with the positions it stands behind, 0..1."""
     return min(1.0, sum(risk.share for risk in risks if risk.correlated_with is not None))
-
-
-def concentration(risks: Iterable[HoldingRisk], limit: float) -> tuple[str, ...]:
-    """In words, which collateral falls with the positions beyond the limit (a share, 0..1); empty within it."""
-    correlated = sorted(
-        (risk for risk in risks if risk.correlated_with is not None and risk.share > 0.0),
-        key=lambda risk: -risk.share,
-    )
-    share = correlated_share(correlated)
-    if share <= limit:
-        return ()
-    named = ", ".join(f"{risk.asset} {risk.share:.0%} (with {risk.correlated_with})" for risk in correlated)
-    return (f"{share:.0%} of collateral falls with the positions, above {limit:.0%}: {named}",)

@@ -13,8 +13,8 @@ from guard.leverage.margin_pool import Holding, Leg, LiquidationKind, MarginPool
 from guard.margin_terms import ContractKind
 from guard.units import BPS_PER_UNIT, MarketId
 
-_STEPS = 20
-"""Of a search for a share: to a millionth of it."""
+_STEPS = 14
+"""Of a search for a share: to less than a ten-thousandth, and never above what holds."""
 
 
 def nearest_together(position: Position, tried: Iterable[Tried]) -> tuple[float, Tried] | None:
@@ -47,6 +47,14 @@ def share_that_holds(pool: MarginPool, tried: Tried, position: Position, distanc
         min(distance_bps / BPS_PER_UNIT, 1.0 - 1e-9) if move < 0.0 else distance_bps / BPS_PER_UNIT
     )
     wanted = (log1p(-share_of_price) if move < 0.0 else log1p(share_of_price)) / move
+    share = tried.shares.get((pool, wanted))
+    if share is None:
+        share = tried.shares[pool, wanted] = _share_that_holds(pool, tried, wanted)
+    return share
+
+
+def _share_that_holds(pool: MarginPool, tried: Tried, wanted: float) -> float:
+    """The same for a wanted time along the direction; some milliseconds with ten positions."""
 
     def holds(share: float) -> bool:
         stress = stress_distance(scaled(pool, share), tried.direction, hedge_credit=tried.hedge_credit)

@@ -149,6 +149,21 @@ def test_obeying_is_enough(margin_mode: MarginMode) -> None:
         assert all((one.limit.max_size or 0.0) >= target * 0.99 for one in again)
 
 
+def test_margin_that_would_do_does() -> None:
+    state = warm_state()
+    fields: dict[str, Any] = {"margin_mode": MarginMode.ISOLATED, "entry_price": 100.0, "mark_price": 100.0}
+    hold(state, WARM_S, position(100.0, margin_usd=200.0, **fields))
+    (found,) = judged(POLICY, state, WARM_S)
+    margin_usd = evidence(found, "margin that would do instead")
+    need_bps = next(one.limit for one in found.evidence if one.name == "distance to liquidation")
+    assert need_bps is not None
+    assert margin_usd == pytest.approx((need_bps + (1e4 - need_bps) * MMR) - 200.0)
+
+    hold(state, WARM_S, position(100.0, margin_usd=200.0 + margin_usd, **fields))
+    (again,) = judged(POLICY, state, WARM_S)
+    assert again.severity is Severity.WATCH
+
+
 def test_isolated_evidence_says_what_margin_would_do_instead() -> None:
     state = warm_state()
     holding(state, WARM_S, 100.0, 200.0, margin_mode=MarginMode.ISOLATED)

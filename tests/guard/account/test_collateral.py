@@ -15,7 +15,7 @@ from guard.account.collateral import (
     holdings_of,
     venue_haircut,
 )
-from guard.account.correlation import base_of, concentration, correlated_share
+from guard.account.correlation import base_of, correlated_share
 from guard.account.peg_settings import AssetKind
 from guard.account.pegs import Depeg, PegBook
 from guard.account.positions import AccountView
@@ -370,10 +370,6 @@ def test_collateral_that_falls_with_the_positions_is_named_and_limited() -> None
     assert [risk.correlated_with for risk in risks] == [None, "BTC", "market", "binance"]
     assert sum(risk.share for risk in risks) == pytest.approx(1.0)
     assert correlated_share(risks) == pytest.approx(0.164, abs=0.01)
-    assert concentration(risks, HaircutSettings().correlated_share_max) == ()
-    (words,) = concentration(risks, 0.1)
-    assert "BTC" in words
-    assert "WBETH" in words
 
 
 def test_collateral_in_the_coin_of_a_short_hedges() -> None:
