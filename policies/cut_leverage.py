@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -10,25 +10,29 @@ from typing import Annotated
 
 from annotated_types import Ge, Gt, Le
 
-from guard.account.assessment import Tried
+from guard.account.distance import (
+    Distance,
+    as_pooled,
+    distance_of,
+    inverse_alone,
+    is_hedge,
+    leg_of,
+    margin_missing_usd,
+)
 from guard.account.pools import Pool
 from guard.account.positions import AccountView
-from guard.account.risk import LegRisk
 from guard.account.sensible import sensible_size
 from guard.account.time_to_liquidation import ACTIONS_MIN
-from guard.account.together import exposed_to, nearest_together, share_that_holds
 from guard.events import BookSide, MarginMode, Position, PositionSource, Stream
 from guard.findings import Basis, Finding, Limit, Reason, Severity, Subject
 from guard.leverage.liquidation_price import (
-    liquidation_distance_bps,
-    margin_missing_in,
     size_max,
     size_max_in,
 )
-from guard.leverage.margin_pool import Holding, Leg, LiquidationKind, MarginPool
+from guard.leverage.margin_pool import Leg, MarginPool
 from guard.leverage.solver import state_at
 from guard.leverage.tiers import tier_at
-from guard.margin_terms import ContractKind, MarginTier, TermsSource, TierTable, TierUnit
+from guard.margin_terms import ContractKind, TierTable, TierUnit
 from guard.market.book import Side
 from guard.market.freshness import StreamState
 from guard.market.liquidity import slippage_bps
@@ -140,10 +144,10 @@ class CutLeverage:
     ) -> Iterator[Finding]:
         own = state.own
         leg, pool = own.leg(account.account, position), own.pool(account.account, position)
-        if leg is None or pool is None or _is_hedge(position, leg, pool):
+        if leg is None or pool is None or is_hedge(position, leg, pool):
             return
         need = self._need(position, view)
-        distance = _distance(position, leg, pool, own.tried(account.account, pool), mark)
+        distance = distance_of(position, leg, pool, own.tried(account.account, pool), mark)
         if need is None or distance is None or distance.bps >= self.cap_multiple * need.total_bps:
             return
         target_bps = min(need.total_bps * (1.0 + self.margin_ratio), self.distance_bps_max)
@@ -161,7 +165,7 @@ class CutLeverage:
             )
         if position.margin_mode is MarginMode.ISOLATED:
             distance = replace(
-                distance, margin_usd=_margin_missing_usd(position, pool, distance, mark, need.total_bps)
+                distance, margin_usd=margin_missing_usd(position, pool, distance, mark, need.total_bps)
             )
         yield self._finding(
             account.account, position, view, mark, distance, need, equity, size, is_short=is_short
@@ -171,7 +175,7 @@ class CutLeverage:
         self,
         position: Position,
         pool: Pool,
-        distance: _Distance,
+        distance: Distance,
         view: MarketView,
         mark: float,
         target_bps: float,
@@ -181,12 +185,12 @@ class CutLeverage:
         features = view.features
         book = None if features is None else features.bids if position.size > 0.0 else features.asks
         if distance.is_told or pool.missing:
-            held = _pooled(position, pool)
+            held = as_pooled(position, pool)
             return self._size_alone(held, distance, book, view.mid_price, mark, target_bps, terms)
         sizes, equities = [], []
         # The nearer of both valuations of collateral is what liquidates: the size has to hold by both.
         for valued in (pool.own,) if pool.venue is pool.own else (pool.own, pool.venue):
-            leg, state = _leg_of(valued, position), state_at(valued)
+            leg, state = leg_of(valued, position), state_at(valued)
             size = None
             if leg is not None and state is not None:
                 size = _size_in(valued, leg, book, view.mid_price, mark, target_bps)
@@ -203,7 +207,7 @@ class CutLeverage:
     def _size_alone(
         self,
         position: Position,
-        distance: _Distance,
+        distance: Distance,
         book: BookSide | None,
         mid: float | None,
         mark: float,
@@ -219,7 +223,7 @@ class CutLeverage:
         tier = tier_at(terms.tiers, size if terms.unit is TierUnit.SIZE else value)
         ratio, deduction = tier.maintenance_ratio, tier.deduction
         if contracts_usd is not None:
-            pool = _inverse_alone(position.market, contracts_usd, mark, at, ratio, deduction)
+            pool = inverse_alone(position.market, contracts_usd, mark, at, ratio, deduction)
             found = _size_in(pool, pool.legs[0], book, mid, mark, target_bps)
             return None if found is None else found / mark, pool.holdings[0].value_usd
         equity = abs(position.size) * (sign * (mark - at) + ratio * at) - deduction
@@ -249,7 +253,7 @@ class CutLeverage:
         position: Position,
         view: MarketView,
         mark: float,
-        distance: _Distance,
+        distance: Distance,
         need: _Need,
         equity: float,
         size: float,
@@ -274,20 +278,7 @@ class CutLeverage:
             evidence.append(
                 Evidence(name="book", value="extrapolated beyond its visible levels", unit="text")
             )
-        if distance.seconds is not None and distance.action_s is not None:
-            evidence.append(
-                Evidence(
-                    name="time until then at stressed speed",
-                    value=distance.seconds,
-                    unit="s",
-                    limit=ACTIONS_MIN * distance.action_s,
-                )
-            )
-        evidence += [Evidence(name="not known", value=words, unit="text") for words in distance.guessed]
-        if distance.margin_usd is not None and is_short:
-            evidence.append(
-                Evidence(name="margin that would do instead", value=distance.margin_usd, unit="USD")
-            )
+        evidence += _of_distance(distance, is_short=is_short)
         severity = Severity.WATCH
         if is_short:
             severity = Severity.CRITICAL if distance_bps < need.total_bps / 2 else Severity.ACT
@@ -325,6 +316,19 @@ class _Need:
     extrapolated: bool
 
 
+def _of_distance(distance: Distance, *, is_short: bool) -> Iterator[Evidence]:
+    """What is told of a distance besides its length."""
+    if distance.seconds is not None and distance.action_s is not None:
+        limit = ACTIONS_MIN * distance.action_s
+        yield Evidence(
+            name="time until then at stressed speed", value=distance.seconds, unit="s", limit=limit
+        )
+    for words in distance.guessed:
+        yield Evidence(name="not known", value=words, unit="text")
+    if distance.margin_usd is not None and is_short:
+        yield Evidence(name="margin that would do instead", value=distance.margin_usd, unit="USD")
+
+
 def _mark_price(view: MarketView, now: Nanoseconds) -> float | None:
     match view.stream_state(Stream.MARK_PRICE, now):
         case StreamState.STALE:
@@ -333,139 +337,6 @@ def _mark_price(view: MarketView, now: Nanoseconds) -> float | None:
             return view.mid_price
         case _:
             return view.mark_price
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Distance:
-    """How far the mark may move against a position: to ``price``, which is what ``name`` says.
-
-    ``is_told`` where only the venue's or the bot's word says so; ``share`` tells for a wanted distance what share of
-    a pool that fails together would keep it, ``None`` where the position fails by its own market alone.
-    """
-
-    bps: float
-    price: float
-    name: str
-    is_told: bool = False
-    share: Callable[[float], float] | None = None
-    margin_usd: float | None = None
-    seconds: float | None = None
-    action_s: float | None = None
-    guessed: tuple[str, ...] = ()
-
-
-def _distance(
-    position: Position, leg: LegRisk, pool: Pool, tried: Sequence[Tried], mark: float
-) -> _Distance | None:
-    """The nearest of all that liquidates a position; ``None`` if nothing does, or it is not known."""
-    sign = 1.0 if position.size > 0.0 else -1.0
-    found: _Distance | None = None
-    together = nearest_together(position, tried) if len({each.market for each in pool.own.legs}) > 1 else None
-    if leg.kind is LiquidationKind.FAILED:
-        share = None if together is None else _share(pool, together[1], position)
-        state = state_at(pool.venue)
-        name = "liquidation price (reached)"
-        if state is not None and state.free_usd > 0.0:
-            name = "liquidation price (reached by our valuation of the collateral, not yet by the venue's)"
-        return _Distance(bps=0.0, price=mark, name=name, share=share, guessed=pool.guessed)
-    if leg.nearest is not None and (leg.nearest - mark) * sign < 0.0:
-        is_told = leg.nearest == leg.venue_price
-        bps = liquidation_distance_bps(
-            side_size_signed=position.size, mark_price=mark, liquidation_price=leg.nearest
-        )
-        name = "liquidation price" if is_told else "liquidation price (our estimate)"
-        found = _Distance(
-            bps=bps, price=leg.nearest, name=name, is_told=is_told, guessed=() if is_told else pool.guessed
-        )
-    elif _is_reached(leg, pool, mark, sign):
-        return _Distance(bps=0.0, price=leg.venue_price or mark, name="liquidation price", is_told=True)
-    if found is not None and found.is_told and TermsSource.FORMULA in pool.terms.values():
-        return found  # by our formula all would fail sooner than the venue itself says of one
-    if together is not None and (found is None or together[0] < found.bps):
-        bps, way = together
-        found = _Distance(
-            bps=bps,
-            price=mark * (1.0 - sign * bps / BPS_PER_UNIT),
-            name=f"liquidation price if all move ({way.direction.name})",
-            share=_share(pool, way, position),
-            guessed=pool.guessed,
-        )
-    return found
-
-
-def _share(pool: Pool, way: Tried, position: Position) -> Callable[[float], float]:
-    """For a wanted distance, the share of all positions that keeps it by both valuations of collateral."""
-    valued = (pool.own,) if pool.venue is pool.own else (pool.own, pool.venue)
-    return lambda wanted: min(share_that_holds(each, way, position, wanted) for each in valued)
-
-
-def _is_reached(leg: LegRisk, pool: Pool, mark: float, sign: float) -> bool:
-    """Whether the mark price is at the venue's price already, or beyond it, whatever we make of it.
-
-    Not where we see that what fails there is the account as a whole, by a move that this position gains from: coins
-    behind a short, a hedge. It stands on that side then, and was not passed.
-    """
-    told = leg.venue_price
-    if told is None or told <= 0.0 or (told - mark) * sign < 0.0:
-        return False
-    if pool.missing or TermsSource.FORMULA in pool.terms.values():
-        return True
-    return leg.price is not None and (leg.price - mark) * sign < 0.0
-
-
-def _is_hedge(position: Position, leg: LegRisk, pool: Pool) -> bool:
-    """Whether the pool gains where the position loses: without it what stands against it fails sooner.
-
-    That is a larger position on the other side of the market, or coins that are collateral. Of two positions that are
-    as large, neither is what fails, as long as the pool holds.
-    """
-    if pool.missing:
-        exposed = sum(each.size for each in pool.positions if each.market == position.market)
-    else:
-        exposed = exposed_to(pool.venue, position.market)
-    exposed *= position.size
-    return exposed < 0.0 or (exposed == 0.0 and leg.kind is not LiquidationKind.FAILED)
-
-
-def _inverse_alone(
-    market: MarketId, contracts_usd: float, mark: float, at: float, ratio: float, deduction: float
-) -> MarginPool:
-    """An inverse position with the coins behind it that let it fail at ``at``, its profit until now among them."""
-    tier = MarginTier(floor=0.0, maintenance_ratio=ratio, deduction=deduction)
-    leg = Leg(
-        market=market,
-        size=contracts_usd,
-        entry_price=mark,
-        mark_price=mark,
-        tiers=(tier,),
-        kind=ContractKind.INVERSE,
-    )
-    owed_usd = max(0.0, ratio * abs(contracts_usd) - deduction * at)
-    coins = (owed_usd - contracts_usd * (at / mark - 1.0)) / at
-    held = Holding(asset="coin", quantity=coins, price_usd=mark, market=market)
-    return MarginPool(legs=(leg,), holdings=(held,), in_coin=True)
-
-
-def _margin_missing_usd(
-    position: Position, pool: Pool, distance: _Distance, mark: float, wanted_bps: float
-) -> float | None:
-    """What an isolated position would need besides to keep the distance uncut; by the price alone if that is all."""
-    leg = None if distance.is_told or pool.missing else _leg_of(pool.own, position)
-    if leg is not None:
-        return margin_missing_in(pool.own, leg, distance_bps=wanted_bps)
-    return max(wanted_bps - distance.bps, 0.0) / BPS_PER_UNIT * abs(position.size) * mark
-
-
-def _pooled(position: Position, pool: Pool) -> Position:
-    """The position as its pool has it: with what follows from its market."""
-    same = (each for each in pool.positions if each.market == position.market)
-    return next((each for each in same if each.size * position.size > 0.0), position)
-
-
-def _leg_of(pool: MarginPool, position: Position) -> Leg | None:
-    return next(
-        (leg for leg in pool.legs if leg.market == position.market and leg.size * position.size > 0.0), None
-    )
 
 
 @lru_cache(maxsize=1024)

@@ -7,9 +7,10 @@ cannot read, and on NaN or an infinity. Sizes are base units throughout.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
+from adapters.exchanges.inverse import inverse_in_base_units
 from adapters.exchanges.margin_ratios import rank_of, value_usd
 from adapters.exchanges.parsers import (
     LARGEST,
@@ -44,7 +45,6 @@ from adapters.exchanges.venue import (
 )
 from guard.errors import MalformedFrameError
 from guard.events import CollateralHeld, LiquidationTold, MarginMode, Pooling
-from guard.margin_terms import ContractKind
 from guard.units import Nanoseconds
 
 USD_LIKE = frozenset({"USDT", "USDC", "USDE", "USD1"})
@@ -284,7 +284,7 @@ def _position(row: Payload, mode: AccountMode, where: str, *, inverse: bool) -> 
         adl_rank=rank_of(row, "adlRankIndicator", ADL_LAST, where),
         is_whole=True,
     )
-    return _in_base_units(seen, where) if inverse and size else seen
+    return inverse_in_base_units(seen, where) if inverse and size else seen
 
 
 def _liquidation(row: Payload, mode: AccountMode, where: str) -> tuple[float | None, LiquidationTold]:
@@ -294,22 +294,6 @@ def _liquidation(row: Payload, mode: AccountMode, where: str) -> tuple[float | N
     if mode.pooling is Pooling.PORTFOLIO:
         return None, LiquidationTold.ACCOUNT_LEVEL
     return None, LiquidationTold.NONE_EXISTS if "liqPrice" in row else LiquidationTold.NOT_TOLD
-
-
-def _in_base_units(seen: PositionSeen, where: str) -> PositionSeen:
-    """Turn a position of dollars, with margin and profit in the coin, to base units and dollars at its mark."""
-    price = seen.mark_price or seen.entry_price
-    if price is None:
-        raise MalformedFrameError(where, f"position {seen.market_code} has no price")
-    return replace(
-        seen,
-        quantity=seen.size,
-        size=seen.size / price,
-        margin_usd=None if seen.margin is None else seen.margin * price,
-        unrealised_usd=seen.unrealised_usd * price,
-        kind=ContractKind.INVERSE,
-        contracts_usd=seen.size,
-    )
 
 
 def settle_of(market_code: str, *, inverse: bool) -> str:

@@ -8,9 +8,10 @@ raises MalformedFrameError on a payload that it cannot read, and on NaN or an in
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
+from adapters.exchanges.inverse import inverse_in_base_units
 from adapters.exchanges.margin_ratios import rank_of, ratio_of, value_usd, worst
 from adapters.exchanges.okx.payloads import USD_LIKE, data_of, sign_of
 from adapters.exchanges.parsers import (
@@ -38,7 +39,6 @@ from adapters.exchanges.venue import (
 )
 from guard.errors import MalformedFrameError
 from guard.events import CollateralHeld, LiquidationTold, MarginMode, Pooling
-from guard.margin_terms import ContractKind
 
 ADL_LAST = 5.0
 """The place in the queue to be deleveraged that goes first; 0 is last."""
@@ -137,23 +137,7 @@ def _position(row: Payload, contract: Contract, pooling: Pooling, where: str) ->
         adl_rank=rank_of(row, "adl", ADL_LAST, where),
         is_whole=True,
     )
-    return _in_base_units(seen, where) if contract.is_inverse and size else seen
-
-
-def _in_base_units(seen: PositionSeen, where: str) -> PositionSeen:
-    """Turn a position of dollars, with margin and profit in the coin, to base units and dollars at its mark."""
-    price = seen.mark_price or seen.entry_price
-    if price is None:
-        raise MalformedFrameError(where, f"position {seen.market_code} has no price")
-    return replace(
-        seen,
-        quantity=seen.size,
-        size=seen.size / price,
-        margin_usd=None if seen.margin is None else seen.margin * price,
-        unrealised_usd=seen.unrealised_usd * price,
-        kind=ContractKind.INVERSE,
-        contracts_usd=seen.size,
-    )
+    return inverse_in_base_units(seen, where) if contract.is_inverse and size else seen
 
 
 def isolated_maintenance_usd(rows: Iterable[Payload], contract_of: ContractOf) -> float:
