@@ -7,7 +7,8 @@ export PYTHON
 
 SOURCES := guard adapters policies sdk tests benchmarks scripts
 # What compiled parts are made from: they are built with the environment, and again when one of these changes.
-COMPILED := setup.py $(shell find guard adapters policies -name '*.pyx' -o -name '*.px[di]')
+COMPILED := setup.py $(shell find guard adapters policies -name '*.pyx' -o -name '*.px[di]') \
+  $(wildcard $(patsubst %.pxd,%.py,$(shell find guard adapters policies -name '*.pxd')))
 
 help: ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile | expand -t 18

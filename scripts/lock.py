@@ -23,7 +23,7 @@ UV = "uv==0.13.9"
 PYTHON_MIN = "3.11"
 LOCKS = {
     # In this order: the second is made with the versions of the first.
-    "requirements-dev.lock": ["--extra", "embedded", "--extra", "dev"],
+    "requirements-dev.lock": ["--extra", "embedded", "--extra", "lab", "--extra", "dev"],
     "requirements.lock": ["--extra", "embedded", "-c", "requirements-dev.lock"],
 }
 DIGEST_LINE = "# made by `make lock` from requirements with digest "

@@ -1,0 +1,1 @@
+"""Files of events: recorded, made up, and read back."""

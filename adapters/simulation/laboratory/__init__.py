@@ -1,0 +1,1 @@
+"""An order-driven market with many traders whose every position is known: the laboratory."""
