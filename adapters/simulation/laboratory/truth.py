@@ -67,7 +67,7 @@ class MapTruth:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PositionsTruth:
-    """Every position at one book, one element each; NaN where there is no such price."""
+    """Every position at one book, one element each; 0 where there is no such price."""
 
     at_ns: Nanoseconds
     market: MarketId
