@@ -4,6 +4,8 @@
 
     GuardError
     ├── SettingsError            correct the setting that ``path`` names, in the file that ``where`` names
+    ├── ExtraMissingError        install the extra that is named: pip install 'perpguard[EXTRA]'
+    ├── FileUnusableError        give the file that was meant, or make it anew
     ├── FatalError               said on the state topic, then the daemon stops
     │   └── FencedError          another guard of a higher epoch is in charge: stop one of the two
     └── RecoverableError         logged and counted; the daemon keeps deciding
@@ -40,6 +42,31 @@ class SettingsError(GuardError):
         super().__init__(f"{where}: {len(problems)} setting(s) cannot be used:\n{lines}")
         self.where = where
         self.problems = problems
+
+
+class ExtraMissingError(GuardError):
+    """A command needs a library that was not installed with the program. Install ``perpguard[extra]``."""
+
+    def __init__(self, library: str, extra: str) -> None:
+        super().__init__(f"{library} is not installed: pip install 'perpguard[{extra}]'")
+        self.library = library
+        self.extra = extra
+
+
+class FileUnusableError(GuardError):
+    """A file that was named cannot be read, or must not be written over.
+
+    Attributes:
+        path: which file.
+        detail: what is wrong with it, and what to do.
+        row: where in a table, counted from 1; ``None`` where it is the file as a whole.
+    """
+
+    def __init__(self, path: str, detail: str, row: int | None = None) -> None:
+        super().__init__(f"{path}: {f'row {row}: ' if row is not None else ''}{detail}")
+        self.path = path
+        self.detail = detail
+        self.row = row
 
 
 class FatalError(GuardError):

@@ -126,6 +126,8 @@ def test_no_inside_module_of_guard_is_open_to_adapters() -> None:
     open_to_adapters = {
         "guard.ports",
         "guard.audit",
+        "guard.columns",
+        "guard.extras",
         "guard.margin_terms",
         "guard.market",
         "guard.leverage",
