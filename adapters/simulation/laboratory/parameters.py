@@ -82,6 +82,8 @@ class ValueParameters:
     """In which half of what trading moved the world's price away from value comes back."""
     spot_depth_ratio: float = 2.0
     """What moves the world's price by 1 %, as a multiple of the depth of all venues of the symbol."""
+    spot_thinning: float = 0.3
+    """When makers are willing to a, what rests in the world is ``a**spot_thinning`` of its usual."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +125,14 @@ class MakerParameters:
     """It is gone when so much of its capital is left; w_balance falls linearly to 0 there."""
     collateral_share: float = 0.0
     """Part of its capital that is held in the collateral asset."""
+    permanence: float = 0.6
+    """Part of a move of mid by others' trades that its fair price takes over."""
+    world_half_life_s: float = 2.0
+    """In which half of the way from its fair price to the world's price is gone; longer where arbitrage is stopped."""
+    restore_half_life_s: float = 0.3
+    """In which half of what was taken from its orders is put back at willingness 1; with 1/a of it longer."""
+    hedge_half_life_s: float = 600.0
+    """In which half of what it is left with is hedged in the rest of the world, which moves the world's price."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,6 +197,8 @@ class FlowParameters:
     value_bps: float = 60.0
     value_depths_max: float = 20.0
     """So much they hold at most."""
+    holding_half_life_s: float = 4 * 3600.0
+    """In which half of what noise, momentum and value traders hold is traded back."""
     patient_depths: float = 3.0
     """What waits in the book far from the price (from ``patient_from_bps`` to ten times that), in depths, each side."""
     patient_from_bps: float = 500.0
