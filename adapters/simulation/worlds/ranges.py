@@ -103,9 +103,9 @@ SYMBOLS: Mapping[str, SymbolFacts] = {
         tick="10",
         lot="0.001",
         price=121_500.0,
-        depth_usd=80e6,
+        depth_usd=200e6,
         half_spread_bps=0.5,
-        open_interest_usd=9e9,
+        open_interest_usd=12e9,
         volume_day_usd=15e9,
         beta=1.0,
         volatility_day=0.006,
@@ -124,9 +124,9 @@ SYMBOLS: Mapping[str, SymbolFacts] = {
         tick="0.25",
         lot="0.001",
         price=4_350.0,
-        depth_usd=60e6,
+        depth_usd=100e6,
         half_spread_bps=0.5,
-        open_interest_usd=6e9,
+        open_interest_usd=8e9,
         volume_day_usd=15e9,
         beta=1.25,
         volatility_day=0.015,
@@ -145,9 +145,9 @@ SYMBOLS: Mapping[str, SymbolFacts] = {
         tick="0.02",
         lot="0.01",
         price=220.0,
-        depth_usd=15e6,
+        depth_usd=35e6,
         half_spread_bps=0.7,
-        open_interest_usd=1.3e9,
+        open_interest_usd=2.2e9,
         volume_day_usd=4e9,
         beta=1.5,
         volatility_day=0.022,
@@ -168,8 +168,8 @@ SYMBOLS: Mapping[str, SymbolFacts] = {
         price=0.75,
         depth_usd=90e3,
         half_spread_bps=1.5,
-        open_interest_usd=15e6,
-        volume_day_usd=30e6,
+        open_interest_usd=12e6,
+        volume_day_usd=25e6,
         beta=1.9,
         volatility_day=0.04,
         is_alt=True,
@@ -184,7 +184,9 @@ SYMBOLS: Mapping[str, SymbolFacts] = {
         ),
     ),
 }
-"""Brackets: Binance USD-M, September 2026, those above a leverage of 5 (leverage below is the last's)."""
+"""Brackets: Binance USD-M, September 2026, down to a leverage of 5. Depth of the first three: the usual bid within 1 %
+at Binance in October 2025 (public repository min66633/liquidation-cascade-research, analysis/DEPTH_FINDINGS.md: 244,
+117 and 40 million USD); the fourth stands for the many small ones, of which nobody publishes it."""
 
 ALTS = tuple(name for name, facts in SYMBOLS.items() if facts.is_alt)
 
