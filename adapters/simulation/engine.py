@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from decimal import Decimal
 from itertools import count
 
 from adapters.simulation.account import VenueAccount
 from adapters.simulation.assets import SETTLE, AssetIndex
-from adapters.simulation.errors import Refusal, insufficient_margin, invalid_symbol, unknown_order
+from adapters.simulation.errors import (
+    Refusal,
+    insufficient_margin,
+    invalid_symbol,
+    out_of_service,
+    unknown_order,
+)
 from adapters.simulation.ledger import MarginType, Position, PositionSide
 from adapters.simulation.liquidation import Liquidator
+from adapters.simulation.live_matching import LiveMatcher
 from adapters.simulation.margin import ZERO, BracketTable
 from adapters.simulation.markets import Market, MarketStatus
 from adapters.simulation.matching import Matcher, Publish, Taken
@@ -25,6 +32,7 @@ from adapters.simulation.orders import (
     check_notional,
 )
 from adapters.simulation.payloads import algo_event, config_event
+from adapters.simulation.reactive import ReactiveSource
 from adapters.simulation.settings import LoopbackSettings
 
 _MARKET_TYPE = {OrderType.STOP: OrderType.LIMIT, OrderType.TAKE_PROFIT: OrderType.LIMIT}
@@ -42,7 +50,20 @@ class Engine:
         clock_ms: Callable[[], int],
         publish: Publish,
         taken: Taken,
+        live: ReactiveSource | None = None,
+        reacted: Callable[[], None] = lambda: None,
     ) -> None:
+        """Set up.
+
+        Args:
+            markets: by symbol.
+            settings: fees, tiers, limits.
+            clock_ms: the venue's clock.
+            publish: tells clients what accounts did.
+            taken: tells the source what accounts took from the shown book.
+            live: the source, if accounts' orders are matched in its own book.
+            reacted: is called when such a market may have something to tell.
+        """
         self.markets = markets
         self.accounts: dict[str, VenueAccount] = {}
         self.table = BracketTable(settings.margin_tiers)
@@ -51,7 +72,12 @@ class Engine:
         """Whether there is no hedge mode here."""
         self._settings = settings
         self._clock_ms = clock_ms
-        self._matcher = Matcher(markets, settings, clock_ms=clock_ms, publish=publish, taken=taken)
+        self._reacted = reacted
+        self._matcher = (
+            Matcher(markets, settings, clock_ms=clock_ms, publish=publish, taken=taken)
+            if live is None
+            else LiveMatcher(markets, settings, live, self.accounts, clock_ms=clock_ms, publish=publish)
+        )
         self.liquidator = Liquidator(self._matcher, self.table, settings)
         self._algo_ids = count(2_000_001)
 
@@ -78,6 +104,9 @@ class Engine:
         self._check_side(account, request)
         quantity = self._allowed_quantity(account, request)
         price = request.price or self._expected_price(market, request.side)
+        highest = self._matcher.price_max(market)
+        if highest is not None and request.price > highest:
+            raise Refusal(-4016, f"Limit price can't be higher than {highest}.")
         if not (request.reduce_only or request.only_closes):
             check_notional(quantity * price, market.spec)
             self._check_margin(account, request, request.side.sign * quantity, price)
@@ -93,6 +122,7 @@ class Engine:
             )
         order = self._matcher.enter(account, request, quantity)
         self._matcher.match(account, market, order)
+        self._reacted()
         return order
 
     def cancel(self, account: VenueAccount, order: Order | None) -> Order:
@@ -103,7 +133,9 @@ class Engine:
         """
         if order is None or not order.is_open:
             raise unknown_order()
+        self._check_works()
         self._matcher.finish(account, order, OrderStatus.CANCELED)
+        self._reacted()
         return order
 
     def place_algo(self, account: VenueAccount, request: OrderRequest) -> AlgoOrder:
@@ -284,18 +316,13 @@ class Engine:
         """The book moved: fill resting orders that it now crosses."""
         market = self.markets[symbol]
         for account in self.accounts.values():
-            for order in account.book.open_orders(symbol):
-                if self._matcher.offered(market, order.side, order.price, order.remaining) > ZERO:
-                    self._matcher.match(account, market, order, as_maker=True)
+            self._matcher.on_book(account, market)
 
     def on_trade(self, symbol: str, price: Decimal, size: Decimal) -> None:
         """A trade was printed: fill resting orders that it went through, then look at triggers."""
         market = self.markets[symbol]
         for account in self.accounts.values():
-            for order in account.book.open_orders(symbol):
-                if (order.price - price) * order.side.sign > ZERO:
-                    offers = [(order.price, min(size, order.remaining))]
-                    self._matcher.fill(account, market, order, offers, is_maker=True)
+            self._matcher.on_trade(account, market, price, size)
         self._run_triggers(market, "CONTRACT_PRICE")
 
     def on_mark(self, symbol: str, funding: tuple[Decimal, Decimal] | None = None) -> None:
@@ -314,10 +341,24 @@ class Engine:
         """What the venue asks for or counts has changed: look at everyone's margin."""
         for account in self.accounts.values():
             self.liquidator.check(account)
+        self._reacted()
+
+    def on_step(self) -> None:
+        """A market that reacts made a step, or answered one: book what it filled of resting orders."""
+        self._matcher.book_resting()
+
+    def on_assets(self, prices: Mapping[str, Decimal]) -> None:
+        """The market says what collateral is worth: value it so, and look at everyone's margin."""
+        priced = {asset: price for asset, price in prices.items() if asset in self.assets.assets}
+        changed = {asset: price for asset, price in priced.items() if self.assets.price(asset) != price}
+        for asset, price in changed.items():
+            self.assets.set_price(asset, price)
+        if changed:
+            self.on_terms()
 
     def settle(self, symbol: str) -> None:
         """Close every position at the mark and cancel every order, as at the end of a contract."""
-        mark = self.markets[symbol].mark
+        market = self.markets[symbol]
         for account in self.accounts.values():
             for order in account.book.open_orders(symbol):
                 self._matcher.finish(account, order, OrderStatus.CANCELED)
@@ -326,8 +367,7 @@ class Engine:
             for position in account.ledger.legs(symbol):
                 if not position.amount:
                     continue
-                realised, _ = account.ledger.fill(symbol, -position.amount, mark, ZERO, position.side)
-                account.note(symbol, "REALIZED_PNL", realised, self._clock_ms())
+                self._matcher.settle(account, market, position)
                 self._matcher.tell_account(account, "ADJUSTMENT", [symbol])
 
     # -- inside --------------------------------------------------------------------------------------
@@ -336,7 +376,12 @@ class Engine:
         market = self.market(symbol)
         if market.status is not MarketStatus.TRADING:
             raise Refusal(-4140, "Invalid symbol status for opening position.")
+        self._check_works()
         return market
+
+    def _check_works(self) -> None:
+        if not self._matcher.takes_orders:
+            raise out_of_service()
 
     def _check_client_id(self, account: VenueAccount, request: OrderRequest) -> None:
         if account.book.has_client_id(request.client_id):
@@ -356,8 +401,8 @@ class Engine:
         return request.quantity
 
     def _expected_price(self, market: Market, side: Side) -> Decimal:
-        best = market.book.side(side).best()
-        return Decimal(best[0]) if best is not None else market.mark
+        best = self._matcher.best(market, side)
+        return market.mark if best is None else best
 
     def _check_side(self, account: VenueAccount, request: OrderRequest) -> None:
         if account.ledger.hedged is not bool(request.position_side.sign):

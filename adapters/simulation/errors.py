@@ -43,6 +43,10 @@ def no_such_order() -> Refusal:
     return Refusal(-2013, "Order does not exist.")
 
 
+def out_of_service() -> Refusal:
+    return Refusal(-1001, "Internal error; unable to process your request. Please try again.", 503)
+
+
 def invalid_key() -> Refusal:
     return Refusal(-2015, "Invalid API-key, IP, or permissions for action.", 401)
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from decimal import ROUND_DOWN, ROUND_UP, Decimal
 
-from adapters.simulation import wire
 from adapters.simulation.account import VenueAccount
 from adapters.simulation.assets import SETTLE
 from adapters.simulation.ledger import Position
 from adapters.simulation.margin import ZERO, BracketTable, money
-from adapters.simulation.matching import Matcher, cut
+from adapters.simulation.matching import Matcher
 from adapters.simulation.orders import Liquidation, Order, OrderRequest, OrderStatus, OrderType, Side
-from adapters.simulation.payloads import margin_call_event, plain
+from adapters.simulation.payloads import margin_call_event
 from adapters.simulation.settings import LiquidationSteps, LoopbackSettings
-from adapters.simulation.source import FrameKind
 
 CROSS = "cross"
 
@@ -97,13 +95,7 @@ class Liquidator:
         bankruptcy = bankruptcy.quantize(market.spec.tick)
         side = Side.SELL if position.amount > ZERO else Side.BUY
         order = self._order(account, position, side, size)
-        offers = cut(matcher.offers(market, side), size)
-        for price, taken in offers:
-            matcher.take(market, side, price, taken)
-        rest = size - sum((taken for _, taken in offers), ZERO)
-        if rest > ZERO:
-            offers.append((bankruptcy, rest))
-        fills = matcher.fill(account, market, order, offers, is_maker=False, fee_ratio=ZERO)
+        fills = matcher.close_out(account, market, order, bankruptcy)
         realised = sum((fill.realised for fill in fills), ZERO)
         left = backing + realised + position.unrealised(market.mark)
         fee = self._charge(account, symbol, left, order.filled_quote)
@@ -113,15 +105,8 @@ class Liquidator:
             Liquidation(symbol, side, size, order.average_price, realised, fee, insurance, now_ms)
         )
         matcher.tell_account(account, "INSURANCE_CLEAR", [symbol], insurance - fee)
-        payload = wire.forced_order(
-            symbol,
-            market.now_ns // 1_000_000,
-            side.value,
-            plain(size),
-            plain(bankruptcy),
-            plain(order.average_price.quantize(market.spec.tick)),
-        )
-        matcher.publish(symbol, FrameKind.FORCED_ORDER, payload)
+        average = order.average_price.quantize(market.spec.tick)
+        matcher.tell_forced(market, side, size, bankruptcy, average)
 
     def _backing(self, account: VenueAccount, position: Position) -> Decimal:
         """The money that a position may lose before others pay: its isolated wallet, or the cross equity."""

@@ -12,26 +12,25 @@ from adapters.simulation.assets import SETTLE
 from adapters.simulation.ledger import Position
 from adapters.simulation.margin import ZERO
 from adapters.simulation.markets import Market
-from adapters.simulation.orders import AlgoOrder, Fill, Order, OrderRequest, OrderStatus, OrderType, Side
+from adapters.simulation.orders import AlgoOrder, Fill, Order, OrderRequest, OrderStatus, Side
 from adapters.simulation.payloads import account_event, algo_event, order_event, plain
+from adapters.simulation.reactive import Offer
 from adapters.simulation.settings import LoopbackSettings
 from adapters.simulation.source import FrameKind
 
 FIRST_FILL_ID = 9_000_000_000
 """Far above the trade numbers of any source, so that an account's prints never collide with them."""
 
-Offer = tuple[Decimal, Decimal]
-"""Price and size."""
 Publish = Callable[[str, FrameKind, bytes], None]
 Taken = Callable[[str, str, Decimal, Decimal], None]
 
 
 class Matcher:
-    """Fills orders.
+    """Fills orders against the book that is shown: for markets that play on whatever accounts do.
 
     An order takes what the book shows, level by level. What it took is gone for other accounts until the
     source next sets the level or ``refill_ms`` of market time have passed; it is not taken out of the
-    published depth, whose update ids belong to the source.
+    published depth, whose update ids belong to the source. ``LiveMatcher`` is for markets that react.
     """
 
     def __init__(
@@ -89,6 +88,23 @@ class Matcher:
         account.tell(order_event(order, "NEW", now_ms))
         return order
 
+    @property
+    def takes_orders(self) -> bool:
+        """Whether the venue works at all."""
+        return True
+
+    def price_max(self, market: Market) -> Decimal | None:  # noqa: ARG002 - this book has room for any
+        """The highest price at which an order can be, if there is one."""
+        return None
+
+    def book_resting(self) -> None:
+        """Book what the market filled by itself: nothing, where the shown book decides."""
+
+    def best(self, market: Market, side: Side) -> Decimal | None:
+        """The first price that an order of this side would get."""
+        best = market.book.side(side).best()
+        return None if best is None else Decimal(best[0])
+
     def offers(self, market: Market, side: Side, limit: Decimal = ZERO) -> Iterator[Offer]:
         """What the book offers an order of this side, best first, down to its limit if it has one."""
         refill_ns = self._settings.refill_ms * 1_000_000
@@ -117,9 +133,54 @@ class Matcher:
             self.take(market, order.side, price, size)
             taken.append((order.price if as_maker else price, size))
         self.fill(account, market, order, taken, is_maker=as_maker)
-        stands = order.type is OrderType.LIMIT and order.time_in_force in ("GTC", "GTX")
-        if order.is_open and not stands:
+        if order.is_open and not order.stands:
             self.finish(account, order, OrderStatus.EXPIRED)
+
+    def on_book(self, account: VenueAccount, market: Market) -> None:
+        """The shown book moved: fill an account's resting orders that it now crosses."""
+        for order in account.book.open_orders(market.spec.symbol):
+            if self.offered(market, order.side, order.price, order.remaining) > ZERO:
+                self.match(account, market, order, as_maker=True)
+
+    def on_trade(self, account: VenueAccount, market: Market, price: Decimal, size: Decimal) -> None:
+        """A trade was printed: fill an account's resting orders that it went through."""
+        for order in account.book.open_orders(market.spec.symbol):
+            if (order.price - price) * order.side.sign > ZERO:
+                offers = [(order.price, min(size, order.remaining))]
+                self.fill(account, market, order, offers, is_maker=True)
+
+    def close_out(
+        self, account: VenueAccount, market: Market, order: Order, bankruptcy: Decimal
+    ) -> list[Fill]:
+        """Fill a liquidation's order, free of commission; what no visible level takes goes at the bankruptcy price."""
+        offers = cut(self.offers(market, order.side), order.quantity)
+        for price, taken in offers:
+            self.take(market, order.side, price, taken)
+        rest = order.quantity - sum((taken for _, taken in offers), ZERO)
+        if rest > ZERO:
+            offers.append((bankruptcy, rest))
+        return self.fill(account, market, order, offers, is_maker=False, fee_ratio=ZERO)
+
+    def tell_forced(
+        self, market: Market, side: Side, size: Decimal, bankruptcy: Decimal, average: Decimal
+    ) -> None:
+        """Publish a liquidation."""
+        payload = wire.forced_order(
+            market.spec.symbol,
+            market.now_ns // 1_000_000,
+            side.value,
+            plain(size),
+            plain(bankruptcy),
+            plain(average),
+        )
+        self.publish(market.spec.symbol, FrameKind.FORCED_ORDER, payload)
+
+    def settle(self, account: VenueAccount, market: Market, position: Position) -> None:
+        """Close a position at the mark against nobody, as at the end of a contract."""
+        realised, _ = account.ledger.fill(
+            market.spec.symbol, -position.amount, market.mark, ZERO, position.side
+        )
+        account.note(market.spec.symbol, "REALIZED_PNL", realised, self.clock_ms())
 
     def fill(
         self,
@@ -131,14 +192,18 @@ class Matcher:
         is_maker: bool,
         fee_ratio: Decimal | None = None,
         reason: str = "ORDER",
+        is_told: bool = False,
     ) -> list[Fill]:
-        """Book fills at these prices and sizes, print them, and tell the account."""
+        """Book fills at these prices and sizes, print them, and tell the account.
+
+        What was filled elsewhere ``is_told``: it is booked whole, and printed by the market itself.
+        """
         if fee_ratio is None:
             fee_ratio = self._settings.maker_fee_ratio if is_maker else self._settings.taker_fee_ratio
         fills: list[Fill] = []
         events = []
         for price, offered in offers:
-            size = min(offered, self._fillable(account, order))
+            size = offered if is_told else min(offered, self.fillable(account, order))
             if size <= ZERO:
                 break
             signed = size * order.side.sign
@@ -146,7 +211,8 @@ class Matcher:
             fill = self._book_fill(account, order, (price, size), (realised, fee), is_maker=is_maker)
             fills.append(fill)
             events.append(order_event(order, "TRADE", fill.at_ms, fill))
-            self._print(market, fill)
+            if not is_told:
+                self._print(market, fill)
         position = account.ledger.position(order.symbol, order.position_side)
         if fills:
             position.updated_ms = self.clock_ms()
@@ -193,7 +259,7 @@ class Matcher:
             if algo.request.close_position and algo.request.position_side is position.side:
                 self.finish_algo(account, algo, OrderStatus.EXPIRED)
 
-    def _fillable(self, account: VenueAccount, order: Order) -> Decimal:
+    def fillable(self, account: VenueAccount, order: Order) -> Decimal:
         """What may still be filled: a reduce-only order never opens."""
         if not order.reduce_only:
             return order.remaining

@@ -129,6 +129,11 @@ class Order:
     def is_open(self) -> bool:
         return self.status in (OrderStatus.NEW, OrderStatus.PARTIALLY_FILLED)
 
+    @property
+    def stands(self) -> bool:
+        """Whether what is not filled at once rests in the book."""
+        return self.type is OrderType.LIMIT and self.time_in_force in ("GTC", "GTX")
+
 
 @dataclass(slots=True)
 class AlgoOrder:

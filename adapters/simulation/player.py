@@ -15,6 +15,7 @@ from adapters.simulation.dialects import Dialect
 from adapters.simulation.engine import Engine
 from adapters.simulation.markets import Market, MarketStatus
 from adapters.simulation.misbehaviour.conditions import Conditions
+from adapters.simulation.reactive import ReactiveSource
 from adapters.simulation.rounds import MatchingRounds
 from adapters.simulation.settings import LoopbackSettings
 from adapters.simulation.source import Frame, FrameKind, MarketSource
@@ -61,6 +62,9 @@ class Player:
         self._mark_period_ns = settings.mark_period_ms * NS_PER_MS
         self._has_aggregates: set[str] = set()
         self._diffs_without_ticker: Counter[str] = Counter()
+        self._is_catching_up = False
+        self._live_at_ns = 0
+        """When the latest step of a market that reacts ended."""
         self.frames_bad = 0
 
     async def play(self, start_at_ns: int) -> None:
@@ -71,10 +75,7 @@ class Player:
         for number, frame in enumerate(self._source.frames(start_at_ns)):
             if first_ns is None:
                 first_ns = start_at_ns if 0 <= frame.at_ns - start_at_ns < NS_PER_S else frame.at_ns
-            if self._paced:
-                wait_s = (frame.at_ns - first_ns) / NS_PER_S / self._speed - (loop.time() - begun_s)
-                if wait_s > 0.0:
-                    await asyncio.sleep(wait_s)
+            await self._pace(frame.at_ns - first_ns, loop.time() - begun_s)
             if self._hub.is_crowded:
                 await self._hub.room()
             elif number % FRAMES_PER_YIELD == 0:
@@ -83,6 +84,49 @@ class Player:
             self._take(frame)
         self._rounds.end()
         await self._hub.drained()
+
+    async def play_live(self, source: ReactiveSource, start_at_ns: int) -> None:
+        """Play a market that reacts, like ``play``: step by step, and between two steps accounts trade in it."""
+        loop = asyncio.get_running_loop()
+        begun_s = loop.time()
+        source.begin(start_at_ns, self.catch_up)
+        try:
+            while (next_at_ns := source.next_at_ns) is not None:
+                # A step is made when it is over, so that nobody's order meets a book of the time to come.
+                await self._pace(next_at_ns - start_at_ns, loop.time() - begun_s)
+                await self._hub.room()
+                await source.turn()
+                self._rounds.advance(next_at_ns)
+                self._live_at_ns = next_at_ns
+                source.advance()
+                self.catch_up()
+                await asyncio.sleep(0)
+        finally:
+            source.leave()
+        self._rounds.end()
+        await self._hub.drained()
+
+    def catch_up(self) -> None:
+        """Tell what a market that reacts has to tell, and what comes of that, until nothing does."""
+        source = self._source
+        if not isinstance(source, ReactiveSource) or self._is_catching_up:
+            return  # whoever is at it already goes on until there is nothing left
+        self._is_catching_up = True
+        at_ns = self._live_at_ns or max(market.now_ns for market in self._markets.values())
+        try:
+            self._engine.on_step()
+            self._engine.on_assets(source.asset_prices)
+            while frames := source.react(at_ns):
+                for frame in frames:
+                    self._take(frame)
+        finally:
+            self._is_catching_up = False
+
+    async def _pace(self, market_ns: int, gone_s: float) -> None:
+        """Wait until so much market time may have passed."""
+        wait_s = market_ns / NS_PER_S / self._speed - gone_s if self._paced else 0.0
+        if wait_s > 0.0:
+            await asyncio.sleep(wait_s)
 
     def publish_own(self, symbol: str, kind: FrameKind, payload: bytes) -> None:
         """Publish what the venue's own accounts did: a trade, a forced order."""

@@ -23,6 +23,7 @@ from adapters.simulation.misbehaviour.requests import Control
 from adapters.simulation.misbehaviour.switchboard import Misbehaviour
 from adapters.simulation.orders import read_order
 from adapters.simulation.player import Player
+from adapters.simulation.reactive import ReactiveSource
 from adapters.simulation.rounds import MatchingRounds
 from adapters.simulation.server import VenueServer
 from adapters.simulation.settings import (
@@ -83,7 +84,7 @@ class LoopbackVenue:
             ValueError: two accounts share a name or a key, one holds what is no collateral, or there is no such
                 dialect.
         """
-        self._source = source
+        self._live = source if isinstance(source, ReactiveSource) else None
         self._clock = clock
         self._hold = hold
         self.settings = settings or LoopbackSettings()
@@ -97,6 +98,8 @@ class LoopbackVenue:
             clock_ms=self._now_ms,
             publish=self._publish_own,
             taken=source.taken,
+            live=self._live,
+            reacted=self._react,
         )
         self._gate = Gate(
             self._now_ms,
@@ -458,9 +461,15 @@ class LoopbackVenue:
     def _publish_own(self, symbol: str, kind: FrameKind, payload: bytes) -> None:
         self._player.publish_own(symbol, kind, payload)
 
+    def _react(self) -> None:
+        self._player.catch_up()
+
     async def _play(self) -> None:
         await self._begun.wait()
-        await self._player.play(self._clock())
+        if self._live is None:
+            await self._player.play(self._clock())
+        else:
+            await self._player.play_live(self._live, self._clock())
 
     async def _watch_listen_keys(self) -> None:
         while True:

@@ -1,0 +1,319 @@
+"""The laboratory as a market of the loopback venue: played as time is, with bots' orders in its books."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import NamedTuple, Protocol
+
+from adapters.simulation.laboratory.accounts import AccountOrders, TradedBook
+from adapters.simulation.laboratory.exchange import Exchange
+from adapters.simulation.laboratory.frames import BookFrames, ForcedOrders
+from adapters.simulation.laboratory.parameters import LiquidationFeed, SymbolParameters
+from adapters.simulation.orders import Side
+from adapters.simulation.payloads import plain
+from adapters.simulation.reactive import Offer, RestingFill
+from adapters.simulation.source import Frame, OpeningBook, SymbolSpec
+
+NS_PER_MS = 1_000_000
+MARK_MS = 1_000
+"""Marks and open interest are told every so often."""
+
+FIRST_ID = 5_000_000_000_000
+
+
+class Quote(NamedTuple):
+    """What the venue reckons of a book at one moment."""
+
+    mark_price: float
+    """USD."""
+    index_price: float
+    rate: float
+    """Of the next funding."""
+    next_funding_ms: int
+    """Since the episode began."""
+    open_lots: int
+
+
+class Forced(NamedTuple):
+    """One liquidation of the crowd's: ``side`` is the order's, +1 buys; prices are ticks, or parts of them."""
+
+    side: int
+    lots: int
+    bankruptcy_tick: float
+    average_tick: float
+
+
+@dataclass(frozen=True, slots=True)
+class StagedBook:
+    """One book of one venue, as the loopback venue needs to know it."""
+
+    symbol: SymbolParameters
+    exchange: Exchange
+    quote: Callable[[], Quote]
+    forced: Callable[[], Iterable[Forced]]
+    """The crowd's liquidations since last asked."""
+
+
+class Play(Protocol):
+    """A market of several venues that can be stepped: the laboratory, or a small one of a test."""
+
+    step_ms: int
+    duration_ms: int
+    now_ms: int
+
+    def step(self) -> None:
+        """Move all venues on by ``step_ms``."""
+        ...
+
+    def books(self, venue: str) -> Sequence[StagedBook]:
+        """The books of a venue."""
+        ...
+
+    def feed(self, venue: str) -> LiquidationFeed:
+        """How it tells liquidations."""
+        ...
+
+    def is_out(self, venue: str) -> bool:
+        """Whether the venue is out of service now."""
+        ...
+
+    def asset_prices(self, venue: str) -> Mapping[str, float]:
+        """What the venue counts collateral for now, USD a unit."""
+        ...
+
+
+class Stage:
+    """One play for the venues that show it: a step is made when all of them have come to it."""
+
+    def __init__(self, make: Callable[[], Play]) -> None:
+        self._make = make
+        self.play = make()
+        self.start_at_ns: int | None = None
+        self._seats: list[LaboratorySource] = []
+        self._moved = asyncio.Event()
+
+    def source(self, venue: str) -> LaboratorySource:
+        """One venue's market; all that are asked for must be played, or none is."""
+        seat = LaboratorySource(self, venue)
+        self._seats.append(seat)
+        return seat
+
+    def begin(self, start_at_ns: int) -> int:
+        """Begin, with the first that does; returns when that was."""
+        if self.start_at_ns is None:
+            self.start_at_ns = start_at_ns
+        return self.start_at_ns
+
+    def again(self) -> None:
+        """Make the play anew."""
+        self.play = self._make()
+        self.start_at_ns = None
+
+    async def turn(self, seat: LaboratorySource) -> None:
+        while any(other.turns < seat.turns for other in self._seats):
+            self._moved.clear()
+            await self._moved.wait()
+
+    def advance(self, seat: LaboratorySource) -> None:
+        if self.play.now_ms < seat.turns * self.play.step_ms:
+            self.play.step()
+            for other in self._seats:
+                if other is not seat:
+                    other.moved()
+        self._moved.set()
+
+    def leave(self, seat: LaboratorySource) -> None:
+        if seat in self._seats:
+            self._seats.remove(seat)
+        self._moved.set()
+
+    @property
+    def is_shared(self) -> bool:
+        return len(self._seats) > 1
+
+
+class LaboratorySource:
+    """A ``ReactiveSource``: one venue of a play. See ``laboratory_source``."""
+
+    def __init__(self, stage: Stage, venue: str) -> None:
+        self._stage = stage
+        self.venue = venue
+        self.turns = -1
+        """Steps that were asked for; -1 before the venue begins."""
+        self._told: Callable[[], None] = _nothing
+        self._start_at_ns = 0
+        self._set_up()
+
+    def _set_up(self) -> None:
+        play = self._stage.play
+        self._books = {book.symbol.symbol: book for book in play.books(self.venue)}
+        traded = {code: TradedBook.of(book.symbol, book.exchange) for code, book in self._books.items()}
+        self._frames = {code: BookFrames(code, each, FIRST_ID) for code, each in traded.items()}
+        self._forced = {code: ForcedOrders(code, play.feed(self.venue)) for code in self._books}
+        self._orders = AccountOrders(traded)
+        self._openings = {code: frames.opening() for code, frames in self._frames.items()}
+        self._marked_ms = -MARK_MS
+
+    # -- the market ----------------------------------------------------------------------------------
+
+    @property
+    def specs(self) -> Sequence[SymbolSpec]:
+        return tuple(
+            SymbolSpec(
+                symbol=code,
+                base=code.removesuffix("USDT"),
+                tick=book.symbol.tick,
+                step=book.symbol.lot,
+                funding_rate=Decimal(f"{book.quote().rate:.8f}"),
+                open_interest=book.quote().open_lots * book.symbol.lot,
+            )
+            for code, book in self._books.items()
+        )
+
+    def opening(self, symbol: str) -> OpeningBook:
+        return self._openings[symbol]
+
+    def taken(self, symbol: str, side: str, size: Decimal, price: Decimal) -> None:
+        """Ignore: what accounts take is taken here in the first place."""
+
+    def frames(self, start_at_ns: int) -> Iterator[Frame]:
+        """Play alone, without accounts: for recordings.
+
+        Raises:
+            RuntimeError: another venue plays the same market.
+        """
+        if self._stage.is_shared:
+            raise RuntimeError("this market is played on several venues: no one of them can play it alone")
+        self.begin(start_at_ns)
+        while (at_ns := self.next_at_ns) is not None:
+            self.advance()
+            yield from self.react(at_ns)
+
+    def begin(self, start_at_ns: int, told: Callable[[], None] = lambda: None) -> None:
+        if self.turns >= 0:
+            self._stage.again()
+            self._set_up()
+        self._start_at_ns = self._stage.begin(start_at_ns)
+        self._told = told
+        self.turns = 0
+
+    @property
+    def next_at_ns(self) -> int | None:
+        play = self._stage.play
+        next_ms = (max(self.turns, 0) + 1) * play.step_ms
+        return self._start_at_ns + next_ms * NS_PER_MS if next_ms <= play.duration_ms else None
+
+    async def turn(self) -> None:
+        await self._stage.turn(self)
+
+    def advance(self) -> None:
+        self.turns += 1
+        self._stage.advance(self)
+
+    def moved(self) -> None:
+        """Another venue made the step: this one's clients hear of it at once."""
+        self._told()
+
+    def leave(self) -> None:
+        self._stage.leave(self)
+
+    def react(self, at_ns: int) -> Sequence[Frame]:
+        if self._stage.play.is_out(self.venue):
+            self._lose()
+            return ()
+        frames: list[Frame] = []
+        for code, book in self._books.items():
+            frames += self._frames[code].changes(at_ns)
+            frames += self._liquidations(code, book, at_ns)
+        now_ms = self._stage.play.now_ms
+        if self.turns >= 0 and now_ms >= self._marked_ms + MARK_MS:
+            self._marked_ms = now_ms
+            for code, book in self._books.items():
+                frames += self._terms(code, book, at_ns)
+        return frames
+
+    # -- trading -------------------------------------------------------------------------------------
+
+    @property
+    def takes_orders(self) -> bool:
+        return not self._stage.play.is_out(self.venue)
+
+    def best(self, symbol: str, side: Side) -> Decimal | None:
+        return self._orders.best(symbol, side)
+
+    def price_max(self, symbol: str) -> Decimal:
+        return self._orders.price_max(symbol)
+
+    def offered(self, symbol: str, side: Side, limit: Decimal, enough: Decimal) -> Decimal:
+        return self._orders.offered(symbol, side, limit, enough)
+
+    def take(self, account: str, symbol: str, side: Side, size: Decimal, limit: Decimal) -> list[Offer]:
+        return self._orders.take(account, symbol, side, size, limit)
+
+    def place(
+        self, account: str, symbol: str, order_id: int, side: Side, size: Decimal, price: Decimal
+    ) -> list[Offer]:
+        return self._orders.place(account, symbol, order_id, side, size, price)
+
+    def standing(self, order_id: int) -> Decimal:
+        return self._orders.standing(order_id)
+
+    def shrink(self, order_id: int, size: Decimal) -> None:
+        self._orders.shrink(order_id, size)
+
+    def take_fills(self) -> list[RestingFill]:
+        return self._orders.take_fills()
+
+    def take_expired(self) -> list[int]:
+        return self._orders.take_expired()
+
+    def hand_over(self, account: str, symbol: str, side: Side, size: Decimal, price: Decimal) -> None:
+        self._orders.hand_over(account, symbol, side, size, price)
+
+    def liquidated(self, symbol: str, side: Side, size: Decimal, price: Decimal, average: Decimal) -> None:
+        self._forced[symbol].add(side.value, plain(size), plain(price), plain(average))
+
+    @property
+    def asset_prices(self) -> Mapping[str, Decimal]:
+        prices = self._stage.play.asset_prices(self.venue)
+        return {asset: Decimal(f"{price:.8f}") for asset, price in prices.items()}
+
+    def owner(self, account: str) -> int:
+        """The number of an account in the laboratory, for tests and benchmarks."""
+        return self._orders.owner(account)
+
+    # -- inside --------------------------------------------------------------------------------------
+
+    def _liquidations(self, code: str, book: StagedBook, at_ns: int) -> Sequence[Frame]:
+        texts, forced = self._frames[code], self._forced[code]
+        for each in book.forced():
+            forced.add(
+                (Side.BUY if each.side > 0 else Side.SELL).value,
+                texts.size_text(each.lots),
+                texts.price_text(round(each.bankruptcy_tick)),
+                texts.price_text(round(each.average_tick)),
+            )
+        return forced.due(at_ns)
+
+    def _terms(self, code: str, book: StagedBook, at_ns: int) -> Sequence[Frame]:
+        quote, texts = book.quote(), self._frames[code]
+        next_funding_ms = self._start_at_ns // NS_PER_MS + quote.next_funding_ms
+        return (
+            texts.mark(at_ns, quote.mark_price, quote.index_price, quote.rate, next_funding_ms),
+            texts.open_interest(at_ns, quote.open_lots),
+        )
+
+    def _lose(self) -> None:
+        """Say nothing of what happens now: books are told as they are when the venue is back, trades never."""
+        for code, book in self._books.items():
+            book.exchange.take_trades()
+            for _ in book.forced():
+                pass
+            self._forced[code].forget()
+
+
+def _nothing() -> None:
+    """Nobody plays this yet."""
