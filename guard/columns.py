@@ -55,7 +55,7 @@ def storage_of(columns: Iterable[Column]) -> dict[str, Any]:
     """How the columns are stored, as options of a pyarrow.parquet.ParquetWriter.
 
     The bytes of numbers are split (neighbours have the same exponents), times and counts are written as
-    differences, names by number, all of it compressed by zstd: measured a third smaller than without, and no slower.
+    differences, names by number, all of it compressed by zstd; each page has a checksum.
     """
     columns = tuple(columns)
     encodings = {
@@ -65,6 +65,7 @@ def storage_of(columns: Iterable[Column]) -> dict[str, Any]:
     }
     return {
         "compression": "zstd",
+        "write_page_checksum": True,
         "compression_level": 3,
         "use_dictionary": [column.name for column in columns if column.kind is Kind.NAME],
         "column_encoding": {

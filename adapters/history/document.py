@@ -1,0 +1,58 @@
+"""Writes docs/reference/event-files.md from the columns: ``python -m adapters.history.document`` prints it."""
+
+from __future__ import annotations
+
+import sys
+
+from adapters.history.event_kinds import ATTRIBUTES, TAGS
+from adapters.history.event_schema import COLUMNS, HEADER_KEY, SPAN_KEY, VERSION
+from guard.columns import document
+
+ABOUT = f"""\
+# Event files
+
+<!-- Made by `python -m adapters.history.document > docs/reference/event-files.md`; a test compares the two. -->
+
+An event file holds everything that an engine can be fed, in order: what `perpguard simulate` makes and `perpguard
+replay` reads. It is a Parquet file (zstd, a checksum on each page) that pandas, polars, DuckDB and all others read;
+equal events give equal bytes, with the same version of pyarrow.
+
+- **One row an event**, in the order in which they are judged. An event that is made of others (several samples judged
+  as one) has a row of its own, whose `parts` says how many of the rows behind it belong to it: so every sample of a
+  market is a row of type `market_features`, however it was judged.
+- **Kinds that come often have columns**; what is null does not concern the row's type, or was not known. Every other
+  kind stands whole in `body`, as JSON. Whatever its kind, an event reads back exactly as it was.
+- **Units** are in the names: `_at` Unix nanoseconds, `_ns` nanoseconds, `_usd` US dollars, `_bps` basis points of mid,
+  `_ratio` and rates plain ratios. Sizes are base units, prices quote per base. There is no NaN.
+- **What the file says of itself** is JSON in its metadata: under `{HEADER_KEY.decode()}` its version ({VERSION}), whether it stands
+  in order of time or as an engine was fed (`order`), where it comes from (`origin`), what made it (`software`), and of a made-up
+  market the world, scenario, seed, the hash of the worlds (`tag`) and all parameters (`episode`); under `{SPAN_KEY.decode()}` how
+  many events it holds and from when to when.
+- A file has its name only when it is whole: one that is being written, or whose writer was killed, ends with `.unfinished`.
+
+"""
+
+
+def event_document() -> str:
+    """Describe the event file in Markdown."""
+    kinds = [
+        f"- `{TAGS[kind]}`: {', '.join(f'`{column}`' for column, _ in attributes) or 'the times alone'}"
+        + ("; and those of the two sides" if TAGS[kind] == "market_features" else "")
+        for kind, attributes in ATTRIBUTES.items()
+    ]
+    rest = sorted(f"`{tag}`" for kind, tag in TAGS.items() if kind not in ATTRIBUTES)
+    lines = [
+        "## Columns",
+        "",
+        *document(COLUMNS),
+        "",
+        "## Which kind fills which",
+        "",
+        *kinds,
+        f"- in `body`: {', '.join(rest)}; `market_features` too, if its book was sampled at other distances",
+    ]
+    return ABOUT + "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(event_document())
