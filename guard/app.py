@@ -23,26 +23,22 @@ from adapters.storage.housekeeping import Housekeeping
 from adapters.storage.keeper import AuditKeeper
 from adapters.storage.samples import SampleRecorder
 from adapters.systemd import Notifier, monotonic_usec
-from guard.arbiter import Arbiter
+from guard.building import build_engine, engine_parts
 from guard.cadence import Cadence
 from guard.clock_offset import ClockOffset, TimedFeed
 from guard.configuration import Settings, resolve_secrets
-from guard.dispatch import Dispatch
-from guard.engine import Engine
 from guard.errors import FatalError, GuardError
 from guard.inbox import Inbox
 from guard.market.implementation import COMPILED, TO_COMPILE, implementation, why_slow
 from guard.measuring import measure, what_is_wrong
-from guard.policy import Policy
 from guard.ports import Clock, CommandSink, Feed
 from guard.reload.swap import Parts, Reloader, bot_keys
 from guard.reload.watch import Watch
 from guard.runner import Identity, Runner, RunnerSettings, World
-from guard.state import BotConfig, GuardState
 from guard.stopping import asked_to_stop, leave, on_hangup
 from guard.supervised import Supervised
 from guard.traces import FrameTimings
-from guard.units import BotId, Nanoseconds, account_id, market_id
+from guard.units import BotId, Nanoseconds
 from guard.wiring import asked_feeds_of, asset_price_feeds_of, feeds_of_venue
 
 SAY_S = 1.0
@@ -286,45 +282,6 @@ class App:
         )
 
 
-def build_engine(settings: Settings) -> Engine:
-    """Make the engine that the settings describe; it knows nothing of the world yet."""
-    parts = engine_parts(settings)
-    state = GuardState.of(
-        baseline=settings.baseline,
-        markets=parts.markets,
-        bots=parts.bots,
-        keyed_accounts=parts.keyed_accounts,
-        choosing=tuple(venue.id for venue in settings.venues if venue.top),
-    )
-    state.own.pegs.reconfigure(settings.collateral.pegs)
-    state.own.haircuts = settings.collateral.haircuts
-    return Engine(
-        state=state,
-        policies=parts.policies,
-        arbiter=Arbiter(settings.arbiter),
-        dispatch=Dispatch(settings.dispatch),
-    )
-
-
-def engine_parts(settings: Settings) -> Parts:
-    """What the settings come to for the engine: once at the start, and again at each reload."""
-    return Parts(
-        markets=tuple(market_id(venue.id, symbol) for venue in settings.venues for symbol in venue.symbols),
-        bots=tuple(
-            BotConfig(
-                bot=BotId(bot.name),
-                account=account_id(bot.venue, bot.account),
-                markets=tuple(market_id(bot.venue, symbol) for symbol in bot.symbols),
-            )
-            for bot in settings.bots
-        ),
-        keyed_accounts=tuple(
-            account_id(venue.id, name) for venue in settings.venues for name in venue.accounts
-        ),
-        policies=_policies(settings),
-    )
-
-
 async def serve(settings: Settings, path: Path | None = None, redactor: Redactor | None = None) -> int:
     """Run the daemon until SIGTERM or SIGINT (0) or until nothing sensible can go on (1).
 
@@ -416,22 +373,6 @@ async def _within(limit_s: float, work: Awaitable[object], what: str) -> None:
         log.error("stopping goes on without a step that hangs", step=what, waited_s=limit_s)
     elif (error := working.exception()) is not None:
         log.error("stopping goes on without a step that failed", step=what, error=str(error))
-
-
-def _policies(settings: Settings) -> Sequence[Policy]:
-    policies = settings.policies
-    return (
-        policies.distrust_stale_data,
-        policies.distrust_bots,
-        policies.distrust_links,
-        policies.keep_restart_floor,
-        policies.distrust_liquidation_prices,
-        policies.margin_tightening,
-        policies.distrust_collateral,
-        policies.pause_entries,
-        policies.cut_leverage,
-        policies.widen_stops,
-    )
 
 
 def _identity(settings: Settings, session: str) -> Identity:

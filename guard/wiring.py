@@ -84,9 +84,9 @@ class _AskedFeed:
             emit(snapshot)
 
 
-def asked_feeds_of(settings: Settings, clock: Clock) -> list[Feed]:
-    """Make the feed that tells the positions of the settings, if there are any."""
-    asked = tuple(
+def asked_of(settings: Settings) -> tuple[Hypothetical, ...]:
+    """The positions of the settings, which nobody holds."""
+    return tuple(
         Hypothetical(
             account=account_id(position.venue, position.account),
             market=market_id(position.venue, position.symbol),
@@ -97,4 +97,9 @@ def asked_feeds_of(settings: Settings, clock: Clock) -> list[Feed]:
         )
         for position in settings.positions
     )
+
+
+def asked_feeds_of(settings: Settings, clock: Clock) -> list[Feed]:
+    """Make the feed that tells the positions of the settings, if there are any."""
+    asked = asked_of(settings)
     return [_AskedFeed(asked, clock)] if asked else []

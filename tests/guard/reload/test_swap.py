@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from guard.app import engine_parts
 from guard.arbiter import Arbiter
 from guard.audit import SettingsReloaded, Step
+from guard.building import engine_parts
 from guard.configuration import Settings
 from guard.dispatch import Dispatch
 from guard.engine import Engine

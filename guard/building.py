@@ -1,0 +1,75 @@
+"""The engine that the settings describe, with the policies of the settings: the same live, on paper and in replay."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from guard.arbiter import Arbiter
+from guard.configuration import Settings
+from guard.dispatch import Dispatch
+from guard.engine import Engine
+from guard.policy import Policy
+from guard.reload.swap import Parts
+from guard.state import BotConfig, GuardState
+from guard.units import BotId, account_id, market_id
+
+
+def build_engine(settings: Settings, parts: Parts | None = None, *, choosing: bool = True) -> Engine:
+    """Make the engine that the settings describe; it knows nothing of the world yet.
+
+    Args:
+        settings: everything in settings.toml.
+        parts: other markets, bots or accounts than those of the settings.
+        choosing: whether feeds are there that choose further markets of the venues that ask for it.
+    """
+    parts = engine_parts(settings) if parts is None else parts
+    state = GuardState.of(
+        baseline=settings.baseline,
+        markets=parts.markets,
+        bots=parts.bots,
+        keyed_accounts=parts.keyed_accounts,
+        choosing=tuple(venue.id for venue in settings.venues if venue.top and choosing),
+    )
+    state.own.pegs.reconfigure(settings.collateral.pegs)
+    state.own.haircuts = settings.collateral.haircuts
+    return Engine(
+        state=state,
+        policies=parts.policies,
+        arbiter=Arbiter(settings.arbiter),
+        dispatch=Dispatch(settings.dispatch),
+    )
+
+
+def engine_parts(settings: Settings) -> Parts:
+    """What the settings come to for the engine: once at the start, and again at each reload."""
+    return Parts(
+        markets=tuple(market_id(venue.id, symbol) for venue in settings.venues for symbol in venue.symbols),
+        bots=tuple(
+            BotConfig(
+                bot=BotId(bot.name),
+                account=account_id(bot.venue, bot.account),
+                markets=tuple(market_id(bot.venue, symbol) for symbol in bot.symbols),
+            )
+            for bot in settings.bots
+        ),
+        keyed_accounts=tuple(
+            account_id(venue.id, name) for venue in settings.venues for name in venue.accounts
+        ),
+        policies=_policies(settings),
+    )
+
+
+def _policies(settings: Settings) -> Sequence[Policy]:
+    policies = settings.policies
+    return (
+        policies.distrust_stale_data,
+        policies.distrust_bots,
+        policies.distrust_links,
+        policies.keep_restart_floor,
+        policies.distrust_liquidation_prices,
+        policies.margin_tightening,
+        policies.distrust_collateral,
+        policies.pause_entries,
+        policies.cut_leverage,
+        policies.widen_stops,
+    )
