@@ -184,7 +184,8 @@ def test_with_a_compiler_the_compiled_parts_are_in_the_wheel_and_run(
     sources = {
         path.relative_to(ROOT).with_suffix("").as_posix()
         for folder in PACKAGES
-        for path in (ROOT / folder).rglob("*.pyx")
+        for path in (ROOT / folder).rglob("*.p*")
+        if path.suffix == ".pyx" or (path.suffix == ".py" and path.with_suffix(".pxd").exists())
     }
     assert sources
     assert libraries_in(compiled_wheel) == sources

@@ -63,7 +63,7 @@ def uncompiled(*names: str) -> tuple[ModuleType, ...]:
 
 
 def pairs(package: str) -> tuple[str, ...]:
-    """Return the modules directly in a package that are Python with C's declarations beside it, such as ``a.b.book``."""
+    """Return the modules as their source makes them; those that are named see one another as source too.
     folder = ROOT.joinpath(*package.split("."))
     return tuple(
         f"{package}.{file.stem}" for file in sorted(folder.glob("*.pxd")) if file.with_suffix(".py").exists()
