@@ -8,6 +8,7 @@ cdef double DAY_S
 cdef double TURN
 
 cpdef double keep_ratio(double seconds, double half_life_s) noexcept
+cpdef double decay_per_s(double half_life_s) noexcept
 @cython.locals(phase=double)
 cpdef double season(double second_of_day, double ratio) noexcept
 cpdef double withdrawal(double z, double withdraw_z, double withdraw_power) noexcept

@@ -20,6 +20,11 @@ def keep_ratio(seconds: float, half_life_s: float) -> float:
     return math.exp(-LOG2 * seconds / half_life_s)
 
 
+def decay_per_s(half_life_s: float) -> float:
+    """Tell which part a second takes, at first, of what halves in each ``half_life_s``."""
+    return LOG2 / half_life_s
+
+
 def season(second_of_day: float, ratio: float) -> float:
     """Tell volume and depth at a second of the (UTC) day as a ratio of their mean: highest at 15:00, lowest at 3:00."""
     phase = TURN * (second_of_day / DAY_S - 0.625)
@@ -163,7 +168,7 @@ def entries_per_s(open_target: float, open_now: float, holding_half_life_s: floa
     As much as leaves by itself from the usual open interest, and half of what is missing of that in each half-life,
     so that open interest is stationary and comes back within half-lives from a crash.
     """
-    rate = LOG2 / holding_half_life_s
+    rate = decay_per_s(holding_half_life_s)
     return max(rate * open_target + rate * (open_target - open_now), 0.0)
 
 

@@ -190,6 +190,8 @@ class FlowParameters:
     trade_log_sd: float = 1.3
     herding: float = 0.6
     """Persistence of the sign of noise trades, 0 independent .. 1."""
+    limit_bps: float = 60.0
+    """How far from mid noise and momentum traders still trade, on the mean (exponentially distributed)."""
     momentum_depths: float = 0.02
     """What trend followers take a minute, in depths per standard deviation of the last five minutes' move."""
     value_depths: float = 0.15

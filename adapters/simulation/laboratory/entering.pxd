@@ -1,0 +1,24 @@
+cimport cython
+from libc cimport math
+from adapters.simulation.laboratory.behaviour cimport decay_per_s, entries_per_s, entry_long_ratio, withdrawal
+from adapters.simulation.laboratory.crowd cimport Crowd
+from adapters.simulation.laboratory.draws cimport Draws
+from adapters.simulation.laboratory.moves cimport Moves
+from adapters.simulation.laboratory.outside cimport Outside
+
+ctypedef long long i64
+
+cdef double DETERRED_Z
+
+cdef class Entering:
+    cdef readonly Crowd crowd
+    cdef readonly Draws draws
+    cdef double _step_s, _open_lots, _half_life_s, _leave_per_s, _momentum, _log_sd, _mean_lots, _lots_max, _cut_mean_lots
+
+    @cython.locals(crowd=Crowd, longs=double, calm=double, side=i64)
+    cpdef void step(self, i64 now_ms, double season, Moves moves, Outside outside) except *
+    @cython.locals(size=double)
+    cdef void _enter(self, i64 now_ms, i64 side, double lots_per_s) except *
+
+@cython.locals(upper=double, above=double)
+cdef double _mean_below(double mean, double log_sd, double most) noexcept

@@ -1,0 +1,84 @@
+"""How the crowd comes and goes at one book: entries and exits in a balance that keeps open interest about constant.
+
+Each position is closed with the same chance in a time (half are in ``holding_half_life_s``). On each side as much is
+opened as leaves so from the usual open interest, and half of what is missing in each half-life; entries follow the
+last hour's move, and fewer come while the market is moving as it never does. The scenario's entries come on top.
+Compiled where there is a compiler (entering.pxd), and the same trades as it is.
+"""
+
+from __future__ import annotations
+
+import math
+
+from adapters.simulation.laboratory.behaviour import decay_per_s, entries_per_s, entry_long_ratio, withdrawal
+from adapters.simulation.laboratory.crowd import Crowd
+from adapters.simulation.laboratory.draws import Draws
+from adapters.simulation.laboratory.moves import Moves
+from adapters.simulation.laboratory.outside import Outside
+from adapters.simulation.laboratory.parameters import CrowdParameters
+
+ENTRY_DEPTHS_MAX = 0.03
+"""Nobody enters with more at once: large positions are built up in several."""
+
+DETERRED_Z = 8.0
+"""At so many usual deviations half of the entries stay away."""
+
+
+class Entering:
+    """Entries and exits of a crowd; ``open_lots`` is the usual open interest of a side."""
+
+    def __init__(
+        self,
+        crowd: Crowd,
+        parameters: CrowdParameters,
+        open_lots: int,
+        depth_lots: float,
+        draws: Draws,
+        step_ms: int,
+    ) -> None:
+        self.crowd = crowd
+        self.draws = draws
+        self._step_s = step_ms / 1_000.0
+        self._open_lots = float(open_lots)
+        self._half_life_s = parameters.holding_half_life_s
+        self._leave_per_s = decay_per_s(parameters.holding_half_life_s)
+        self._momentum = parameters.momentum
+        self._log_sd = parameters.size_log_sd
+        self._mean_lots = open_lots / max(parameters.positions // 2, 1)
+        self._lots_max = max(ENTRY_DEPTHS_MAX * depth_lots, 1.0)
+        self._cut_mean_lots = max(_mean_below(self._mean_lots, self._log_sd, self._lots_max), 1.0)
+
+    def step(self, now_ms: int, season: float, moves: Moves, outside: Outside) -> None:
+        """Let the crowd come and go for one step."""
+        crowd = self.crowd
+        for _ in range(self.draws.poisson(crowd.count * self._leave_per_s * self._step_s * season)):
+            crowd.leave(now_ms, crowd.pick(self.draws.uniform()))
+        longs = entry_long_ratio(self._momentum, moves.z_hour)
+        calm = 2.0 * season * withdrawal(moves.z, DETERRED_Z, 2.0)
+        self._enter(
+            now_ms, 1, entries_per_s(self._open_lots, crowd.long_lots, self._half_life_s) * longs * calm
+        )
+        self._enter(
+            now_ms,
+            -1,
+            entries_per_s(self._open_lots, crowd.short_lots, self._half_life_s) * (1.0 - longs) * calm,
+        )
+        if outside.entries_per_s != 0.0:
+            side = 1 if outside.entries_per_s > 0.0 else -1
+            self._enter(now_ms, side, math.fabs(outside.entries_per_s) * self._open_lots)
+
+    def _enter(self, now_ms: int, side: int, lots_per_s: float) -> None:
+        for _ in range(self.draws.poisson(lots_per_s * self._step_s / self._cut_mean_lots)):
+            size = self._mean_lots * math.exp(
+                self._log_sd * self.draws.normal() - 0.5 * self._log_sd * self._log_sd
+            )
+            self.crowd.enter_drawn(now_ms, side, int(min(size, self._lots_max)) + 1)
+
+
+def _mean_below(mean: float, log_sd: float, most: float) -> float:
+    """Return the mean of a lognormal number of which no more than ``most`` counts."""
+    if log_sd <= 0.0:
+        return min(mean, most)
+    upper = (math.log(most / mean) - 0.5 * log_sd * log_sd) / log_sd
+    above = 0.5 * math.erfc((upper + log_sd) / math.sqrt(2.0))
+    return mean * 0.5 * math.erfc(-upper / math.sqrt(2.0)) + most * above
