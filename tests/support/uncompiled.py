@@ -63,7 +63,7 @@ def uncompiled(*names: str) -> tuple[ModuleType, ...]:
 
 
 def pairs(package: str) -> tuple[str, ...]:
-    """Return the modules as their source makes them; those that are named see one another as source too.
+    """Return the modules of a package that are Python with declarations for C beside it, such as ``a.b.book``."""
     folder = ROOT.joinpath(*package.split("."))
     return tuple(
         f"{package}.{file.stem}" for file in sorted(folder.glob("*.pxd")) if file.with_suffix(".py").exists()
