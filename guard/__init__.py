@@ -53,7 +53,7 @@ adapter that makes events or carries decisions out.
 - ``doctor``        examines all of it from outside
 - ``check``, ``demo``, ``demo_report``, ``cli``  the commands
 - ``credentials``   bots let in and thrown out (and ``settings_edit``, ``bot_snippet``)
-- ``columns``, ``extras``    what a table of a file consists of; libraries that only some commands need
+- ``columns``, ``tables``, ``extras``    what a file consists of, how it is written; libraries that only some commands need
 - ``units``, ``errors``  names for scalars, and the one tree of errors with what to do about each
 
 Who may import whom is held by import-linter in ``pyproject.toml``; an import always points down this list's

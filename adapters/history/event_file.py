@@ -5,9 +5,7 @@ Equal events give equal bytes, with the same version of pyarrow. ``docs/referenc
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -28,17 +26,12 @@ from adapters.history.event_schema import (
     EventFileSpan,
     EventOrder,
 )
-from guard.columns import Kind, schema_of, storage_of
+from guard.columns import Kind
 from guard.errors import FileUnusableError
 from guard.events import AnyEvent, MarketFeatures
 from guard.extras import need
+from guard.tables import ROWS_MAX, ParquetFile, close_or_discard
 from guard.units import MarketId, Nanoseconds
-
-ROWS_MAX = 16_384
-"""Rows of a row group, all that is held in memory while writing and reading: 10 MB of samples."""
-
-UNFINISHED = ".unfinished"
-"""What a file's name ends with until it is whole: it has its name only then."""
 
 MAGIC = b"PAR1"
 
@@ -51,7 +44,7 @@ class EventWriter:
     Args:
         path: replaced if it is there.
         header: what the file says of itself.
-        rows_max: of one row group.
+        rows_max: of one row group, all that is held in memory: 10 MB of samples.
 
     Raises:
         ExtraMissingError: pyarrow is not installed.
@@ -65,11 +58,9 @@ class EventWriter:
         self._rows_max = rows_max
         self._rows = 0
         self._waiting: list[AnyEvent] = []
-        self._unfinished = path.with_name(path.name + UNFINISHED)
-        self._schema = schema_of(COLUMNS, {HEADER_KEY: msgspec.json.encode(header, order="deterministic")})
-        parquet = need("pyarrow.parquet", extra="lab")
-        with _disk_told(path):
-            self._writer = parquet.ParquetWriter(self._unfinished, self._schema, **storage_of(COLUMNS))
+        self._file = ParquetFile(
+            path, COLUMNS, {HEADER_KEY: msgspec.json.encode(header, order="deterministic")}
+        )
 
     def write(self, event: AnyEvent) -> None:
         """Take the next event.
@@ -96,30 +87,20 @@ class EventWriter:
         if not self._waiting:
             return
         try:
-            table = encode(self._waiting, self._schema)
+            table = encode(self._waiting, self._file.schema)
         except UnstorableError as error:
             raise FileUnusableError(str(self.path), str(error)) from error
-        with _disk_told(self.path):
-            self._writer.write_table(table, row_group_size=table.num_rows)
+        self._file.write(table)
         self._waiting, self._rows = [], 0
 
     def close(self) -> None:
         """Make the file whole and give it its name. Raises FileUnusableError."""
         self.flush()
-        self._writer.add_key_value_metadata({SPAN_KEY: msgspec.json.encode(self.span)})
-        with _disk_told(self.path):
-            self._writer.close()
-            with self._unfinished.open("rb+") as file:
-                os.fsync(file.fileno())
-            self._unfinished.replace(self.path)
+        self._file.close({SPAN_KEY: msgspec.json.encode(self.span)})
 
     def discard(self) -> None:
-        """Leave nothing behind."""
-        with _disk_told(self.path):
-            try:
-                self._writer.close()
-            finally:
-                self._unfinished.unlink(missing_ok=True)
+        """Leave nothing behind. Raises FileUnusableError."""
+        self._file.discard()
 
     def __enter__(self) -> Self:
         """The writer itself."""
@@ -129,14 +110,7 @@ class EventWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Close, or discard if something was raised."""
-        if kind is not None:
-            self.discard()
-            return
-        try:
-            self.close()
-        except BaseException:
-            self.discard()
-            raise
+        close_or_discard(self, kind)
 
 
 class EventFile:
@@ -269,11 +243,3 @@ def _opened(path: Path) -> Any:
         if begins_well:
             raise FileUnusableError(str(path), "cut off, or damaged at its end: make it anew") from error
         raise FileUnusableError(str(path), "not a Parquet file") from error
-
-
-@contextmanager
-def _disk_told(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise FileUnusableError(str(path), f"cannot be written: {error.strerror or error}") from error

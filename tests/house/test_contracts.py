@@ -128,6 +128,7 @@ def test_no_inside_module_of_guard_is_open_to_adapters() -> None:
         "guard.audit",
         "guard.columns",
         "guard.extras",
+        "guard.tables",
         "guard.margin_terms",
         "guard.market",
         "guard.leverage",

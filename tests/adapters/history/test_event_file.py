@@ -21,6 +21,7 @@ from guard.events import (
     NOTIONALS_USD,
     AccountSnapshot,
     AnyEvent,
+    BookSide,
     LinkChanged,
     LinkKind,
     MarketFeatures,
@@ -61,7 +62,7 @@ def sample(at: int, market: MarketId = BTC) -> MarketFeatures:
 
 @pytest.mark.parametrize("kind", ALL_EVENTS, ids=lambda kind: kind.__name__)
 @settings(
-    max_examples=12,
+    max_examples=6,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
@@ -72,7 +73,7 @@ def test_every_kind_comes_back_exactly(kind: type, tmp_path: Path, data: st.Data
 
 
 @settings(
-    max_examples=40,
+    max_examples=20,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
@@ -114,7 +115,14 @@ def test_numbers_of_columns_may_be_infinite_and_the_rest_may_not(tmp_path: Path)
         mark(1, float("nan")),
         msgspec.structs.replace(mark(1), index_price=float("nan")),
         msgspec.structs.replace(
-            sample(1), bids=msgspec.structs.replace(sample(1).bids, slope_usd=float("nan"))
+            sample(1),
+            bids=BookSide(
+                curve_usd=(1.0,) * len(CURVE_BPS),
+                visible_bps=1.0,
+                visible_usd=1.0,
+                slippage_bps=(None,) * len(NOTIONALS_USD),
+                slope_usd=float("nan"),
+            ),
         ),
         msgspec.structs.replace(mark(1), next_funding_at=2**63),
     ],
@@ -156,7 +164,7 @@ def test_parts_stand_in_rows_of_their_own(tmp_path: Path) -> None:
     activity = StreamActivity(
         received_at=2, subject=BTC, stream=Stream.BOOK, updates=7, last_at=2, gap_ns_max=1
     )
-    given = [
+    given: list[AnyEvent] = [
         MarketsSampled(received_at=1, samples=(sample(1), sample(1, ETH))),
         StreamsActive(received_at=2, activities=(activity,)),
         sample(3),
