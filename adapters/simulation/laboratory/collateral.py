@@ -1,4 +1,4 @@
-"""What the collateral asset is worth at each venue: one claim on a dollar, which a scenario may have fall from its peg."""
+"""What the collateral asset is worth at each venue: a claim on a dollar, which a scenario may let fall from its peg."""
 
 from __future__ import annotations
 

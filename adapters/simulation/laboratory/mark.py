@@ -109,7 +109,7 @@ class Mark:
         if now_ms >= self._second_ms:
             self._second_ms = now_ms - now_ms % SECOND_MS + SECOND_MS
             self._measure(index, bid, ask)
-        left = (self.next_funding_ms - now_ms) / self._interval_ms
+        left = 1.0 * (self.next_funding_ms - now_ms) / self._interval_ms
         one = index * (1.0 + self.rate * left)
         two = index + self._basis_sum / BASIS_POINTS_N
         self.mark = one if last <= 0.0 else median(one, two, last)

@@ -237,7 +237,7 @@ class Values:
             self._pushed[at] = 0.0
         left = 0
         for each in range(len(self._from_ms)):
-            done = (now_ms - self._from_ms[each]) / (self._until_ms[each] - self._from_ms[each])
+            done = 1.0 * (now_ms - self._from_ms[each]) / (self._until_ms[each] - self._from_ms[each])
             if done < 1.0:
                 left += 1
             done = min(max(done, 0.0), 1.0)
