@@ -19,6 +19,7 @@ cdef class Crowd(Positions):
     cdef readonly LiquidationEngine engine
     cdef readonly double fund_ratio, collateral_ratio, collateral_share
     cdef public double mean_lots
+    cdef public i64 at_once_lots
     cdef readonly i64 stopped_lots
     cdef double size_log_sd, hedged_longs, hedged_shorts, cross_share, spare_ratio, stop_share, stop_bps, target_share
     cdef double[::1] mix_longs

@@ -78,6 +78,7 @@ class Crowd(Positions):
         self.collateral_ratio = 1.0
         self.collateral_share = parameters.collateral_share
         self.mean_lots = 1.0
+        self.at_once_lots = 1 << 62
         self.stopped_lots = 0
         self.size_log_sd = parameters.size_log_sd
         self.hedged_longs = parameters.hedged_longs_share
@@ -173,12 +174,15 @@ class Crowd(Positions):
         return self.enter(now_ms, side, lots, leverage, is_cross, spare, stop, self.draw_target_bps(leverage))
 
     def leave(self, now_ms: int, position: int) -> int:  # noqa: ARG002 - every action is told its time
-        """Close a position as far as the book gives it; return the lots. What is left stays, its stops too."""
+        """Close a position as far as the book gives it; return the lots. What is left stays, its stops too.
+
+        No more than ``at_once_lots`` are traded in one call: who holds much leaves in parts.
+        """
         lots = self.lots[position] if position >= 0 else 0
         if lots == 0:
             return 0
         side = 1 if lots > 0 else -1
-        filled = self._trade(-side, side * lots)
+        filled = self._trade(-side, min(side * lots, self.at_once_lots))
         if filled > 0:
             cash = side * self.exchange.filled_micros - self.exchange.filled_fee_micros
             self.pay(self.settle(position, filled, cash, False))

@@ -9,14 +9,20 @@ from adapters.simulation.laboratory.outside cimport Outside
 ctypedef long long i64
 
 cdef double DETERRED_Z
+cdef i64 LEAVING_MAX
 
 cdef class Entering:
     cdef readonly Crowd crowd
     cdef readonly Draws draws
     cdef double _step_s, _open_lots, _half_life_s, _leave_per_s, _momentum, _log_sd, _mean_lots, _lots_max, _cut_mean_lots
+    cdef i64[::1] _leaving
+    cdef i64 _leaving_count
 
     @cython.locals(crowd=Crowd, longs=double, calm=double, side=i64)
     cpdef void step(self, i64 now_ms, double season, Moves moves, Outside outside) except *
+    cdef void _leave(self, i64 now_ms, i64 position) except *
+    @cython.locals(left=i64, place=i64, position=i64)
+    cdef void _go_on(self, i64 now_ms) except *
     @cython.locals(size=double)
     cdef void _enter(self, i64 now_ms, i64 side, double lots_per_s) except *
 

@@ -9,6 +9,7 @@ Compiled where there is a compiler (entering.pxd), and the same trades as it is.
 from __future__ import annotations
 
 import math
+from array import array
 
 from adapters.simulation.laboratory.behaviour import decay_per_s, entries_per_s, entry_long_ratio, withdrawal
 from adapters.simulation.laboratory.crowd import Crowd
@@ -19,6 +20,12 @@ from adapters.simulation.laboratory.parameters import CrowdParameters
 
 ENTRY_DEPTHS_MAX = 0.03
 """Nobody enters with more at once: large positions are built up in several."""
+
+AT_ONCE_DEPTHS = 0.005
+"""Nobody trades more of a position in one step than this."""
+
+LEAVING_MAX = 64
+"""So many can be on their way out at once; who comes on top leaves as far as one step lets."""
 
 DETERRED_Z = 8.0
 """At so many usual deviations half of the entries stay away."""
@@ -46,13 +53,18 @@ class Entering:
         self._log_sd = parameters.size_log_sd
         self._mean_lots = open_lots / max(parameters.positions // 2, 1)
         self._lots_max = max(ENTRY_DEPTHS_MAX * depth_lots, 1.0)
+        self._leaving = array("q", [-1] * LEAVING_MAX)
+        self._leaving_count = 0
+        crowd.at_once_lots = max(int(AT_ONCE_DEPTHS * depth_lots), 1)
         self._cut_mean_lots = max(_mean_below(self._mean_lots, self._log_sd, self._lots_max), 1.0)
 
     def step(self, now_ms: int, season: float, moves: Moves, outside: Outside) -> None:
         """Let the crowd come and go for one step."""
         crowd = self.crowd
         for _ in range(self.draws.poisson(crowd.count * self._leave_per_s * self._step_s * season)):
-            crowd.leave(now_ms, crowd.pick(self.draws.uniform()))
+            self._leave(now_ms, crowd.pick(self.draws.uniform()))
+        if self._leaving_count > 0:
+            self._go_on(now_ms)
         longs = entry_long_ratio(self._momentum, moves.z_hour)
         calm = 2.0 * season * withdrawal(moves.z, DETERRED_Z, 2.0)
         self._enter(
@@ -66,6 +78,23 @@ class Entering:
         if outside.entries_per_s != 0.0:
             side = 1 if outside.entries_per_s > 0.0 else -1
             self._enter(now_ms, side, math.fabs(outside.entries_per_s) * self._open_lots)
+
+    def _leave(self, now_ms: int, position: int) -> None:
+        """Close a position, or begin to."""
+        self.crowd.leave(now_ms, position)
+        if position >= 0 and self.crowd.lots[position] != 0 and self._leaving_count < LEAVING_MAX:
+            self._leaving[self._leaving_count] = position
+            self._leaving_count += 1
+
+    def _go_on(self, now_ms: int) -> None:
+        """Let those who are leaving trade their next part; who is out (or was liquidated) is forgotten."""
+        left = 0
+        for place in range(self._leaving_count):
+            position = self._leaving[place]
+            if self.crowd.leave(now_ms, position) > 0 and self.crowd.lots[position] != 0:
+                self._leaving[left] = position
+                left += 1
+        self._leaving_count = left
 
     def _enter(self, now_ms: int, side: int, lots_per_s: float) -> None:
         for _ in range(self.draws.poisson(lots_per_s * self._step_s / self._cut_mean_lots)):

@@ -35,7 +35,7 @@ cdef class Makers:
     cdef i64 _look(self, i64 kind, double season) noexcept
     @cython.locals(book_side=i64, at=i64, level=i64, left=i64)
     cdef void _note_fills(self, i64 kind) noexcept
-    @cython.locals(a=double, sign=double, clipped=double, centre=double, spread=double, full=double, room=double, scale=double, spent=double, rested=i64, at=i64, ladder=i64, level=i64, beyond=double, price=double, tick=i64, up_to=i64)
+    @cython.locals(a=double, sign=double, clipped=double, centre=double, spread=double, full=double, room=double, scale=double, spent=double, rested=i64, at=i64, ladder=i64, level=i64, beyond=double, below=i64, tick=i64, up_to=i64)
     cdef void _want(self, i64 kind, i64 book_side, double used, double season) noexcept
     @cython.locals(fair=double, book_side=i64, at=i64, level=i64, order=i64, near=double, away=i64, wanted=i64, left=i64)
     cdef void _withdraw(self, i64 kind) except *

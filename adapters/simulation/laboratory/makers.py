@@ -134,7 +134,8 @@ class Makers:
         """
         first = max(self._half_spread_bps * kind.spread_ratio, 0.5)
         ratio = (max(kind.reach_bps, 4.0 * first) / first) ** (1.0 / (kind.levels - 1))
-        edge = first
+        # An edge is at 100 bps, where depth is measured: what rests within it is then as it should be.
+        edge = 100.0 / ratio ** round(math.log(100.0 / first) / math.log(ratio))
         at = place * LEVELS_MAX
         for level in range(kind.levels):
             self._offset[at + level] = 0.0 if level == 0 else edge / math.sqrt(ratio)
@@ -293,14 +294,13 @@ class Makers:
         scale = a * season * self.depth_lots * room
         spent = self._spent[2 * kind + book_side]
         rested = 0
+        below = int(math.ceil(centre)) - 1
         at = (2 * kind + book_side) * LEVELS_MAX
         ladder = kind * LEVELS_MAX
         for level in range(self._levels[kind]):
             beyond = spread + self._offset[ladder + level]
-            price = centre * (1.0 - sign * beyond * 1e-4)
-            tick = int(price)
-            if book_side == 1 and tick < price:
-                tick += 1
+            tick = int(centre * (1.0 - sign * beyond * 1e-4) + 0.5)
+            tick = min(tick, below) if book_side == 0 else max(tick, below + 1)
             up_to = int(scale * self._weight[ladder + level] - spent + 0.5)
             self._wanted_tick[at + level] = min(max(tick, 1), self.book.ticks - 1)
             self._wanted_lots[at + level] = max(up_to - rested, 0) if beyond < 9_000.0 else 0
