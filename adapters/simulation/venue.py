@@ -157,6 +157,8 @@ class LoopbackVenue:
     async def stop(self) -> None:
         """Stop the market and close every connection."""
         self.misbehaviour.end_all()
+        if self._live is not None:
+            self._live.leave()
         for task in self._tasks:
             task.cancel()
         # What a task failed with is told by ``finished``; here it would hide what ends the venue.

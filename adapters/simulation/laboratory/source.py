@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
-from typing import NamedTuple, Protocol
 
 from adapters.simulation.laboratory.accounts import AccountOrders, TradedBook
-from adapters.simulation.laboratory.exchange import Exchange
 from adapters.simulation.laboratory.frames import BookFrames, ForcedOrders
-from adapters.simulation.laboratory.parameters import LiquidationFeed, SymbolParameters
+from adapters.simulation.laboratory.laboratory import Laboratory
+from adapters.simulation.laboratory.parameters import Episode
+from adapters.simulation.laboratory.playing import LaboratoryPlay
+from adapters.simulation.laboratory.stage import Stage, StagedBook
 from adapters.simulation.orders import Side
 from adapters.simulation.payloads import plain
 from adapters.simulation.reactive import Offer, RestingFill
@@ -24,115 +23,24 @@ MARK_MS = 1_000
 FIRST_ID = 5_000_000_000_000
 
 
-class Quote(NamedTuple):
-    """What the venue reckons of a book at one moment."""
+def laboratory_source(episode: Episode, venue: str = "binanceusdm") -> LaboratorySource:
+    """Play one venue of an episode on a loopback venue, whichever language that speaks.
 
-    mark_price: float
-    """USD."""
-    index_price: float
-    rate: float
-    """Of the next funding."""
-    next_funding_ms: int
-    """Since the episode began."""
-    open_lots: int
+    The other venues of the episode are there as well, unseen; ``LaboratoryVenues`` shows several.
 
+    Args:
+        episode: all that happens but what accounts do: an equal one with equal orders plays out equally.
+        venue: one of the episode's, by ccxt's id.
 
-class Forced(NamedTuple):
-    """One liquidation of the crowd's: ``side`` is the order's, +1 buys; prices are ticks, or parts of them."""
-
-    side: int
-    lots: int
-    bankruptcy_tick: float
-    average_tick: float
+    Raises:
+        ValueError: the episode has no such venue.
+    """
+    return LaboratorySource(stage_of(episode), venue)
 
 
-@dataclass(frozen=True, slots=True)
-class StagedBook:
-    """One book of one venue, as the loopback venue needs to know it."""
-
-    symbol: SymbolParameters
-    exchange: Exchange
-    quote: Callable[[], Quote]
-    forced: Callable[[], Iterable[Forced]]
-    """The crowd's liquidations since last asked."""
-
-
-class Play(Protocol):
-    """A market of several venues that can be stepped: the laboratory, or a small one of a test."""
-
-    step_ms: int
-    duration_ms: int
-    now_ms: int
-
-    def step(self) -> None:
-        """Move all venues on by ``step_ms``."""
-        ...
-
-    def books(self, venue: str) -> Sequence[StagedBook]:
-        """The books of a venue."""
-        ...
-
-    def feed(self, venue: str) -> LiquidationFeed:
-        """How it tells liquidations."""
-        ...
-
-    def is_out(self, venue: str) -> bool:
-        """Whether the venue is out of service now."""
-        ...
-
-    def asset_prices(self, venue: str) -> Mapping[str, float]:
-        """What the venue counts collateral for now, USD a unit."""
-        ...
-
-
-class Stage:
-    """One play for the venues that show it: a step is made when all of them have come to it."""
-
-    def __init__(self, make: Callable[[], Play]) -> None:
-        self._make = make
-        self.play = make()
-        self.start_at_ns: int | None = None
-        self._seats: list[LaboratorySource] = []
-        self._moved = asyncio.Event()
-
-    def source(self, venue: str) -> LaboratorySource:
-        """One venue's market; all that are asked for must be played, or none is."""
-        seat = LaboratorySource(self, venue)
-        self._seats.append(seat)
-        return seat
-
-    def begin(self, start_at_ns: int) -> int:
-        """Begin, with the first that does; returns when that was."""
-        if self.start_at_ns is None:
-            self.start_at_ns = start_at_ns
-        return self.start_at_ns
-
-    def again(self) -> None:
-        """Make the play anew."""
-        self.play = self._make()
-        self.start_at_ns = None
-
-    async def turn(self, seat: LaboratorySource) -> None:
-        while any(other.turns < seat.turns for other in self._seats):
-            self._moved.clear()
-            await self._moved.wait()
-
-    def advance(self, seat: LaboratorySource) -> None:
-        if self.play.now_ms < seat.turns * self.play.step_ms:
-            self.play.step()
-            for other in self._seats:
-                if other is not seat:
-                    other.moved()
-        self._moved.set()
-
-    def leave(self, seat: LaboratorySource) -> None:
-        if seat in self._seats:
-            self._seats.remove(seat)
-        self._moved.set()
-
-    @property
-    def is_shared(self) -> bool:
-        return len(self._seats) > 1
+def stage_of(episode: Episode) -> Stage:
+    """Set an episode up for any number of its venues."""
+    return Stage(lambda: LaboratoryPlay(Laboratory(episode)))
 
 
 class LaboratorySource:
@@ -146,6 +54,7 @@ class LaboratorySource:
         self._told: Callable[[], None] = _nothing
         self._start_at_ns = 0
         self._set_up()
+        stage.join(self)
 
     def _set_up(self) -> None:
         play = self._stage.play

@@ -9,6 +9,7 @@ from typing import Any
 from adapters.simulation import LoopbackSettings, VenueAccountSpec
 from adapters.simulation.account import VenueAccount
 from adapters.simulation.engine import Engine
+from adapters.simulation.laboratory.source import LaboratorySource
 from adapters.simulation.ledger import Ledger
 from adapters.simulation.markets import Market
 from adapters.simulation.orders import Order, read_order
@@ -24,7 +25,7 @@ class Floor:
 
     def __init__(self, play: TinyPlay | None = None, settings: LoopbackSettings | None = None) -> None:
         self.play = play or TinyPlay()
-        self.source = self.play.stage().source(VENUE)
+        self.source = LaboratorySource(self.play.stage(), VENUE)
         self.markets = {
             spec.symbol: Market.opened(spec, self.source.opening(spec.symbol), START_NS)
             for spec in self.source.specs

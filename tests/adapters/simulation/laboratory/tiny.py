@@ -10,7 +10,7 @@ from adapters.simulation.laboratory.exchange import Exchange
 from adapters.simulation.laboratory.grid import Grid
 from adapters.simulation.laboratory.owners import MAKERS, NOISE
 from adapters.simulation.laboratory.parameters import LiquidationFeed, MarginBracket, SymbolParameters
-from adapters.simulation.laboratory.source import Forced, Quote, Stage, StagedBook
+from adapters.simulation.laboratory.stage import Forced, Quote, Stage, StagedBook
 
 CODE = "BTCUSDT"
 VENUE = "binanceusdm"
