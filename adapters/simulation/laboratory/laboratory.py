@@ -39,6 +39,9 @@ class Laboratory:
         truth: takes what no venue tells, as it happens.
     """
 
+    listing_class: type[Listing] = Listing
+    """Of its books: the coarse mode has its own."""
+
     def __init__(self, episode: Episode, truth: TruthSink | None = None) -> None:
         self.episode = episode
         self.step_ms = episode.step_ms
@@ -48,7 +51,7 @@ class Laboratory:
         self.drive = Drive(episode)
         self.collateral = Collateral(episode)
         self.listings: dict[tuple[str, str], Listing] = {
-            (venue.venue, symbol.symbol): Listing(episode, venue, symbol, at)
+            (venue.venue, symbol.symbol): self.listing_class(episode, venue, symbol, at)
             for venue in episode.venues
             for at, symbol in enumerate(episode.symbols)
         }

@@ -34,13 +34,16 @@ class Listing:
         is_out: whether the venue is silent about it.
     """
 
+    market_class: type[Market] = Market
+    """Of what trades in it: the coarse mode has its own."""
+
     def __init__(self, episode: Episode, venue: VenueParameters, symbol: SymbolParameters, at: int) -> None:
         self.venue = venue
         self.symbol = symbol
         self.market = market_of(venue.venue, symbol.symbol)
         self.at = at
         """The symbol's place in the episode."""
-        self.trading = Market(episode, venue, symbol)
+        self.trading = self.market_class(episode, venue, symbol)
         self.exchange: Exchange = self.trading.exchange
         self.crowd: Crowd = self.trading.crowd
         self.grid: Grid = self.trading.grid
