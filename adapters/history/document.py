@@ -1,4 +1,7 @@
-"""Writes docs/reference/event-files.md from the columns: ``python -m adapters.history.document`` prints it."""
+"""Writes docs/reference/event-files.md and series-files.md from the columns.
+
+``python -m adapters.history.document events > docs/reference/event-files.md``, and ``series`` alike.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,14 @@ import sys
 
 from adapters.history.event_kinds import ATTRIBUTES, TAGS
 from adapters.history.event_schema import COLUMNS, HEADER_KEY, SPAN_KEY, VERSION
+from adapters.history.series_file import COLUMNS as SERIES_COLUMNS
+from adapters.history.series_file import HEADER_KEY as HEADER_KEY_OF_SERIES
 from guard.columns import document
 
 ABOUT = f"""\
 # Event files
 
-<!-- Made by `python -m adapters.history.document > docs/reference/event-files.md`; a test compares the two. -->
+<!-- Made by `python -m adapters.history.document events > docs/reference/event-files.md`; a test compares the two. -->
 
 An event file holds everything that an engine can be fed, in order: what `perpguard simulate` makes and `perpguard
 replay` reads. It is a Parquet file (zstd, a checksum on each page) that pandas, polars, DuckDB and all others read;
@@ -55,5 +60,26 @@ def event_document() -> str:
     return ABOUT + "\n".join(lines) + "\n"
 
 
+SERIES = f"""\
+# Series files
+
+<!-- Made by `python -m adapters.history.document series > docs/reference/series-files.md`; a test compares the two. -->
+
+What `perpguard replay FILE --series OUT` writes: one row for each market and second (or as `--every` says), of what
+the guard knew at that time and what it said. A Parquet file; the same events and settings give the same bytes, with
+the same version of pyarrow. Under `{HEADER_KEY_OF_SERIES.decode()}` its metadata hold, as JSON, what the event file
+said of itself, the digest of the settings, and the seconds between two rows.
+
+A row tells what stood after the first Tick at or after each full second: the latest sample, whatever its age (`trust`
+says whether it may be acted on), and what happened since the market's former row. Null is not known, never calm.
+
+"""
+
+
+def series_document() -> str:
+    """Describe the series file in Markdown."""
+    return SERIES + "\n".join(document(SERIES_COLUMNS)) + "\n"
+
+
 if __name__ == "__main__":
-    sys.stdout.write(event_document())
+    sys.stdout.write({"events": event_document, "series": series_document}[sys.argv[1]]())
