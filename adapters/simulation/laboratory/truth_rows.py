@@ -79,6 +79,6 @@ def book_of(listing: Listing, at: Nanoseconds, value_price: float, world_price: 
         mark_price=listing.grid.price_of(listing.mark_tick),
         willingness=market.willingness,
         maker_equity_ratio=market.equity_ratio,
-        fund_usd=listing.crowd.fund_micros / 1e6,
+        fund_usd=listing.crowd.engine.fund_equity(listing.mark_tick) / 1e6,
         arbitrage_ratio=market.arbitrage_ratio,
     )

@@ -1,0 +1,242 @@
+"""The whole laboratory: the same for the same episode, nothing made or lost, and what guards make of it."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, field, replace
+
+import msgspec
+import numpy as np
+import pytest
+
+from adapters.simulation.laboratory.laboratory import Laboratory
+from adapters.simulation.laboratory.owners import CROWD
+from adapters.simulation.laboratory.parameters import FundingParameters, Impulse, ImpulseKind
+from adapters.simulation.laboratory.truth import (
+    BookTruth,
+    LiquidationTruth,
+    MapTruth,
+    PositionsTruth,
+)
+from guard.building import build_engine
+from guard.configuration import Settings
+from guard.events import LiquidationSeen, MarketFeatures, MarketsWatched, MarkPriceSeen, Tick
+from guard.findings import Finding, Reason
+from guard.market.book import Side
+from guard.market.view import BookTrust
+from guard.units import NS_PER_MS, NS_PER_S
+from tests.adapters.simulation.laboratory.crashes import CRASH, crash, digest_of
+from tests.adapters.simulation.laboratory.episodes import (
+    ALT,
+    BINANCE,
+    BTC,
+    BYBIT,
+    START_AT_NS,
+    small_episode,
+)
+from tests.support.uncompiled import pairs, uncompiled
+
+PACKAGE = "adapters.simulation.laboratory"
+
+
+@dataclass
+class Kept:
+    """A sink that keeps what it is told."""
+
+    liquidations: list[LiquidationTruth] = field(default_factory=list)
+    maps: list[MapTruth] = field(default_factory=list)
+    all_positions: list[PositionsTruth] = field(default_factory=list)
+    books: list[BookTruth] = field(default_factory=list)
+
+    def liquidation(self, truth: LiquidationTruth) -> None:
+        self.liquidations.append(truth)
+
+    def map(self, truth: MapTruth) -> None:
+        self.maps.append(truth)
+
+    def positions(self, truth: PositionsTruth) -> None:
+        self.all_positions.append(truth)
+
+    def book(self, truth: BookTruth) -> None:
+        self.books.append(truth)
+
+
+def check_books(laboratory: Laboratory) -> None:
+    """What must hold after every step, at every book."""
+    for listing in laboratory.listings.values():
+        exchange, crowd, book = listing.exchange, listing.crowd, listing.exchange.book
+        assert book.best_bid < book.best_ask
+        for side in (1, -1):
+            _, lots = book.gather(side, 10**6)
+            assert (lots > 0).all()
+        held = [exchange.lots_of(owner) for owner in range(exchange.owners_count)]
+        cash = [exchange.cash_of(owner) for owner in range(exchange.owners_count)]
+        assert sum(held) == 0
+        assert sum(cash) + exchange.fees_micros + exchange.funding_micros == 0
+        assert held[CROWD] == crowd.long_lots - crowd.short_lots
+        assert crowd.long_lots + exchange.longs_of_others() == crowd.short_lots + exchange.shorts_of_others()
+        assert crowd.imbalance() == 0
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_nothing_is_made_or_lost_whatever_happens(seed: int) -> None:
+    truth = Kept()
+    laboratory = Laboratory(crash(seed), truth)
+    while laboratory.now_ms < laboratory.duration_ms:
+        laboratory.step()
+        if laboratory.now_ms % 500 == 0:
+            check_books(laboratory)
+    check_books(laboratory)
+    assert truth.liquidations, "a crash without liquidations shows nothing"
+
+
+def test_equal_episodes_give_equal_bytes_in_another_process_too() -> None:
+    program = (
+        "from tests.adapters.simulation.laboratory.crashes import crash, digest_of\n"
+        "print(digest_of(crash(3, 6.0)))"
+    )
+    expected = digest_of(crash(3, 6.0))
+    other = {**os.environ, "PYTHONHASHSEED": "77" if os.environ.get("PYTHONHASHSEED") != "77" else "78"}
+    told = subprocess.run(
+        [sys.executable, "-c", program], env=other, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert told.stdout.strip() == expected
+    assert digest_of(crash(4, 6.0)) != expected
+
+
+def test_compiled_and_plain_give_the_same_bytes() -> None:
+    """Of one book, for some seconds in which everything happens: plain is a hundred times slower."""
+    episode = replace(crash(5, 6.0), symbols=(ALT,), venues=(BINANCE,), impulses=CRASH[:4])
+    names = (
+        *pairs(PACKAGE),
+        *(f"{PACKAGE}.{name}" for name in ("listing", "observed", "truth_rows", "laboratory")),
+    )
+    plain = dict(zip(names, uncompiled(*names), strict=True))[f"{PACKAGE}.laboratory"]
+    compiled = importlib.import_module(f"{PACKAGE}.laboratory")
+    told = [
+        [msgspec.json.encode(event) for event in module.Laboratory(episode).events()]
+        for module in (compiled, plain)
+    ]
+    assert told[0] == told[1]
+
+
+def test_what_is_seen_of_a_calm_minute() -> None:
+    laboratory = Laboratory(small_episode())
+    events = list(laboratory.events())
+    watched = [event for event in events if isinstance(event, MarketsWatched)]
+    assert [event.venue for event in watched] == ["binanceusdm", "bybit"]
+    assert events[:2] == watched
+    markets = {market for event in watched for market in event.markets}
+    assert markets == {
+        f"{venue}:{base}/USDT:USDT" for venue in ("binanceusdm", "bybit") for base in ("BTC", "ALT")
+    }
+    times = [event.received_at for event in events]
+    assert times == sorted(times)
+    assert times[0] >= START_AT_NS
+    assert times[-1] < START_AT_NS + 60 * NS_PER_S + 100 * NS_PER_MS
+    for market in markets:
+        samples = [event for event in events if isinstance(event, MarketFeatures) and event.market == market]
+        marks = [event for event in events if isinstance(event, MarkPriceSeen) and event.market == market]
+        assert len(marks) == 60
+        assert 30 <= len(samples) <= 90
+        last, mark = samples[-1], marks[-1]
+        assert last.bid is not None
+        assert last.ask is not None
+        assert mark.mark_price == pytest.approx((last.bid + last.ask) / 2.0, rel=0.005)
+        assert mark.index_price == pytest.approx(mark.mark_price, rel=0.005)
+        assert sum(sample.buy_usd + sample.sell_usd for sample in samples) > 0.0
+
+
+def test_the_engine_trusts_what_it_sees_and_finds_no_fault_with_it() -> None:
+    """With the policies of the settings, as replay does: books are trusted, baselines warm, nothing is wrong."""
+    episode = small_episode(duration_s=150.0)
+    venues = [{"id": venue.venue, "symbols": ["BTC/USDT:USDT", "ALT/USDT:USDT"]} for venue in episode.venues]
+    engine = build_engine(Settings.model_validate({"venues": venues}))
+    found: list[Finding] = []
+    tick_at = START_AT_NS
+    for event in Laboratory(episode).events():
+        while tick_at < event.received_at:
+            found += engine.process(Tick(received_at=tick_at)).opened
+            tick_at += 250 * NS_PER_MS
+        found += engine.process(event).opened
+    now = engine.state.now
+    for market, view in engine.state.markets.items():
+        assert view.trust(now) is BookTrust.TRUSTED, market
+        assert view.is_warm(now), market
+        symbol = BTC if "BTC" in market else ALT
+        share = 1.0 if market.startswith("binance") else BYBIT.share
+        for side in Side:
+            normal = view.normal_depth_usd(side)
+            assert normal is not None
+            # A calm book holds what its parameters say, with the hour of the day (35 % up or down) and withdrawals.
+            assert 0.4 < normal / (symbol.depth_usd * share) < 1.6, (market, side)
+    assert Reason.POLICY_RAISED not in {finding.reason for finding in found}
+    assert not engine.findings
+
+
+def test_an_outage_silences_a_venue_and_it_comes_back() -> None:
+    events = list(Laboratory(crash(1)).events())
+    out = range(START_AT_NS + 11_000 * NS_PER_MS, START_AT_NS + 14_000 * NS_PER_MS)
+    seen = [event for event in events if isinstance(event, MarketFeatures | MarkPriceSeen | LiquidationSeen)]
+    during = [event for event in seen if event.exchange_at in out]
+    assert {event.market.partition(":")[0] for event in during} == {"binanceusdm"}
+    after = [event for event in seen if (event.exchange_at or 0) >= out.stop]
+    assert {event.market.partition(":")[0] for event in after} == {"binanceusdm", "bybit"}
+
+
+def test_the_truth_is_what_the_market_is() -> None:
+    truth = Kept()
+    laboratory = Laboratory(crash(2), truth)
+    told = [event for event in laboratory.events() if isinstance(event, LiquidationSeen)]
+    # At the begin and each 5 s (10 s for positions), for each of four books.
+    assert len(truth.maps) == len(truth.books) == 4 * 5
+    assert len(truth.all_positions) == 4 * 3
+    assert [each.at_ns for each in truth.maps[:8]] == [START_AT_NS] * 4 + [START_AT_NS + 5 * NS_PER_S] * 4
+    for listing in laboratory.listings.values():
+        last = [each for each in truth.all_positions if each.market == listing.market][-1]
+        lot = listing.grid.lot
+        assert last.size[last.size > 0].sum() == pytest.approx(listing.crowd.long_lots * lot)
+        assert last.size[last.size < 0].sum() == pytest.approx(-listing.crowd.short_lots * lot)
+        assert (np.diff(last.position) > 0).all()
+        assert (last.opened_at <= START_AT_NS + 20 * NS_PER_S).all()
+        assert (last.opened_at < START_AT_NS).any()
+        book = [each for each in truth.books if each.market == listing.market][-1]
+        assert 0.0 < book.willingness <= 1.0
+        first = next(each for each in truth.books if each.market == listing.market)
+        assert first.fund_usd == pytest.approx(listing.crowd.fund_opening / 1e6)
+        assert book.fund_usd != first.fund_usd
+        map_now = [each for each in truth.maps if each.market == listing.market][-1]
+        leveraged = (last.liquidation_price > 0.0) & (last.size > 0.0)
+        assert map_now.longs_usd.sum() == pytest.approx(
+            last.size[leveraged].sum() * map_now.mark_price, rel=1e-6
+        )
+    assert {each.market for each in truth.liquidations} >= {event.market for event in told}
+    assert all(each.size != 0.0 and each.price > 0.0 for each in truth.liquidations)
+
+
+def test_a_fall_at_one_venue_is_heard_at_the_other() -> None:
+    impulse = Impulse(
+        kind=ImpulseKind.SELL, at_s=1.0, duration_s=2.0, size=8.0, venue="binanceusdm", symbol="ALTUSDT"
+    )
+    laboratory = Laboratory(small_episode(impulses=(impulse,), duration_s=10.0))
+    there = laboratory.listings["bybit", "ALTUSDT"]
+    heard = [there.outside.other_z for _ in laboratory.events()]
+    assert max(heard) > 3.0
+    here = laboratory.listings["binanceusdm", "ALTUSDT"]
+    assert laboratory.values.displaced(here.at) < 0.0
+
+
+def test_funding_is_paid_when_it_is_due() -> None:
+    laboratory = Laboratory(small_episode(funding=FundingParameters(interval_s=8.0), duration_s=20.0))
+    listing = laboratory.listings["binanceusdm", "BTCUSDT"]
+    assert listing.mark.next_funding_ms == 8_000
+    due = []
+    while laboratory.now_ms < 20_000:
+        before = listing.crowd.margins
+        laboratory.step()
+        if listing.mark.next_funding_ms - laboratory.now_ms == 8_000:
+            due.append((laboratory.now_ms, listing.crowd.margins != before))
+    assert due == [(8_000, True), (16_000, True)]
