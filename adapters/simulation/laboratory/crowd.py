@@ -25,8 +25,11 @@ from adapters.simulation.laboratory.positions import Positions
 
 _CROWD = CROWD
 
-PROTECTION_BPS = 1_000
+PROTECTION_BPS = 500
 """Nobody of the crowd trades farther than this from the best price at once: venues limit market orders so."""
+
+CHOSEN_BPS = 100
+"""Who comes or goes of their own will trades no farther than this from the mark."""
 
 STOP_LOG_SD = 0.5
 """Spread of the distance of stops about its median."""
@@ -38,7 +41,7 @@ REPRICED_BPS = 50
 """Collateral is valued anew when its price has moved so much."""
 
 _REPRICED_RATIO = REPRICED_BPS * 1e-4
-_PROTECTION_BPS = PROTECTION_BPS
+_CHOSEN_BPS = CHOSEN_BPS
 _STOP_LOG_SD = STOP_LOG_SD
 _TARGET_RATIO = TARGET_RATIO
 
@@ -78,7 +81,9 @@ class Crowd(Positions):
         self.collateral_ratio = 1.0
         self.collateral_share = parameters.collateral_share
         self.mean_lots = 1.0
+        self.protection_bps = PROTECTION_BPS
         self.at_once_lots = 1 << 62
+        self.reference_tick = 0
         self.stopped_lots = 0
         self.size_log_sd = parameters.size_log_sd
         self.hedged_longs = parameters.hedged_longs_share
@@ -139,7 +144,7 @@ class Crowd(Positions):
         ``leverage`` is cut to what the bracket allows, 0 is a hedged holder; ``spare_ratio`` is what a cross position
         has behind it beyond its initial margin, of that; stop and target are bps from entry, 0 for none.
         """
-        filled = self._trade(side, lots)
+        filled = self._trade(side, lots, self.chosen_worst(side))
         if filled == 0:
             return -1
         notional = self.exchange.filled_micros
@@ -173,16 +178,17 @@ class Crowd(Positions):
         stop = self.draw_stop_bps(leverage)
         return self.enter(now_ms, side, lots, leverage, is_cross, spare, stop, self.draw_target_bps(leverage))
 
-    def leave(self, now_ms: int, position: int) -> int:  # noqa: ARG002 - every action is told its time
+    def leave(self, now_ms: int, position: int, worst_tick: int = 0) -> int:  # noqa: ARG002 - every action is told its time
         """Close a position as far as the book gives it; return the lots. What is left stays, its stops too.
 
-        No more than ``at_once_lots`` are traded in one call: who holds much leaves in parts.
+        No more than ``at_once_lots`` are traded in one call: who holds much leaves in parts; and nothing beyond
+        ``worst_tick``, where there is one.
         """
         lots = self.lots[position] if position >= 0 else 0
         if lots == 0:
             return 0
         side = 1 if lots > 0 else -1
-        filled = self._trade(-side, min(side * lots, self.at_once_lots))
+        filled = self._trade(-side, min(side * lots, self.at_once_lots), worst_tick)
         if filled > 0:
             cash = side * self.exchange.filled_micros - self.exchange.filled_fee_micros
             self.pay(self.settle(position, filled, cash, False))
@@ -196,18 +202,23 @@ class Crowd(Positions):
         return self.live[at if at < self.count else self.count - 1]
 
     def run_stops(self, now_ms: int, last_tick: int) -> int:
-        """Close what has a stop or a target that the last price reached; return the lots. What is left tries again."""
+        """Close what has a stop or a target that the last price reached; return the lots. What is left tries again.
+
+        A stop is a market order, a target is a limit order at its price.
+        """
         closed = 0
         if last_tick <= 0:
             return 0
         if self.below.is_reached(last_tick):
             count = self.below.gather(last_tick)
             for i in range(count):
-                closed += self.leave(now_ms, self.below.found[i])
+                slot = self.below.found[i]
+                closed += self.leave(now_ms, slot, self.below.tick_of(slot) if self.lots[slot] < 0 else 0)
         if self.above.is_reached(last_tick):
             count = self.above.gather(last_tick)
             for i in range(count):
-                closed += self.leave(now_ms, self.above.found[i])
+                slot = self.above.found[i]
+                closed += self.leave(now_ms, slot, self.above.tick_of(slot) if self.lots[slot] > 0 else 0)
         self.stopped_lots += closed
         return closed
 
@@ -306,20 +317,32 @@ class Crowd(Positions):
         price = entry * (1.0 + bps * 1e-4) + 0.5
         return int(price) if 1.0 <= price < self.ticks else 0
 
-    def _trade(self, side: int, lots: int) -> int:
-        """Take lots from the book, not farther than the protection lets."""
+    def chosen_worst(self, side: int) -> int:
+        """Return the worst tick at which somebody still trades of their own will; 0 while no mark is known."""
+        if self.reference_tick <= 0:
+            return 0
+        return self.reference_tick + side * (self.reference_tick * _CHOSEN_BPS // 10_000)
+
+    def _trade(self, side: int, lots: int, worst_tick: int) -> int:
+        """Take lots from the book, not farther than the protection lets from the best price and from the mark."""
         if lots <= 0:
             return 0
         if side > 0:
             best = self.book.best_ask
             if best >= self.ticks:
                 return 0
-            limit = min(best + best * _PROTECTION_BPS // 10_000, self.ticks - 1)
+            if self.reference_tick > 0:
+                best = min(best, self.reference_tick)
+            limit = min(best + best * self.protection_bps // 10_000, self.ticks - 1)
+            if worst_tick > 0:
+                limit = min(limit, worst_tick)
         else:
             best = self.book.best_bid
             if best <= 0:
                 return 0
-            limit = max(best - best * _PROTECTION_BPS // 10_000, 1)
+            best = max(best, self.reference_tick)
+            limit = max(best - best * self.protection_bps // 10_000, 1)
+            limit = max(limit, worst_tick)
         return self.exchange.take(_CROWD, side, lots, limit)
 
 

@@ -18,6 +18,10 @@ TRIES = 40
 """A position that the path would have closed is drawn again so often, then it was entered just now."""
 
 
+SIZE_RATIO_MAX = 15.0
+"""No position is so many times as large as the mean: whoever holds more holds it in several accounts or venues."""
+
+
 @dataclass(frozen=True, slots=True)
 class Opening:
     """One position at the start; micros, lots signed, ``opened_ms`` below 0."""
@@ -98,7 +102,8 @@ def sizes(crowd: Crowd, lots: int, count: int) -> list[int]:
     if count <= 0:
         return []
     spread = crowd.parameters.size_log_sd
-    drawn = [exp(spread * crowd.draws.normal()) for _ in range(count)]
+    most = SIZE_RATIO_MAX * exp(0.5 * spread * spread)
+    drawn = [min(exp(spread * crowd.draws.normal()), most) for _ in range(count)]
     scale = (lots - count) / sum(drawn)
     whole = [1 + int(each * scale) for each in drawn]
     whole[max(range(count), key=whole.__getitem__)] += lots - sum(whole)

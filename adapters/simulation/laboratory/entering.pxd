@@ -23,6 +23,8 @@ cdef class Entering:
     cdef void _leave(self, i64 now_ms, i64 position) except *
     @cython.locals(left=i64, place=i64, position=i64)
     cdef void _go_on(self, i64 now_ms) except *
+    @cython.locals(side=i64)
+    cdef i64 _part(self, i64 now_ms, i64 position) except -1
     @cython.locals(size=double)
     cdef void _enter(self, i64 now_ms, i64 side, double lots_per_s) except *
 

@@ -81,7 +81,7 @@ class Entering:
 
     def _leave(self, now_ms: int, position: int) -> None:
         """Close a position, or begin to."""
-        self.crowd.leave(now_ms, position)
+        self._part(now_ms, position)
         if position >= 0 and self.crowd.lots[position] != 0 and self._leaving_count < LEAVING_MAX:
             self._leaving[self._leaving_count] = position
             self._leaving_count += 1
@@ -91,10 +91,16 @@ class Entering:
         left = 0
         for place in range(self._leaving_count):
             position = self._leaving[place]
-            if self.crowd.leave(now_ms, position) > 0 and self.crowd.lots[position] != 0:
+            if self._part(now_ms, position) > 0 and self.crowd.lots[position] != 0:
                 self._leaving[left] = position
                 left += 1
         self._leaving_count = left
+
+    def _part(self, now_ms: int, position: int) -> int:
+        if position < 0:
+            return 0
+        side = -1 if self.crowd.lots[position] > 0 else 1
+        return self.crowd.leave(now_ms, position, self.crowd.chosen_worst(side))
 
     def _enter(self, now_ms: int, side: int, lots_per_s: float) -> None:
         for _ in range(self.draws.poisson(lots_per_s * self._step_s / self._cut_mean_lots)):

@@ -123,6 +123,7 @@ class Market:
         self.z = self.moves.update(now_ms, math.log(self.mid))
         if outside.outage:
             return
+        self.crowd.reference_tick = outside.mark_tick
         self.crowd.reprice_collateral(outside.collateral_ratio)
         self.makers.step(self.mid, self.z, self.season, world_tick, float(outside.mark_tick), outside)
         self.mid = self._find_mid()

@@ -59,8 +59,8 @@ def test_nobody_sells_farther_than_the_protection() -> None:
     crowd = crowd_at()
     slot = entered(crowd, 1, 100, 2.0)
     rest(crowd, 1, START, 10)
-    rest(crowd, 1, START * 9 // 10, 10)
-    rest(crowd, 1, START * 9 // 10 - 1, 100)
+    rest(crowd, 1, 9_500, 10)
+    rest(crowd, 1, 9_499, 100)
     assert crowd.leave(0, slot) == 20
 
 
@@ -73,7 +73,13 @@ def test_stops_and_targets_run_when_the_last_price_is_there() -> None:
     rest(crowd, 1, 9_850, 1_000)
     rest(crowd, -1, 10_350, 1_000)
     assert crowd.run_stops(0, 9_901) == 0
-    assert crowd.run_stops(0, 9_900) == 10
+    assert crowd.run_stops(0, 9_900) == 0  # a target is a limit order, and nobody sells at 9,900
+    rest(crowd, -1, 9_900, 4)
+    rest(crowd, -1, 9_899, 3)
+    rest(crowd, -1, 9_901, 9)
+    assert crowd.run_stops(0, 9_900) == 7
+    rest(crowd, -1, 9_900, 10)
+    assert crowd.run_stops(0, 9_900) == 3
     assert (crowd.lots[short], crowd.lots[long]) == (0, 10)
     assert crowd.run_stops(0, 9_801) == 0
     assert crowd.run_stops(0, 9_800) == 10
