@@ -51,7 +51,7 @@ adapter that makes events or carries decisions out.
 - ``supervised``    what systemd is told, by the engine's progress alone; ``stopping``  how it ends when asked to
 - ``feeding``, ``clock_offset``  feeds kept running, ended and begun; our clock held against the venues'
 - ``doctor``        examines all of it from outside
-- ``check``, ``demo``, ``demo_report``, ``cli``  the commands
+- ``check``, ``demo``, ``demo_market``, ``demo_report``, ``cli``  the commands
 - ``credentials``   bots let in and thrown out (and ``settings_edit``, ``bot_snippet``)
 - ``columns``, ``tables``, ``extras``    what a file consists of, how it is written; libraries that only some commands need
 - ``units``, ``errors``  names for scalars, and the one tree of errors with what to do about each

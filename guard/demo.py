@@ -21,14 +21,13 @@ from rich.live import Live
 from adapters.bots.paper import PaperBot
 from adapters.bots.settings import PaperBotSettings
 from adapters.log import LogFormat, LogLevel, LogSettings, configure_logging
-from adapters.simulation.generated import generated_source
-from adapters.simulation.settings import LoopbackSettings, VenueAccountSpec
-from adapters.simulation.venue import LoopbackVenue
+from adapters.simulation.settings import VenueAccountSpec
 from adapters.storage.reader import SqliteAuditReader
 from guard.app import App
 from guard.audit import Step
 from guard.commands import OutcomeKind
 from guard.configuration import Settings
+from guard.demo_market import DemoMarket, DemoVenues, demo_venues
 from guard.demo_report import BotLine, command_lines, final_table, live_table, verdict, wrapped
 from guard.explain import explain
 from guard.ports import CommandSink, StoredRecord
@@ -40,12 +39,6 @@ VENUE = "binanceusdm"
 SYMBOL = "BTC/USDT:USDT"
 GUARDED, UNGUARDED = "guarded", "unguarded"
 WALLET_USDT = 10_000.0
-SECONDS = 70.0
-CALM_SHARE = 0.36
-FALL_RATIO = 0.10
-MATCH_EVERY_MS = 500
-"""The bots decide on the mark price of each second; their orders of that second meet in one matching."""
-
 READY_S = 60.0
 SITE = "demo"
 WIDTH = 118
@@ -70,14 +63,22 @@ class DemoOptions:
     scenario: str = "fall"
     suppress: bool = False
     folder: Path = FOLDER
+    market: DemoMarket = DemoMarket.SCRIPTED
 
 
-def run_demo(seed: int = 1, scenario: str = "fall", *, suppress: bool = False, folder: Path = FOLDER) -> int:
+def run_demo(
+    seed: int = 1,
+    scenario: str = "fall",
+    *,
+    suppress: bool = False,
+    folder: Path = FOLDER,
+    market: DemoMarket = DemoMarket.SCRIPTED,
+) -> int:
     """Run the demo in this terminal; returns 0 if it ran to its end and its audit verifies."""
     console = Console()
     if not console.is_terminal:
         console = Console(width=WIDTH)
-    options = DemoOptions(seed, scenario, suppress, folder)
+    options = DemoOptions(seed, scenario, suppress, folder, market)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     with (folder / "log.jsonl").open("w") as log_file:
@@ -86,36 +87,36 @@ def run_demo(seed: int = 1, scenario: str = "fall", *, suppress: bool = False, f
 
 
 async def _run(options: DemoOptions, console: Console) -> int:
-    venue = _venue(options)
-    console.print(_opening(options))
-    await venue.start()
-    app = App(_settings(options, venue), wrap_sink=_Suppressing if options.suppress else _passing)
+    venues = demo_venues(options.market, options.scenario, options.seed, _accounts(options))
+    console.print(_opening(options, venues))
+    await venues.start()
+    app = App(_settings(options, venues), wrap_sink=_Suppressing if options.suppress else _passing)
     try:
         await app.start()
         console.print("The guard waits until it is sure to be the only one, then the bots connect ...")
         await _until(lambda: app.runner.engine.state.epoch > 0)
-        lines, began_at = await _with_bots(options, venue, app, console)
+        lines, began_at = await _with_bots(options, venues, app, console)
     finally:
         await app.stop("the demo is over")
-        await venue.stop()
+        await venues.stop()
     return await _report(options, lines, began_at, console)
 
 
 async def _with_bots(
-    options: DemoOptions, venue: LoopbackVenue, app: App, console: Console
+    options: DemoOptions, venues: DemoVenues, app: App, console: Console
 ) -> tuple[list[BotLine], Nanoseconds]:
     """Run both bots until the market is over; return their accounts, and when the market began."""
-    bots = [PaperBot(_bot_settings(options, name, venue, app)) for name in (GUARDED, UNGUARDED)]
+    bots = [PaperBot(_bot_settings(options, name, venues, app)) for name in (GUARDED, UNGUARDED)]
     # None of these ends by itself but by failing, and then the demo has nothing to show.
     running = [asyncio.create_task(bot.run(), name=f"bot {bot.name}") for bot in bots]
     running.append(asyncio.create_task(app.wait(), name="guard"))
-    watching = asyncio.create_task(_watch(options, venue, app, console, bots), name="watch")
+    watching = asyncio.create_task(_watch(options, venues, app, console, bots), name="watch")
     try:
         done, _ = await asyncio.wait([*running, watching], return_when=asyncio.FIRST_COMPLETED)
         for task in done - {watching}:
             task.result()
         began_at = await watching
-        return _lines(venue), began_at
+        return _lines(venues), began_at
     finally:
         for task in (*running, watching):
             task.cancel()
@@ -123,11 +124,11 @@ async def _with_bots(
 
 
 async def _watch(
-    options: DemoOptions, venue: LoopbackVenue, app: App, console: Console, bots: Sequence[PaperBot]
+    options: DemoOptions, venues: DemoVenues, app: App, console: Console, bots: Sequence[PaperBot]
 ) -> Nanoseconds:
     """Let the market begin once both bots may trade, and show it until it is over; return when it began."""
     await _until(lambda: all(bot.is_ready for bot in bots))
-    venue.begin()
+    venues.begin()
     began_at, started = app.clock.now(), time.monotonic()
     market = market_id(VENUE, SYMBOL)
 
@@ -137,11 +138,11 @@ async def _watch(
             market=market,
             engine=app.runner.engine,
             guarded=BotId(GUARDED),
-            lines=_lines(venue),
+            lines=_lines(venues),
             suppressed=options.suppress,
         )
 
-    over = asyncio.create_task(venue.finished(), name="market")
+    over = asyncio.create_task(venues.finished(), name="market")
     try:
         if console.is_terminal:
             with Live(look(), console=console, refresh_per_second=4) as live:
@@ -182,14 +183,8 @@ async def _report(options: DemoOptions, lines: list[BotLine], began_at: Nanoseco
     return 0 if checked.ok else 1
 
 
-def _venue(options: DemoOptions) -> LoopbackVenue:
-    source = generated_source(
-        options.scenario,
-        seed=options.seed,
-        duration_s=SECONDS,
-        calm_share=CALM_SHARE,
-        fall_ratio=FALL_RATIO,
-    )
+def _accounts(options: DemoOptions) -> list[VenueAccountSpec]:
+    """One for each bot, with its secrets where bots and guard find them."""
     accounts = [
         VenueAccountSpec(name, f"demo-key-{name}", secrets.token_hex(16), wallet_usdt=WALLET_USDT)
         for name in (GUARDED, UNGUARDED)
@@ -198,12 +193,10 @@ def _venue(options: DemoOptions) -> LoopbackVenue:
         _keep(options.folder / f"{account.name}.api_key", account.api_key)
         _keep(options.folder / f"{account.name}.api_secret", account.api_secret)
         _keep(options.folder / f"{account.name}.key", secrets.token_hex(32))
-    # Each account meets the same book, whatever the other one does: what they end with is comparable.
-    settings = LoopbackSettings(refill_ms=0, match_every_ms=MATCH_EVERY_MS)
-    return LoopbackVenue(source, accounts=accounts, hold=True, settings=settings)
+    return accounts
 
 
-def _settings(options: DemoOptions, venue: LoopbackVenue) -> Settings:
+def _settings(options: DemoOptions, venues: DemoVenues) -> Settings:
     """The daemon's settings: what a minute needs shorter than a month does, and otherwise the defaults."""
     folder = options.folder
     return Settings.model_validate(
@@ -215,7 +208,7 @@ def _settings(options: DemoOptions, venue: LoopbackVenue) -> Settings:
                 {
                     "id": VENUE,
                     "symbols": [SYMBOL],
-                    "urls": venue.ccxt_urls(),
+                    "urls": venues.by_bot[GUARDED].ccxt_urls(),
                     "rate_limit": False,
                     "account_poll_s": 1.0,
                     "accounts": {
@@ -242,7 +235,7 @@ def _settings(options: DemoOptions, venue: LoopbackVenue) -> Settings:
     )
 
 
-def _bot_settings(options: DemoOptions, name: str, venue: LoopbackVenue, app: App) -> PaperBotSettings:
+def _bot_settings(options: DemoOptions, name: str, venues: DemoVenues, app: App) -> PaperBotSettings:
     folder = options.folder
     broker = app.broker
     assert broker is not None, "the demo has its own broker"
@@ -266,7 +259,7 @@ def _bot_settings(options: DemoOptions, name: str, venue: LoopbackVenue, app: Ap
             "site": SITE,
             "venue_id": VENUE,
             "account": name,
-            "venue_urls": venue.ccxt_urls(),
+            "venue_urls": venues.by_bot[name].ccxt_urls(),
             "api_key_file": str(folder / f"{name}.api_key"),
             "api_secret_file": str(folder / f"{name}.api_secret"),
             "symbol": SYMBOL,
@@ -276,11 +269,11 @@ def _bot_settings(options: DemoOptions, name: str, venue: LoopbackVenue, app: Ap
     )
 
 
-def _lines(venue: LoopbackVenue) -> list[BotLine]:
+def _lines(venues: DemoVenues) -> list[BotLine]:
     """Both bots' accounts as the venue keeps them."""
     lines = []
     for name in (GUARDED, UNGUARDED):
-        account = venue.account_state(name)
+        account = venues.account_state(name)
         lines.append(
             BotLine(
                 name=name,
@@ -334,17 +327,11 @@ def _passing(sink: CommandSink) -> CommandSink:
     return sink
 
 
-def _opening(options: DemoOptions) -> str:
-    happens = {
-        "fall": "depth thins while price still stands, then it falls",
-        "recover": "depth thins, price falls and comes all the way back: here guarding costs money",
-        "calm": "nothing happens",
-    }[options.scenario]
-    heading = f"A made-up market on loopback, {SECONDS:.0f} s, seed {options.seed}: {happens}."
+def _opening(options: DemoOptions, venues: DemoVenues) -> str:
     suppressed = (
         "\nThe guard decides but nothing is sent: both bots must end equal." if options.suppress else ""
     )
-    return f"{heading}\nTwo paper bots of one strategy trade in it, one of them guarded.{suppressed}"
+    return f"{venues.about}{suppressed}"
 
 
 def _keep(path: Path, secret: str) -> None:

@@ -42,12 +42,18 @@ def demo(
     seed: Annotated[int, typer.Option(help="The same seed makes the same market.")] = 1,
     scenario: Annotated[str, typer.Option(help="fall, or recover: a fall that recovers.")] = "fall",
     suppress: Annotated[bool, typer.Option("--suppress", help="Decide everything, send nothing.")] = False,
+    market: Annotated[
+        str, typer.Option(help="scripted, or laboratory: makers, takers and others' positions make it.")
+    ] = "scripted",
 ) -> None:
     """A falling market on this machine, two equal bots, one guarded and one not; about a minute."""
     with errors_told():
         from guard.demo import run_demo  # noqa: PLC0415
+        from guard.demo_market import DemoMarket  # noqa: PLC0415
 
-        code = run_demo(seed=seed, scenario=scenario, suppress=suppress)
+        if market not in list(DemoMarket):
+            raise typer.BadParameter(f"{market!r}: choose one of {', '.join(DemoMarket)}")
+        code = run_demo(seed=seed, scenario=scenario, suppress=suppress, market=DemoMarket(market))
     raise typer.Exit(code)
 
 

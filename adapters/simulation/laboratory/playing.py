@@ -9,7 +9,7 @@ from adapters.simulation.laboratory.collateral import ASSET
 from adapters.simulation.laboratory.laboratory import Laboratory
 from adapters.simulation.laboratory.listing import Listing
 from adapters.simulation.laboratory.parameters import LiquidationFeed, VenueParameters
-from adapters.simulation.laboratory.stage import Forced, Quote, StagedBook
+from adapters.simulation.laboratory.stage import Forced, Play, Quote, StagedBook
 
 Name = tuple[str, str]
 """Venue, and Binance's name of the symbol."""
@@ -77,3 +77,44 @@ def _quote(listing: Listing) -> Quote:
         next_funding_ms=mark.next_funding_ms,
         open_lots=listing.open_lots,
     )
+
+
+class Twins:
+    """A ``Play`` of several that are stepped together and know nothing of one another: worlds alike but for accounts.
+
+    Its venues are the twins, each of them one venue of its play.
+    """
+
+    def __init__(self, plays: Mapping[str, Play], venue: str) -> None:
+        """Take plays of equal steps and length, by the names that their venue goes by here."""
+        self._plays = dict(plays)
+        self._venue = venue
+        self._first = next(iter(self._plays.values()))
+
+    @property
+    def step_ms(self) -> int:
+        return self._first.step_ms
+
+    @property
+    def duration_ms(self) -> int:
+        return self._first.duration_ms
+
+    @property
+    def now_ms(self) -> int:
+        return self._first.now_ms
+
+    def step(self) -> None:
+        for play in self._plays.values():
+            play.step()
+
+    def books(self, venue: str) -> Sequence[StagedBook]:
+        return self._plays[venue].books(self._venue)
+
+    def feed(self, venue: str) -> LiquidationFeed:
+        return self._plays[venue].feed(self._venue)
+
+    def is_out(self, venue: str) -> bool:
+        return self._plays[venue].is_out(self._venue)
+
+    def asset_prices(self, venue: str) -> Mapping[str, float]:
+        return self._plays[venue].asset_prices(self._venue)

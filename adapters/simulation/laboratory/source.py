@@ -9,7 +9,7 @@ from adapters.simulation.laboratory.accounts import AccountOrders, TradedBook
 from adapters.simulation.laboratory.frames import BookFrames, ForcedOrders
 from adapters.simulation.laboratory.laboratory import Laboratory
 from adapters.simulation.laboratory.parameters import Episode
-from adapters.simulation.laboratory.playing import LaboratoryPlay
+from adapters.simulation.laboratory.playing import LaboratoryPlay, Twins
 from adapters.simulation.laboratory.stage import Stage, StagedBook
 from adapters.simulation.orders import Side
 from adapters.simulation.payloads import plain
@@ -41,6 +41,18 @@ def laboratory_source(episode: Episode, venue: str = "binanceusdm") -> Laborator
 def stage_of(episode: Episode) -> Stage:
     """Set an episode up for any number of its venues."""
     return Stage(lambda: LaboratoryPlay(Laboratory(episode)))
+
+
+def twin_sources(
+    episode: Episode, names: Sequence[str], venue: str = "binanceusdm"
+) -> dict[str, LaboratorySource]:
+    """Play an episode once for each name, by one clock: worlds that differ by what accounts do in them, and only so.
+
+    Raises:
+        ValueError: the episode has no such venue.
+    """
+    stage = Stage(lambda: Twins({name: LaboratoryPlay(Laboratory(episode)) for name in names}, venue))
+    return {name: LaboratorySource(stage, name) for name in names}
 
 
 class LaboratorySource:
