@@ -2,8 +2,8 @@
 
 Books, flow and streams are told as ``adapters.exchanges.market_feed`` tells them, measured by ``guard.market``. Of each
 book a client holds the best 1,000 levels a side, as after a snapshot of Binance's or in Bybit's stream; a sample is
-taken every ``sample_ms`` if anything changed, and at once when the book turns (``guard.market.live``). A venue that is
-out sends nothing.
+taken every ``sample_ms`` if anything was heard, and at once when the book turns (``guard.market.live``). A venue that
+is out sends nothing.
 """
 
 from __future__ import annotations
@@ -48,6 +48,13 @@ from guard.units import BPS_PER_UNIT, NS_PER_MS, MarketId, Nanoseconds, market_i
 
 LEVELS = 1_000
 """A side, at most: what Binance's snapshots and Bybit's stream hold."""
+
+REFRESH_MS = 1_000
+"""A book of which nothing changed for so long is told again as it is: at venues somebody moves an order somewhere,
+always, and a stream that is silent for seconds is broken."""
+
+SPOT_VENUES = {"binanceusdm": "binance"}
+"""By what name a venue's spot market is known, where that is another."""
 
 MARK_MS = 1_000
 INTEREST_MS = 10_000
@@ -137,6 +144,7 @@ class ObservedMarket:
         self._book: Book = new_book(where=market)
         self._sample_ms = sample_ms
         self._changes = -1
+        self._changed_ms = 0
         self._traded_lots = 0
         self._updates = 0
         self._book_at: Nanoseconds | None = None
@@ -149,8 +157,8 @@ class ObservedMarket:
     def step(self, now_ms: int, exchange_at: Nanoseconds, received_at: Nanoseconds) -> MarketFeatures | None:
         """Hear what happened in a step, and return a sample if one is due."""
         book = self._order_book
-        if book.changed != self._changes:
-            self._changes = book.changed
+        if book.changed != self._changes or now_ms - self._changed_ms >= REFRESH_MS:
+            self._changes, self._changed_ms = book.changed, now_ms
             self._updates += 1
             self._is_changed = True
             self._book_at, self._exchange_at = received_at, exchange_at
@@ -281,6 +289,7 @@ class ObservedVenue:
         self, episode: Episode, venue: VenueParameters, books: Sequence[Observable], collateral: Collateral
     ) -> None:
         self.venue = venue.venue
+        self._spot = SPOT_VENUES.get(venue.venue, venue.venue)
         self._feed = venue.liquidation_feed
         self._books = tuple(books)
         self._collateral = collateral
@@ -322,7 +331,7 @@ class ObservedVenue:
         if self._is_due(now_ms, PRICES_MS) and not all(book.is_out for book in self._books):
             bid, ask = self._collateral.touch(self.venue, now_ms)
             price = AssetPrice(asset=ASSET, quote=QUOTE, bid=bid, ask=ask)
-            events.append(AssetPricesSeen(received_at=received_at, venue=self.venue, prices=(price,)))
+            events.append(AssetPricesSeen(received_at=received_at, venue=self._spot, prices=(price,)))
         if self._is_due(now_ms, ACTIVITY_MS):
             activities = tuple(each for seen in self._sees for each in seen.activities(received_at))
             if activities:

@@ -240,3 +240,22 @@ def test_funding_is_paid_when_it_is_due() -> None:
         if listing.mark.next_funding_ms - laboratory.now_ms == 8_000:
             due.append((laboratory.now_ms, listing.crowd.margins != before))
     assert due == [(8_000, True), (16_000, True)]
+
+
+def test_a_venue_that_is_cut_off_draws_its_own_index_along() -> None:
+    impulses = (
+        Impulse(kind=ImpulseKind.ARBITRAGE_STOP, at_s=1.0, duration_s=60.0, size=1.0, venue="bybit"),
+        Impulse(kind=ImpulseKind.WITHDRAW, at_s=1.0, duration_s=60.0, size=0.05, venue="bybit"),
+        Impulse(kind=ImpulseKind.SELL, at_s=2.0, duration_s=10.0, size=6.0, venue="bybit", symbol="ALTUSDT"),
+    )
+    laboratory = Laboratory(small_episode(impulses=impulses))
+    cut, whole = (laboratory.listings[venue, "ALTUSDT"] for venue in ("bybit", "binanceusdm"))
+    lowest = {listing.market: 0.0 for listing in (cut, whole)}
+    while laboratory.now_ms < 15_000:
+        laboratory.step()
+        world = laboratory.values.world_price(cut.at)
+        for listing in (cut, whole):
+            away = listing.told().index_price / world - 1.0
+            lowest[listing.market] = min(lowest[listing.market], away)
+    assert -0.0151 <= lowest[cut.market] < -0.003
+    assert abs(lowest[whole.market]) < 0.001

@@ -120,10 +120,14 @@ def test_flow_is_what_takers_took_since_the_sample_before() -> None:
     assert later.buy_usd == later.sell_usd == 0.0
 
 
-def test_a_book_that_does_not_change_is_not_sampled_again() -> None:
-    seen = ObservedMarket(MARKET, ALT, filled_exchange(), 1_000)
-    samples = [seen.step(now_ms, START_AT_NS, START_AT_NS) for now_ms in range(0, 10_000, 100)]
-    assert [sample is not None for sample in samples].count(True) == 1
+def test_a_book_that_does_not_change_is_heard_of_once_a_second() -> None:
+    seen = ObservedMarket(MARKET, ALT, filled_exchange(), 300)
+    samples = [seen.step(now_ms, START_AT_NS, START_AT_NS + now_ms) for now_ms in range(0, 10_000, 100)]
+    assert [at * 100 for at, sample in enumerate(samples) if sample is not None] == list(
+        range(0, 10_000, 1_000)
+    )
+    assert all(sample.updates == 1 for sample in samples if sample is not None)
+    assert seen.heard[Stream.BOOK].updates == 10
 
 
 def test_a_book_turns_when_a_live_one_does() -> None:
@@ -193,7 +197,8 @@ def test_marks_come_each_second_and_open_interest_each_ten_with_their_activity()
     marks = [each for each in active if each.stream is Stream.MARK_PRICE]
     assert sum(each.updates for each in marks) == 20
     assert all(abs(each.gap_ns_max - 1_000 * NS_PER_MS) < 40 * NS_PER_MS for each in marks[1:])
-    assert sum(isinstance(event, AssetPricesSeen) for event in events) == 4
+    prices = [event for event in events if isinstance(event, AssetPricesSeen)]
+    assert [(event.venue, event.prices[0].asset) for event in prices] == [("binance", "USDE")] * 4
     assert venue.watched().periods_ms == {Stream.MARK_PRICE: 1_000, Stream.OPEN_INTEREST: 10_000}
 
 
