@@ -92,8 +92,8 @@ class _Heard:
 
     def hear(self, at: Nanoseconds) -> None:
         self.updates += 1
-        if self.last_at >= 0:
-            self.gap_ns_max = max(self.gap_ns_max, at - self.last_at)
+        if self.last_at >= 0 and at - self.last_at > self.gap_ns_max:
+            self.gap_ns_max = at - self.last_at
         self.last_at = at
 
 
@@ -145,6 +145,8 @@ class ObservedMarket:
         self._sample_ms = sample_ms
         self._changes = -1
         self._changed_ms = 0
+        self._book_heard = self.heard[Stream.BOOK]
+        self._trades_heard = self.heard[Stream.TRADES]
         self._traded_lots = 0
         self._updates = 0
         self._book_at: Nanoseconds | None = None
@@ -162,11 +164,11 @@ class ObservedMarket:
             self._updates += 1
             self._is_changed = True
             self._book_at, self._exchange_at = received_at, exchange_at
-            self.heard[Stream.BOOK].hear(received_at)
+            self._book_heard.hear(received_at)
         if self._exchange.volume_lots != self._traded_lots:
             self._traded_lots = self._exchange.volume_lots
             self._is_changed = True
-            self.heard[Stream.TRADES].hear(received_at)
+            self._trades_heard.hear(received_at)
         if not self._is_changed:
             return None
         if now_ms - self._said_ms < self._sample_ms and not self.needs_attention:
@@ -319,6 +321,7 @@ class ObservedVenue:
         arrived_at = exchange_at + round((self._latency_ms + jitter_ms) * NS_PER_MS)
         received_at = max(arrived_at, not_before)
         events: list[AnyEvent] = []
+        is_marked = self._is_due(now_ms, MARK_MS)
         for book, seen, waiting in zip(self._books, self._sees, self._waiting, strict=True):
             if book.is_out:
                 waiting.clear()
@@ -326,8 +329,10 @@ class ObservedVenue:
             sampled = seen.step(now_ms, exchange_at, received_at)
             if sampled is not None:
                 events.append(sampled)
-            self._tell(events, book, seen, now_ms, exchange_at, received_at)
-            self._tell_liquidations(events, book, seen, waiting, now_ms, received_at)
+            if is_marked:
+                self._tell(events, book, seen, now_ms, exchange_at, received_at)
+            if waiting or book.closed:
+                self._tell_liquidations(events, book, seen, waiting, now_ms, received_at)
         if self._is_due(now_ms, PRICES_MS) and not all(book.is_out for book in self._books):
             bid, ask = self._collateral.touch(self.venue, now_ms)
             price = AssetPrice(asset=ASSET, quote=QUOTE, bid=bid, ask=ask)
@@ -352,8 +357,6 @@ class ObservedVenue:
         exchange_at: Nanoseconds,
         received_at: Nanoseconds,
     ) -> None:
-        if not self._is_due(now_ms, MARK_MS):
-            return
         told = book.told()
         seen.heard[Stream.MARK_PRICE].hear(received_at)
         events.append(
