@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 import os
 import subprocess
 import sys
@@ -187,6 +188,41 @@ def test_an_outage_silences_a_venue_and_it_comes_back() -> None:
     assert {event.market.partition(":")[0] for event in after} == {"binanceusdm", "bybit"}
 
 
+def test_nothing_trades_at_a_venue_that_is_out() -> None:
+    laboratory = Laboratory(crash(1))
+    volumes = {}
+    while laboratory.now_ms < laboratory.duration_ms:
+        laboratory.step()
+        volumes[laboratory.now_ms] = {
+            name: listing.exchange.volume_lots for name, listing in laboratory.listings.items()
+        }
+    for venue, is_out in (("binanceusdm", False), ("bybit", True)):
+        traded = {
+            at: sum(lots for name, lots in each.items() if name[0] == venue) for at, each in volumes.items()
+        }
+        assert (traded[13_900] == traded[11_000]) is is_out
+        assert traded[20_000] > traded[14_000]
+
+
+def test_a_market_is_told_what_the_scenario_does_there() -> None:
+    laboratory = Laboratory(crash(1))
+    while laboratory.now_ms < 6_000:
+        laboratory.step()
+    here, there = (laboratory.listings[venue, "BTCUSDT"].outside for venue in ("binanceusdm", "bybit"))
+    assert here.sell_depths_per_s == there.sell_depths_per_s == pytest.approx(3.0 / 5.0)
+    assert here.withdraw == there.withdraw == 0.2
+    assert (here.arbitrage_share, there.arbitrage_share) == (1.0, 0.0)
+    assert here.collateral_ratio == pytest.approx(math.exp(-0.3))
+    assert there.collateral_ratio == 1.0
+    assert (here.outage, there.outage) == (0, 0)
+    assert here.factor_z == there.factor_z > 10.0
+    # What is traded at one book in a step has moved the world when the next one is told of it.
+    assert here.world_price == pytest.approx(there.world_price, rel=1e-3)
+    assert here.value_price == pytest.approx(laboratory.values.value_price(0))
+    crowd = laboratory.listings["binanceusdm", "BTCUSDT"].crowd
+    assert crowd.collateral_ratio == pytest.approx(math.exp(-0.3), abs=0.01)
+
+
 def test_the_truth_is_what_the_market_is() -> None:
     truth = Kept()
     laboratory = Laboratory(crash(2), truth)
@@ -203,6 +239,7 @@ def test_the_truth_is_what_the_market_is() -> None:
         assert (np.diff(last.position) > 0).all()
         assert (last.opened_at <= START_AT_NS + 20 * NS_PER_S).all()
         assert (last.opened_at < START_AT_NS).any()
+        assert (last.opened_at >= START_AT_NS - 12 * 3_600 * NS_PER_S).all()
         book = [each for each in truth.books if each.market == listing.market][-1]
         assert 0.0 < book.willingness <= 1.0
         first = next(each for each in truth.books if each.market == listing.market)

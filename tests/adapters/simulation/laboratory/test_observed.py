@@ -162,6 +162,23 @@ def test_a_book_turns_when_a_live_one_does() -> None:
     assert 20 < turns < 500
 
 
+@pytest.mark.parametrize("side", [BUY, SELL])
+def test_what_counts_for_a_turn_is_the_best_twenty_prices(side: int) -> None:
+    exchange = filled_exchange(levels=20, lots=10)
+    far = exchange.place(MAKERS, side, MID - side * 21, 1_000)
+    seen = ObservedMarket(MARKET, ALT, exchange, 10**9)
+    assert seen.step(0, START_AT_NS, START_AT_NS) is not None
+    exchange.cancel(far)
+    assert seen.step(100, START_AT_NS, START_AT_NS) is None
+    for order in exchange.book.orders_of(MAKERS):
+        if exchange.book.side_of(order) == side:
+            exchange.shrink(order, 5)
+    assert seen.step(200, START_AT_NS, START_AT_NS) is None
+    exchange.place(MAKERS, side, MID - side * 21, 1_000)
+    exchange.take(NOISE, -side, 1)
+    assert seen.step(300, START_AT_NS, START_AT_NS) is not None
+
+
 def test_a_side_that_is_empty_is_said_at_once_and_so_is_its_return() -> None:
     exchange = filled_exchange(levels=5)
     seen = ObservedMarket(MARKET, ALT, exchange, 1_000)
