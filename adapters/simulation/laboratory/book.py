@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 BUY = 1
 SELL = -1
 
-_SLOTS_MAX = 1 << 24
+_SLOTS_MAX = 16_777_216
 """An order's number is its slot and, above these bits, how often the slot was used: an old number finds no one else."""
 
 FIRST_SLOTS = 1024
