@@ -36,6 +36,7 @@ cpdef double arbitrage_depths_per_s(double gap_bps, double threshold_bps, double
 cpdef double room_ratio(double inventory, i64 side, double limit) noexcept
 @cython.locals(rate=double)
 cpdef double entries_per_s(double open_target, double open_now, double holding_half_life_s) noexcept
+cpdef double flight_ratio(double z, double flight) noexcept
 @cython.locals(clipped=double, longs=double, shorts=double)
 cpdef double entry_long_ratio(double momentum, double z) noexcept
 cpdef double stop_median_bps(double stop_bps, double leverage) noexcept

@@ -172,6 +172,15 @@ def entries_per_s(open_target: float, open_now: float, holding_half_life_s: floa
     return max(rate * open_target + rate * (open_target - open_now), 0.0)
 
 
+def flight_ratio(z: float, flight: float) -> float:
+    """Tell how many positions are closed beyond the usual, as a multiple of it, after a move of ``z`` deviations.
+
+    ``flight`` times what the move is beyond 3 deviations, of which 40 count: people take what they have won or save
+    what is left, longs and shorts alike.
+    """
+    return flight * min(max(math.fabs(z) - 3.0, 0.0), 40.0)
+
+
 def entry_long_ratio(momentum: float, z: float) -> float:
     """Tell the share of longs among entries after an hour's move of ``z`` (signed, three at most)."""
     clipped = max(min(z, 3.0), -3.0)

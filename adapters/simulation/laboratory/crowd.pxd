@@ -33,7 +33,7 @@ cdef class Crowd(Positions):
     @cython.locals(spread=double, leverage=double, is_cross=bint, spare=double, stop=double)
     cpdef i64 enter_drawn(self, i64 now_ms, i64 side, i64 lots=*) except -2
     @cython.locals(lots=i64, side=i64, filled=i64, cash=i64)
-    cpdef i64 leave(self, i64 now_ms, i64 position, i64 worst_tick=*) except -1
+    cpdef i64 leave(self, i64 now_ms, i64 position, i64 worst_tick=*, i64 lots_max=*) except -1
     @cython.locals(at=i64)
     cpdef i64 pick(self, double u) noexcept
     @cython.locals(closed=i64, count=i64, i=i64, slot=i64)

@@ -82,7 +82,7 @@ class Crowd(Positions):
         self.collateral_share = parameters.collateral_share
         self.mean_lots = 1.0
         self.protection_bps = PROTECTION_BPS
-        self.at_once_lots = 1 << 62
+        self.at_once_lots = 4_611_686_018_427_387_904
         self.reference_tick = 0
         self.stopped_lots = 0
         self.size_log_sd = parameters.size_log_sd
@@ -178,17 +178,19 @@ class Crowd(Positions):
         stop = self.draw_stop_bps(leverage)
         return self.enter(now_ms, side, lots, leverage, is_cross, spare, stop, self.draw_target_bps(leverage))
 
-    def leave(self, now_ms: int, position: int, worst_tick: int = 0) -> int:  # noqa: ARG002 - every action is told its time
+    def leave(
+        self, now_ms: int, position: int, worst_tick: int = 0, lots_max: int = 4_611_686_018_427_387_904
+    ) -> int:  # noqa: ARG002 - every action is told its time
         """Close a position as far as the book gives it; return the lots. What is left stays, its stops too.
 
-        No more than ``at_once_lots`` are traded in one call: who holds much leaves in parts; and nothing beyond
-        ``worst_tick``, where there is one.
+        No more than ``at_once_lots`` and ``lots_max`` are traded in one call: who holds much leaves in parts; and
+        nothing beyond ``worst_tick``, where there is one.
         """
         lots = self.lots[position] if position >= 0 else 0
         if lots == 0:
             return 0
         side = 1 if lots > 0 else -1
-        filled = self._trade(-side, min(side * lots, self.at_once_lots), worst_tick)
+        filled = self._trade(-side, min(side * lots, self.at_once_lots, lots_max), worst_tick)
         if filled > 0:
             cash = side * self.exchange.filled_micros - self.exchange.filled_fee_micros
             self.pay(self.settle(position, filled, cash, False))

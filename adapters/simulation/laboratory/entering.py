@@ -2,7 +2,8 @@
 
 Each position is closed with the same chance in a time (half are in ``holding_half_life_s``). On each side as much is
 opened as leaves so from the usual open interest, and half of what is missing in each half-life; entries follow the
-last hour's move, and fewer come while the market is moving as it never does. The scenario's entries come on top.
+last hour's move, and fewer come while the market is moving as it never does. Then more leave (``flight``), longs and
+shorts alike, and trade with each other: open interest falls without a side. The scenario's entries come on top.
 Compiled where there is a compiler (entering.pxd), and the same trades as it is.
 """
 
@@ -11,11 +12,18 @@ from __future__ import annotations
 import math
 from array import array
 
-from adapters.simulation.laboratory.behaviour import decay_per_s, entries_per_s, entry_long_ratio, withdrawal
+from adapters.simulation.laboratory.behaviour import (
+    decay_per_s,
+    entries_per_s,
+    entry_long_ratio,
+    flight_ratio,
+    withdrawal,
+)
 from adapters.simulation.laboratory.crowd import Crowd
 from adapters.simulation.laboratory.draws import Draws
 from adapters.simulation.laboratory.moves import Moves
 from adapters.simulation.laboratory.outside import Outside
+from adapters.simulation.laboratory.owners import NOISE
 from adapters.simulation.laboratory.parameters import CrowdParameters
 
 ENTRY_DEPTHS_MAX = 0.03
@@ -45,11 +53,14 @@ class Entering:
     ) -> None:
         self.crowd = crowd
         self.draws = draws
+        self.exchange = crowd.exchange
+        self.book = crowd.exchange.book
         self._step_s = step_ms / 1_000.0
         self._open_lots = float(open_lots)
         self._half_life_s = parameters.holding_half_life_s
         self._leave_per_s = decay_per_s(parameters.holding_half_life_s)
         self._momentum = parameters.momentum
+        self._flight = parameters.flight
         self._log_sd = parameters.size_log_sd
         self._mean_lots = open_lots / max(parameters.positions // 2, 1)
         self._lots_max = max(ENTRY_DEPTHS_MAX * depth_lots, 1.0)
@@ -58,13 +69,18 @@ class Entering:
         crowd.at_once_lots = max(int(AT_ONCE_DEPTHS * depth_lots), 1)
         self._cut_mean_lots = max(_mean_below(self._mean_lots, self._log_sd, self._lots_max), 1.0)
 
-    def step(self, now_ms: int, season: float, moves: Moves, outside: Outside) -> None:
+    def step(self, now_ms: int, mid: float, season: float, moves: Moves, outside: Outside) -> None:
         """Let the crowd come and go for one step."""
         crowd = self.crowd
         for _ in range(self.draws.poisson(crowd.count * self._leave_per_s * self._step_s * season)):
             self._leave(now_ms, crowd.pick(self.draws.uniform()))
         if self._leaving_count > 0:
             self._go_on(now_ms)
+        flight = flight_ratio(moves.z, self._flight)
+        if flight > 0.0:
+            pairs = 0.5 * crowd.count * self._leave_per_s * self._step_s * flight
+            for _ in range(self.draws.poisson(pairs)):
+                self._meet(now_ms, mid)
         longs = entry_long_ratio(self._momentum, moves.z_hour)
         calm = 2.0 * season * withdrawal(moves.z, DETERRED_Z, 2.0)
         self._enter(
@@ -95,6 +111,33 @@ class Entering:
                 self._leaving[left] = position
                 left += 1
         self._leaving_count = left
+
+    def _meet(self, now_ms: int, mid: float) -> None:
+        """Let a long and a short leave who trade with each other, through somebody who quotes both at mid for them."""
+        tick = int(mid + 0.5)
+        bull = self._pick(1)
+        bear = self._pick(-1)
+        if bull < 0 or bear < 0 or not self.book.best_bid < tick < self.book.best_ask:
+            return
+        lots = min(self.crowd.lots[bull], -self.crowd.lots[bear], self.crowd.at_once_lots)
+        order = self.exchange.place(NOISE, 1, tick, lots, True)
+        if order < 0:
+            return
+        got = self.crowd.leave(now_ms, bull, tick, lots)
+        self.exchange.cancel(order)
+        if got > 0 and self.book.best_bid < tick:
+            order = self.exchange.place(NOISE, -1, tick, got, True)
+            self.crowd.leave(now_ms, bear, tick, got)
+            if order >= 0:
+                self.exchange.cancel(order)
+
+    def _pick(self, side: int) -> int:
+        """Pick a position of a side; -1 where a few tries found none."""
+        for _ in range(8):
+            position = self.crowd.pick(self.draws.uniform())
+            if position >= 0 and self.crowd.lots[position] * side > 0:
+                return position
+        return -1
 
     def _part(self, now_ms: int, position: int) -> int:
         if position < 0:

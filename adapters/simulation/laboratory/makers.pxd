@@ -29,7 +29,7 @@ cdef class Makers:
     cpdef double a_of(self, i64 kind) noexcept
     cpdef double fair_of(self, i64 kind) noexcept
     cpdef double held_of(self, i64 kind) noexcept
-    @cython.locals(owner=i64, lots=i64, a=double, fair=double, half_life=double, moved=double, capital=double, won=double, equity=double, balance=double, target=double, keep=double)
+    @cython.locals(owner=i64, lots=i64, a=double, fair=double, half_life=double, moved=double, capital=double, won=double, equity=double, balance=double, target=double, keep=double, before=double, spread=double, moved_bps=double)
     cdef double _think(self, i64 kind, double z, double z_elsewhere, double jump, double world_tick, double mark, Outside outside) noexcept
     @cython.locals(lots=i64, used=double, fair=double, tolerance=double, change=double, is_due=bint)
     cdef i64 _look(self, i64 kind, double season) noexcept

@@ -3,8 +3,10 @@
 Each kind has a willingness a (``behaviour``), a fair price of its own, a balance sheet and a ladder of orders on each
 side that are really placed and really cancelled. Its fair price takes over a part of how trades moved mid
 (``permanence``) and comes to the world's price in ``world_half_life_s``, the slower the less it is willing: a maker
-that hardly quotes anchors nothing. What was taken from a side is put back with ``restore_half_life_s / a``, so that a
-swept book stays thin. What it holds it hedges in the world in ``hedge_half_life_s``, which moves the world's price.
+that hardly quotes anchors nothing. What was taken from a side is put back with
+``restore_half_life_s / a``, so that a swept book stays thin, or as soon as the fair price has moved by its half spread:
+at another price it quotes anew. What it holds it hedges in the world in ``hedge_half_life_s``, which moves the world's
+price.
 
 Compiled where there is a compiler (makers.pxd), and the same orders as it is.
 """
@@ -206,6 +208,7 @@ class Makers:
         lots = self.exchange.lots_of(owner)
         a = self._a[kind]
         fair = self._fair[kind] + self._permanence[kind] * jump
+        before = self._fair[kind]
         if world_tick > 0.0:
             half_life = self._world_half_life[kind] / max(a * outside.arbitrage_share, 1e-6)
             fair += (world_tick - fair) * (1.0 - keep_ratio(self._step_s, half_life))
@@ -237,7 +240,11 @@ class Makers:
         )
         a = willingness_next(a, target, self._fall_keep[kind], self._refill_keep[kind])
         self._a[kind] = a
-        keep = keep_ratio(self._step_s, self._restore_half_life[kind] / a)
+        spread = half_spread_bps(
+            a, self._half_spread_bps, self._spread_ratio[kind], self._spread_exponent[kind], self._reach[kind]
+        )
+        moved_bps = math.fabs(self._fair[kind] / before - 1.0) * 1e4
+        keep = keep_ratio(self._step_s, self._restore_half_life[kind] / a) * math.exp(-moved_bps / spread)
         self._spent[2 * kind] *= keep
         self._spent[2 * kind + 1] *= keep
         return equity
@@ -294,7 +301,7 @@ class Makers:
         scale = a * season * self.depth_lots * room
         spent = self._spent[2 * kind + book_side]
         rested = 0
-        below = int(math.ceil(centre)) - 1
+        below = math.ceil(centre) - 1
         at = (2 * kind + book_side) * LEVELS_MAX
         ladder = kind * LEVELS_MAX
         for level in range(self._levels[kind]):

@@ -101,7 +101,7 @@ class MakerParameters:
     share: float
     """Of the symbol's depth; those of all kinds add up to 1."""
     spread_ratio: float = 1.0
-    spread_exponent: float = 0.85
+    spread_exponent: float = 0.65
     depth_kappa: float = 1.16
     levels: int = 12
     """Prices at which it rests orders, each side."""
@@ -179,6 +179,8 @@ class CrowdParameters:
     """Of leveraged positions: a take-profit order at twice the stop's distance."""
     momentum: float = 0.5
     """How much entries follow the last hour's move: 0 not at all, 1 as many again per standard deviation."""
+    flight: float = 1.0
+    """How many times as many close their positions per usual deviation that price moved beyond 3, longs and shorts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
