@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typer
 
-from guard.cli import accounts, audit, backup, bots, completion, doctor, explain, replay, running
+from guard.cli import accounts, audit, backup, bots, completion, doctor, explain, replay, running, simulate
 
 __all__ = ["cli", "main"]
 
@@ -23,6 +23,7 @@ cli.command("check")(running.check)
 cli.command("doctor")(doctor.doctor)
 cli.command("reload")(running.reload)
 cli.command("explain")(explain.explain)
+cli.command("simulate")(simulate.simulate)
 cli.command("replay")(replay.replay)
 cli.command("accounts")(accounts.accounts)
 cli.command("backup")(backup.backup)

@@ -37,6 +37,7 @@ VIOLATIONS = {
     "pure": Planted("guard/market/planted.py", "import asyncio"),
     "policies-loop": Planted("policies/planted_one.py", "import guard.ports"),
     "adapters-inside": Planted("adapters/mqtt/planted.py", "import guard.state"),
+    "truth": Planted("adapters/simulation/planted.py", "import adapters.simulation.laboratory.truth_file"),
     "sdk": Planted("sdk/perpguard_sdk/planted.py", "import numpy"),
     "shipped": Planted("adapters/mqtt/planted.py", "import tests.support"),
 }

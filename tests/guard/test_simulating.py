@@ -1,0 +1,193 @@
+"""A made-up market in files: the same episode twice gives equal bytes of everything, and so does its replay."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import msgspec
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner
+
+from adapters.history.event_file import EventFile, EventWriter
+from adapters.simulation.laboratory.parameters import Episode
+from adapters.simulation.worlds.drawing import draw_episode
+from adapters.simulation.worlds.scenarios import SCENARIOS
+from adapters.simulation.worlds.tag import tag
+from adapters.simulation.worlds.variants import WORLDS
+from guard.cli import cli
+from guard.configuration import Settings
+from guard.errors import FileUnusableError
+from guard.replay.run import Replay
+from guard.simulating import EPISODE, EVENTS, NAMES, Simulated, simulate, summary_of
+from guard.units import NS_PER_S, MarketId
+
+SETTINGS = Settings.model_validate({"baseline": {"warm_up_s": 10.0, "recover_ms": 1_000}})
+BTC, WIF = MarketId("bybit:BTC/USDT:USDT"), MarketId("bybit:WIF/USDT:USDT")
+
+
+def episode(seed: int = 7, duration_s: float = 60.0) -> Episode:
+    return draw_episode(
+        "volatility", "minute", seed, symbols=["BTCUSDT", "WIFUSDT"], venues=["bybit"], duration_s=duration_s
+    )
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Simulated]:
+    folder = tmp_path_factory.mktemp("simulating") / "run"
+    return folder, simulate(episode(), folder)
+
+
+def bytes_of(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def test_the_same_episode_gives_the_same_bytes(run: tuple[Path, Simulated], tmp_path: Path) -> None:
+    simulate(episode(), tmp_path / "again")
+    first, again = bytes_of(run[0]), bytes_of(tmp_path / "again")
+    assert sorted(first) == sorted(NAMES)
+    assert first == again
+
+
+def test_its_events_are_replayed_the_same_each_time(run: tuple[Path, Simulated], tmp_path: Path) -> None:
+    folder, simulated = run
+    reports = [
+        Replay(SETTINGS, EventFile(folder / EVENTS)).run(tmp_path / name) for name in ("first", "again")
+    ]
+    assert (tmp_path / "first").read_bytes() == (tmp_path / "again").read_bytes()
+    assert reports[0].decisions_hash == reports[1].decisions_hash
+    assert reports[0].events == simulated.span.events
+    rows = pq.read_table(tmp_path / "first").to_pylist()
+    assert {row["market"] for row in rows} == {BTC, WIF}
+    assert {row["trust"] for row in rows if row["at"] >= simulated.episode.start_at_ns + 5 * NS_PER_S} == {
+        "trusted"
+    }
+
+
+def test_a_run_says_of_what_it_is(run: tuple[Path, Simulated]) -> None:
+    folder, simulated = run
+    told = msgspec.json.decode((folder / EPISODE).read_bytes())
+    assert msgspec.convert(told["episode"], Episode, strict=False) == simulated.episode
+    assert (told["tag"], told["is_coarse"], told["events"]) == (tag(), False, simulated.span.events)
+    header = EventFile(folder / EVENTS).header
+    assert (header.world, header.scenario, header.seed, header.tag) == ("volatility", "minute", 7, tag())
+    assert header.episode == told["episode"]
+    summary = (folder / "summary.txt").read_text()
+    assert summary == summary_of(simulated)
+    assert "minute in the world volatility, seed 7, order by order" in summary
+    assert f"{simulated.span.events:,}" in summary
+
+
+def test_truth_and_events_are_of_the_same_market(run: tuple[Path, Simulated]) -> None:
+    folder, simulated = run
+    closed = pq.read_table(folder / "liquidations.parquet").to_pylist()
+    assert len(closed) == simulated.liquidations.count > 0
+    longs = sum(row["size"] * row["price"] for row in closed if row["size"] > 0.0)
+    assert longs == pytest.approx(simulated.liquidations.longs_usd)
+    positions = pq.read_table(folder / "positions.parquet").to_pylist()
+    assert {row["market"] for row in positions} == {BTC, WIF}
+    known = {(row["market"], row["position"]) for row in positions}
+    assert any((row["market"], row["position"]) in known for row in closed)
+    times = [row["at"] for row in pq.read_table(folder / "books.parquet").to_pylist()]
+    assert times[0] == simulated.episode.start_at_ns
+
+
+def test_another_run_is_not_written_over_unless_asked(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "notes.txt").write_text("mine")
+    simulate(episode(1, 2.0), folder)
+    before = bytes_of(folder)
+    with pytest.raises(FileUnusableError, match="holds another run"):
+        simulate(episode(2, 2.0), folder)
+    assert bytes_of(folder) == before
+    simulate(episode(2, 2.0), folder, force=True)
+    after = bytes_of(folder)
+    assert after[EVENTS] != before[EVENTS]
+    assert after["notes.txt"] == b"mine"
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_what_is_broken_off_leaves_the_folder_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "run"
+    simulate(episode(1, 2.0), folder)
+    before = bytes_of(folder)
+
+    def interrupted(self: EventWriter, event: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(EventWriter, "write", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        simulate(episode(2, 2.0), folder, force=True)
+    assert bytes_of(folder) == before
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_what_a_killed_run_left_is_in_nobodys_way(tmp_path: Path) -> None:
+    left = tmp_path / "run.unfinished"
+    left.mkdir()
+    (left / "events.parquet.unfinished").write_bytes(b"PAR1")
+    simulate(episode(1, 2.0), tmp_path / "run")
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_a_file_in_the_place_of_the_folder_is_told(tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("mine")
+    with pytest.raises(FileUnusableError, match="is no folder"):
+        simulate(episode(1, 2.0), tmp_path / "run")
+
+
+def commanded(*words: object) -> tuple[int, str]:
+    done = CliRunner().invoke(cli, ["simulate", *map(str, words)])
+    return done.exit_code, done.output
+
+
+def test_the_command_simulates_coarsely_and_tells_what_came_of_it(tmp_path: Path) -> None:
+    words = ("--scenario", "fall", "--seed", 3, "--symbols", "BTCUSDT, WIFUSDT", "--venues", "bybit")
+    code, output = commanded(*words, "--hours", 0.5, "--coarse", "--out", tmp_path / "run")
+    assert code == 0, output
+    assert (tmp_path / "run/summary.txt").read_text() in output
+    assert "fall in the world volatility, seed 3, coarse" in output
+    assert "lowest price beside that at the onset: BTC (ratio)" in output
+    assert msgspec.json.decode((tmp_path / "run" / EPISODE).read_bytes())["is_coarse"] is True
+    code, output = commanded(*words, "--out", tmp_path / "run")
+    assert (code, "holds another run" in output) == (1, True)
+
+
+def test_the_command_names_what_there_is() -> None:
+    code, output = commanded("--list")
+    assert code == 0
+    assert [name for name in (*SCENARIOS, *WORLDS, tag()) if name not in output] == []
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--scenario", "quake"), "choose one of calm"),
+        (("--world", "flat"), "choose one of volatility"),
+        (("--symbols", "DOGEUSDT"), "choose one of BTCUSDT"),
+        (("--symbols", ","), "needs one or more symbols"),
+    ],
+)
+def test_the_command_says_what_it_does_not_know(words: tuple[str, ...], said: str, tmp_path: Path) -> None:
+    code, output = commanded(*words, "--out", tmp_path / "run")
+    assert code == 2
+    assert said in " ".join(output.replace("│", " ").split())
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_command_asks_for_a_folder() -> None:
+    code, output = commanded()
+    assert (code, "--out" in output) == (2, True)
+
+
+def test_without_its_libraries_the_command_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    code, output = commanded("--scenario", "minute", "--out", tmp_path / "run")
+    assert (code, "matplotlib is not installed: pip install 'perpguard[lab]'" in output) == (1, True)
+    assert list(tmp_path.iterdir()) == []
