@@ -179,8 +179,12 @@ class Crowd(Positions):
         return self.enter(now_ms, side, lots, leverage, is_cross, spare, stop, self.draw_target_bps(leverage))
 
     def leave(
-        self, now_ms: int, position: int, worst_tick: int = 0, lots_max: int = 4_611_686_018_427_387_904
-    ) -> int:  # noqa: ARG002 - every action is told its time
+        self,
+        now_ms: int,  # noqa: ARG002 - every action is told its time
+        position: int,
+        worst_tick: int = 0,
+        lots_max: int = 4_611_686_018_427_387_904,
+    ) -> int:
         """Close a position as far as the book gives it; return the lots. What is left stays, its stops too.
 
         No more than ``at_once_lots`` and ``lots_max`` are traded in one call: who holds much leaves in parts; and

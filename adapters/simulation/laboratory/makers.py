@@ -3,10 +3,9 @@
 Each kind has a willingness a (``behaviour``), a fair price of its own, a balance sheet and a ladder of orders on each
 side that are really placed and really cancelled. Its fair price takes over a part of how trades moved mid
 (``permanence``) and comes to the world's price in ``world_half_life_s``, the slower the less it is willing: a maker
-that hardly quotes anchors nothing. What was taken from a side is put back with
-``restore_half_life_s / a``, so that a swept book stays thin, or as soon as the fair price has moved by its half spread:
-at another price it quotes anew. What it holds it hedges in the world in ``hedge_half_life_s``, which moves the world's
-price.
+that hardly quotes anchors nothing. What was taken from a side is put back with ``restore_half_life_s / a``,
+so that a swept book stays thin, or as soon as the fair price has moved by its half spread: at another price it quotes
+anew. What it holds it hedges in the world in ``hedge_half_life_s``, which moves the world's price.
 
 Compiled where there is a compiler (makers.pxd), and the same orders as it is.
 """
@@ -301,7 +300,9 @@ class Makers:
         scale = a * season * self.depth_lots * room
         spent = self._spent[2 * kind + book_side]
         rested = 0
-        below = math.ceil(centre) - 1
+        below = int(centre)
+        if below >= centre:
+            below -= 1
         at = (2 * kind + book_side) * LEVELS_MAX
         ladder = kind * LEVELS_MAX
         for level in range(self._levels[kind]):
