@@ -118,7 +118,8 @@ class Positions:
         """Close ``closed`` lots (> 0) that brought the crowd ``cash`` (signed micros, fees taken off).
 
         Returns what is due to the position's owner for it: its part of the margin and of the profit; below 0 is what
-        is missing. The caller must pay it out (``pay``). With ``keeps_margin`` it stays behind the rest instead (0).
+        is missing. The caller must pay it out (``pay``). With ``keeps_margin`` it stays behind the rest instead (0), of
+        which there must be any.
         """
         lots = self.lots[slot]
         size = lots if lots > 0 else -lots
@@ -149,10 +150,7 @@ class Positions:
             self.pledged[slot] -= pledged
             self.margins -= margin
             due += margin
-        if self.lots[slot] == 0:
-            due += self.margin[slot]
-            self.margins -= self.margin[slot]
-            self.margin[slot] = 0
+        if closed == size:
             self._remove(slot)
         else:
             self.relocate(slot)

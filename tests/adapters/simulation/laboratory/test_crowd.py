@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from adapters.simulation.laboratory.owners import CROWD
-from adapters.simulation.laboratory.parameters import CrowdParameters
+from adapters.simulation.laboratory.parameters import CrowdParameters, LiquidationParameters
 from tests.support.crowds import START, crowd_at, entered, rest
 
 MICROS = 1_000
@@ -105,8 +105,7 @@ def test_slots_are_used_again_under_new_numbers() -> None:
     second = entered(crowd, -1, 10, 0.0)
     assert first == second
     assert crowd.number[second] == 2
-    assert crowd.stop_tick(second) == 0
-    assert crowd.liquidation_tick(second) == 0
+    assert crowd.stop_tick(second) == crowd.target_tick(second) == crowd.liquidation_tick(second) == 0
 
 
 def test_there_is_room_for_any_number() -> None:
@@ -148,6 +147,31 @@ def test_collateral_that_falls_brings_liquidation_nearer_and_back() -> None:
     assert crowd.reprice_collateral(1.0) == 1
     assert crowd.liquidation_tick(slot) == before
     assert crowd.repriced == 0
+
+
+def test_what_is_closed_takes_its_collateral_along() -> None:
+    crowd = crowd_at(parameters=CrowdParameters(collateral_share=1.0))
+    slot = entered(crowd, 1, 100, 10.0, is_cross=True)
+    rest(crowd, 1, START, 40)
+    crowd.leave(0, slot)
+    crowd.reprice_collateral(0.5)
+    assert crowd.margin[slot] == 30_000 * MICROS
+    late = entered(crowd, 1, 100, 10.0, is_cross=True)  # puts in twice as many coins, worth as much
+    crowd.reprice_collateral(0.25)
+    assert crowd.margin[late] == 50_000 * MICROS
+    assert crowd.imbalance() == 0
+
+
+def test_who_owes_more_than_any_price_could_give_is_liquidated_at_every_price() -> None:
+    crowd = crowd_at(liquidation=LiquidationParameters(fund_ratio=0.0))
+    top = crowd.ticks - 1
+    entered(crowd, 1, 100, 50.0, tick=top - 60)
+    crowd.fund(top, 200_000_000)  # a fifth
+    assert crowd.liquidate(0, top, 0) == 100
+    entered(crowd, -1, 100, 50.0)
+    crowd.fund(START, -1_200_000_000)
+    assert crowd.liquidate(0, 1, 0) == 100
+    assert crowd.imbalance() == 0
 
 
 def test_the_snapshot_is_every_position() -> None:

@@ -124,6 +124,9 @@ class Life:
         assert np.asarray(crowd.margin)[slots].sum() == crowd.margins
         assert np.asarray(crowd.cost)[slots].sum() == crowd.costs
         assert crowd.deposited == self.deposited
+        gone = np.setdiff1d(np.arange(crowd.slots), slots)
+        for ladder in (crowd.falls, crowd.rises, crowd.below, crowd.above):
+            assert not any(ladder.tick_of(slot) for slot in gone[:20])
         assert crowd.imbalance() == 0
         cash = sum(exchange.cash_of(owner) for owner in range(exchange.owners_count))
         assert cash + exchange.fees_micros + exchange.funding_micros == 0

@@ -69,6 +69,17 @@ def test_nothing_is_sold_below_the_bankruptcy_price_fees_included() -> None:
     balanced(crowd)
 
 
+def test_nothing_is_bought_above_it_either() -> None:
+    crowd = crowd_at(taker_fee_ppm=500, liquidation=NO_FUND)
+    entered(crowd, -1, 100, 10.0)
+    rest(crowd, -1, 10_995, 50)  # 11,000 / 1.0005 is 10,994.5
+    assert crowd.liquidate(0, 10_950, 1_000) == 0
+    rest(crowd, -1, 10_994, 50)
+    assert crowd.liquidate(0, 10_950, 1_000) == 50
+    assert crowd.fund_micros == 0
+    balanced(crowd)
+
+
 def test_who_has_equity_left_waits_for_the_book() -> None:
     crowd = crowd_at()
     entered(crowd, 1, 100, 10.0)
