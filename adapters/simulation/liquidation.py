@@ -92,7 +92,7 @@ class Liquidator:
         self._cancel_orders(account, None if not position.is_isolated else symbol)
         was_isolated, backing = position.is_isolated, self._backing(account, position)
         bankruptcy = max((position.cost - backing) / position.amount, market.spec.tick)
-        bankruptcy = bankruptcy.quantize(market.spec.tick)
+        bankruptcy = (bankruptcy / market.spec.tick).to_integral_value() * market.spec.tick
         side = Side.SELL if position.amount > ZERO else Side.BUY
         order = self._order(account, position, side, size)
         fills = matcher.close_out(account, market, order, bankruptcy)

@@ -37,6 +37,8 @@ class LiveMatcher(Matcher):
         self._accounts = accounts
         self._standing: dict[int, tuple[str, Order]] = {}
         """Orders that were given to the market, and whose they are."""
+        self._flattened: set[tuple[str, str, PositionSide]] = set()
+        """Positions that a fill has closed, of which orders may have to end."""
 
     @property
     def takes_orders(self) -> bool:
@@ -72,6 +74,7 @@ class LiveMatcher(Matcher):
 
     def book_resting(self) -> None:
         """Book what the market filled of resting orders, and end those that it took out."""
+        touched: dict[tuple[str, str, PositionSide], None] = {}
         for filled in self._source.take_fills():
             name, order = self._standing[filled.order_id]
             account, market = self._accounts[name], self.markets[order.symbol]
@@ -79,11 +82,14 @@ class LiveMatcher(Matcher):
             self.fill(account, market, order, offers, is_maker=True, is_told=True)
             if not order.is_open:
                 self._standing.pop(order.order_id, None)
-            self._fit_reducing(account, order.symbol, order.position_side)
+            touched[name, order.symbol, order.position_side] = None
         for order_id in self._source.take_expired():
             if order_id in self._standing:
                 name, order = self._standing[order_id]
                 self.finish(self._accounts[name], order, OrderStatus.EXPIRED)
+        # Not before every fill is booked: until then an order may seem to have room that is filled already.
+        for name, symbol, side in touched:
+            self._fit_reducing(self._accounts[name], symbol, side)
 
     def finish(self, account: VenueAccount, order: Order, status: OrderStatus) -> None:
         if self._standing.pop(order.order_id, None) is not None:
@@ -108,6 +114,7 @@ class LiveMatcher(Matcher):
             offers.append((bankruptcy, rest))
         fills = self.fill(account, market, order, offers, is_maker=False, fee_ratio=ZERO, is_told=True)
         self.book_resting()
+        self._fit_reducing(account, symbol, order.position_side)
         return fills
 
     def tell_forced(
@@ -120,6 +127,10 @@ class LiveMatcher(Matcher):
         size = abs(position.amount)
         self._source.hand_over(account.spec.name, market.spec.symbol, side, size, market.mark)
         super().settle(account, market, position)
+
+    def expire_reducing(self, account: VenueAccount, position: Position) -> None:
+        """Remember: ``_fit_reducing`` does it, once every fill of the moment is booked."""
+        self._flattened.add((account.spec.name, position.symbol, position.side))
 
     def _reducing(self, account: VenueAccount, order: Order) -> Decimal:
         """What stands already of other orders that may only reduce the same position."""
@@ -137,8 +148,13 @@ class LiveMatcher(Matcher):
 
         One that shrank keeps its place; one that has room again goes to the end of the queue for all of it.
         """
-        amount = account.ledger.position(symbol, side).amount
-        room, got = abs(amount), []
+        position = account.ledger.position(symbol, side)
+        key = (account.spec.name, symbol, side)
+        if key in self._flattened:
+            self._flattened.remove(key)
+            if not position.amount:
+                super().expire_reducing(account, position)
+        room = abs(position.amount)
         for order in account.book.open_orders(symbol):
             if (
                 not order.reduce_only
@@ -146,8 +162,9 @@ class LiveMatcher(Matcher):
                 or order.order_id not in self._standing
             ):
                 continue
-            wanted = min(order.remaining, room) if amount * order.side.sign < ZERO else ZERO
+            wanted = min(order.remaining, room) if position.amount * order.side.sign < ZERO else ZERO
             standing = self._source.standing(order.order_id)
+            room -= wanted
             if wanted < standing:
                 self._source.shrink(order.order_id, wanted)
             elif wanted > standing:
@@ -155,9 +172,7 @@ class LiveMatcher(Matcher):
                 name, market = account.spec.name, self.markets[symbol]
                 got = self._source.place(name, symbol, order.order_id, order.side, wanted, order.price)
                 self.fill(account, market, order, got, is_maker=False, is_told=True)
-            room -= wanted
-            if got:
-                break  # there is less to reduce now
-        if got:
-            self.book_resting()
-            self._fit_reducing(account, symbol, side)
+                self.book_resting()
+                if got:
+                    self._fit_reducing(account, symbol, side)  # there is less to reduce now
+                    return

@@ -220,7 +220,7 @@ class Matcher:
             for event in events:
                 account.tell(event)
         if fills and not position.amount:
-            self._expire_what_reduces(account, position)
+            self.expire_reducing(account, position)
         return fills
 
     def finish(self, account: VenueAccount, order: Order, status: OrderStatus) -> None:
@@ -250,7 +250,7 @@ class Matcher:
         changes = {SETTLE: change} if assets is None else assets
         account.tell(account_event(account, reason, symbols, self.marks, self.clock_ms(), changes))
 
-    def _expire_what_reduces(self, account: VenueAccount, position: Position) -> None:
+    def expire_reducing(self, account: VenueAccount, position: Position) -> None:
         """The position is flat: orders that can only reduce it end, as on Binance."""
         for order in account.book.open_orders(position.symbol):
             if order.reduce_only and order.position_side is position.side:

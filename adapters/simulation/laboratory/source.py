@@ -18,7 +18,7 @@ from adapters.simulation.source import Frame, OpeningBook, SymbolSpec
 
 NS_PER_MS = 1_000_000
 MARK_MS = 1_000
-"""Marks and open interest are told every so often."""
+"""Marks and open interest are told every so often, when the laboratory measures them."""
 
 FIRST_ID = 5_000_000_000_000
 
@@ -35,12 +35,7 @@ def laboratory_source(episode: Episode, venue: str = "binanceusdm") -> Laborator
     Raises:
         ValueError: the episode has no such venue.
     """
-    return LaboratorySource(stage_of(episode), venue)
-
-
-def stage_of(episode: Episode) -> Stage:
-    """Set an episode up for any number of its venues."""
-    return Stage(lambda: LaboratoryPlay(Laboratory(episode)))
+    return LaboratorySource(Stage(lambda: LaboratoryPlay(Laboratory(episode))), venue)
 
 
 def twin_sources(
@@ -76,7 +71,7 @@ class LaboratorySource:
         self._forced = {code: ForcedOrders(code, play.feed(self.venue)) for code in self._books}
         self._orders = AccountOrders(traded)
         self._openings = {code: frames.opening() for code, frames in self._frames.items()}
-        self._marked_ms = -MARK_MS
+        self._marks_due_ms = 0
 
     # -- the market ----------------------------------------------------------------------------------
 
@@ -150,8 +145,8 @@ class LaboratorySource:
             frames += self._frames[code].changes(at_ns)
             frames += self._liquidations(code, book, at_ns)
         now_ms = self._stage.play.now_ms
-        if self.turns >= 0 and now_ms >= self._marked_ms + MARK_MS:
-            self._marked_ms = now_ms
+        if self.turns >= 0 and now_ms >= self._marks_due_ms:
+            self._marks_due_ms = now_ms - now_ms % MARK_MS + MARK_MS
             for code, book in self._books.items():
                 frames += self._terms(code, book, at_ns)
         return frames

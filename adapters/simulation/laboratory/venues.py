@@ -10,8 +10,11 @@ from types import TracebackType
 from typing import Self
 
 from adapters.simulation.dialects import DialectName
+from adapters.simulation.laboratory.laboratory import Laboratory
 from adapters.simulation.laboratory.parameters import Episode
-from adapters.simulation.laboratory.source import LaboratorySource, stage_of
+from adapters.simulation.laboratory.playing import LaboratoryPlay
+from adapters.simulation.laboratory.source import LaboratorySource
+from adapters.simulation.laboratory.stage import Stage
 from adapters.simulation.settings import LoopbackSettings, MarginTier, VenueAccountSpec
 from adapters.simulation.venue import LoopbackVenue
 
@@ -57,6 +60,8 @@ class LaboratoryVenues:
 
     Attributes:
         venues: by ccxt's id, in the order of the episode.
+        sources: what each of them plays.
+        laboratory: with all that no client sees.
     """
 
     def __init__(
@@ -82,7 +87,8 @@ class LaboratoryVenues:
         Raises:
             ValueError: a venue's language is not spoken here, or accounts are wrong (see ``LoopbackVenue``).
         """
-        stage = stage_of(episode)
+        self.laboratory = Laboratory(episode)
+        stage = Stage(lambda: LaboratoryPlay(self.laboratory))
         opened = dict(accounts or {})
         unknown = opened.keys() - {each.venue for each in episode.venues}
         if unknown:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from decimal import Decimal
+from random import Random
 
 import pytest
 
@@ -190,6 +192,27 @@ def test_orders_that_may_only_reduce_never_stand_for_more_than_there_is() -> Non
     assert floor.shown("SELL", 60_000.0) == 0
 
 
+def test_a_stop_waits_for_the_order_that_it_protects() -> None:
+    floor = Floor()
+    alice = floor.account()
+    floor.order(alice, "BUY", 0.3, 59_900)
+    asked = {
+        "symbol": "BTCUSDT",
+        "side": "SELL",
+        "type": "STOP_MARKET",
+        "triggerPrice": "59000",
+        "closePosition": "true",
+    }
+    stop = floor.engine.place_algo(alice, read_order(asked, floor.markets["BTCUSDT"].spec, algo=True))
+
+    floor.order(alice, "BUY", 0.1, 59_800)
+    assert stop.is_open
+    floor.order(alice, "BUY", 0.1)
+    floor.order(alice, "SELL", 0.1)
+
+    assert stop.status is OrderStatus.EXPIRED
+
+
 def test_stops_go_off_at_what_an_order_of_another_account_made_of_the_price() -> None:
     """A large order moves the price, and that sets off who waits there, in the same moment."""
     floor = Floor()
@@ -303,3 +326,54 @@ def test_collateral_is_counted_at_what_the_market_says() -> None:
     floor.step()
 
     assert floor.engine.assets.price("USDE") == Decimal("0.65")
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_whatever_accounts_do_the_ledger_is_the_books_and_the_shown_book_too(seed: int) -> None:
+    """Random orders of three accounts, takers, and a price that walks: nothing is lost, made, or shown wrongly."""
+    rng = Random(seed)
+    floor = Floor()
+    accounts = [floor.account(name, wallet=rng.choice([3_000, 20_000, 500_000])) for name in ("a", "b", "c")]
+    placed = []
+    for _ in range(150):
+        account = rng.choice(accounts)
+        side, size = rng.choice(["BUY", "SELL"]), round(rng.uniform(0.01, 2.5), 3)
+        price = 5.0 * (floor.play.book.tick + rng.randint(-8, 8))
+        with contextlib.suppress(Refusal):
+            match rng.randrange(6):
+                case 0:
+                    floor.order(account, side, size)
+                case 1:
+                    placed.append((account, floor.order(account, side, size, price)))
+                case 2:
+                    more = {"reduceOnly": "true"}
+                    placed.append((account, floor.order(account, side, size, price, **more)))
+                case 3:
+                    kind = rng.choice(["IOC", "FOK", "GTX"])
+                    floor.order(account, side, size, price, timeInForce=kind)
+                case 4 if placed:
+                    floor.engine.cancel(*rng.choice(placed))
+                case _:
+                    floor.play.book.tick += rng.randint(-6, 6)
+                    floor.play.book.takers += [(rng.choice([1, -1]), rng.randint(1, 4_000))]
+                    floor.step(rng.choice([1, 10]))
+        book, shown = floor.play.exchange.book, floor.markets["BTCUSDT"].book
+        for sign, levels in ((1, shown.bids), (-1, shown.asks)):
+            ticks, lots = book.gather(sign, 1_000)
+            assert {price: float(size) for price, (_, size) in levels.levels.items()} == {
+                tick * 5.0: round(lot * 0.001, 3)
+                for tick, lot in zip(ticks.tolist(), lots.tolist(), strict=True)
+            }
+        for each in accounts:
+            floor.held(each)
+            assert is_conserved(each)
+            reducing = [order for order in each.book.open_orders() if order.reduce_only]
+            standing = sum((floor.source.standing(order.order_id) for order in reducing), Decimal(0))
+            assert standing <= abs(each.ledger.position("BTCUSDT").amount)
+        assert sums_to_nothing(floor)
+        resting = {order.order_id for each in accounts for order in each.book.open_orders()}
+        standing_orders = {
+            number for number in range(1_000_000, 1_000_600) if floor.source.standing(number) > 0
+        }
+        assert standing_orders <= resting
+    assert sum(each.fill_count for each in accounts) > 5
