@@ -20,7 +20,7 @@ cdef class Makers:
     cdef double[::1] _share, _spread_ratio, _spread_exponent, _reach, _withdraw_z, _withdraw_power, _signal_ratio
     cdef double[::1] _floor, _fall_keep, _refill_keep, _requote, _limit, _skew, _capital, _capital_floor, _collateral
     cdef double[::1] _permanence, _world_half_life, _restore_half_life, _hedge, _offset, _weight
-    cdef double[::1] _a, _fair, _quoted_fair, _quoted_a, _quoted_used, _spent, _hedged, _hedge_cash, _paid_in
+    cdef double[::1] _a, _fair, _quoted_fair, _quoted_a, _quoted_used, _quoted_spent, _spent, _hedged, _hedge_cash, _paid_in
     cdef i64[::1] _levels, _quoted_lots, _orders, _left, _tick, _wanted_tick, _wanted_lots, _is_due
 
     @cython.locals(jump=double, z_elsewhere=double, mean=double, equity=double, capital=double, is_due=bint, kind=i64)
@@ -31,7 +31,7 @@ cdef class Makers:
     cpdef double held_of(self, i64 kind) noexcept
     @cython.locals(owner=i64, lots=i64, a=double, fair=double, half_life=double, moved=double, capital=double, won=double, equity=double, balance=double, target=double, keep=double, before=double, spread=double, moved_bps=double)
     cdef double _think(self, i64 kind, double z, double z_elsewhere, double jump, double world_tick, double mark, Outside outside) noexcept
-    @cython.locals(lots=i64, used=double, fair=double, tolerance=double, change=double, is_due=bint)
+    @cython.locals(lots=i64, used=double, fair=double, tolerance=double, change=double, spent=double, is_due=bint)
     cdef i64 _look(self, i64 kind, double season) noexcept
     @cython.locals(book_side=i64, at=i64, level=i64, left=i64)
     cdef void _note_fills(self, i64 kind) noexcept

@@ -78,6 +78,7 @@ class Makers:
         self._quoted_fair = array("d", [0.0] * count)
         self._quoted_a = array("d", [0.0] * count)
         self._quoted_used = array("d", [0.0] * count)
+        self._quoted_spent = array("d", [0.0] * count)
         self._quoted_lots = array("q", [0] * count)
         self._quoted_season = 0.0
         self._spent = array("d", [0.0] * (2 * count))
@@ -249,11 +250,15 @@ class Makers:
         return equity
 
     def _look(self, kind: int, season: float) -> int:
-        """Tell whether a kind has to move its orders: fair price, willingness, inventory or season changed."""
+        """Tell whether a kind has to move its orders, and where to.
+
+        It has if its fair price, willingness, inventory or the season changed, or what was taken is to be put back.
+        """
         lots = self.exchange.lots_of(MAKERS + kind)
         used = (lots - self._hedged[kind]) / max(self._limit[kind], 1.0)
         fair = self._fair[kind]
         tolerance = self._requote[kind] * 1e-4 * fair
+        spent = self._spent[2 * kind] + self._spent[2 * kind + 1]
         change = self._a[kind] / max(self._quoted_a[kind], 1e-9)
         is_due = (
             math.fabs(fair - self._quoted_fair[kind]) > tolerance
@@ -261,6 +266,7 @@ class Makers:
             or change > 1.1
             or change < 0.9
             or math.fabs(used - self._quoted_used[kind]) > 0.05
+            or self._quoted_spent[kind] - spent > 0.02 * self._a[kind] * self._share[kind] * self.depth_lots
             or math.fabs(season - self._quoted_season) > 0.02
         )
         if not is_due:
@@ -270,6 +276,7 @@ class Makers:
         self._quoted_used[kind] = used
         self._quoted_lots[kind] = lots
         self._note_fills(kind)
+        self._quoted_spent[kind] = self._spent[2 * kind] + self._spent[2 * kind + 1]
         self._want(kind, 0, used, season)
         self._want(kind, 1, used, season)
         return 1
