@@ -32,18 +32,20 @@ cdef class LiquidationEngine:
     @cython.locals(opening=double, engine=i64, held=i64, reserved=double)
     cpdef double fund_room(self) noexcept
     cpdef list take_liquidations(self)
-    @cython.locals(positions=Positions, lots=i64, side=i64, size=i64, equity=i64, bankruptcy=double, limit=i64, closed=i64, due=i64, wanted=i64)
+    @cython.locals(positions=Positions, lots=i64, side=i64, size=i64, equity=i64, bankruptcy=double, limit=i64, closed=i64, due=i64, most=i64)
     cdef i64 _close(self, i64 slot) except -1
-    @cython.locals(beyond=double, price=double, tick=i64)
-    cdef i64 _limit_tick(self, i64 side, double bankruptcy) noexcept
+    cdef bint _is_offered(self, i64 side, i64 limit) noexcept
+    @cython.locals(tick=i64)
+    cdef i64 _limit_tick(self, i64 side, double price) noexcept
+    cdef i64 _lots_beyond(self, i64 side, double bankruptcy) noexcept
+    @cython.locals(room=double, lots=double)
+    cdef i64 _lots_for(self, double loss_ticks) noexcept
     @cython.locals(brackets=Brackets, lot_micros=double, bracket=i64, floor=double, kept=i64)
     cdef i64 _due(self, i64 size) noexcept
     @cython.locals(positions=Positions, filled=i64, micros=i64, number=i64, leverage=double, fee=i64, due=i64, price=double)
     cdef i64 _into_book(self, i64 slot, i64 side, i64 lots, i64 limit, bint keeps_margin, double bankruptcy) except -1
-    @cython.locals(positions=Positions, number=i64, leverage=double, size=i64, to_fund=i64, rest=i64, deleveraged=i64)
+    @cython.locals(positions=Positions, number=i64, leverage=double, size=i64, to_fund=i64, rest=i64, deleveraged=i64, loss=double)
     cdef i64 _take_over(self, i64 slot, i64 side, double bankruptcy) except -1
-    @cython.locals(room=double, beyond=double, loss=double, lots=double)
-    cdef i64 _fund_lots(self, i64 side, double bankruptcy) noexcept
     @cython.locals(whole=i64)
     cdef i64 _price_of(self, i64 slot, i64 size, i64 lots) noexcept
     @cython.locals(positions=Positions, cash=i64)

@@ -131,37 +131,51 @@ class LiquidationEngine:
         size = lots if lots > 0 else -lots
         equity = positions.equity(slot, self.mark_tick)
         bankruptcy = 1.0 * (positions.cost[slot] - positions.margin[slot]) / (lots * self.micros)
+        due = size if equity <= 0 else self._due(size)
         limit = self._limit_tick(side, bankruptcy)
-        closed = 0
-        if (side > 0 and self.book.best_bid >= limit) or (side < 0 and self.book.best_ask <= limit):
-            if self.budget <= 0:
-                return 0
-            due = size if equity <= 0 else self._due(size)
-            wanted = min(due, self.budget)
-            closed = self._into_book(slot, side, wanted, limit, due < size, bankruptcy)
-            if closed == wanted:
-                return closed
-        if equity <= 0:
+        closed = self._into_book(slot, side, due, limit, due < size, bankruptcy)
+        if equity > 0 or closed == due:
+            return closed
+        most = self._lots_beyond(side, bankruptcy)
+        if most > 0:
+            limit = self._limit_tick(side, bankruptcy * (1.0 - side * self.takeover_ratio))
+            closed += self._into_book(slot, side, min(due - closed, most), limit, False, bankruptcy)
+        if closed < due and not (self.budget <= 0 and self._is_offered(side, limit)):
             closed += self._take_over(slot, side, bankruptcy)
         return closed
 
-    def _limit_tick(self, side: int, bankruptcy: float) -> int:
-        """Tell the worst price at which the book may still have it: its fees too must be paid from its margin."""
-        beyond = 0.0
-        if self.takeover_ratio > 0.0 and self.fund_room() > 0.0:
-            beyond = self.takeover_ratio
+    def _is_offered(self, side: int, limit: int) -> bool:
+        """Tell whether the book has anything for it within a price."""
+        return self.book.best_bid >= limit if side > 0 else self.book.best_ask <= limit
+
+    def _limit_tick(self, side: int, price: float) -> int:
+        """Tell the worst tick at which the book may have it for not less than a price, after the fees of that."""
         if side > 0:
-            price = bankruptcy / (1.0 - self.taker_ratio) * (1.0 - beyond)
+            price /= 1.0 - self.taker_ratio
             if price <= 1.0:
                 return 1
             if price >= self.book.ticks:
                 return self.book.ticks
             tick = int(price)
             return tick + 1 if tick < price else tick
-        price = bankruptcy / (1.0 + self.taker_ratio) * (1.0 + beyond)
+        price /= 1.0 + self.taker_ratio
         if price <= 0.0:
             return 0
         return int(price) if price < self.book.ticks - 1 else self.book.ticks - 1
+
+    def _lots_beyond(self, side: int, bankruptcy: float) -> int:
+        """Tell how many lots the fund can afford to be sold beyond their bankruptcy price."""
+        if self.takeover_ratio <= 0.0:
+            return 0
+        return self._lots_for(self.takeover_ratio * max(bankruptcy, 1.0))
+
+    def _lots_for(self, loss_ticks: float) -> int:
+        """Tell on how many lots the fund can afford to lose so many ticks each."""
+        room = self.fund_room()
+        if room <= 0.0:
+            return 0
+        lots = room / (loss_ticks * self.micros)
+        return int(lots) if lots < 1e15 else 1_000_000_000_000_000
 
     def _due(self, size: int) -> int:
         """Tell how many lots must go: down to the bracket below, or all of it."""
@@ -180,6 +194,9 @@ class LiquidationEngine:
         self, slot: int, side: int, lots: int, limit: int, keeps_margin: bool, bankruptcy: float
     ) -> int:
         positions = self.positions
+        lots = min(lots, self.budget)
+        if lots <= 0 or not self._is_offered(side, limit):
+            return 0
         filled = self.exchange.take(_CROWD, -side, lots, limit)
         if filled == 0:
             return 0
@@ -206,7 +223,8 @@ class LiquidationEngine:
         number = positions.number[slot]
         leverage = positions.leverage[slot]
         size = side * positions.lots[slot]
-        to_fund = min(size, self._fund_lots(side, bankruptcy))
+        loss = max((bankruptcy - self.mark_tick) * side, 0.0) + _RESERVE * self.mark_tick
+        to_fund = min(size, self._lots_for(loss))
         rest = size - to_fund
         deleveraged = 0
         if to_fund > 0:
@@ -225,15 +243,6 @@ class LiquidationEngine:
         if deleveraged > 0:
             self._log(number, side * deleveraged, bankruptcy, bankruptcy, leverage, ClosedBy.DELEVERAGE)
         return to_fund + deleveraged
-
-    def _fund_lots(self, side: int, bankruptcy: float) -> int:
-        room = self.fund_room()
-        if room <= 0.0:
-            return 0
-        beyond = (bankruptcy - self.mark_tick) * side
-        loss = (max(beyond, 0.0) + _RESERVE * self.mark_tick) * self.micros
-        lots = room / loss
-        return int(lots) if lots < 1e15 else 1_000_000_000_000_000
 
     def _price_of(self, slot: int, size: int, lots: int) -> int:
         """Tell for what money so many of its lots change hands at its bankruptcy price: the owner gets nothing."""

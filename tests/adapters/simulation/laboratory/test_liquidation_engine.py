@@ -125,6 +125,33 @@ def test_a_large_position_goes_to_the_bracket_below_and_keeps_its_margin() -> No
     balanced(crowd)
 
 
+def test_each_part_pays_the_fee_from_the_margin_that_stays() -> None:
+    crowd = crowd_at(liquidation=LiquidationParameters(fund_ratio=0.0, fee_ratio=0.005))
+    slot = entered(crowd, 1, 30_000, 10.0)
+    tick = crowd.liquidation_tick(slot)
+    rest(crowd, 1, tick, 100_000)
+    sold = crowd.liquidate(0, tick, 100_000)
+    assert 0 < sold < 30_000
+    fee = sold * tick * MICROS // 200
+    assert crowd.fund_micros == pytest.approx(fee, abs=2)
+    assert crowd.margin[slot] == pytest.approx(
+        30_000_000 * MICROS - sold * (START - tick) * MICROS - fee, abs=4
+    )
+    assert crowd.liquidation_tick(slot) == crowd.brackets.liquidation_tick(
+        crowd.lots[slot], crowd.cost[slot], crowd.margin[slot]
+    )
+    assert crowd.paid_out == 0
+    balanced(crowd)
+
+
+def test_a_large_position_without_equity_goes_as_a_whole() -> None:
+    crowd = crowd_at(liquidation=NO_FUND)
+    entered(crowd, 1, 30_000, 10.0)
+    rest(crowd, 1, 9_010, 100_000)
+    assert crowd.liquidate(0, 9_000, 100_000) == 30_000
+    assert crowd.engine.book_lots == 30_000
+
+
 def test_all_of_it_goes_where_the_venue_knows_no_parts() -> None:
     crowd = crowd_at(liquidation=LiquidationParameters(fund_ratio=0.0, partial=False))
     slot = entered(crowd, 1, 30_000, 10.0)
@@ -155,6 +182,21 @@ def test_the_fund_is_used_before_anybody_is_deleveraged() -> None:
     balanced(crowd)
 
 
+def test_what_the_fund_holds_and_has_lost_is_used_up() -> None:
+    crowd = funded(200.0)
+    for _ in range(2):
+        entered(crowd, 1, 1_000, 10.0)
+        entered(crowd, -1, 1_000, 5.0, tick=START + 500)
+    crowd.liquidate(0, 8_900, 0)
+    assert crowd.exchange.lots_of(ENGINE) == int(200.0 / 0.99)  # of both: the first took all that there was
+    spent = funded(200.0)
+    spent.fund_micros = 100_000_000
+    entered(spent, 1, 1_000, 10.0)
+    entered(spent, -1, 1_000, 5.0, tick=START + 500)
+    spent.liquidate(0, 8_900, 0)
+    assert spent.exchange.lots_of(ENGINE) == int(100.0 / 0.99)
+
+
 def test_the_fund_sells_slowly_what_it_holds() -> None:
     crowd = funded(1e6)
     entered(crowd, 1, 1_000, 10.0)
@@ -169,13 +211,14 @@ def test_the_fund_sells_slowly_what_it_holds() -> None:
 
 
 def test_the_engine_may_sell_beyond_bankruptcy_at_the_funds_cost() -> None:
-    for takeover_bps, expected in ((0.0, 0), (100.0, 100)):
-        crowd = funded(1e6, takeover_bps=takeover_bps)
+    for takeover_bps, fund_usd, expected in ((0.0, 1e6, 0), (100.0, 1e6, 100), (100.0, 4.5, 50)):
+        crowd = funded(fund_usd, takeover_bps=takeover_bps)
         entered(crowd, 1, 100, 10.0)
         rest(crowd, 1, 8_950, 100)
-        crowd.liquidate(0, 9_050, 1_000)
+        assert crowd.liquidate(0, 9_050, 1_000) == 0  # not while its owner has something left
+        crowd.liquidate(0, 9_000, 1_000)
         assert crowd.engine.book_lots == expected
-        assert crowd.fund_micros == 10**12 - expected * 50 * MICROS
+        assert crowd.fund_micros == int(fund_usd * 1e6) - expected * 50 * MICROS
         balanced(crowd)
 
 
