@@ -111,10 +111,8 @@ def test_equal_episodes_give_equal_bytes_in_another_process_too() -> None:
 def test_compiled_and_plain_give_the_same_bytes() -> None:
     """Of one book, for some seconds in which everything happens: plain is a hundred times slower."""
     episode = replace(crash(5, 6.0), symbols=(ALT,), venues=(BINANCE,), impulses=CRASH[:4])
-    names = (
-        *pairs(PACKAGE),
-        *(f"{PACKAGE}.{name}" for name in ("listing", "observed", "truth_rows", "laboratory")),
-    )
+    others = (f"{PACKAGE}.{name}" for name in ("listing", "observed", "truth_rows", "laboratory"))
+    names = tuple(dict.fromkeys((*pairs(PACKAGE), *others)))
     plain = dict(zip(names, uncompiled(*names), strict=True))[f"{PACKAGE}.laboratory"]
     compiled = importlib.import_module(f"{PACKAGE}.laboratory")
     told = [
