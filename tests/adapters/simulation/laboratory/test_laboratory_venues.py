@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -17,8 +19,10 @@ from adapters.simulation.laboratory.stage import Stage
 from adapters.simulation.laboratory.venues import LaboratoryVenues, laboratory_settings
 from adapters.simulation.orders import Side
 from adapters.simulation.recorded import write_recording
+from adapters.simulation.source import Frame, FrameKind
 from tests.adapters.simulation.bybit import clients as bybit
 from tests.adapters.simulation.clients import ALICE, BOB, CODE, SYMBOL, client
+from tests.adapters.simulation.laboratory.crashes import crash
 from tests.adapters.simulation.laboratory.episodes import BTC, START_AT_NS, small_episode
 from tests.support.eventually import eventually
 
@@ -172,3 +176,31 @@ def test_a_venue_that_the_episode_has_not_is_named() -> None:
         laboratory_source(small_episode(), "okx")
     with pytest.raises(ValueError, match="no venue okx"):
         LaboratoryVenues(small_episode(), accounts={"okx": [ALICE]})
+
+
+def test_the_crowds_liquidations_are_told_by_each_venues_law() -> None:
+    """In a crash: at Bybit every one but those of its outage, at Binance one a second and symbol."""
+    for venue in ("binanceusdm", "bybit"):
+        laboratory = Laboratory(crash(3))
+        source = LaboratorySource(Stage(lambda made=laboratory: LaboratoryPlay(made)), venue)  # type: ignore[misc]
+        closed, told = Counter[str](), defaultdict[str, list[Frame]](list)
+        source.begin(START_AT_NS, lambda: None)
+        while (at_ns := source.next_at_ns) is not None:
+            source.advance()
+            for symbol in source.specs:
+                listing = laboratory.listings[venue, symbol.symbol]
+                closed[symbol.symbol] += 0 if listing.is_out else len(listing.closed)
+            for frame in source.react(at_ns):
+                if frame.kind is FrameKind.FORCED_ORDER:
+                    told[frame.symbol].append(frame)
+        assert told
+        for symbol, frames in told.items():
+            sold = sum(b'"S":"SELL"' in frame.payload for frame in frames)
+            assert sold > len(frames) / 2  # it fell: longs were liquidated, that is sold
+            if venue == "binanceusdm":
+                gaps = [after.at_ns - before.at_ns for before, after in pairwise(frames)]
+                assert min(gaps) >= 10**9
+                assert len(frames) < closed[symbol]
+            else:
+                # Those of the last half second before the outage, and before the end, are told no more.
+                assert closed[symbol] * 0.8 < len(frames) <= closed[symbol]
