@@ -187,9 +187,9 @@ def test_the_crowds_liquidations_are_told_by_each_venues_law() -> None:
         source.begin(START_AT_NS, lambda: None)
         while (at_ns := source.next_at_ns) is not None:
             source.advance()
-            for symbol in source.specs:
-                listing = laboratory.listings[venue, symbol.symbol]
-                closed[symbol.symbol] += 0 if listing.is_out else len(listing.closed)
+            for spec in source.specs:
+                listing = laboratory.listings[venue, spec.symbol]
+                closed[spec.symbol] += 0 if listing.is_out else len(listing.closed)
             for frame in source.react(at_ns):
                 if frame.kind is FrameKind.FORCED_ORDER:
                     told[frame.symbol].append(frame)
