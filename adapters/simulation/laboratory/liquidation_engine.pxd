@@ -37,7 +37,7 @@ cdef class LiquidationEngine:
     cdef bint _is_offered(self, i64 side, i64 limit) noexcept
     @cython.locals(tick=i64)
     cdef i64 _limit_tick(self, i64 side, double price) noexcept
-    cdef i64 _lots_beyond(self, i64 side, double bankruptcy) noexcept
+    cdef i64 _lots_beyond(self, double bankruptcy) noexcept
     @cython.locals(room=double, lots=double)
     cdef i64 _lots_for(self, double loss_ticks) noexcept
     @cython.locals(brackets=Brackets, lot_micros=double, bracket=i64, floor=double, kept=i64)

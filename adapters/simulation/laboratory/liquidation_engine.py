@@ -136,7 +136,7 @@ class LiquidationEngine:
         closed = self._into_book(slot, side, due, limit, due < size, bankruptcy)
         if equity > 0 or closed == due:
             return closed
-        most = self._lots_beyond(side, bankruptcy)
+        most = self._lots_beyond(bankruptcy)
         if most > 0:
             limit = self._limit_tick(side, bankruptcy * (1.0 - side * self.takeover_ratio))
             closed += self._into_book(slot, side, min(due - closed, most), limit, False, bankruptcy)
@@ -163,7 +163,7 @@ class LiquidationEngine:
             return 0
         return int(price) if price < self.book.ticks - 1 else self.book.ticks - 1
 
-    def _lots_beyond(self, side: int, bankruptcy: float) -> int:
+    def _lots_beyond(self, bankruptcy: float) -> int:
         """Tell how many lots the fund can afford to be sold beyond their bankruptcy price."""
         if self.takeover_ratio <= 0.0:
             return 0
