@@ -15,7 +15,15 @@ import pytest
 
 from adapters.simulation.laboratory.laboratory import Laboratory
 from adapters.simulation.laboratory.owners import CROWD
-from adapters.simulation.laboratory.parameters import FundingParameters, Impulse, ImpulseKind
+from adapters.simulation.laboratory.parameters import (
+    CrowdParameters,
+    FlowParameters,
+    FundingParameters,
+    Impulse,
+    ImpulseKind,
+    SymbolParameters,
+    ValueParameters,
+)
 from adapters.simulation.laboratory.truth import (
     BookTruth,
     LiquidationTruth,
@@ -294,3 +302,31 @@ def test_a_venue_that_is_cut_off_draws_its_own_index_along() -> None:
             lowest[listing.market] = min(lowest[listing.market], away)
     assert -0.0151 <= lowest[cut.market] < -0.003
     assert abs(lowest[whole.market]) < 0.001
+
+
+@pytest.mark.parametrize("symbol", [BTC, ALT])
+def test_on_a_calm_day_prices_move_as_their_value_does(symbol: SymbolParameters) -> None:
+    """Where few follow moves and few have stops, trading does not feed on itself: mid moves as value and stays near."""
+    laboratory = Laboratory(
+        small_episode(
+            symbols=(symbol,),
+            venues=(BINANCE,),
+            value=ValueParameters(volatility_log_sd=0.2, jumps_per_day=0.0),
+            crowd=CrowdParameters(
+                positions=400, history_days=1.0, momentum=0.0, stop_share=0.02, target_share=0.02
+            ),
+            flow=FlowParameters(momentum_depths=0.005),
+            duration_s=5_400.0,
+        )
+    )
+    (listing,) = laboratory.listings.values()
+    mids, values = [], []
+    while laboratory.now_ms < laboratory.duration_ms:
+        laboratory.step()
+        if laboratory.now_ms % 1_000 == 0:
+            mids.append(math.log(listing.trading.mid * listing.grid.tick))
+            values.append(math.log(laboratory.values.value_price(0)))
+    for every in (10, 60):
+        moved, meant = np.diff(mids[::every]).std(), np.diff(values[::every]).std()
+        assert 0.7 < moved / meant < 1.4, every
+    assert np.abs(np.subtract(mids, values)).max() < 0.02
