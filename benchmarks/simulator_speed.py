@@ -55,7 +55,7 @@ def measure(options: Options) -> list[Result]:
 def bare_book(options: Options) -> list[Result]:
     """Limit orders and cancellations asked from Python one by one, CPU time each; all must end with the same book."""
     orders = draw_orders(ORDERS_QUICK if options.quick else ORDERS, options.seed)
-    (source,) = uncompiled("adapters.simulation.laboratory.book")
+    _, source = uncompiled("adapters.simulation.laboratory.bits", "adapters.simulation.laboratory.book")
     cases: dict[str, Callable[[], float]] = {
         OURS: functools.partial(_asked_of_ours, compiled.OrderBook, orders),
         SOURCE: functools.partial(_asked_of_ours, source.OrderBook, orders),

@@ -29,12 +29,14 @@ reveal_type(Pause)
 WITHOUT_COMPILER = {**os.environ, "CC": "false", "CXX": "false"}
 IMPLEMENTATIONS = """
 from adapters.exchanges.frames import new_reader
+from adapters.simulation.laboratory import exchange
 from guard.market.book import new_book
 from guard.market.live import new_live_book
 
 book, reader = new_book(), new_reader("binanceusdm")
 assert reader is not None
-print(book.implementation, new_live_book(book).implementation, reader.implementation)
+laboratory = "python" if exchange.__file__.endswith(".py") else "compiled"
+print(book.implementation, new_live_book(book).implementation, reader.implementation, laboratory)
 """
 SETUP_WITHOUT_CYTHON = """
 import sys

@@ -1,4 +1,5 @@
 cimport cython
+from adapters.simulation.laboratory.bits cimport highest_bit, lowest_bit
 
 ctypedef long long i64
 
@@ -13,7 +14,8 @@ cdef class OrderBook:
     cdef i64[::1] _summary
     cdef i64[::1] _changed_bids
     cdef i64[::1] _changed_asks
-    cdef i64 _slots, _free, _fills
+    cdef i64 _slots, _free, _fills, _walkable
+    cdef i64[::1] _walked
     cdef i64[::1] _order
     cdef i64[::1] _owner
     cdef i64[::1] _tick
@@ -53,14 +55,17 @@ cdef class OrderBook:
     cpdef i64 fill_lots(self, i64 fill) noexcept
     @cython.locals(words=i64[::1], ticks=i64[::1], count=i64, at=i64, word=i64, bit=i64)
     cpdef object take_changes(self, i64 side)
-    @cython.locals(ticks=i64[::1], lots=i64[::1], count=i64, tick=i64, last=i64, at=i64, i=i64)
+    @cython.locals(ticks=i64[::1], lots=i64[::1], count=i64, i=i64)
     cpdef tuple gather(self, i64 side, i64 levels_max, i64 farthest_tick=*)
+    @cython.locals(table=double[:, ::1], count=i64, i=i64, tick=i64, price_parts=double, size_parts=double)
+    cpdef object table(self, i64 side, i64 levels_max, i64 tick_factor, i64 tick_parts, i64 lot_factor, i64 lot_parts)
     @cython.locals(at=i64, word=i64, group=i64, groups=i64)
     cpdef i64 next_ask(self, i64 tick) noexcept
     @cython.locals(at=i64, word=i64, group=i64, bit=i64)
     cpdef i64 next_bid(self, i64 tick) noexcept
 
-    cdef bint _is_within(self, i64 side, i64 tick, i64 last) noexcept
+    @cython.locals(count=i64, tick=i64, last=i64)
+    cdef i64 _walk(self, i64 side, i64 levels_max, i64 farthest_tick) except -1
     @cython.locals(slot=i64)
     cdef i64 _slot_of(self, i64 order) noexcept
     @cython.locals(tick=i64, slot=i64, following=i64, part=i64)

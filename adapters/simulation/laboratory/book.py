@@ -10,6 +10,8 @@ from array import array
 import numpy as np
 from numpy.typing import NDArray
 
+from adapters.simulation.laboratory.bits import highest_bit, lowest_bit
+
 BUY = 1
 SELL = -1
 
@@ -20,6 +22,7 @@ FIRST_SLOTS = 1024
 FIRST_FILLS = 64
 
 Whole = NDArray[np.int64]
+Floats = NDArray[np.float64]
 
 
 class OrderBook:
@@ -41,6 +44,7 @@ class OrderBook:
         fill_owner(i), fill_order(i), fill_tick(i), fill_lots(i)
         take_changes(side) -> int64 array of ticks, ascending        whose lots changed since it was last asked
         gather(side, levels_max, farthest_tick=0) -> (ticks, lots)   int64 arrays, best first; 0: however far
+        table(side, levels_max, tick_factor, tick_parts, lot_factor, lot_parts) -> prices and sizes, shape (levels, 2)
         ticks, best_bid (0: none), best_ask (ticks: none), last_tick (0: no trade yet), changed, fill_count, order_count
     """
 
@@ -65,6 +69,8 @@ class OrderBook:
         self._summary = array("q", bytes(8 * ((ticks >> 10) + 1)))
         self._changed_bids = array("q", bytes(8 * words))
         self._changed_asks = array("q", bytes(8 * words))
+        self._walkable = FIRST_FILLS
+        self._walked = array("q", bytes(8 * FIRST_FILLS))
         self._slots = FIRST_SLOTS
         self._order = array("q", range(FIRST_SLOTS))
         self._owner = array("q", bytes(8 * FIRST_SLOTS))
@@ -231,24 +237,33 @@ class OrderBook:
 
     def gather(self, side: int, levels_max: int, farthest_tick: int = 0) -> tuple[Whole, Whole]:
         """Return the prices and lots of a side, best first, to a price with it (0: however far); int64 arrays."""
-        count = 0
-        tick = self.best_bid if side > 0 else self.best_ask
-        last = farthest_tick
-        if side < 0 and last <= 0:
-            last = self.ticks
-        at = tick
-        while count < levels_max and self._is_within(side, at, last):
-            count += 1
-            at = self.next_bid(at) if side > 0 else self.next_ask(at)
+        count = self._walk(side, levels_max, farthest_tick)
         found_ticks = np.empty(count, dtype=np.int64)
         found_lots = np.empty(count, dtype=np.int64)
         ticks = found_ticks
         lots = found_lots
         for i in range(count):
-            ticks[i] = tick
-            lots[i] = self._level[tick]
-            tick = self.next_bid(tick) if side > 0 else self.next_ask(tick)
+            ticks[i] = self._walked[i]
+            lots[i] = self.lots_at(side, self._walked[i])
         return found_ticks, found_lots
+
+    def table(
+        self, side: int, levels_max: int, tick_factor: int, tick_parts: int, lot_factor: int, lot_parts: int
+    ) -> Floats:
+        """Return the best levels of a side as price and size beside each other; shape (levels, 2).
+
+        A price is ``tick * tick_factor / tick_parts``, a size likewise: the floats nearest to the decimals.
+        """
+        count = self._walk(side, levels_max, 0)
+        found = np.empty((count, 2))
+        table = found
+        price_parts = 1.0 * tick_parts
+        size_parts = 1.0 * lot_parts
+        for i in range(count):
+            tick = self._walked[i]
+            table[i, 0] = tick * tick_factor / price_parts
+            table[i, 1] = self.lots_at(side, tick) * lot_factor / size_parts
+        return found
 
     def next_ask(self, tick: int) -> int:
         """Return the first price above one that has orders, ``ticks`` where there is none."""
@@ -273,15 +288,10 @@ class OrderBook:
                     return self.ticks
                 word = self._summary[group]
                 at = group << 5
-            while not word & 1:
-                word >>= 1
-                at += 1
+            at += lowest_bit(word)
             tick = at << 5
             word = self._words[at]
-        while not word & 1:
-            word >>= 1
-            tick += 1
-        return tick
+        return tick + lowest_bit(word)
 
     def next_bid(self, tick: int) -> int:
         """Return the first price below one that has orders, 0 where there is none."""
@@ -302,23 +312,33 @@ class OrderBook:
                     return 0
                 group -= 1
                 word = self._summary[group]
-            at = group << 5
-            while word > 1:
-                word >>= 1
-                at += 1
+            at = (group << 5) + highest_bit(word)
             word = self._words[at]
-        tick = at << 5
-        while word > 1:
-            word >>= 1
-            tick += 1
-        return tick
+        return (at << 5) + highest_bit(word)
 
     # -- Inside ------------------------------------------------------------------------------------------------------
 
-    def _is_within(self, side: int, tick: int, last: int) -> bool:
+    def _walk(self, side: int, levels_max: int, farthest_tick: int) -> int:
+        """Write the prices of a side, best first, into ``_walked``; return how many."""
+        if levels_max > self._walkable:
+            self._walked = array("q", bytes(8 * levels_max))
+            self._walkable = levels_max
+        count = 0
         if side > 0:
-            return tick >= 1 and tick >= last
-        return tick < self.ticks and tick <= last
+            tick = self.best_bid
+            last = max(farthest_tick, 1)
+            while tick >= last and count < levels_max:
+                self._walked[count] = tick
+                count += 1
+                tick = self.next_bid(tick)
+        else:
+            tick = self.best_ask
+            last = farthest_tick if 0 < farthest_tick < self.ticks else self.ticks - 1
+            while tick <= last and count < levels_max:
+                self._walked[count] = tick
+                count += 1
+                tick = self.next_ask(tick)
+        return count
 
     def _slot_of(self, order: int) -> int:
         if order < 0:

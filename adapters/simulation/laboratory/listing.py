@@ -1,4 +1,7 @@
-"""One symbol at one venue: its market, what that is told of everything else, and the venue's mark and funding."""
+"""One symbol at one venue: its market, what that is told of everything else, and the venue's mark and funding.
+
+Compiled where there is a compiler (listing.pxd), and the same as it is.
+"""
 
 from __future__ import annotations
 
@@ -73,8 +76,9 @@ class Listing:
         outside.collateral_ratio = collateral.ratio(self.venue.venue, now_ms)
         outside.mark_tick = self.mark_tick
         self.is_out = drive.is_out
-        self.trading.step(now_ms, outside)
-        values.shift(self.at, self.trading.take_world_move())
+        trading: Market = self.trading
+        trading.step(now_ms, outside)
+        values.shift(self.at, trading.take_world_move())
         self.closed = self.crowd.take_liquidations()
         self._mark(now_ms, values.world_price(self.at), drive.arbitrage)
 
@@ -96,7 +100,8 @@ class Listing:
 
     def _mark(self, now_ms: int, world: float, arbitrage: float) -> None:
         book = self.exchange.book
-        bid, ask = book.best_bid, book.best_ask
+        bid = book.best_bid
+        ask = book.best_ask
         is_whole = bid > 0 and ask < book.ticks
         index = index_of(world / self.grid.tick, 0.5 * (bid + ask) if is_whole else 0.0, arbitrage)
         mark = self.mark.step(now_ms, index, bid if is_whole else 0, ask if is_whole else 0, book.last_tick)

@@ -12,9 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
-
-from adapters.simulation.laboratory.book import BUY, SELL, OrderBook, Whole
+from adapters.simulation.laboratory.book import BUY, SELL, OrderBook
 from adapters.simulation.laboratory.collateral import ASSET, QUOTE, Collateral
 from adapters.simulation.laboratory.draws import Draws
 from adapters.simulation.laboratory.exchange import Exchange
@@ -114,13 +112,9 @@ class _Scale:
         """Base units."""
         return lots * self.lot_factor / self.lot_parts
 
-    def levels(self, gathered: tuple[Whole, Whole]) -> Floats:
-        """Prices and sizes beside each other, as a book takes them."""
-        ticks, lots = gathered
-        table = np.empty((len(ticks), 2))
-        np.divide(ticks * self.tick_factor, self.tick_parts, out=table[:, 0])
-        np.divide(lots * self.lot_factor, self.lot_parts, out=table[:, 1])
-        return table
+    def levels(self, book: OrderBook, side: int) -> Floats:
+        """The best prices and sizes of a side beside each other, as a book takes them."""
+        return book.table(side, LEVELS, self.tick_factor, self.tick_parts, self.lot_factor, self.lot_parts)
 
 
 class ObservedMarket:
@@ -197,10 +191,7 @@ class ObservedMarket:
     def sample(self, now_ms: int, received_at: Nanoseconds) -> MarketFeatures:
         """Measure the book, and begin to count flow anew."""
         book, scale = self._order_book, self.scale
-        self._book.load(
-            scale.levels(book.gather(BUY, LEVELS)),
-            scale.levels(book.gather(SELL, LEVELS)),
-        )
+        self._book.load(scale.levels(book, BUY), scale.levels(book, SELL))
         _, _, bought, sold = self._exchange.take_volume()
         features = features_from(
             self._book,

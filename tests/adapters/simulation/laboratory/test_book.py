@@ -15,7 +15,7 @@ from adapters.simulation.laboratory import book as compiled
 from tests.support.naive_book import NaiveBook, NaiveOrder
 from tests.support.uncompiled import is_compiled, uncompiled
 
-(SOURCE,) = uncompiled("adapters.simulation.laboratory.book")
+_, SOURCE = uncompiled("adapters.simulation.laboratory.bits", "adapters.simulation.laboratory.book")
 BOOKS = [
     pytest.param(
         compiled.OrderBook, id="compiled" if is_compiled(compiled) else "source, for want of a compiler"
@@ -217,6 +217,8 @@ def test_depth_is_summed_to_a_price_with_it(book_class: Any) -> None:
     assert [book.lots_within(-1, tick) for tick in (100, 101, 104, 105, 9_999)] == [0, 8, 8, 24, 56]
     assert [book.lots_at(1, tick) for tick in (-1, 98, 101, 9_999)] == [0, 2, 0, 0]
     assert [book.lots_at(-1, tick) for tick in (-1, 98, 101, 9_999)] == [0, 0, 8, 0]
+    assert book.table(1, 2, 1, 10, 1, 1_000).tolist() == [[10.0, 0.001], [9.8, 0.002]]
+    assert book.table(-1, 9, 25, 100, 3, 1).tolist() == [[25.25, 24.0], [26.25, 48.0], [600.0, 96.0]]
     assert [values.tolist() for values in book.gather(1, 2)] == [[100, 98], [1, 2]]
     assert [values.tolist() for values in book.gather(1, 9, 98)] == [[100, 98], [1, 2]]
     assert [values.tolist() for values in book.gather(-1, 9, 105)] == [[101, 105], [8, 16]]

@@ -17,7 +17,7 @@ from adapters.simulation.laboratory.parameters import SymbolParameters
 from tests.support.uncompiled import is_compiled, uncompiled
 
 LABORATORY = "adapters.simulation.laboratory"
-_, SOURCE = uncompiled(f"{LABORATORY}.book", f"{LABORATORY}.exchange")
+*_, SOURCE = uncompiled(f"{LABORATORY}.bits", f"{LABORATORY}.book", f"{LABORATORY}.exchange")
 EXCHANGES = [
     pytest.param(
         compiled.Exchange, id="compiled" if is_compiled(compiled) else "source, for want of a compiler"
