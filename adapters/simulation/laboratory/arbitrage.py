@@ -73,6 +73,7 @@ class Arbitrage:
         margin = self._threshold_bps * 1e-4
         is_back = held * side < 0
         limit = world_tick * (1.0 + side * margin) if is_back else world_tick * (1.0 - side * margin)
-        got = self.exchange.take(ARBITRAGE, side, int(math.fabs(self._carry)), max(int(limit), 1))
+        lots = min(math.fabs(self._carry), max(self._lots_max - held * side, 0.0))
+        got = self.exchange.take(ARBITRAGE, side, int(lots), max(int(limit), 1))
         self.world_lots -= got * side
         self._carry = 0.0

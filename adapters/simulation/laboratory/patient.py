@@ -70,7 +70,7 @@ class Patient:
         tick = self._wanted_tick(place)
         away = tick - self._tick[place]
         is_far = (away if away >= 0 else -away) > _TOLERANCE * self._distance[place // 2] * self.reference
-        if is_far or wanted - left > 0.02 * full:
+        if is_far or wanted - left >= 1.0:
             if left > 0:
                 self.exchange.cancel(order)
             self._place(place, wanted)
