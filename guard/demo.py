@@ -99,7 +99,7 @@ async def _run(options: DemoOptions, console: Console) -> int:
     finally:
         await app.stop("the demo is over")
         await venues.stop()
-    return await _report(options, lines, began_at, console)
+    return await _report(options, lines, began_at, console, venues.others())
 
 
 async def _with_bots(
@@ -140,6 +140,7 @@ async def _watch(
             guarded=BotId(GUARDED),
             lines=_lines(venues),
             suppressed=options.suppress,
+            others=venues.others(),
         )
 
     over = asyncio.create_task(venues.finished(), name="market")
@@ -159,10 +160,14 @@ async def _watch(
     return began_at
 
 
-async def _report(options: DemoOptions, lines: list[BotLine], began_at: Nanoseconds, console: Console) -> int:
+async def _report(
+    options: DemoOptions, lines: list[BotLine], began_at: Nanoseconds, console: Console, others: str
+) -> int:
     """Say what it came to and why, from the venue's accounts and from the audit."""
     console.print()
     console.print(final_table(lines))
+    if others:
+        console.print(f"In the guarded bot's market there were {others}.")
     console.print(verdict(*lines, suppressed=options.suppress), style="bold")
     path = options.folder / "audit.sqlite3"
     async with await SqliteAuditReader.open(path) as reader:

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from adapters.simulation.account import VenueAccountState
 from adapters.simulation.generated import generated_source
+from adapters.simulation.laboratory.laboratory import Laboratory
 from adapters.simulation.laboratory.source import twin_sources
 from adapters.simulation.laboratory.venues import laboratory_settings
 from adapters.simulation.settings import LoopbackSettings, VenueAccountSpec
@@ -38,10 +39,13 @@ class DemoMarket(StrEnum):
 class DemoVenues:
     """The venues of the demo: each bot's, which may be one and the same. They begin and end together."""
 
-    def __init__(self, by_bot: dict[str, LoopbackVenue], about: str) -> None:
+    def __init__(
+        self, by_bot: dict[str, LoopbackVenue], about: str, laboratory: Laboratory | None = None
+    ) -> None:
         self.by_bot = by_bot
         self.about = about
         """What happens there."""
+        self._laboratory = laboratory
         self._stack = AsyncExitStack()
 
     async def start(self) -> None:
@@ -64,6 +68,16 @@ class DemoVenues:
         """Wait until the market is over."""
         for venue in self.by_bot.values():
             await venue.finished()
+
+    def others(self) -> str:
+        """What became of everybody else so far; nothing where there is nobody else."""
+        if self._laboratory is None:
+            return ""
+        (listing,) = self._laboratory.listings.values()
+        engine = listing.crowd.engine
+        lots = engine.book_lots + engine.fund_lots + engine.deleveraged_lots
+        million = lots * listing.exchange.micros * listing.mark_tick / 1e12
+        return f"{engine.liquidations:,} liquidations of others' positions, of {million:,.0f} million USD"
 
     def account_state(self, name: str) -> VenueAccountState:
         """A bot's account as its venue keeps it."""
@@ -102,7 +116,8 @@ def _laboratory(seed: int, accounts: Sequence[VenueAccountSpec]) -> DemoVenues:
     episode = draw_episode(
         LABORATORY_WORLD, LABORATORY_SCENARIO, seed, symbols=[CODE], venues=[LABORATORY_VENUE]
     )
-    sources = twin_sources(episode, [account.name for account in accounts], LABORATORY_VENUE)
+    laboratories = {account.name: Laboratory(episode) for account in accounts}
+    sources = twin_sources(laboratories, LABORATORY_VENUE)
     settings = laboratory_settings(episode, match_every_ms=MATCH_EVERY_MS)
     venues = {
         account.name: LoopbackVenue(sources[account.name], accounts=[account], hold=True, settings=settings)
@@ -115,4 +130,5 @@ def _laboratory(seed: int, accounts: Sequence[VenueAccountSpec]) -> DemoVenues:
     return DemoVenues(
         venues,
         f"{heading}\nTwo paper bots of one strategy trade in it, each in a copy of its own, one of them guarded.",
+        laboratories[accounts[0].name],
     )

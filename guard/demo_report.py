@@ -54,8 +54,9 @@ def live_table(
     guarded: BotId,
     lines: Sequence[BotLine],
     suppressed: bool,
+    others: str = "",
 ) -> Group:
-    """Lay out one look at market, guard and bots."""
+    """Lay out one look at market, guard and bots, and at what became of everybody else, where it is known."""
     state = engine.state
     view = state.markets[market]
     ratio = view.depth_ratio(Side.BID)
@@ -78,7 +79,10 @@ def live_table(
     heading = "the guard would ask (suppressed)" if suppressed else "the guard asks"
     asks = f"  {heading}: {posture_text(wanted)}"
     thin = "not known yet" if ratio is None else f"{ratio:.0%} of normal"
-    return Group(table, Text(f"  bid depth {thin}; {findings_text(engine.findings)}"), Text(asks), Text(""))
+    below = [f"  bid depth {thin}; {findings_text(engine.findings)}", asks]
+    if others:
+        below.append(f"  {others}")
+    return Group(table, *map(Text, below), Text(""))
 
 
 def posture_text(limits: Limits) -> str:

@@ -39,15 +39,20 @@ def laboratory_source(episode: Episode, venue: str = "binanceusdm") -> Laborator
 
 
 def twin_sources(
-    episode: Episode, names: Sequence[str], venue: str = "binanceusdm"
+    laboratories: Mapping[str, Laboratory], venue: str = "binanceusdm"
 ) -> dict[str, LaboratorySource]:
-    """Play an episode once for each name, by one clock: worlds that differ by what accounts do in them, and only so.
+    """Play laboratories of one episode by one clock: worlds that differ by what accounts do in them, and only so.
+
+    Args:
+        laboratories: by the names that the sources go by; played once.
+        venue: of the episode's, the one that is shown of each.
 
     Raises:
         ValueError: the episode has no such venue.
     """
-    stage = Stage(lambda: Twins({name: LaboratoryPlay(Laboratory(episode)) for name in names}, venue))
-    return {name: LaboratorySource(stage, name) for name in names}
+    plays = {name: LaboratoryPlay(laboratory) for name, laboratory in laboratories.items()}
+    stage = Stage(lambda: Twins(plays, venue))
+    return {name: LaboratorySource(stage, name) for name in plays}
 
 
 class LaboratorySource:

@@ -156,7 +156,8 @@ def test_an_episode_is_recorded_equal_frame_by_frame(tmp_path: Any) -> None:
 
 
 def test_twins_differ_by_nothing_but_what_accounts_do() -> None:
-    twins = twin_sources(small_episode(duration_s=4.0), ("one", "other"))
+    episode = small_episode(duration_s=4.0)
+    twins = twin_sources({name: Laboratory(episode) for name in ("one", "other")})
     frames: dict[str, list[Any]] = {name: [] for name in twins}
     for source in twins.values():
         source.begin(START_AT_NS, lambda: None)
