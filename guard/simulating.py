@@ -121,7 +121,8 @@ def _run(
     episode: Episode, folder: Path, *, is_coarse: bool, on_progress: Callable[[float], None]
 ) -> Simulated:
     made_of, counts = tag(), Counter[str]()
-    picture, measures, liquidations = Picture(episode), Measures(episode), Liquidations()
+    picture, liquidations = Picture(episode), Liquidations()
+    measures = Measures(episode) if episode.onset_s is not None else None  # all figures are about an onset
     header = EventFileHeader(
         origin=Origin.SIMULATION,
         software=f"perpguard {version('perpguard')}",
@@ -133,12 +134,13 @@ def _run(
     )
     about = {"world": episode.world, "scenario": episode.scenario, "seed": episode.seed, "tag": made_of}
     with EventWriter(folder / EVENTS, header) as writer, TruthFiles(folder, about) as files:
-        truth = _Truth(files, measures, picture, liquidations)
+        truth = _Truth(files, picture, liquidations, measures)
         events = coarse_events(episode, truth) if is_coarse else Laboratory(episode, truth).events()
         for number, event in enumerate(events):
             writer.write(event)
-            measures.take(event)
             picture.take(event)
+            if measures is not None:
+                measures.take(event)
             counts[_kind(event)] += 1
             if number % PROGRESS_EVENTS == 0:
                 on_progress((event.received_at - episode.start_at_ns) / NS_PER_S)
@@ -151,7 +153,7 @@ def _run(
         span=writer.span,
         events=counts,
         liquidations=liquidations,
-        figures=measures.figures(),
+        figures={} if measures is None else measures.figures(),
     )
 
 
@@ -160,27 +162,31 @@ class _Truth:
     """Hands the truth to all who take it."""
 
     files: TruthFiles
-    measures: Measures
     picture: Picture
     liquidations: Liquidations
+    measures: Measures | None
 
     def liquidation(self, truth: LiquidationTruth) -> None:
         self.files.liquidation(truth)
-        self.measures.liquidation(truth)
         self.picture.liquidation(truth)
         self.liquidations.take(truth)
+        if self.measures is not None:
+            self.measures.liquidation(truth)
 
     def map(self, truth: MapTruth) -> None:
         self.files.map(truth)
-        self.measures.map(truth)
+        if self.measures is not None:
+            self.measures.map(truth)
 
     def positions(self, truth: PositionsTruth) -> None:
         self.files.positions(truth)
-        self.measures.positions(truth)
+        if self.measures is not None:
+            self.measures.positions(truth)
 
     def book(self, truth: BookTruth) -> None:
         self.files.book(truth)
-        self.measures.book(truth)
+        if self.measures is not None:
+            self.measures.book(truth)
 
 
 def summary_of(simulated: Simulated) -> str:

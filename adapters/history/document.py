@@ -22,9 +22,9 @@ An event file holds everything that an engine can be fed, in order: what `perpgu
 replay` reads. It is a Parquet file (zstd, a checksum on each page) that pandas, polars, DuckDB and all others read;
 equal events give equal bytes, with the same version of pyarrow.
 
-- **One row an event**, in the order in which they are judged. An event that is made of others (several samples judged
-  as one) has a row of its own, whose `parts` says how many of the rows behind it belong to it: so every sample of a
-  market is a row of type `market_features`, however it was judged.
+- **One row an event**, in the order in which they are judged. Several samples that were judged as one have a row of
+  type `markets_sampled`, whose `parts` says how many of the rows behind it belong to it: so every sample of a market
+  is a row of type `market_features`, however it was judged.
 - **Kinds that come often have columns**; what is null does not concern the row's type, or was not known. Every other
   kind stands whole in `body`, as JSON. Whatever its kind, an event reads back exactly as it was.
 - **Units** are in the names: `_at` Unix nanoseconds, `_ns` nanoseconds, `_usd` US dollars, `_bps` basis points of mid,

@@ -7,7 +7,6 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
-from msgspec import structs
 from numpy.typing import NDArray
 
 from adapters.history.event_kinds import ATTRIBUTES, TAGS, decode_body
@@ -24,7 +23,6 @@ from guard.events import (
     OpenInterestSeen,
     Stream,
     StreamActivity,
-    StreamsActive,
     Tick,
 )
 
@@ -35,9 +33,6 @@ _KIND_OF = {column.name: column.kind for column in COLUMNS}
 SLICE = 1_024
 _STATUS = {each.value: each for each in BookStatus}
 _STREAM = {each.value: each for each in Stream}
-
-
-_PARTS: dict[type, type] = {MarketsSampled: MarketFeatures, StreamsActive: StreamActivity}
 
 
 class UnreadableError(ValueError):
@@ -97,8 +92,13 @@ def _rows(columns: Columns) -> Iterator[Any]:
         end = min(begin + SLICE, len(types))
         events: list[Any] = [None] * (end - begin)
         plain = np.where(bodies[begin:end], -1, types[begin:end])
-        for row in (np.flatnonzero(plain < 0) + begin).tolist():
-            events[row - begin] = _of_body(columns, row, names[types[row]])
+        whole = np.flatnonzero(plain < 0)
+        if whole.size:
+            _put(
+                events,
+                whole,
+                _of_bodies(columns, whole + begin, [names[number] for number in types[whole + begin]]),
+            )
         for number in np.unique(plain).tolist():
             if number >= 0:
                 rows = np.flatnonzero(plain == number)
@@ -121,23 +121,29 @@ def _put(events: list[Any], rows: Rows, found: list[Any]) -> None:
             events[row] = event
 
 
-def _of_body(columns: Columns, row: int, tag: str) -> Any:
-    try:
-        event = decode_body(columns.text("body", row))
-    except ValueError as error:
-        raise UnreadableError(f"body is no event: {error}", row) from error
-    if TAGS[type(event)] != tag:
-        raise UnreadableError(f"type is {tag!r} and body a {TAGS[type(event)]!r}", row)
-    return event
+def _of_bodies(columns: Columns, rows: Rows, tags: list[str]) -> list[Any]:
+    events = []
+    for body, tag, row in zip(columns.texts("body", rows), tags, rows.tolist(), strict=True):
+        try:
+            event = decode_body(body)
+        except ValueError as error:
+            raise UnreadableError(f"body is no event: {error}", row) from error
+        if TAGS[type(event)] != tag:
+            raise UnreadableError(f"type is {tag!r} and body a {TAGS[type(event)]!r}", row)
+        events.append(event)
+    return events
 
 
 def _with_parts(event: Any, parts: tuple[Any, ...], count: int, row: int) -> AnyEvent:
-    of = _PARTS.get(type(event))
-    if of is None or len(parts) != count or any(type(part) is not of for part in parts):
+    if (
+        type(event) is not MarketsSampled
+        or len(parts) != count
+        or any(type(part) is not MarketFeatures for part in parts)
+    ):
         raise UnreadableError(f"{count} parts are announced of a {TAGS[type(event)]}, and do not follow", row)
-    name = "samples" if isinstance(event, MarketsSampled) else "activities"
-    made: AnyEvent = structs.replace(event, **{name: parts})
-    return made
+    return MarketsSampled(
+        received_at=event.received_at, exchange_at=event.exchange_at, samples=parts, left_out=event.left_out
+    )
 
 
 class Columns:
@@ -164,24 +170,26 @@ class Columns:
         found: list[str] = self._arrays[name].dictionary.to_pylist()
         return found
 
-    def text(self, name: str, row: int) -> str:
-        """One value of a column of texts."""
-        found: str = self._arrays[name][row].as_py()
-        return found
+    def texts(self, name: str, rows: Rows) -> list[str]:
+        """The values of a column of texts at rows where there is one."""
+        begin = int(rows[0])
+        part = self._arrays[name].slice(begin, int(rows[-1]) + 1 - begin).to_pylist()
+        return [part[row] for row in (rows - begin).tolist()]
 
     def values(self, name: str, rows: Rows | None, known: dict[str, Any] | None = None) -> list[Any]:
         """The values at rows, ``None`` where there is none; names as what ``known`` says they are."""
         raw, there = self._raw[name], self._there[name]
+        missing = None if there is None else ~(there if rows is None else there[rows])
+        if missing is not None and missing.all():
+            return [None] * missing.size
         values: list[Any] = (raw if rows is None else raw[rows]).tolist()
         if _KIND_OF[name] is Kind.NAME:
             names = self.names(name)
             chosen: list[Any] = names if known is None else [known.get(each) for each in names]
-            values = [chosen[number] for number in values] if chosen else [None] * len(values)
-        if there is not None:
-            missing = ~(there if rows is None else there[rows])
-            if missing.any():
-                for at in np.flatnonzero(missing).tolist():
-                    values[at] = None
+            values = [chosen[number] for number in values]
+        if missing is not None and missing.any():
+            for at in np.flatnonzero(missing).tolist():
+                values[at] = None
         return values
 
     def required(self, name: str, rows: Rows, known: dict[str, Any] | None = None) -> list[Any]:
@@ -385,12 +393,6 @@ def _samplings(columns: Columns, rows: Rows) -> list[MarketsSampled]:
     ]
 
 
-def _actives(columns: Columns, rows: Rows) -> list[StreamsActive]:
-    return [
-        StreamsActive(received_at=at, exchange_at=told, activities=()) for at, told in _times(columns, rows)
-    ]
-
-
 _DECODERS: dict[type, Callable[[Columns, Rows], list[Any]]] = {
     Tick: _ticks,
     MarketFeatures: _features,
@@ -399,6 +401,5 @@ _DECODERS: dict[type, Callable[[Columns, Rows], list[Any]]] = {
     OpenInterestSeen: _interests,
     LiquidationSeen: _liquidations,
     StreamActivity: _activities,
-    StreamsActive: _actives,
 }
 assert _DECODERS.keys() == ATTRIBUTES.keys(), "what has columns can be read from them"

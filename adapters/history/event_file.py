@@ -232,9 +232,7 @@ def _opened(path: Path) -> Any:
     try:
         with path.open("rb") as file:
             begins_well = file.read(len(MAGIC)) == MAGIC
-        return parquet.ParquetFile(
-            path, read_dictionary=names, memory_map=True, page_checksum_verification=True
-        )
+        return parquet.ParquetFile(path, read_dictionary=names, page_checksum_verification=True)
     except FileNotFoundError as error:
         raise FileUnusableError(str(path), "there is no such file") from error
     except (OSError, ValueError) as error:

@@ -17,7 +17,6 @@ from guard.events import (
     MarkPriceSeen,
     OpenInterestSeen,
     StreamActivity,
-    StreamsActive,
     Tick,
 )
 
@@ -46,7 +45,6 @@ ATTRIBUTES: dict[type, Attributes] = {
         ("liquidation_usd", "notional_usd"),
     ),
     StreamActivity: (("market", "subject"), *_same("stream", "updates", "last_at", "gap_ns_max")),
-    StreamsActive: (),
 }
 """Column and attribute, without the two times; the two sides of a book apart."""
 
@@ -56,15 +54,9 @@ encode_body = msgspec.json.Encoder().encode
 decode_body = msgspec.json.Decoder(AnyEvent).decode
 
 
-def parts_of(event: AnyEvent) -> tuple[MarketFeatures, ...] | tuple[StreamActivity, ...] | None:
-    """The events that one is made of; ``None`` of one that is not."""
-    match event:
-        case MarketsSampled():
-            return event.samples
-        case StreamsActive():
-            return event.activities
-        case _:
-            return None
+def parts_of(event: AnyEvent) -> tuple[MarketFeatures, ...] | None:
+    """The samples that one is made of, which have rows of their own; ``None`` of all others."""
+    return event.samples if type(event) is MarketsSampled else None
 
 
 def has_columns(event: AnyEvent) -> bool:

@@ -103,8 +103,7 @@ COLUMNS = (
     Column(
         "parts",
         Kind.INTEGER,
-        "of an event that is made of others (`markets_sampled`, `streams_active`): so many of the following rows are "
-        "its parts",
+        "of several samples judged as one (`markets_sampled`): so many of the following rows are its parts",
     ),
     Column("market", Kind.NAME, "`venue:symbol`, ccxt's names; of a stream, whose it is (`venue:account`)"),
     # market_features

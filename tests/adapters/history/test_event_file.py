@@ -172,7 +172,7 @@ def test_parts_stand_in_rows_of_their_own(tmp_path: Path) -> None:
     table = pq.read_table(write(tmp_path / "events.parquet", given))
     samples = table.filter(pa.compute.equal(table["type"].cast("string"), "market_features")).to_pylist()
     assert [(row["received_at"], row["market"]) for row in samples] == [(1, BTC), (1, ETH), (3, BTC)]
-    assert table["parts"].to_pylist() == [2, None, None, 1, None, None]
+    assert table["parts"].to_pylist() == [2, None, None, None, None]
     bids = sample(1).bids
     assert bids is not None
     assert samples[0]["bid_depth_usd_100bps"] == bids.curve_usd[CURVE_BPS.index(100.0)]
