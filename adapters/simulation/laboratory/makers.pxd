@@ -19,7 +19,7 @@ cdef class Makers:
     cdef double _step_s, _half_spread_bps, _payout, _mid_left, _quoted_season
     cdef double[::1] _share, _spread_ratio, _spread_exponent, _reach, _withdraw_z, _withdraw_power, _signal_ratio
     cdef double[::1] _floor, _fall_keep, _refill_keep, _requote, _limit, _skew, _capital, _capital_floor, _collateral
-    cdef double[::1] _permanence, _world_half_life, _restore_half_life, _hedge, _offset, _weight
+    cdef double[::1] _permanence, _world_half_life, _restore_half_life, _hedge_half_life, _offset, _weight
     cdef double[::1] _a, _fair, _quoted_fair, _quoted_a, _quoted_used, _quoted_spent, _spent, _hedged, _hedge_cash, _paid_in
     cdef i64[::1] _levels, _quoted_lots, _orders, _left, _tick, _wanted_tick, _wanted_lots, _is_due
 

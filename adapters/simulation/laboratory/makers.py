@@ -5,7 +5,8 @@ side that are really placed and really cancelled. Its fair price takes over a pa
 (``permanence``) and comes to the world's price in ``world_half_life_s``, the slower the less it is willing: a maker
 that hardly quotes anchors nothing. What was taken from a side is put back with ``restore_half_life_s / a``,
 so that a swept book stays thin, or as soon as the fair price has moved by its half spread: at another price it quotes
-anew. What it holds it hedges in the world in ``hedge_half_life_s``, which moves the world's price.
+anew. What it holds it hedges in the world in ``hedge_half_life_s / sqrt(a)``, which moves the world's
+price: in calm so soon that returns are hardly correlated, in stress so late that it can lose its capital.
 
 Compiled where there is a compiler (makers.pxd), and the same orders as it is.
 """
@@ -121,7 +122,7 @@ class Makers:
         self._permanence = array("d", [kind.permanence for kind in kinds])
         self._world_half_life = array("d", [kind.world_half_life_s for kind in kinds])
         self._restore_half_life = array("d", [kind.restore_half_life_s for kind in kinds])
-        self._hedge = array("d", [1.0 - keep_ratio(step_s, kind.hedge_half_life_s) for kind in kinds])
+        self._hedge_half_life = array("d", [kind.hedge_half_life_s for kind in kinds])
         self._payout = 1.0 - keep_ratio(step_s, RECAPITALISED_HALF_LIFE_S)
         self._offset = array("d", [0.0] * (len(kinds) * LEVELS_MAX))
         self._weight = array("d", [0.0] * (len(kinds) * LEVELS_MAX))
@@ -213,7 +214,12 @@ class Makers:
             half_life = self._world_half_life[kind] / max(a * outside.arbitrage_share, 1e-6)
             fair += (world_tick - fair) * (1.0 - keep_ratio(self._step_s, half_life))
         self._fair[kind] = max(fair, 2.0)
-        moved = (lots - self._hedged[kind]) * self._hedge[kind] * outside.arbitrage_share
+        half_life = self._hedge_half_life[kind] / math.sqrt(a)
+        moved = (
+            (lots - self._hedged[kind])
+            * (1.0 - keep_ratio(self._step_s, half_life))
+            * outside.arbitrage_share
+        )
         if world_tick > 0.0:
             self._hedged[kind] += moved
             self._hedge_cash[kind] += moved * world_tick * self._micros

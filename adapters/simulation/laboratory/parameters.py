@@ -82,7 +82,7 @@ class ValueParameters:
     """In which half of what trading moved the world's price away from value comes back."""
     spot_depth_ratio: float = 2.0
     """What moves the world's price by 1 %, as a multiple of the depth of all venues of the symbol."""
-    spot_thinning: float = 0.3
+    spot_thinning: float = 0.55
     """When makers are willing to a, what rests in the world is ``a**spot_thinning`` of its usual."""
 
 
@@ -131,8 +131,9 @@ class MakerParameters:
     """In which half of the way from its fair price to the world's price is gone; longer where arbitrage is stopped."""
     restore_half_life_s: float = 0.3
     """In which half of what was taken from its orders is put back at willingness 1; with 1/a of it longer."""
-    hedge_half_life_s: float = 600.0
-    """In which half of what it is left with is hedged in the rest of the world, which moves the world's price."""
+    hedge_half_life_s: float = 15.0
+    """In which half of what it is left with is hedged in the rest of the world at willingness 1, which moves the
+    world's price; with 1/sqrt(a) of it longer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
