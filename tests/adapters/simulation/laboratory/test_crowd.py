@@ -97,6 +97,38 @@ def test_a_stop_that_no_book_takes_tries_again() -> None:
     assert crowd.stop_tick(slot) == 9_800
 
 
+def test_a_target_is_not_sold_below_its_price() -> None:
+    crowd = crowd_at()
+    slot = entered(crowd, 1, 10, 10.0, target_bps=400.0)
+    rest(crowd, 1, 10_399, 10)
+    assert crowd.run_stops(0, 10_450) == 0
+    rest(crowd, 1, 10_400, 10)
+    assert crowd.run_stops(0, 10_450) == 10
+    assert crowd.lots[slot] == 0
+
+
+def test_with_a_mark_known_nobody_trades_far_from_it() -> None:
+    crowd = crowd_at()
+    crowd.reference_tick = START
+    rest(crowd, -1, START + 100, 10)
+    rest(crowd, -1, START + 101, 10)
+    slot = crowd.enter(0, 1, 20, 5.0, False, 0.0, 0.0, 0.0)
+    assert crowd.lots[slot] == 10  # of one's own will 1 % at most
+    rest(crowd, 1, 9_499, 10)
+    assert crowd.leave(0, slot) == 0  # and 5 % in any case
+    assert crowd.leave(0, slot, crowd.chosen_worst(-1)) == 0
+    rest(crowd, 1, 9_900, 4)
+    assert crowd.leave(0, slot, crowd.chosen_worst(-1)) == 4
+
+
+def test_who_holds_much_leaves_in_parts() -> None:
+    crowd = crowd_at()
+    slot = entered(crowd, 1, 100, 5.0)
+    rest(crowd, 1, START, 1_000)
+    crowd.at_once_lots = 30
+    assert [crowd.leave(0, slot) for _ in range(5)] == [30, 30, 30, 10, 0]
+
+
 def test_slots_are_used_again_under_new_numbers() -> None:
     crowd = crowd_at()
     first = entered(crowd, 1, 10, 10.0, stop_bps=100.0)

@@ -110,6 +110,30 @@ def test_the_book_gets_a_slice_a_step() -> None:
     assert crowd.count == 0
 
 
+def test_all_share_one_slice_and_wait_for_the_next_while_the_book_would_take_them() -> None:
+    crowd = crowd_at(liquidation=NO_FUND)
+    for _ in range(3):
+        entered(crowd, 1, 100, 10.0)
+        entered(crowd, -1, 100, 2.0)
+    rest(crowd, 1, 9_010, 1_000)
+    for mark in (9_050, 8_990):  # with equity left at the mark, and without
+        before = crowd.engine.book_lots
+        assert crowd.liquidate(0, mark, 130) == 130
+        assert crowd.engine.book_lots - before == 130
+    assert crowd.liquidate(0, 8_990, 0) == 0
+    assert crowd.engine.deleveraged_lots == 0
+    balanced(crowd)
+
+
+def test_at_the_floor_of_a_bracket_it_is_not_yet_the_one_below() -> None:
+    crowd = crowd_at(liquidation=NO_FUND)
+    slot = entered(crowd, 1, 30_000, 10.0, tick=10_900)
+    assert crowd.liquidation_tick(slot) == 10_045
+    rest(crowd, 1, 10_000, 100_000)
+    assert crowd.liquidate(0, 10_000, 100_000) == 5_001  # 25,000 lots of 10 USD are the floor itself
+    balanced(crowd)
+
+
 def test_a_large_position_goes_to_the_bracket_below_and_keeps_its_margin() -> None:
     crowd = crowd_at(liquidation=NO_FUND)
     slot = entered(crowd, 1, 30_000, 10.0)  # 300,000 USD: the third bracket, from 250,000
@@ -239,6 +263,18 @@ def test_the_best_ranked_give_way_first_at_the_bankruptcy_price() -> None:
     assert crowd.paid_out - paid == (won + margins) * MICROS
     assert closed(crowd) == [(1, 100, ClosedBy.DELEVERAGE)]
     balanced(crowd)
+
+
+def test_ranks_are_looked_at_anew_in_each_step() -> None:
+    crowd = crowd_at(liquidation=NO_FUND)
+    entered(crowd, 1, 10, 10.0)
+    first = entered(crowd, -1, 100, 5.0)
+    crowd.liquidate(0, 8_900, 0)
+    assert crowd.lots[first] == -90
+    entered(crowd, 1, 10, 10.0)
+    better = entered(crowd, -1, 100, 20.0)
+    crowd.liquidate(1, 8_900, 0)
+    assert (crowd.lots[first], crowd.lots[better]) == (-90, -90)
 
 
 def test_ranks_are_profit_by_leverage_and_losers_come_last() -> None:
