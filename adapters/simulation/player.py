@@ -89,22 +89,24 @@ class Player:
         """Play a market that reacts, like ``play``: step by step, and between two steps accounts trade in it."""
         loop = asyncio.get_running_loop()
         begun_s = loop.time()
-        source.begin(start_at_ns, self.catch_up)
+        source.begin(start_at_ns, self._moving, self.catch_up)
         try:
             while (next_at_ns := source.next_at_ns) is not None:
                 # A step is made when it is over, so that nobody's order meets a book of the time to come.
                 await self._pace(next_at_ns - start_at_ns, loop.time() - begun_s)
                 await self._hub.room()
                 await source.turn()
-                self._rounds.advance(next_at_ns)
-                self._live_at_ns = next_at_ns
                 source.advance()
-                self.catch_up()
                 await asyncio.sleep(0)
         finally:
             source.leave()
         self._rounds.end()
         await self._hub.drained()
+
+    def _moving(self, at_ns: int) -> None:
+        """Match what waits for the end of its round, before the market moves on."""
+        self._rounds.advance(at_ns)
+        self._live_at_ns = at_ns
 
     def catch_up(self) -> None:
         """Tell what a market that reacts has to tell, and what comes of that, until nothing does."""

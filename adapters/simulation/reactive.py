@@ -34,12 +34,13 @@ class ReactiveSource(MarketSource, Protocol):
 
     # -- time ----------------------------------------------------------------------------------------
 
-    def begin(self, start_at_ns: int, told: Callable[[], None]) -> None:
-        """Start at this time of the venue's clock.
+    def begin(self, start_at_ns: int, moving: Callable[[int], None], moved: Callable[[], None]) -> None:
+        """Start at this time of the venue's clock; the market may be moved from elsewhere then, too.
 
         Args:
             start_at_ns: Unix time.
-            told: to be called when the market was moved otherwise than by ``advance``: it may have something to tell.
+            moving: to be called before each step with the time at which it ends.
+            moved: to be called after each step: there may be something to tell.
         """
         ...
 
@@ -53,7 +54,7 @@ class ReactiveSource(MarketSource, Protocol):
         ...
 
     def advance(self) -> None:
-        """Make the next step."""
+        """Make the next step, unless it was made from elsewhere already."""
         ...
 
     def react(self, at_ns: int) -> Sequence[Frame]:

@@ -63,7 +63,8 @@ class LaboratorySource:
         self.venue = venue
         self.turns = -1
         """Steps that were asked for; -1 before the venue begins."""
-        self._told: Callable[[], None] = _nothing
+        self._moving: Callable[[int], None] = _nobody_before
+        self._moved: Callable[[], None] = _nobody_after
         self._start_at_ns = 0
         self._set_up()
         stage.join(self)
@@ -113,12 +114,17 @@ class LaboratorySource:
             self.advance()
             yield from self.react(at_ns)
 
-    def begin(self, start_at_ns: int, told: Callable[[], None] = lambda: None) -> None:
+    def begin(
+        self,
+        start_at_ns: int,
+        moving: Callable[[int], None] = lambda _: None,
+        moved: Callable[[], None] = lambda: None,
+    ) -> None:
         if self.turns >= 0:
             self._stage.again()
             self._set_up()
         self._start_at_ns = self._stage.begin(start_at_ns)
-        self._told = told
+        self._moving, self._moved = moving, moved
         self.turns = 0
 
     @property
@@ -134,9 +140,13 @@ class LaboratorySource:
         self.turns += 1
         self._stage.advance(self)
 
+    def moving(self, at_ns: int) -> None:
+        """A step is about to be made, by this venue or by another one."""
+        self._moving(at_ns)
+
     def moved(self) -> None:
-        """Another venue made the step: this one's clients hear of it at once."""
-        self._told()
+        """It was made: clients hear of it at once."""
+        self._moved()
 
     def leave(self) -> None:
         self._stage.leave(self)
@@ -236,5 +246,9 @@ class LaboratorySource:
             self._forced[code].forget()
 
 
-def _nothing() -> None:
+def _nobody_before(at_ns: int) -> None:
+    """Nobody plays this yet."""
+
+
+def _nobody_after() -> None:
     """Nobody plays this yet."""

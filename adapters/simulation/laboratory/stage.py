@@ -10,6 +10,8 @@ from typing import NamedTuple, Protocol
 from adapters.simulation.laboratory.exchange import Exchange
 from adapters.simulation.laboratory.parameters import LiquidationFeed, SymbolParameters
 
+NS_PER_MS = 1_000_000
+
 
 class Quote(NamedTuple):
     """What the venue reckons of a book at one moment."""
@@ -83,8 +85,12 @@ class Seat(Protocol):
     turns: int
     """Steps that it asked for; -1 before it begins."""
 
+    def moving(self, at_ns: int) -> None:
+        """Be told that a step is about to be made, which ends then."""
+        ...
+
     def moved(self) -> None:
-        """Be told that another seat made the step."""
+        """Be told that it was made."""
         ...
 
 
@@ -119,11 +125,14 @@ class Stage:
             await self._moved.wait()
 
     def advance(self, seat: Seat) -> None:
-        if self.play.now_ms < seat.turns * self.play.step_ms:
+        at_ms = seat.turns * self.play.step_ms
+        if self.play.now_ms < at_ms:
+            # All before, then the step, then all after: no seat's orders meet a moment that another's did not.
+            for each in self._seats:
+                each.moving((self.start_at_ns or 0) + at_ms * NS_PER_MS)
             self.play.step()
-            for other in self._seats:
-                if other is not seat:
-                    other.moved()
+            for each in self._seats:
+                each.moved()
         self._moved.set()
 
     def leave(self, seat: Seat) -> None:

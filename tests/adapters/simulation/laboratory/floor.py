@@ -41,8 +41,8 @@ class Floor:
             live=self.source,
             reacted=self._react,
         )
-        self.source.begin(START_NS, self._react)
         self._is_reacting = False
+        self.source.begin(START_NS, moved=self._react)
 
     @property
     def at_ns(self) -> int:
@@ -67,7 +67,6 @@ class Floor:
     def step(self, count: int = 1) -> None:
         for _ in range(count):
             self.source.advance()
-            self._react()
 
     def held(self, account: VenueAccount) -> int:
         """Lots by the laboratory's own reckoning, which must be the ledger's."""

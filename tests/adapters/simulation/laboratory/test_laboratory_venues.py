@@ -160,7 +160,7 @@ def test_twins_differ_by_nothing_but_what_accounts_do() -> None:
     twins = twin_sources({name: Laboratory(episode) for name in ("one", "other")})
     frames: dict[str, list[Any]] = {name: [] for name in twins}
     for source in twins.values():
-        source.begin(START_AT_NS, lambda: None)
+        source.begin(START_AT_NS)
     for number in range(40):
         if number == 20:
             twins["other"].take("alice", CODE, Side.SELL, Decimal(5), Decimal(0))
@@ -185,7 +185,7 @@ def test_the_crowds_liquidations_are_told_by_each_venues_law() -> None:
         laboratory = Laboratory(crash(3))
         source = LaboratorySource(Stage(lambda made=laboratory: LaboratoryPlay(made)), venue)  # type: ignore[misc]
         closed, told = Counter[str](), defaultdict[str, list[Frame]](list)
-        source.begin(START_AT_NS, lambda: None)
+        source.begin(START_AT_NS)
         while (at_ns := source.next_at_ns) is not None:
             source.advance()
             for spec in source.specs:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
+from functools import partial
 
 import pytest
 
@@ -72,14 +73,43 @@ async def test_fills_at_one_venue_are_booked_when_another_one_made_the_step() ->
     spec = VenueAccountSpec("alice", ALICE.api_key, ALICE.api_secret, 10_000)
     venue = LoopbackVenue(seats[1], accounts=[spec], speed=0, hold=True)
     venue.trade("alice", CODE, 0.1)
-    told = []
-    seats[0].begin(10**18, lambda: None)
-    seats[1].begin(10**18, lambda: told.append("moved"))
+    told: list[object] = []
+    seats[0].begin(10**18)
+    seats[1].begin(10**18 + 5, told.append, lambda: told.append("moved"))
 
     seats[0].advance()
 
-    assert told == ["moved"]
+    assert told == [10**18 + 10**8, "moved"]
     assert play.book_of["bybit"].exchange.lots_of(seats[1].owner("alice")) == 100
+
+
+def test_every_venue_ends_its_round_before_the_step_and_tells_after_it() -> None:
+    said: list[str] = []
+
+    class Telling(TinyPlay):
+        def step(self) -> None:
+            super().step()
+            said.append("step")
+
+    stage = Telling(FEEDS).stage()
+    seats = {venue: LaboratorySource(stage, venue) for venue in FEEDS}
+    for name, seat in seats.items():
+
+        def before(at_ns: int, name: str = name) -> None:
+            said.append(f"{name} before {at_ns}")
+
+        seat.begin(0, before, partial(said.append, f"{name} after"))
+
+    for seat in seats.values():
+        seat.advance()
+
+    assert said == [
+        "binanceusdm before 100000000",
+        "bybit before 100000000",
+        "step",
+        "binanceusdm after",
+        "bybit after",
+    ]
 
 
 def test_a_shared_market_cannot_be_recorded_by_one_venue() -> None:
