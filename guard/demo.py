@@ -63,7 +63,7 @@ class DemoOptions:
     scenario: str = "fall"
     suppress: bool = False
     folder: Path = FOLDER
-    market: DemoMarket = DemoMarket.SCRIPTED
+    market: DemoMarket = DemoMarket.LABORATORY
 
 
 def run_demo(
@@ -72,7 +72,7 @@ def run_demo(
     *,
     suppress: bool = False,
     folder: Path = FOLDER,
-    market: DemoMarket = DemoMarket.SCRIPTED,
+    market: DemoMarket = DemoMarket.LABORATORY,
 ) -> int:
     """Run the demo in this terminal; returns 0 if it ran to its end and its audit verifies."""
     console = Console()

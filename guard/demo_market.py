@@ -22,6 +22,7 @@ MATCH_EVERY_MS = 500
 """The bots decide on the mark price of each second; their orders of that second meet in one matching."""
 
 CODE = "BTCUSDT"
+FALL = "fall"
 LABORATORY_VENUE = "binanceusdm"
 LABORATORY_SCENARIO = "minute"
 LABORATORY_WORLD = "volatility"
@@ -34,6 +35,21 @@ class DemoMarket(StrEnum):
     """Depth and price follow a course; nobody but the two bots has a position."""
     LABORATORY = "laboratory"
     """Makers, takers and thousands of leveraged positions make them; bots' orders are in the same book."""
+
+
+def market_for(scenario: str, asked: str | None) -> DemoMarket:
+    """What the bots trade in: what was asked for, else the laboratory, or the script where only that has the scenario.
+
+    Raises:
+        ValueError: there is no such market, or it has no such scenario.
+    """
+    if asked is None:
+        return DemoMarket.LABORATORY if scenario == FALL else DemoMarket.SCRIPTED
+    if asked not in list(DemoMarket):
+        raise ValueError(f"{asked!r}: choose one of {', '.join(DemoMarket)}")
+    if asked == DemoMarket.LABORATORY and scenario != FALL:
+        raise ValueError(f"the laboratory shows a fall; {scenario!r} is a course of the scripted market")
+    return DemoMarket(asked)
 
 
 class DemoVenues:

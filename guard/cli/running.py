@@ -43,17 +43,20 @@ def demo(
     scenario: Annotated[str, typer.Option(help="fall, or recover: a fall that recovers.")] = "fall",
     suppress: Annotated[bool, typer.Option("--suppress", help="Decide everything, send nothing.")] = False,
     market: Annotated[
-        str, typer.Option(help="scripted, or laboratory: makers, takers and others' positions make it.")
-    ] = "scripted",
+        str | None,
+        typer.Option(help="laboratory: makers, takers and others' positions make it; or scripted."),
+    ] = None,
 ) -> None:
     """A falling market on this machine, two equal bots, one guarded and one not; about a minute."""
     with errors_told():
         from guard.demo import run_demo  # noqa: PLC0415
-        from guard.demo_market import DemoMarket  # noqa: PLC0415
+        from guard.demo_market import market_for  # noqa: PLC0415
 
-        if market not in list(DemoMarket):
-            raise typer.BadParameter(f"{market!r}: choose one of {', '.join(DemoMarket)}")
-        code = run_demo(seed=seed, scenario=scenario, suppress=suppress, market=DemoMarket(market))
+        try:
+            chosen = market_for(scenario, market)
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from error
+        code = run_demo(seed=seed, scenario=scenario, suppress=suppress, market=chosen)
     raise typer.Exit(code)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from adapters.simulation.settings import VenueAccountSpec
-from guard.demo_market import CODE, DemoMarket, demo_venues
+from guard.demo_market import CODE, DemoMarket, demo_venues, market_for
 
 ACCOUNTS = [VenueAccountSpec(name, f"key-{name}", f"secret-{name}") for name in ("guarded", "unguarded")]
 
@@ -29,6 +29,27 @@ def test_each_bot_has_a_laboratory_of_its_own_and_what_it_does_there_stays_there
     assert books[0].asks.top(1_000) != books[1].asks.top(1_000)
     assert (venues.account_state("guarded").fills > 0, venues.account_state("unguarded").fills) == (True, 0)
     assert venues.others() == "0 liquidations of others' positions, of 0 million USD"
+
+
+@pytest.mark.parametrize(
+    ("scenario", "asked", "market"),
+    [
+        ("fall", None, DemoMarket.LABORATORY),
+        ("fall", "scripted", DemoMarket.SCRIPTED),
+        ("recover", None, DemoMarket.SCRIPTED),
+    ],
+)
+def test_the_laboratory_shows_the_fall_and_the_script_the_rest(
+    scenario: str, asked: str | None, market: DemoMarket
+) -> None:
+    assert market_for(scenario, asked) is market
+
+
+def test_a_market_that_has_no_such_scenario_is_refused() -> None:
+    with pytest.raises(ValueError, match="'recover' is a course of the scripted market"):
+        market_for("recover", "laboratory")
+    with pytest.raises(ValueError, match="choose one of scripted, laboratory"):
+        market_for("fall", "real")
 
 
 def test_a_scenario_that_there_is_not_is_refused() -> None:
