@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -93,28 +94,27 @@ def test_truth_and_events_are_of_the_same_market(run: tuple[Path, Simulated]) ->
     assert times[0] == simulated.episode.start_at_ns
 
 
-def test_another_run_is_not_written_over_unless_asked(tmp_path: Path) -> None:
-    folder = tmp_path / "run"
-    folder.mkdir()
+def test_another_run_is_not_written_over_unless_asked(run: tuple[Path, Simulated], tmp_path: Path) -> None:
+    """Nor is anything else that is in the folder; what a killed run has left is in nobody's way."""
+    folder = shutil.copytree(run[0], tmp_path / "run")
     (folder / "notes.txt").write_text("mine")
-    simulate(episode(1, 2.0), folder)
+    (tmp_path / "run.unfinished").mkdir()
+    (tmp_path / "run.unfinished/events.parquet.unfinished").write_bytes(b"PAR1")
     before = bytes_of(folder)
     with pytest.raises(FileUnusableError, match="holds another run"):
         simulate(episode(2, 2.0), folder)
     assert bytes_of(folder) == before
     simulate(episode(2, 2.0), folder, force=True)
     after = bytes_of(folder)
-    assert after[EVENTS] != before[EVENTS]
+    assert {name for name in NAMES if after[name] == before[name]} == set()
     assert after["notes.txt"] == b"mine"
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
 def test_what_is_broken_off_leaves_the_folder_as_it_was(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: tuple[Path, Simulated], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = tmp_path / "run"
-    simulate(episode(1, 2.0), folder)
-    before = bytes_of(folder)
+    folder = shutil.copytree(run[0], tmp_path / "run")
 
     def interrupted(self: EventWriter, event: object) -> None:
         raise KeyboardInterrupt
@@ -122,15 +122,7 @@ def test_what_is_broken_off_leaves_the_folder_as_it_was(
     monkeypatch.setattr(EventWriter, "write", interrupted)
     with pytest.raises(KeyboardInterrupt):
         simulate(episode(2, 2.0), folder, force=True)
-    assert bytes_of(folder) == before
-    assert [path.name for path in tmp_path.iterdir()] == ["run"]
-
-
-def test_what_a_killed_run_left_is_in_nobodys_way(tmp_path: Path) -> None:
-    left = tmp_path / "run.unfinished"
-    left.mkdir()
-    (left / "events.parquet.unfinished").write_bytes(b"PAR1")
-    simulate(episode(1, 2.0), tmp_path / "run")
+    assert bytes_of(folder) == bytes_of(run[0])
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
@@ -147,7 +139,7 @@ def commanded(*words: object) -> tuple[int, str]:
 
 def test_the_command_simulates_coarsely_and_tells_what_came_of_it(tmp_path: Path) -> None:
     words = ("--scenario", "fall", "--seed", 3, "--symbols", "BTCUSDT, WIFUSDT", "--venues", "bybit")
-    code, output = commanded(*words, "--hours", 0.5, "--coarse", "--out", tmp_path / "run")
+    code, output = commanded(*words, "--hours", 0.3, "--coarse", "--out", tmp_path / "run")
     assert code == 0, output
     assert (tmp_path / "run/summary.txt").read_text() in output
     assert "fall in the world volatility, seed 3, coarse" in output
