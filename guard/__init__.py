@@ -45,7 +45,7 @@ adapter that makes events or carries decisions out.
 - ``configuration`` the settings of the whole program: every part's own model in one place
 - ``app``, ``wiring``  the only place that wires adapters and policies to the engine; which feeds that are
 - ``building``      the engine of the settings with its policies, for ``app`` and for ``replay``
-- ``replay``        the same engine over a file of events, and what it says second by second
+- ``replay/``       the same engine over a file of events, and what it says second by second
 - ``simulating``    made-up markets into files
 - ``reload/``       other settings while it runs: when, what differs, how it is swapped
 - ``supervised``    what systemd is told, by the engine's progress alone; ``stopping``  how it ends when asked to

@@ -16,13 +16,16 @@ def test_importing_every_decision_loads_no_heavy_library() -> None:
     assert [name for name in HEAVY if name in loaded] == []
 
 
-def test_ccxt_is_imported_where_it_is_used() -> None:
-    """It costs a second and 110 MB: ``perpguard check`` or a replay must not pay for it."""
+LAZY = ("ccxt", "matplotlib", "pyarrow")
+"""The first costs a second and 110 MB, which no check and no replay must pay; the others may not be installed."""
+
+
+def test_some_libraries_are_imported_only_where_they_are_used() -> None:
     at_the_top = [
         f"{name_of(path)}:{node.lineno}"
         for path in python_files("guard", "adapters", "policies")
         for node in tree_of(path).body
-        if (isinstance(node, ast.Import) and any(alias.name.split(".")[0] == "ccxt" for alias in node.names))
-        or (isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "ccxt")
+        if (isinstance(node, ast.Import) and any(alias.name.split(".")[0] in LAZY for alias in node.names))
+        or (isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in LAZY)
     ]
     assert at_the_top == []
