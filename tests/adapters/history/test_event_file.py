@@ -277,7 +277,7 @@ def test_a_file_that_was_made_wrong_is_told_with_its_row(change: Any, said: str,
 
 def test_columns_are_found_by_name(tmp_path: Path) -> None:
     """Another program may have put them in another order, or added some."""
-    given = [sample(1), mark(2), Tick(received_at=3)]
+    given: list[AnyEvent] = [sample(1), mark(2), Tick(received_at=3)]
 
     def change(table: Any) -> Any:
         reordered = table.select(list(reversed(table.column_names)))
