@@ -8,48 +8,34 @@ is out sends nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from adapters.simulation.laboratory.book import BUY, SELL, OrderBook
 from adapters.simulation.laboratory.collateral import ASSET, QUOTE, Collateral
 from adapters.simulation.laboratory.draws import Draws
 from adapters.simulation.laboratory.exchange import Exchange
 from adapters.simulation.laboratory.liquidation_engine import Liquidated
+from adapters.simulation.laboratory.observed_market import ObservedMarket
 from adapters.simulation.laboratory.parameters import (
     Episode,
     LiquidationFeed,
     SymbolParameters,
     VenueParameters,
 )
-from adapters.simulation.laboratory.touch import touch_lots
 from adapters.simulation.laboratory.truth import ClosedBy
 from guard.events import (
     AnyEvent,
     AssetPrice,
     AssetPricesSeen,
-    BookStatus,
     LiquidationSeen,
-    MarketFeatures,
     MarketsWatched,
     MarkPriceSeen,
     OpenInterestSeen,
     Stream,
-    StreamActivity,
     StreamsActive,
 )
-from guard.market.book import Book, Floats, new_book
-from guard.market.live import TURN_BPS, TURN_LEVELS, TURN_RATIO
-from guard.market.sampler import features_from
-from guard.units import BPS_PER_UNIT, NS_PER_MS, MarketId, Nanoseconds, market_id
-
-LEVELS = 1_000
-"""A side, at most: what Binance's snapshots and Bybit's stream hold."""
-
-REFRESH_MS = 1_000
-"""A book of which nothing changed for so long is told again as it is: at venues somebody moves an order somewhere,
-always, and a stream that is silent for seconds is broken."""
+from guard.units import NS_PER_MS, MarketId, Nanoseconds, market_id
 
 SPOT_VENUES = {"binanceusdm": "binance"}
 """By what name a venue's spot market is known, where that is another."""
@@ -78,158 +64,6 @@ def market_of(venue: str, symbol: str) -> MarketId:
     """
     base = symbol.removesuffix("USDT")
     return market_id(venue, f"{base}/USDT:USDT")
-
-
-@dataclass(slots=True)
-class _Heard:
-    """What one stream brought since that was last told."""
-
-    updates: int = 0
-    last_at: Nanoseconds = -1
-    gap_ns_max: Nanoseconds = 0
-
-    def hear(self, at: Nanoseconds) -> None:
-        self.updates += 1
-        if self.last_at >= 0 and at - self.last_at > self.gap_ns_max:
-            self.gap_ns_max = at - self.last_at
-        self.last_at = at
-
-
-class _Scale:
-    """Ticks and lots as floats that are the nearest to their decimals, as a client reads them."""
-
-    __slots__ = ("lot_factor", "lot_parts", "tick_factor", "tick_parts")
-
-    def __init__(self, symbol: SymbolParameters) -> None:
-        self.tick_factor, self.tick_parts = symbol.tick.as_integer_ratio()
-        self.lot_factor, self.lot_parts = symbol.lot.as_integer_ratio()
-
-    def price(self, tick: float) -> float:
-        """USD."""
-        return tick * self.tick_factor / self.tick_parts
-
-    def size(self, lots: int) -> float:
-        """Base units."""
-        return lots * self.lot_factor / self.lot_parts
-
-    def levels(self, book: OrderBook, side: int) -> Floats:
-        """The best prices and sizes of a side beside each other, as a book takes them."""
-        return book.table(side, LEVELS, self.tick_factor, self.tick_parts, self.lot_factor, self.lot_parts)
-
-
-class ObservedMarket:
-    """One book as a client holds it.
-
-    Args:
-        market: its name.
-        symbol: its parameters.
-        exchange: the book itself, whose takers' volume is asked for here and nowhere else.
-        sample_ms: see ``Episode``.
-    """
-
-    def __init__(
-        self, market: MarketId, symbol: SymbolParameters, exchange: Exchange, sample_ms: int
-    ) -> None:
-        self.market = market
-        self.heard = {stream: _Heard() for stream in Stream if stream is not Stream.ACCOUNT}
-        self.scale = _Scale(symbol)
-        self._exchange = exchange
-        self._order_book: OrderBook = exchange.book
-        self._book: Book = new_book(where=market)
-        self._sample_ms = sample_ms
-        self._changes = -1
-        self._changed_ms = 0
-        self._book_heard = self.heard[Stream.BOOK]
-        self._trades_heard = self.heard[Stream.TRADES]
-        self._traded_lots = 0
-        self._updates = 0
-        self._book_at: Nanoseconds | None = None
-        self._exchange_at: Nanoseconds | None = None
-        self._said_ms = -sample_ms
-        self._said = BookStatus.UNSYNCED
-        self._touch_then: tuple[int, int, int] | None = None
-        self._is_changed = False
-
-    def step(self, now_ms: int, exchange_at: Nanoseconds, received_at: Nanoseconds) -> MarketFeatures | None:
-        """Hear what happened in a step, and return a sample if one is due."""
-        book = self._order_book
-        if book.changed != self._changes or now_ms - self._changed_ms >= REFRESH_MS:
-            self._changes, self._changed_ms = book.changed, now_ms
-            self._updates += 1
-            self._is_changed = True
-            self._book_at, self._exchange_at = received_at, exchange_at
-            self._book_heard.hear(received_at)
-        if self._exchange.volume_lots != self._traded_lots:
-            self._traded_lots = self._exchange.volume_lots
-            self._is_changed = True
-            self._trades_heard.hear(received_at)
-        if not self._is_changed:
-            return None
-        if now_ms - self._said_ms < self._sample_ms and not self.needs_attention:
-            return None
-        return self.sample(now_ms, received_at)
-
-    @property
-    def needs_attention(self) -> bool:
-        """Whether a sample should not wait: a side became empty or came back, or the book has turned.
-
-        The same as of ``guard.market.live.LiveBook``, in ticks and lots.
-        """
-        book = self._order_book
-        is_whole = book.best_bid > 0 and book.best_ask < book.ticks
-        if is_whole is not (self._said is BookStatus.OK):
-            return True
-        then = self._touch_then
-        if not is_whole or then is None:
-            return False
-        if abs(book.best_bid + book.best_ask - then[0]) * BPS_PER_UNIT >= then[0] * TURN_BPS:
-            return True
-        if touch_lots(book, BUY, TURN_LEVELS) < then[1] * TURN_RATIO:
-            return True
-        return touch_lots(book, SELL, TURN_LEVELS) < then[2] * TURN_RATIO
-
-    def sample(self, now_ms: int, received_at: Nanoseconds) -> MarketFeatures:
-        """Measure the book, and begin to count flow anew."""
-        book, scale = self._order_book, self.scale
-        self._book.load(scale.levels(book, BUY), scale.levels(book, SELL))
-        _, _, bought, sold = self._exchange.take_volume()
-        features = features_from(
-            self._book,
-            market=self.market,
-            received_at=received_at,
-            exchange_at=self._exchange_at,
-            book_at=self._book_at,
-            buy_usd=bought / 1e6,
-            sell_usd=sold / 1e6,
-            updates=self._updates,
-        )
-        self._updates = 0
-        self._is_changed = False
-        self._said_ms, self._said = now_ms, features.status
-        self._touch_then = (
-            (
-                book.best_bid + book.best_ask,
-                touch_lots(book, BUY, TURN_LEVELS),
-                touch_lots(book, SELL, TURN_LEVELS),
-            )
-            if book.best_bid > 0 and book.best_ask < book.ticks
-            else None
-        )
-        return features
-
-    def activities(self, received_at: Nanoseconds) -> Iterable[StreamActivity]:
-        """What each stream brought since this was last asked."""
-        for stream, heard in self.heard.items():
-            if heard.updates:
-                yield StreamActivity(
-                    received_at=received_at,
-                    subject=self.market,
-                    stream=stream,
-                    updates=heard.updates,
-                    last_at=heard.last_at,
-                    gap_ns_max=heard.gap_ns_max,
-                )
-                heard.updates = heard.gap_ns_max = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,8 @@ from adapters.simulation.laboratory.collateral import Collateral
 from adapters.simulation.laboratory.exchange import Exchange
 from adapters.simulation.laboratory.grid import Grid
 from adapters.simulation.laboratory.liquidation_engine import Liquidated
-from adapters.simulation.laboratory.observed import ObservedMarket, ObservedVenue, Told, market_of
+from adapters.simulation.laboratory.observed import ObservedVenue, Told, market_of
+from adapters.simulation.laboratory.observed_market import ObservedMarket
 from adapters.simulation.laboratory.owners import MAKERS, NOISE
 from adapters.simulation.laboratory.parameters import LiquidationFeed, SymbolParameters, VenueParameters
 from adapters.simulation.laboratory.touch import touch_lots
