@@ -32,7 +32,7 @@ cdef class CoarseMakers(Makers):
     cdef readonly CurveBook curves
     cdef readonly CoarsePatient patient
     cdef i64 _patient_part, _stride
-    cdef double[::1] _reaction, _refill_half_life, _hedge_half_life, _phi
+    cdef double[::1] _coarse_reaction_s, _coarse_refill_s, _coarse_phi
 
     @cython.locals(kind=i64)
     cpdef i64 set_round(self, double round_s) noexcept

@@ -101,10 +101,9 @@ class CoarseMakers(Makers):
         self._patient_part = len(kinds)
         self._stride = len(self._orders) // (2 * len(kinds))
         count = len(kinds)
-        self._reaction = array("d", [max(kind.reaction_s, 1e-3) for kind in kinds])
-        self._refill_half_life = array("d", [kind.refill_half_life_s for kind in kinds])
-        self._hedge_half_life = array("d", [kind.hedge_half_life_s for kind in kinds])
-        self._phi = array("d", [1.0]) * count
+        self._coarse_reaction_s = array("d", [max(kind.reaction_s, 1e-3) for kind in kinds])
+        self._coarse_refill_s = array("d", [kind.refill_half_life_s for kind in kinds])
+        self._coarse_phi = array("d", [1.0]) * count
         self.set_round(1.0)
 
     def set_round(self, round_s: float) -> int:
@@ -112,9 +111,8 @@ class CoarseMakers(Makers):
         self._step_s = round_s
         self._payout = 1.0 - keep_ratio(round_s, RECAPITALISED_HALF_LIFE_S)
         for kind in range(self._count):
-            self._fall_keep[kind] = math.exp(-round_s / self._reaction[kind])
-            self._refill_keep[kind] = keep_ratio(round_s, self._refill_half_life[kind])
-            self._hedge[kind] = 1.0 - keep_ratio(round_s, self._hedge_half_life[kind])
+            self._fall_keep[kind] = math.exp(-round_s / self._coarse_reaction_s[kind])
+            self._refill_keep[kind] = keep_ratio(round_s, self._coarse_refill_s[kind])
         return 0
 
     def step(
@@ -159,7 +157,7 @@ class CoarseMakers(Makers):
         which is applied to the whole after them, had on the mean half of the round.
         """
         pull = LOG2 * self._step_s * self._a[kind] * arbitrage_share / self._world_half_life[kind]
-        ratio = 1.0 / self._phi[kind]
+        ratio = 1.0 / self._coarse_phi[kind]
         if pull > 1e-6:
             ratio *= (math.exp(pull) - 1.0) / pull
         return min(ratio, JUMP_RATIO_MAX)
@@ -168,7 +166,7 @@ class CoarseMakers(Makers):
         curves = self.curves
         restored = LOG2 * self._step_s * self._a[kind] / max(self._restore_half_life[kind], 1e-3)
         phi = (1.0 - math.exp(-restored)) / restored if restored > 1e-6 else 1.0
-        self._phi[kind] = phi
+        self._coarse_phi[kind] = phi
         curves.set_scale(kind, 1.0 / phi)
         held = self.held_of(kind)
         for side in range(2):

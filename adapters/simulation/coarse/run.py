@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,9 +18,12 @@ from adapters.simulation.laboratory.listing import Listing
 from adapters.simulation.laboratory.parameters import Episode, SymbolParameters, VenueParameters
 from adapters.simulation.laboratory.truth import ClosedBy, TruthSink
 from adapters.simulation.laboratory.value import Values
-from guard.events import AnyEvent
+from guard.events import AnyEvent, MarketsWatched, Stream
 
 STEP_MS = 5_000
+
+SLOW = (Stream.BOOK, Stream.TRADES, Stream.MARK_PRICE, Stream.OPEN_INTEREST)
+"""Streams that speak in each calm step and not between two."""
 
 ROUNDS_STRESSED = 10
 """A step in which something happens is gone through in so many rounds of 500 ms, a calm one in one of 5 s."""
@@ -90,6 +94,15 @@ class CoarseLaboratory(Laboratory):
             self._rounds_left = rounds
         self._rounds_left -= 1
         self.step_to(self.now_ms + self._round_ms)
+
+    def events(self) -> Iterator[AnyEvent]:
+        """Run to the episode's end and yield what guards see; streams speak once a round, which they are told."""
+        for event in super().events():
+            if isinstance(event, MarketsWatched):
+                periods_ms = {stream: max(event.periods_ms.get(stream, 0), STEP_MS) for stream in SLOW}
+                yield msgspec.structs.replace(event, periods_ms=periods_ms)
+            else:
+                yield event
 
     def series(self, every: int) -> Series:
         """Run to the episode's end and return a row each ``every`` steps, the first one of the begin."""
