@@ -24,7 +24,7 @@ from guard.configuration import Settings
 from guard.events import AnyEvent
 from guard.replay.run import Replay
 
-HOURS, HOURS_QUICK = 4.0, 0.5
+HOURS, HOURS_QUICK = 1.5, 0.5
 READ_TARGET = 200_000.0
 
 
