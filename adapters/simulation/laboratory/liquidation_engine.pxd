@@ -11,6 +11,7 @@ cdef i64 _ENGINE
 cdef double _RESERVE
 cdef i64 _UNWIND_DIVISOR
 cdef i64 _UNWIND_BPS
+cdef i64 _RANKED_FIRST
 
 cdef class LiquidationEngine:
     cdef readonly Positions positions
@@ -24,6 +25,7 @@ cdef class LiquidationEngine:
     cdef list logged
     cdef readonly i64 log_lost
     cdef i64[::1] rank
+    cdef object rank_among, rank_scores
     cdef i64 rank_count, rank_at, rank_side
 
     @cython.locals(positions=Positions, closed=i64, count=i64, i=i64)
@@ -54,6 +56,8 @@ cdef class LiquidationEngine:
     cdef i64 _deleverage(self, i64 slot, i64 side, i64 lots) except -1
     @cython.locals(positions=Positions, slots=i64)
     cdef i64 _rank(self, i64 side) except -1
+    cdef bint _is_anyone_left(self) except -1
+    cdef i64 _sort(self, i64 count) except -1
     @cython.locals(engine=i64, side=i64, lots=i64, limit=i64)
     cdef i64 _unwind(self, i64 lots_max) except -1
     cdef i64 _log(self, i64 number, i64 lots, double tick, double bankruptcy, double leverage, object closed_by) except -1

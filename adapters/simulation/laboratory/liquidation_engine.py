@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from adapters.simulation.laboratory.deleverage import ranked
+from adapters.simulation.laboratory.deleverage import ranked, scored
 from adapters.simulation.laboratory.owners import CROWD, ENGINE
 from adapters.simulation.laboratory.parameters import LiquidationParameters
 from adapters.simulation.laboratory.positions import Positions
@@ -31,6 +31,8 @@ UNWIND_BPS = 100
 _RESERVE = FUND_RESERVE_RATIO
 _UNWIND_DIVISOR = UNWIND_DIVISOR
 _UNWIND_BPS = UNWIND_BPS
+
+_RANKED_FIRST = 64
 
 LOG_MAX = 65_536
 """Liquidations kept until they are asked for."""
@@ -80,6 +82,8 @@ class LiquidationEngine:
         self.logged: list[Liquidated] = []
         self.log_lost = 0
         self.rank = array("q", bytes(8))
+        self.rank_among = np.empty(0, dtype=np.int64)
+        self.rank_scores = np.empty(0)
         self.rank_count = 0
         self.rank_at = 0
         self.rank_side = 0
@@ -265,7 +269,7 @@ class LiquidationEngine:
         if self.rank_side != -side:
             self._rank(-side)
         left = lots
-        while left > 0 and self.rank_at < self.rank_count:
+        while left > 0 and self._is_anyone_left():
             other = self.rank[self.rank_at]
             other_size = -side * positions.lots[other]
             if other_size <= 0:
@@ -288,11 +292,22 @@ class LiquidationEngine:
         slots = positions.slots
         worth = np.asarray(positions.lots)[:slots] * float(self.mark_tick * self.micros)
         cost = np.asarray(positions.cost)[:slots].astype(np.float64)
-        order = ranked(side, worth, cost, np.asarray(positions.margin)[:slots].astype(np.float64))
-        self.rank = array("q", order.tobytes())
-        self.rank_count = len(order)
+        margin = np.asarray(positions.margin)[:slots].astype(np.float64)
+        self.rank_among, self.rank_scores = scored(side, worth, cost, margin)
         self.rank_at = 0
         self.rank_side = side
+        return self._sort(_RANKED_FIRST)
+
+    def _is_anyone_left(self) -> bool:
+        """Tell whether the ranking goes on; beyond its first part it is sorted as a whole, by the same scores."""
+        if self.rank_at >= self.rank_count and self.rank_count < len(self.rank_among):
+            self._sort(len(self.rank_among))
+        return self.rank_at < self.rank_count
+
+    def _sort(self, count: int) -> int:
+        order = ranked(self.rank_among, self.rank_scores, count)
+        self.rank = array("q", order.tobytes())
+        self.rank_count = len(order)
         return 0
 
     def _unwind(self, lots_max: int) -> int:
