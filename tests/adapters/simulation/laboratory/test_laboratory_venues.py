@@ -27,6 +27,7 @@ from tests.adapters.simulation.laboratory.episodes import BTC, START_AT_NS, smal
 from tests.support.eventually import eventually
 
 CAROL = VenueAccountSpec("carol", "key-carol", "secret-carol", 15_000, leverage=50)
+HOLDER = VenueAccountSpec("holder", "key-h", "secret-h", 1_000, collateral={"USDE": 1_000})
 TICK, LOT = float(BTC.tick), float(BTC.lot)
 
 
@@ -205,3 +206,13 @@ def test_the_crowds_liquidations_are_told_by_each_venues_law() -> None:
             else:
                 # Those of the last half second before the outage, and before the end, are told no more.
                 assert closed[symbol] * 0.8 < len(frames) <= closed[symbol]
+
+
+def test_collateral_is_worth_at_each_venue_what_it_is_worth_there() -> None:
+    venues = LaboratoryVenues(crash(3), accounts={"binanceusdm": [HOLDER], "bybit": [HOLDER]})
+    for _ in range(61):
+        venues.laboratory.step()
+    prices = {name: float(source.asset_prices["USDE"]) for name, source in venues.sources.items()}
+
+    assert prices["bybit"] == 1.0
+    assert prices["binanceusdm"] == pytest.approx(0.74, abs=0.02)
