@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from adapters.simulation.laboratory.deleverage import ranked
+from adapters.simulation.laboratory.deleverage import ranked, scored
 from adapters.simulation.laboratory.owners import CROWD, ENGINE
 from adapters.simulation.laboratory.parameters import LiquidationParameters
 from adapters.simulation.laboratory.truth import ClosedBy
@@ -282,9 +282,9 @@ def test_ranks_are_profit_by_leverage_and_losers_come_last() -> None:
     worth = np.array([-90.0, -90.0, -90.0, -90.0, 90.0])
     cost = np.array([-100.0, -100.0, -95.0, -80.0, 80.0])
     margin = np.array([50.0, 10.0, 50.0, 50.0, 1.0])
-    assert list(ranked(-1, worth, cost, margin)) == [1, 0, 2, 3]
-    assert list(ranked(1, worth, cost, margin)) == [4]
-    assert list(ranked(-1, worth, cost, np.array([50.0, 10.0, 50.0, 10.0, 1.0]))) == [
+    assert list(ranked(*scored(-1, worth, cost, margin), 9)) == [1, 0, 2, 3]
+    assert list(ranked(*scored(1, worth, cost, margin), 9)) == [4]
+    assert list(ranked(*scored(-1, worth, cost, np.array([50.0, 10.0, 50.0, 10.0, 1.0])), 9)) == [
         1,
         0,
         2,
