@@ -9,13 +9,13 @@ from enum import StrEnum
 class Figure(StrEnum):
     """What is measured of one episode; ``measures`` has the exact definitions."""
 
-    DEPTH_LOSS_1PCT_ALTS = "depth_loss_1pct_alts"
-    DEPTH_LOSS_5PCT_ALTS = "depth_loss_5pct_alts"
+    DEPTH_LOSS_1PCT = "depth_loss_1pct"
+    DEPTH_LOSS_5PCT = "depth_loss_5pct"
     SPREAD_BPS_SMALL = "spread_bps_small"
     ROUND_TRIP_BPS_SMALL = "round_trip_bps_small"
-    OPEN_INTEREST_LOSS_ALTS = "open_interest_loss_alts"
+    OPEN_INTEREST_LOSS_SMALL = "open_interest_loss_small"
     OPEN_INTEREST_LOSS_USD = "open_interest_loss_usd"
-    FALL_ALTS = "fall_alts"
+    FALL_SMALL = "fall_small"
     FALL_BTC = "fall_btc"
     FALL_SOL_12MIN = "fall_sol_12min"
     LIQUIDATED_SHARE_40MIN = "liquidated_share_40min"
@@ -28,7 +28,7 @@ class Figure(StrEnum):
     DEPTH_RATIO_SOL = "depth_ratio_sol"
     REFILL_MIN = "refill_min"
     TROUGH_MIN = "trough_min"
-    RISE_ALTS = "rise_alts"
+    RISE_SMALL = "rise_small"
     OVERSHOOT_MAX = "overshoot_max"
     LIQUIDATED_OI_SHARE_MAX = "liquidated_oi_share_max"
 
@@ -61,9 +61,9 @@ _KAIKO = (
 
 ANCHORS: tuple[Anchor, ...] = (
     Anchor(
-        figure=Figure.DEPTH_LOSS_1PCT_ALTS,
+        figure=Figure.DEPTH_LOSS_1PCT,
         about="depth within 1 % that is gone, worst ten minutes",
-        symbols="alts",
+        symbols="all",
         unit="ratio",
         low=0.90,
         typical=0.95,
@@ -91,9 +91,9 @@ ANCHORS: tuple[Anchor, ...] = (
         source=f"analysis of 21:10 to 21:20; {_LTRD}",
     ),
     Anchor(
-        figure=Figure.OPEN_INTEREST_LOSS_ALTS,
+        figure=Figure.OPEN_INTEREST_LOSS_SMALL,
         about="open interest that is gone after 40 min, in coins",
-        symbols="alts",
+        symbols="small alts",
         unit="ratio",
         low=0.40,
         typical=0.50,
@@ -101,9 +101,9 @@ ANCHORS: tuple[Anchor, ...] = (
         source=f"analysis of 10 October (50 % on average, some 80 %); {_COINDESK}",
     ),
     Anchor(
-        figure=Figure.FALL_ALTS,
+        figure=Figure.FALL_SMALL,
         about="lowest price beside that at the onset",
-        symbols="alts, mean",
+        symbols="small alts",
         unit="ratio",
         low=0.47,
         typical=0.56,
@@ -146,9 +146,10 @@ ANCHORS: tuple[Anchor, ...] = (
         symbols="all",
         unit="a minute",
         low=710.0,
-        typical=10_000.0,
+        typical=3_500.0,
         high=17_500.0,
-        source=f"710, 17.5, 12.7, 10.0, 16.5, 5.0 thousand in the first six minutes: {_DELEVERAGE}",
+        source=f"710, 17.5, 12.7, 10.0, 16.5, 5.0 thousand in the first six minutes, of 162 markets: {_DELEVERAGE}; "
+        "the middle (geometric) is ours: there are eight markets here",
     ),
     Anchor(
         figure=Figure.LONGS_SHARE,
@@ -213,7 +214,7 @@ ANCHORS: tuple[Anchor, ...] = (
     Anchor(
         figure=Figure.REFILL_MIN,
         about="from the least depth to half of the usual",
-        symbols="alts",
+        symbols="small alts",
         unit="min",
         low=10.0,
         typical=30.0,

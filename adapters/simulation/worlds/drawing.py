@@ -7,6 +7,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any, TypeVar
 
+from adapters.simulation.laboratory.behaviour import usual_deviation, volatility_of
 from adapters.simulation.laboratory.parameters import (
     ArbitrageParameters,
     CrowdParameters,
@@ -27,6 +28,7 @@ from adapters.simulation.worlds.ranges import (
     LEVERAGE_LONGS,
     LEVERAGE_SHORTS,
     PRICE,
+    SMALL,
     START_MS_FIRST,
     START_MS_LAST,
     SYMBOLS,
@@ -37,7 +39,7 @@ from adapters.simulation.worlds.ranges import (
     tilted,
 )
 from adapters.simulation.worlds.scenarios import SCENARIOS, Rule, Scenario, Where
-from adapters.simulation.worlds.variants import WORLDS, MakerKind, World
+from adapters.simulation.worlds.variants import EVERY_MAKER, WORLDS, MakerKind, World
 
 Value = TypeVar("Value")
 
@@ -141,7 +143,7 @@ def _traders(lot: Lot, world: World) -> dict[str, Any]:
             leverage_shorts=tilted(LEVERAGE_SHORTS, tilt),
             **_whole(crowd, "positions"),
         ),
-        "flow": FlowParameters(**lot.values("flow", {**COMMON.flow, **world.flow})),
+        "flow": _flow(lot, world),
         "arbitrage": ArbitrageParameters(**lot.values("arbitrage", {**COMMON.arbitrage, **world.arbitrage})),
         "liquidation": LiquidationParameters(**liquidation),
         "funding": FundingParameters(),
@@ -159,7 +161,7 @@ def _hedged(lot: Lot, world: World, crowd: Mapping[str, float]) -> dict[str, flo
 
 
 def _maker(lot: Lot, kind: MakerKind) -> MakerParameters:
-    drawn = lot.values(f"makers.{kind.name}", kind.drawn)
+    drawn = lot.values(f"makers.{kind.name}", {**EVERY_MAKER, **kind.drawn})
     return MakerParameters(name=kind.name, share=kind.share, **_whole(drawn, "levels"))
 
 
@@ -213,6 +215,8 @@ def _placed(
             yield from (drawn(f".{name}", symbol=name) for name in symbols)
         case Where.ALTS:
             yield from (drawn(f".{name}", symbol=name) for name in symbols if name in ALTS)
+        case Where.SMALL:
+            yield from (drawn(f".{name}", symbol=name) for name in symbols if name in SMALL)
         case Where.VENUE:
             at = int(lot.share(f"{plan.name}.venue") * len(venues))
             yield drawn("", venue=venues[at])
@@ -235,3 +239,19 @@ def _sized(rule: Rule, size: float) -> float:
     if rule.kind in (ImpulseKind.WITHDRAW, ImpulseKind.ARBITRAGE_STOP):
         return rounded(min(1.0, max(0.0, size)))
     return rounded(size)
+
+
+def _flow(lot: Lot, world: World) -> FlowParameters:
+    """Draw who takes. Trend followers are drawn by their gain: what they add to a five minutes' move within as long.
+
+    At a gain of 1 no market is calm, so it is the largest of the symbols', that of the calmest one, which is drawn.
+    """
+    drawn = lot.values("flow", {**COMMON.flow, **world.flow})
+    value = lot.values("value", {**COMMON.value, **world.value})
+    deviation = min(
+        usual_deviation(volatility_of(facts.beta, value["volatility_day"], facts.volatility_day), 300.0)
+        for facts in SYMBOLS.values()
+    )
+    gain = drawn.pop("momentum_gain")
+    depths = gain * value["spot_depth_ratio"] * deviation / 0.01 / 5.0
+    return FlowParameters(**drawn, momentum_depths=rounded(depths))

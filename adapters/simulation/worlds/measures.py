@@ -3,7 +3,7 @@
 Order level and coarse mode are measured alike. The definitions, each over bins of five seconds:
 
 * the **worst ten minutes** are those after the onset in which the mean round trip of 500 USD over the small alts'
-  markets is greatest; depth, spread and round trip are means within them, over the group's markets;
+  markets is greatest; depth, spread and round trip are means within them, depth over all markets;
 * **usual** depth is the median of the half hour before the onset; a loss is 1 - mean / usual, of bids; a **depth
   ratio** is usual / least mean of half a minute, at the first venue;
 * a **round trip** is what buying and selling for 500 USD costs against mid, in bps; where the visible side does not
@@ -15,9 +15,9 @@ Order level and coarse mode are measured alike. The definitions, each over bins 
   onset on, that of the worst 40 min from all of the episode, the worst minute and 40 min slide by bins;
 * the **wave** begins at the first liquidation of the first minute after the onset with a tenth of the worst minute's;
   the first deleveraging counts from there;
-* **refill** is from the least mean minute of depth within 1 % (alts, sides added) until a mean minute reaches half of
-  the usual, of each market, the median; the rest of the episode where it does not come back;
-* **trough** is from -5 % of the onset's mid to the least mid, the median over the alts' markets;
+* **refill** is from the least mean minute of depth within 1 % (small alts, both sides, in coins: the price has fallen)
+  until a mean minute reaches half of the usual, of each market, the median; the rest of the episode where none does;
+* **trough** is from -5 % of the onset's mid to the least mid, the median over the small alts' markets;
 * **overshoot** is how far (log) mid went beyond value in the direction of the stress, the most of any market; a
   market **cascades** where that is 5 % or more (``CASCADE``).
 """
@@ -40,7 +40,6 @@ from adapters.simulation.laboratory.truth import (
 )
 from adapters.simulation.worlds.anchors import Figure
 from adapters.simulation.worlds.measured_market import BIN_S, Floats, MarketBins, filled, in_groups
-from adapters.simulation.worlds.ranges import ALTS
 from guard.events import AnyEvent, MarketFeatures, MarketsSampled, OpenInterestSeen
 from guard.units import MarketId, market_id
 
@@ -172,16 +171,16 @@ class Measures:
     def _of_liquidity(self, onset: int) -> Figures:
         found: Figures = {}
         small = self._group(lambda symbol: symbol in self._small)
-        alts = self._group(lambda symbol: symbol in ALTS)
-        first = worst_window(small or alts or list(self.markets.values()), onset, WORST)
+        small = self._group(lambda symbol: symbol in self._small)
+        first = worst_window(small or list(self.markets.values()), onset, WORST)
         last = first + WORST
         put(found, Figure.SPREAD_BPS_SMALL, (one.mean("spread_bps", first, last) for one in small))
         put(found, Figure.ROUND_TRIP_BPS_SMALL, (one.mean("round_trip_bps", first, last) for one in small))
         for figure, name in (
-            (Figure.DEPTH_LOSS_1PCT_ALTS, "bid_100"),
-            (Figure.DEPTH_LOSS_5PCT_ALTS, "bid_500"),
+            (Figure.DEPTH_LOSS_1PCT, "bid_100"),
+            (Figure.DEPTH_LOSS_5PCT, "bid_500"),
         ):
-            put(found, figure, (loss(one, name, onset, first, last) for one in alts))
+            put(found, figure, (loss(one, name, onset, first, last) for one in self.markets.values()))
         for figure, symbol in (
             (Figure.DEPTH_RATIO_BTC, "BTCUSDT"),
             (Figure.DEPTH_RATIO_ETH, "ETHUSDT"),
@@ -190,16 +189,16 @@ class Measures:
             market = self._first_venue(symbol)
             if market is not None:
                 put(found, figure, [depth_ratio(market, onset)])
-        refills = [one for one in (refill_min(market, onset) for market in alts) if one is not None]
+        refills = [one for one in (refill_min(market, onset) for market in small) if one is not None]
         if refills:
             found[Figure.REFILL_MIN] = statistics.median(refills)
         return found
 
     def _of_price(self, onset: int) -> Figures:
         found: Figures = {}
-        alts = self._group(lambda symbol: symbol in ALTS)
-        put(found, Figure.FALL_ALTS, (fall(one, onset) for one in alts))
-        put(found, Figure.RISE_ALTS, (rise(one, onset) for one in alts))
+        small = self._group(lambda symbol: symbol in self._small)
+        put(found, Figure.FALL_SMALL, (fall(one, onset) for one in small))
+        put(found, Figure.RISE_SMALL, (rise(one, onset) for one in small))
         put(
             found,
             Figure.FALL_BTC,
@@ -210,7 +209,7 @@ class Measures:
             Figure.FALL_SOL_12MIN,
             (fall_within(one, onset, 12 * MINUTE) for one in self._group(lambda symbol: symbol == "SOLUSDT")),
         )
-        troughs = [one for one in (trough_min(market, onset) for market in alts) if one is not None]
+        troughs = [one for one in (trough_min(market, onset) for market in small) if one is not None]
         if troughs:
             found[Figure.TROUGH_MIN] = statistics.median(troughs)
         beyond = [overshoot(one, onset, self._direction()) for one in self.markets.values()]
@@ -218,19 +217,19 @@ class Measures:
         return found
 
     def _direction(self) -> int:
-        """+1 where the scenario pushes up, -1 else, by what its impulses on value and its sellers do."""
+        """+1 where the scenario pushes up, -1 else: by impulses on value and sellers within ten minutes of the onset."""
         pushes = sum(
             (-one.size / 100.0 if one.kind is ImpulseKind.SELL else one.size)
             for one in self._episode.impulses
-            if one.kind in (ImpulseKind.SELL, ImpulseKind.VALUE) and one.at_s >= self._onset_s
+            if one.kind in (ImpulseKind.SELL, ImpulseKind.VALUE) and 0 <= one.at_s - self._onset_s < 600.0
         )
         return 1 if pushes > 0 else -1
 
     def _of_open_interest(self, onset: int) -> Figures:
         found: Figures = {}
-        alts = self._group(lambda symbol: symbol in ALTS)
-        put(found, Figure.OPEN_INTEREST_LOSS_ALTS, (open_loss(one, onset, in_usd=False) for one in alts))
-        put(found, Figure.OPEN_INTEREST_LOSS_USD, (open_loss(one, onset, in_usd=True) for one in alts))
+        small = self._group(lambda symbol: symbol in self._small)
+        put(found, Figure.OPEN_INTEREST_LOSS_SMALL, (open_loss(one, onset, in_usd=False) for one in small))
+        put(found, Figure.OPEN_INTEREST_LOSS_USD, (open_loss(one, onset, in_usd=True) for one in small))
         return found
 
     def _of_liquidations(self, onset: int) -> Figures:
@@ -308,13 +307,13 @@ def depth_ratio(market: MarketBins, onset: int) -> float | None:
 
 
 def refill_min(market: MarketBins, onset: int) -> float | None:
-    before = [usual(market, name, onset) for name in ("bid_100", "ask_100")]
-    minutes = in_groups((market.means("bid_100") + market.means("ask_100"))[onset:], MINUTE, np.nanmean)
-    if None in before or not np.isfinite(minutes).any():
+    coins = (market.means("bid_100") + market.means("ask_100")) / filled(market.mid)
+    before = coins[max(0, onset - BEFORE) : onset]
+    minutes = in_groups(coins[onset:], MINUTE, np.nanmean)
+    if not np.isfinite(before).any() or not np.isfinite(minutes).any():
         return None
-    half = 0.5 * sum(one for one in before if one is not None)
     least = int(np.nanargmin(minutes))
-    back = np.flatnonzero(minutes[least:] >= half)
+    back = np.flatnonzero(minutes[least:] >= 0.5 * np.nanmedian(before))
     return float(back[0] if back.size else minutes.size - least)
 
 

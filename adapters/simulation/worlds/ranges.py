@@ -85,6 +85,8 @@ class SymbolFacts:
     volatility_day: float
     brackets: tuple[MarginBracket, ...]
     is_alt: bool = False
+    is_small: bool = False
+    """One of the many that hardly anybody makes a market in."""
 
     def step(self) -> Decimal:
         """Give one tick of one lot in USD; a whole number of millionths."""
@@ -105,8 +107,8 @@ SYMBOLS: Mapping[str, SymbolFacts] = {
         price=121_500.0,
         depth_usd=200e6,
         half_spread_bps=0.5,
-        open_interest_usd=12e9,
-        volume_day_usd=15e9,
+        open_interest_usd=7e9,
+        volume_day_usd=8e9,
         beta=1.0,
         volatility_day=0.006,
         brackets=_brackets(
@@ -126,8 +128,8 @@ SYMBOLS: Mapping[str, SymbolFacts] = {
         price=4_350.0,
         depth_usd=100e6,
         half_spread_bps=0.5,
-        open_interest_usd=8e9,
-        volume_day_usd=15e9,
+        open_interest_usd=5e9,
+        volume_day_usd=6e9,
         beta=1.25,
         volatility_day=0.015,
         brackets=_brackets(
@@ -147,9 +149,9 @@ SYMBOLS: Mapping[str, SymbolFacts] = {
         price=220.0,
         depth_usd=35e6,
         half_spread_bps=0.7,
-        open_interest_usd=2.2e9,
-        volume_day_usd=4e9,
-        beta=1.5,
+        open_interest_usd=1.5e9,
+        volume_day_usd=2e9,
+        beta=1.7,
         volatility_day=0.022,
         is_alt=True,
         brackets=_brackets(
@@ -166,13 +168,14 @@ SYMBOLS: Mapping[str, SymbolFacts] = {
         tick="0.00005",
         lot="1",
         price=0.75,
-        depth_usd=90e3,
-        half_spread_bps=1.5,
-        open_interest_usd=12e6,
-        volume_day_usd=25e6,
+        depth_usd=50e3,
+        half_spread_bps=0.8,
+        open_interest_usd=6.2e6,
+        volume_day_usd=8e6,
         beta=1.9,
         volatility_day=0.04,
         is_alt=True,
+        is_small=True,
         brackets=_brackets(
             (0, 0.01, 75),
             (5e3, 0.015, 50),
@@ -189,6 +192,7 @@ at Binance in October 2025 (public repository min66633/liquidation-cascade-resea
 117 and 40 million USD); the fourth stands for the many small ones, of which nobody publishes it."""
 
 ALTS = tuple(name for name, facts in SYMBOLS.items() if facts.is_alt)
+SMALL = tuple(name for name, facts in SYMBOLS.items() if facts.is_small)
 
 PRICE = log(0.85, 1.15)
 """Times each symbol's price."""
@@ -218,28 +222,29 @@ class Common:
     value: Mapping[str, Drawn] = field(
         default_factory=lambda: {
             "volatility_day": log(0.015, 0.04),
-            "volatility_log_sd": Range(0.35, 0.65),
-            "volatility_half_life_s": log(3 * 3600.0, 12 * 3600.0),
+            "volatility_log_sd": Range(0.55, 0.85),
+            "volatility_half_life_s": log(1.0 * 3600.0, 5 * 3600.0),
             "tail_degrees": Range(3.2, 5.0),
             "jumps_per_day": Range(0.2, 1.0),
             "jump_sd": log(0.005, 0.015),
-            "season_ratio": Range(0.2, 0.5),
-            "pull_half_life_s": log(1.5 * 3600.0, 6 * 3600.0),
-            "spot_depth_ratio": log(1.0, 3.0),
+            "season_ratio": Range(0.15, 0.35),
+            "pull_half_life_s": log(1_200.0, 4_800.0),
+            "spot_depth_ratio": log(1.2, 3.6),
         }
     )
     crowd: Mapping[str, Drawn] = field(
         default_factory=lambda: {
+            "positions": 10_000.0,
             "hedged_longs_share": Range(0.05, 0.15),
             "hedged_shorts_share": Range(0.3, 0.5),
             "size_log_sd": Range(1.4, 1.8),
             "cross_share": Range(0.35, 0.65),
             "cross_spare_ratio": log(0.5, 1.2),
-            "holding_half_life_s": log(6 * 3600.0, 24 * 3600.0),
+            "holding_half_life_s": log(18 * 3600.0, 60 * 3600.0),
             "history_days": Range(3.0, 8.0),
-            "stop_share": Range(0.25, 0.45),
-            "stop_bps": log(180.0, 350.0),
-            "target_share": Range(0.15, 0.35),
+            "stop_share": Range(0.06, 0.16),
+            "stop_bps": log(350.0, 800.0),
+            "target_share": Range(0.05, 0.2),
             "momentum": Range(0.3, 0.8),
         }
     )
@@ -248,12 +253,12 @@ class Common:
             "trade_usd": log(1_200.0, 3_000.0),
             "trade_log_sd": Range(1.1, 1.5),
             "herding": Range(0.45, 0.75),
-            "momentum_depths": log(0.01, 0.04),
+            "momentum_gain": log(0.05, 0.25),
             "value_depths": log(0.08, 0.25),
             "value_bps": log(40.0, 100.0),
-            "value_depths_max": log(10.0, 30.0),
-            "patient_depths": log(1.5, 6.0),
-            "patient_from_bps": log(350.0, 700.0),
+            "value_depths_max": log(20.0, 60.0),
+            "patient_depths": log(0.3, 1.2),
+            "patient_from_bps": log(100.0, 180.0),
             "patient_half_life_s": log(900.0, 3_600.0),
         }
     )
@@ -267,17 +272,17 @@ class Common:
     )
     liquidation: Mapping[str, Drawn] = field(
         default_factory=lambda: {
-            "fund_ratio": log(0.001, 0.004),
-            "takeover_bps": 0.0,
-            "slice_depths": log(0.12, 0.5),
+            "fund_ratio": log(0.002, 0.01),
+            "takeover_bps": Range(50.0, 200.0),
+            "slice_depths": log(0.03, 0.12),
         }
     )
 
 
 COMMON = Common()
 
-LEVERAGE_LONGS = ((2, 0.2), (3, 0.2), (5, 0.25), (10, 0.2), (20, 0.1), (50, 0.05))
-LEVERAGE_SHORTS = ((2, 0.25), (3, 0.25), (5, 0.25), (10, 0.15), (20, 0.1))
+LEVERAGE_LONGS = ((1.5, 0.19), (2, 0.25), (3, 0.26), (5, 0.17), (10, 0.1), (20, 0.024), (50, 0.006))
+LEVERAGE_SHORTS = ((1.5, 0.1), (2, 0.25), (3, 0.27), (5, 0.22), (10, 0.12), (20, 0.03), (50, 0.01))
 """Leverage and share of leveraged open interest before the world's tilt."""
 
 

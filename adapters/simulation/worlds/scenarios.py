@@ -22,6 +22,8 @@ class Where(StrEnum):
     """Each symbol other than the two largest, with sizes of its own."""
     EACH = "each"
     """Each symbol, with sizes of its own."""
+    SMALL = "small"
+    """Each of the small ones, with sizes of its own."""
     VENUE = "venue"
     """One venue, drawn."""
 
@@ -71,7 +73,7 @@ OPENING = (
         kind=ImpulseKind.ENTRIES,
         after_s=Range(0.05, 0.4),
         duration_s=Range(600.0, 1_500.0),
-        size=Range(-0.04, 0.1),
+        size=Range(-0.01, 0.025),
         where=Where.EACH,
         is_before=True,
     ),
@@ -271,25 +273,67 @@ SCENARIOS: Mapping[str, Scenario] = {
                 Rule(
                     name="seller",
                     kind=ImpulseKind.SELL,
-                    after_s=Range(0.0, 240.0),
-                    duration_s=log(300.0, 1_200.0),
-                    size=log(1.0, 5.0),
+                    after_s=Range(0.0, 90.0),
+                    duration_s=log(90.0, 300.0),
+                    size=log(0.4, 1.2),
                     of_world=True,
+                ),
+                Rule(
+                    name="alts",
+                    kind=ImpulseKind.SELL,
+                    after_s=Range(0.0, 90.0),
+                    duration_s=log(90.0, 300.0),
+                    size=log(3.0, 9.0),
+                    where=Where.ALTS,
+                    of_world=True,
+                ),
+                Rule(
+                    name="small",
+                    kind=ImpulseKind.VALUE,
+                    after_s=Range(60.0, 300.0),
+                    duration_s=log(300.0, 1_200.0),
+                    size=Range(-0.85, -0.4),
+                    where=Where.SMALL,
                 ),
                 Rule(
                     name="withdrawal",
                     kind=ImpulseKind.WITHDRAW,
-                    after_s=Range(60.0, 300.0),
+                    after_s=Range(120.0, 420.0),
                     duration_s=log(900.0, 2_100.0),
-                    size=log(0.03, 0.2),
+                    size=log(0.12, 0.4),
                     of_world=True,
+                ),
+                Rule(
+                    name="alts-news",
+                    kind=ImpulseKind.VALUE,
+                    after_s=Range(0.0, 240.0),
+                    duration_s=log(240.0, 720.0),
+                    size=Range(-0.09, -0.03),
+                    where=Where.ALTS,
+                ),
+                Rule(
+                    name="small-withdrawal",
+                    kind=ImpulseKind.WITHDRAW,
+                    after_s=Range(120.0, 420.0),
+                    duration_s=log(900.0, 2_100.0),
+                    size=log(0.2, 0.6),
+                    where=Where.SMALL,
+                    of_world=True,
+                ),
+                Rule(
+                    name="shorts",
+                    kind=ImpulseKind.ENTRIES,
+                    after_s=Range(300.0, 900.0),
+                    duration_s=log(300.0, 900.0),
+                    size=Range(-0.25, -0.1),
+                    where=Where.EACH,
                 ),
                 Rule(
                     name="apart",
                     kind=ImpulseKind.ARBITRAGE_STOP,
                     after_s=Range(60.0, 300.0),
                     duration_s=log(900.0, 2_400.0),
-                    size=Range(0.6, 0.98),
+                    size=Range(0.2, 0.7),
                 ),
                 Rule(
                     name="depeg",
@@ -298,6 +342,21 @@ SCENARIOS: Mapping[str, Scenario] = {
                     duration_s=log(1_200.0, 3_000.0),
                     size=log(-0.1, -0.42),
                     chance=0.7,
+                ),
+                Rule(
+                    name="rebound",
+                    kind=ImpulseKind.VALUE,
+                    after_s=Range(1_200.0, 2_100.0),
+                    duration_s=log(240.0, 720.0),
+                    size=Range(0.04, 0.07),
+                ),
+                Rule(
+                    name="small-rebound",
+                    kind=ImpulseKind.VALUE,
+                    after_s=Range(1_200.0, 2_100.0),
+                    duration_s=log(240.0, 720.0),
+                    size=Range(0.15, 0.4),
+                    where=Where.SMALL,
                 ),
             ),
         ),

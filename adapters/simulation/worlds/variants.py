@@ -47,13 +47,22 @@ class World:
     liquidation: Mapping[str, Drawn] = field(default_factory=dict)
 
 
+EVERY_MAKER: Mapping[str, Drawn] = {
+    "floor": log(0.004, 0.009),
+    "inventory_limit_depths": log(6.0, 14.0),
+    "hedge_half_life_s": log(6.0, 30.0),
+    "restore_half_life_s": log(0.008, 0.025),
+}
+"""Drawn for every kind of maker; what a kind names itself goes before it."""
+
+
 def _by_volatility(signal: Drawn) -> tuple[MakerKind, ...]:
     return (
         MakerKind(
             name="quick",
             share=0.5,
             drawn={
-                "withdraw_z": log(9.0, 15.0),
+                "withdraw_z": log(11.0, 17.0),
                 "withdraw_power": Range(2.0, 2.6),
                 "signal_ratio": signal,
                 "reaction_s": log(0.2, 0.8),
@@ -65,7 +74,7 @@ def _by_volatility(signal: Drawn) -> tuple[MakerKind, ...]:
             share=0.35,
             drawn={
                 "spread_ratio": Range(1.6, 2.6),
-                "withdraw_z": log(11.0, 18.0),
+                "withdraw_z": log(12.0, 20.0),
                 "withdraw_power": Range(1.9, 2.4),
                 "signal_ratio": signal,
                 "reaction_s": log(0.6, 2.5),
@@ -77,7 +86,7 @@ def _by_volatility(signal: Drawn) -> tuple[MakerKind, ...]:
             share=0.15,
             drawn={
                 "spread_ratio": Range(4.0, 9.0),
-                "withdraw_z": log(13.0, 24.0),
+                "withdraw_z": log(14.0, 26.0),
                 "withdraw_power": Range(1.8, 2.2),
                 "signal_ratio": signal,
                 "reaction_s": log(2.0, 8.0),
@@ -151,8 +160,8 @@ WORLDS: Mapping[str, World] = {
             name="volatility",
             about="Makers leave when their own book moves. Fragile is what has much open interest beside its depth.",
             makers=_by_volatility(Range(0.2, 0.5)),
-            open_interest_ratio=log(0.6, 1.8),
-            open_interest_own=log(0.6, 1.7),
+            open_interest_ratio=log(0.6, 1.4),
+            open_interest_own=log(0.75, 1.35),
         ),
         World(
             name="balance_sheet",
@@ -182,7 +191,7 @@ WORLDS: Mapping[str, World] = {
             tilt=Range(-1.3, -0.7),
             shock_ratio=log(1.2, 2.6),
             forced_ratio=log(0.8, 2.0),
-            flow={"value_depths": log(0.02, 0.12), "value_depths_max": log(3.0, 15.0)},
+            flow={"value_depths": log(0.03, 0.12), "value_depths_max": log(5.0, 20.0)},
         ),
         World(
             name="hedged",
@@ -202,11 +211,11 @@ WORLDS: Mapping[str, World] = {
             open_interest_own=log(0.8, 1.3),
             tilt=Range(-0.8, -0.2),
             crowd={
-                "stop_share": Range(0.6, 0.85),
-                "stop_bps": log(200.0, 450.0),
+                "stop_share": Range(0.2, 0.35),
+                "stop_bps": log(350.0, 800.0),
                 "momentum": Range(0.6, 1.2),
             },
-            flow={"momentum_depths": log(0.04, 0.12)},
+            flow={"momentum_gain": log(0.2, 0.4)},
         ),
     )
 }

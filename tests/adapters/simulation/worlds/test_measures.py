@@ -48,8 +48,8 @@ def test_the_worst_ten_minutes_are_found_and_averaged() -> None:
     ).figures()
     assert figures[Figure.SPREAD_BPS_SMALL] == pytest.approx(200.0)
     assert figures[Figure.ROUND_TRIP_BPS_SMALL] == pytest.approx(500.0)
-    assert figures[Figure.DEPTH_LOSS_1PCT_ALTS] == pytest.approx(0.95)
-    assert figures[Figure.DEPTH_LOSS_5PCT_ALTS] == pytest.approx(0.95)
+    assert figures[Figure.DEPTH_LOSS_1PCT] == pytest.approx(0.95)
+    assert figures[Figure.DEPTH_LOSS_5PCT] == pytest.approx(0.95)
     assert figures[Figure.REFILL_MIN] == pytest.approx(10.0)
 
 
@@ -85,17 +85,17 @@ def test_an_empty_book_rests_nothing() -> None:
             else sample(episode, seconds, 1.0, cost_bps=10.0 + (ONSET <= seconds < ONSET + 600))
         )
     figures = measures.figures()
-    assert figures[Figure.DEPTH_LOSS_1PCT_ALTS] == pytest.approx(0.5, abs=0.01)
+    assert figures[Figure.DEPTH_LOSS_1PCT] == pytest.approx(0.5, abs=0.01)
 
 
 def test_falls_and_rises_are_told_from_the_onset() -> None:
     crash = measured(an_episode(), within(300, 900, 0.5, 1.0)).figures()
-    assert crash[Figure.FALL_ALTS] == pytest.approx(0.5)
-    assert crash[Figure.RISE_ALTS] == pytest.approx(0.0)
+    assert crash[Figure.FALL_SMALL] == pytest.approx(0.5)
+    assert crash[Figure.RISE_SMALL] == pytest.approx(0.0)
     assert crash[Figure.TROUGH_MIN] == pytest.approx(0.0)
     squeeze = measured(an_episode("squeeze"), within(300, 900, 1.3, 1.0)).figures()
-    assert squeeze[Figure.RISE_ALTS] == pytest.approx(0.3)
-    assert squeeze[Figure.FALL_ALTS] == pytest.approx(0.0)
+    assert squeeze[Figure.RISE_SMALL] == pytest.approx(0.3)
+    assert squeeze[Figure.FALL_SMALL] == pytest.approx(0.0)
 
 
 def test_a_fall_within_twelve_minutes_is_less_than_all_of_a_slow_one() -> None:
@@ -121,7 +121,7 @@ def test_open_interest_is_compared_forty_minutes_on() -> None:
         size = 1e6 if seconds < ONSET + 2_000 else 4e5
         measures.take(opened(episode, seconds, size))
     figures = measures.figures()
-    assert figures[Figure.OPEN_INTEREST_LOSS_ALTS] == pytest.approx(0.6)
+    assert figures[Figure.OPEN_INTEREST_LOSS_SMALL] == pytest.approx(0.6)
     assert figures[Figure.OPEN_INTEREST_LOSS_USD] == pytest.approx(0.6)
 
 
@@ -182,6 +182,6 @@ def test_an_episode_without_an_onset_has_no_figures() -> None:
 
 def test_an_episode_that_told_nothing_has_no_figures_of_it() -> None:
     figures = Measures(an_episode()).figures()
-    assert Figure.FALL_ALTS not in figures
-    assert Figure.DEPTH_LOSS_1PCT_ALTS not in figures
+    assert Figure.FALL_SMALL not in figures
+    assert Figure.DEPTH_LOSS_1PCT not in figures
     assert figures[Figure.OVERSHOOT_MAX] == 0.0
