@@ -36,6 +36,8 @@ COLOURS = ("#000000", "#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#0072B2", "#D
 STYLES = ("solid", (0, (4, 1.5)), (0, (1, 1)), "dashdot")
 LONGS, SHORTS = "#D55E00", "#0072B2"
 WIDTH_IN, HEIGHT_IN, DPI = 8.3, 11.0, 120
+SILENCE_S = 20.0
+"""A line goes on over a pause up to so long."""
 DEPTH_LEAST_USD = 1.0
 """Less is drawn as so much: nothing has no logarithm."""
 LEAST_USD = 1e4
@@ -200,8 +202,10 @@ class Picture:
         return seconds, "seconds", since
 
     def _lines(self, ax: Any, times: Floats, values: Callable[[_Bins], Floats]) -> None:
+        bins = ceil(SILENCE_S * NS_PER_S / self._bin_ns)
         for market, colour, style in self._styled():
-            ax.plot(times, values(self._markets[market]), color=colour, linestyle=style, linewidth=0.9)
+            told = _bridged(values(self._markets[market]), bins)
+            ax.plot(times, told, color=colour, linestyle=style, linewidth=0.9)
 
     def _styled(self) -> list[tuple[MarketId, str, Any]]:
         """Each market with its colour and kind of line."""
@@ -297,6 +301,20 @@ def _share(values: Floats) -> Floats:
     """In per cent of the first that is known."""
     known = values[np.isfinite(values)]
     return values / known[0] * 100.0 if known.size else values
+
+
+def _bridged(values: Floats, bins: int) -> Floats:
+    """Where nothing was said for so many bins at most, what was said last: a market is not sampled in every bin."""
+    known = np.flatnonzero(np.isfinite(values))
+    if not known.size:
+        return values
+    places = np.arange(values.size)
+    after = np.searchsorted(known, places, side="left")
+    before = np.searchsorted(known, places, side="right") - 1
+    last = known[np.maximum(before, 0)]
+    gap = known[np.minimum(after, known.size - 1)] - last
+    is_within = (before >= 0) & (after < known.size) & (gap <= bins)
+    return np.where(is_within, values[last], values)
 
 
 def _held(values: Floats) -> Floats:

@@ -10,7 +10,7 @@ import pytest
 from msgspec import structs
 
 from adapters.simulation.laboratory.parameters import Episode
-from adapters.simulation.laboratory.picture import BINS_MAX, Picture
+from adapters.simulation.laboratory.picture import BINS_MAX, Picture, _bridged
 from adapters.simulation.laboratory.truth import ClosedBy, LiquidationTruth
 from adapters.simulation.worlds.drawing import draw_episode
 from guard.errors import ExtraMissingError
@@ -71,6 +71,13 @@ def test_bins_hold_means_of_what_was_told() -> None:
     assert bins.mean(bins.cost, bins.costed)[0] == pytest.approx(2.0, rel=1e-3)
     assert bins.unfilled[0] == 0.5, "of two samples one does not hold 500 USD"
     assert np.isnan(bins.prices[1]), "a book without sides says nothing"
+
+
+def test_a_line_goes_on_over_short_pauses_alone() -> None:
+    nan = float("nan")
+    told = np.array([nan, 1.0, nan, 2.0, nan, nan, nan, 3.0, nan])
+    assert np.array_equal(_bridged(told, 2), [nan, 1.0, 1.0, 2.0, nan, nan, nan, 3.0, nan], equal_nan=True)
+    assert np.array_equal(_bridged(np.full(3, nan), 2), np.full(3, nan), equal_nan=True)
 
 
 def test_it_is_a_picture_of_what_was_told(tmp_path: Path) -> None:
