@@ -132,12 +132,17 @@ def _said(ran: list[Ran]) -> str:
 
 
 def week(options: Options) -> Result:
-    """Time on the clock of a simulated week; with ``--quick`` of a day, times seven, which the case says."""
+    """CPU time of a simulated week, which is that on the clock where nobody else wants the core; that stands beside it.
+
+    With ``--quick`` it is that of a day, times seven, which the case says.
+    """
     hours = DAY_HOURS if options.quick else WEEK_HOURS
     sys.stderr.write(f"{NAME}: {hours:.0f} simulated hours\n")
     ran = run(episode_of("calm", options.seed, hours))
-    case = "one symbol, a simulated week" + (", extrapolated from a day" if options.quick else "")
-    return result_of(NAME, case, [ran.wall_s * WEEK_HOURS / hours], "s", target=WEEK_S_MAX)
+    weeks = hours / WEEK_HOURS
+    case = "one symbol, a simulated week, CPU" + (", extrapolated from a day" if options.quick else "")
+    clock = {"on the clock": ran.wall_s / weeks}
+    return result_of(NAME, case, [ran.cpu_s / weeks], "s", target=WEEK_S_MAX, baselines=clock)
 
 
 def memory(options: Options) -> list[Result]:
