@@ -209,50 +209,6 @@ async def test_after_a_halt_and_a_coarser_tick_the_book_is_the_markets_again() -
         await venue.finished()
 
         await eventually(lambda: is_the_plays(alice.orderbooks[SYMBOL], play), what="equal books")
-        (position,) = await alice.fetch_positions([SYMBOL])
-        assert (position["side"], position["contracts"]) == ("long", 0.3)
-        assert order["id"] not in [each["id"] for each in await alice.fetch_open_orders(SYMBOL)]
-
-
-async def test_hyperliquid_speaks_of_the_same_book() -> None:
-    import aiohttp
-
-    play = Restless(duration_ms=1_000)
-    async with venue_of(play, dialect=DialectName.HYPERLIQUID, accounts=()) as venue:
-        venue.begin()
-        await venue.finished()
-        async with (
-            aiohttp.ClientSession() as session,
-            session.post(
-                f"http://127.0.0.1:{venue.port}/info", json={"type": "l2Book", "coin": "BTC"}
-            ) as answer,
-        ):
-            bids, asks = (await answer.json())["levels"]
-
-    shown = [[[float(each["px"]), float(each["sz"])] for each in side] for side in (bids, asks)]
-    assert shown == [levels(play, 1)[:20], levels(play, -1)[:20]]
-    assert CODE in venue.symbols()
-
-
-async def test_after_a_halt_and_a_coarser_tick_the_book_is_the_markets_again() -> None:
-    """Accounts trade on meanwhile where they may, and are booked as the market has it."""
-    play = Restless(duration_ms=15_000)
-    async with venue_of(play, speed=10.0) as venue, client(venue, ALICE) as alice:
-        await alice.watch_order_book(SYMBOL)
-        venue.misbehave(
-            Fault(kind=FaultKind.TICK_SIZE, symbols=(CODE,), tick_ratio=10, at_s=0.1, for_s=0.3),
-            Fault(kind=FaultKind.HALT, symbols=(CODE,), emptied=True, at_s=0.5, for_s=0.3),
-            Fault(kind=FaultKind.CROSS, symbols=(CODE,), at_s=0.9, for_s=0.3),
-        )
-        resting = await alice.create_order(SYMBOL, "limit", "buy", 0.5, 59_950)
-        venue.begin()
-        while play.now_ms < 14_000:
-            with contextlib.suppress(Refusal):
-                venue.trade("alice", CODE, 0.05)
-            await asyncio.sleep(0.1)
-        await venue.finished()
-
-        await eventually(lambda: is_the_plays(alice.orderbooks[SYMBOL], play), what="equal books")
         (position,) = venue.account_state("alice").positions
         assert (await alice.fetch_order(resting["id"], SYMBOL))["status"] == "closed"
         assert position.amount * 1_000 == play.exchange.lots_of(ACCOUNTS)
