@@ -5,6 +5,7 @@ ctypedef long long i64
 
 cdef double LOG2
 cdef double DAY_S
+cdef double WORLD_WILLINGNESS_MIN
 cdef double TURN
 
 cpdef double keep_ratio(double seconds, double half_life_s) noexcept

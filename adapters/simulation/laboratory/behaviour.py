@@ -10,6 +10,7 @@ import math
 
 LOG2 = 0.6931471805599453
 DAY_S = 86_400.0
+WORLD_WILLINGNESS_MIN = 0.05
 TURN = 6.283185307179586
 
 
@@ -203,9 +204,10 @@ def world_log_move(depths: float, spot_depth_ratio: float, willingness: float, t
     """Tell how far trading moves the world's price (log).
 
     By 1 % per ``spot_depth_ratio`` depths (of all venues of the symbol together, signed) when calm; when makers are
-    willing to ``willingness`` here, what rests in the world is ``willingness**thinning`` of its usual.
+    willing to ``willingness`` here, what rests in the world is ``willingness**thinning`` of its usual; below a
+    willingness of 0.05 it gets no less, as the world is many markets.
     """
-    return 0.01 * depths / (spot_depth_ratio * math.pow(max(willingness, 1e-4), thinning))
+    return 0.01 * depths / (spot_depth_ratio * math.pow(max(willingness, WORLD_WILLINGNESS_MIN), thinning))
 
 
 def usual_deviation(volatility_day: float, seconds: float) -> float:

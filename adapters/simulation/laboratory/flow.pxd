@@ -16,17 +16,18 @@ cdef class Flow:
     cdef readonly Draws draws
     cdef readonly double depth_lots
     cdef double _step_s, _noise_per_s, _noise_lots, _noise_log_sd, _noise_lots_max, _noise_lean, _herding, _limit_bps
-    cdef double _momentum_depths, _value_depths, _value_bps, _value_lots_max, _back_per_s
+    cdef double _participation, _momentum_depths, _value_depths, _value_bps, _value_lots_max, _back_per_s
     cdef i64 _sign
     cdef double _momentum_carry, _value_carry, _seller_carry
 
-    cpdef void step(self, double mid, double season, double value_tick, Moves moves, Outside outside) except *
+    @cython.locals(most=double)
+    cpdef void step(self, double mid, double season, double value_tick, double willingness, Moves moves, Outside outside) except *
     @cython.locals(held=i64, trade=i64, count=i64, lean=double, size=double, lots=i64)
     cdef void _noise(self, double mid, double busy) except *
-    @cython.locals(held=i64, side=i64)
-    cdef void _follow(self, double mid, double z) except *
+    @cython.locals(held=i64, side=i64, rate=double)
+    cdef void _follow(self, double mid, double z, double most) except *
     @cython.locals(held=i64, gap=double, rate=double, side=i64, margin=double, limit=i64)
-    cdef void _know(self, double mid, double value_tick) except *
+    cdef void _know(self, double mid, double value_tick, double most) except *
     @cython.locals(most=double, lots=i64, side=i64, got=i64)
     cdef void _sell(self, double depths_per_s) except *
     @cython.locals(limit=double)

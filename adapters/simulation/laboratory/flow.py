@@ -2,7 +2,8 @@
 
 Noise trades come as a Poisson stream with the season and with how price moves, in lognormal sizes; their signs persist
 (herding) and lean against what noise traders hold, so that they hold nothing for long. Momentum and value are flows
-(``behaviour``) that trade when a usual trade's worth has come together. All but the seller give up beyond a limit.
+(``behaviour``) that trade when a usual trade's worth has come together, and no more than a part of what rests: who
+chooses when to buy does not buy an empty book. All but the seller give up beyond a limit.
 
 Compiled where there is a compiler (flow.pxd), and the same trades as it is.
 """
@@ -68,6 +69,7 @@ class Flow:
         self._momentum_depths = parameters.momentum_depths
         self._value_depths = parameters.value_depths
         self._value_bps = parameters.value_bps
+        self._participation = parameters.participation
         self._value_lots_max = parameters.value_depths_max * depth_lots
         self._back_per_s = decay_per_s(parameters.holding_half_life_s)
         self._sign = 1
@@ -75,15 +77,24 @@ class Flow:
         self._value_carry = 0.0
         self._seller_carry = 0.0
 
-    def step(self, mid: float, season: float, value_tick: float, moves: Moves, outside: Outside) -> None:
-        """Let everybody take for one step; prices in ticks."""
+    def step(
+        self,
+        mid: float,
+        season: float,
+        value_tick: float,
+        willingness: float,
+        moves: Moves,
+        outside: Outside,
+    ) -> None:
+        """Let everybody take for one step; prices in ticks, ``willingness`` the makers'."""
         if outside.sell_depths_per_s != 0.0 or self._seller_carry != 0.0:
             self._sell(outside.sell_depths_per_s)
         if mid <= 0.0:
             return
         self._noise(mid, season * activity(moves.z_short))
-        self._follow(mid, moves.z_long)
-        self._know(mid, value_tick)
+        most = self._participation * willingness * self.depth_lots
+        self._follow(mid, moves.z_long, most)
+        self._know(mid, value_tick, most)
 
     def _noise(self, mid: float, busy: float) -> None:
         held = self.exchange.lots_of(NOISE)
@@ -95,17 +106,16 @@ class Flow:
             lots = int(min(size, self._noise_lots_max)) + 1
             self._take(NOISE, self._sign, lots, mid)
 
-    def _follow(self, mid: float, z: float) -> None:
+    def _follow(self, mid: float, z: float, most: float) -> None:
         held = self.exchange.lots_of(MOMENTUM)
-        self._momentum_carry += self._step_s * (
-            momentum_depths_per_s(z, self._momentum_depths) * self.depth_lots - held * self._back_per_s
-        )
+        rate = momentum_depths_per_s(z, self._momentum_depths) * self.depth_lots - held * self._back_per_s
+        self._momentum_carry += self._step_s * max(min(rate, most), -most)
         if math.fabs(self._momentum_carry) >= self._noise_lots:
             side = 1 if self._momentum_carry > 0.0 else -1
             self._take(MOMENTUM, side, int(math.fabs(self._momentum_carry)), mid)
             self._momentum_carry = 0.0
 
-    def _know(self, mid: float, value_tick: float) -> None:
+    def _know(self, mid: float, value_tick: float, most: float) -> None:
         if value_tick <= 0.0:
             return
         held = self.exchange.lots_of(VALUE)
@@ -115,7 +125,7 @@ class Flow:
         rate = rate * room_ratio(held, side, self._value_lots_max)
         if rate == 0.0:
             rate = -held * self._back_per_s
-        self._value_carry += self._step_s * rate
+        self._value_carry += self._step_s * max(min(rate, most), -most)
         if math.fabs(self._value_carry) >= self._noise_lots:
             side = 1 if self._value_carry > 0.0 else -1
             # They pay no more than value less their margin; on the way back no more than value.

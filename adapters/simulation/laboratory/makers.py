@@ -2,8 +2,8 @@
 
 Each kind has a willingness a (``behaviour``), a fair price of its own, a balance sheet and a ladder of orders on each
 side that are really placed and really cancelled. Its fair price takes over a part of how trades moved mid
-(``permanence``) and comes to the world's price in ``world_half_life_s``, the slower the less it is willing: a maker
-that hardly quotes anchors nothing. What was taken from a side is put back with ``restore_half_life_s / a``,
+(``permanence``) and comes to the world's price in ``world_half_life_s / sqrt(a)``: a maker that hardly quotes
+anchors little. What was taken from a side is put back with ``restore_half_life_s / a``,
 so that a swept book stays thin, or as soon as the fair price has moved by its half spread: at another price it quotes
 anew. What it holds it hedges in the world in ``hedge_half_life_s / sqrt(a)``, which moves the world's
 price: in calm so soon that returns are hardly correlated, in stress so late that it can lose its capital.
@@ -211,7 +211,7 @@ class Makers:
         fair = self._fair[kind] + self._permanence[kind] * jump
         before = self._fair[kind]
         if world_tick > 0.0:
-            half_life = self._world_half_life[kind] / max(a * outside.arbitrage_share, 1e-6)
+            half_life = self._world_half_life[kind] / max(math.sqrt(a) * outside.arbitrage_share, 1e-6)
             fair += (world_tick - fair) * (1.0 - keep_ratio(self._step_s, half_life))
         self._fair[kind] = max(fair, 2.0)
         half_life = self._hedge_half_life[kind] / math.sqrt(a)

@@ -30,7 +30,7 @@ cdef class Market:
     cdef double _tick_usd, _season_ratio, _slice_depths, _venue_ratio, _spot_depth_ratio, _spot_thinning
     cdef i64 _start_ms, _season_due_ms, _is_begun
 
-    @cython.locals(world_tick=double, lots=i64)
+    @cython.locals(world_tick=double, value_tick=double, willing=double, lots=i64)
     cpdef void step(self, i64 now_ms, Outside outside) except *
     cpdef object fund(self, i64 mark_tick, i64 rate_ppb)
     @cython.locals(lots=double, depths=double)

@@ -129,7 +129,9 @@ class Market:
         self.mid = self._find_mid()
         self.makers.leave_mid(self.mid)
         self.patient.step(now_ms, self.mid)
-        self.flow.step(self.mid, self.season, outside.value_price / self._tick_usd, self.moves, outside)
+        value_tick = outside.value_price / self._tick_usd
+        willing = self.makers.willingness
+        self.flow.step(self.mid, self.season, value_tick, willing, self.moves, outside)
         self.entering.step(now_ms, self._find_mid(), self.season, self.moves, outside)
         self.arbitrage.step(self._find_mid(), self.z, world_tick, outside)
         self.crowd.run_stops(now_ms, self.book.last_tick)

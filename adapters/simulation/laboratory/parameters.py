@@ -82,7 +82,7 @@ class ValueParameters:
     """In which half of what trading moved the world's price away from value comes back."""
     spot_depth_ratio: float = 2.0
     """What moves the world's price by 1 %, as a multiple of the depth of all venues of the symbol."""
-    spot_thinning: float = 0.55
+    spot_thinning: float = 0.4
     """When makers are willing to a, what rests in the world is ``a**spot_thinning`` of its usual."""
 
 
@@ -128,7 +128,8 @@ class MakerParameters:
     permanence: float = 0.6
     """Part of a move of mid by others' trades that its fair price takes over."""
     world_half_life_s: float = 2.0
-    """In which half of the way from its fair price to the world's price is gone; longer where arbitrage is stopped."""
+    """In which half of the way from its fair price to the world's price is gone at willingness 1; with 1/sqrt(a) of it
+    longer, and where arbitrage is stopped."""
     restore_half_life_s: float = 0.3
     """In which half of what was taken from its orders is put back at willingness 1; with 1/a of it longer."""
     hedge_half_life_s: float = 15.0
@@ -200,6 +201,8 @@ class FlowParameters:
     value_depths: float = 0.15
     """What value traders take a minute, in depths per 1 % of mispricing beyond ``value_bps``."""
     value_bps: float = 60.0
+    participation: float = 0.3
+    """Momentum and value traders take no more a second than this part of what makers would rest within 1 %."""
     value_depths_max: float = 20.0
     """So much they hold at most."""
     holding_half_life_s: float = 4 * 3600.0

@@ -128,7 +128,8 @@ def test_entries_follow_the_move_and_people_flee_from_a_large_one() -> None:
 def test_the_world_moves_with_what_is_traded_and_more_where_makers_are_gone() -> None:
     calm = behaviour.world_log_move(3.0, 2.0, 1.0, 0.5)
     assert calm == pytest.approx(0.015)
-    assert behaviour.world_log_move(-3.0, 2.0, 0.01, 0.5) == pytest.approx(-10 * calm)
+    assert behaviour.world_log_move(-3.0, 2.0, 0.0625, 0.5) == pytest.approx(-4 * calm)
+    assert behaviour.world_log_move(1.0, 2.0, 0.001, 0.5) == behaviour.world_log_move(1.0, 2.0, 0.05, 0.5)
 
 
 def test_volatility_is_of_both_parts_and_goes_with_the_root_of_time() -> None:

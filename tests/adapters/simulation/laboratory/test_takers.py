@@ -61,7 +61,7 @@ class Floor:
     def run(self, seconds: float) -> None:
         for _ in range(round(seconds * 10)):
             self.quote()
-            self.flow.step(self.mid, 1.0, self.value, self.moves, self.outside)
+            self.flow.step(self.mid, 1.0, self.value, self.makers.willingness, self.moves, self.outside)
 
     def held(self, owner: int) -> float:
         return self.exchange.lots_of(owner) / self.depth
@@ -121,6 +121,15 @@ def test_value_buys_below_value_up_to_its_limit_and_never_above_it() -> None:
     none.value = TICK * 1.004
     none.run(300.0)
     assert none.held(VALUE) == 0.0
+
+
+def test_nobody_who_chooses_when_to_buy_buys_an_empty_book() -> None:
+    floor = Floor(value_depths=2.0, participation=0.3)
+    floor.outside.withdraw = 0.01
+    floor.run(60.0)
+    floor.value = TICK * 1.2
+    floor.run(60.0)
+    assert 0.0 < floor.held(VALUE) < 1.05 * 60 * 0.3 * 0.01
 
 
 def test_the_seller_sells_what_it_was_told_whatever_the_price() -> None:
