@@ -31,7 +31,12 @@ class _SourceFinder(MetaPathFinder):
 @contextmanager
 def _apart(names: Sequence[str]) -> Iterator[None]:
     """While this lasts the names are not imported; afterwards everything is as it was."""
-    before = {name: sys.modules.pop(name, None) for name in names}
+    before = {name: sys.modules.pop(name, None) for name in dict.fromkeys(names)}
+    for name in before:
+        # "from package import module" would find the compiled one there.
+        package, _, last = name.rpartition(".")
+        if package in sys.modules:
+            vars(sys.modules[package]).pop(last, None)
     finder = _SourceFinder(names)
     sys.meta_path.insert(0, finder)
     try:

@@ -1,8 +1,11 @@
-"""The positions that a crowd has at the start: entered along a past path of prices, and still alive after it."""
+"""The positions that a crowd has at the start: entered along a past path of prices, and still alive after it.
+
+Compiled where there is a compiler (crowd_seed.pxd), and the same positions as it is.
+"""
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import exp
@@ -52,23 +55,35 @@ class Past:
             raise ValueError("a past path must be prices in ticks above 0, oldest first, the last one now")
         if weights is not None and len(weights) != path.size:
             raise ValueError(f"{len(weights)} weights for {path.size} past prices; give one each")
-        self.path = [float(price) for price in path]
-        self.lowest = [float(price) for price in np.minimum.accumulate(path[::-1])[::-1]]
-        self.highest = [float(price) for price in np.maximum.accumulate(path[::-1])[::-1]]
+        self.count = len(path)
+        self.path = array("d", path)
+        self.lowest = array("d", np.minimum.accumulate(path[::-1])[::-1])
+        self.highest = array("d", np.maximum.accumulate(path[::-1])[::-1])
         self.spacing_ms = spacing_ms
         age_s = np.arange(path.size - 1, -1, -1) * (spacing_ms / 1000.0)
         traded = np.ones(path.size) if weights is None else np.asarray(weights, dtype=np.float64)
         upto = np.cumsum(traded * np.exp2(-age_s / half_life_s))
         if not (traded >= 0.0).all() or not upto[-1] > 0.0:
             raise ValueError("weights of past prices must be 0 or more, and not all 0")
-        self.upto = [float(each) for each in upto / upto[-1]]
+        self.upto = array("d", upto / upto[-1])
 
-    def drawn(self, drawn: float, between: float) -> tuple[int, float]:
-        """Return when (an index) and at which price (ticks) a position was entered."""
-        at = min(bisect_right(self.upto, drawn), len(self.path) - 1)
-        if at + 1 < len(self.path):
-            return at + 1, self.path[at] + between * (self.path[at + 1] - self.path[at])
-        return at, self.path[at]
+    def drawn(self, drawn: float) -> int:
+        """Return after which price (its index) a position was entered."""
+        low = 0
+        high = self.count
+        while low < high:
+            middle = (low + high) // 2
+            if drawn < self.upto[middle]:
+                high = middle
+            else:
+                low = middle + 1
+        return min(low, self.count - 1)
+
+    def price(self, at: int, between: float) -> float:
+        """Return the price (ticks) between one and the one after it, if there is one."""
+        if at + 1 < self.count:
+            return self.path[at] + between * (self.path[at + 1] - self.path[at])
+        return self.path[at]
 
 
 def opening(
@@ -113,7 +128,9 @@ def sizes(crowd: Crowd, lots: int, count: int) -> list[int]:
 def one(crowd: Crowd, past: Past, side: int, size: int, leverage: float) -> Opening:
     """Draw one position of a size; entries that it would not have survived are drawn again."""
     draws = crowd.draws
-    last = len(past.path) - 1
+    brackets = crowd.brackets
+    micros = crowd.micros
+    last = past.count - 1
     is_cross = leverage > 0.0 and draws.uniform() < crowd.parameters.cross_share
     spare = crowd.parameters.cross_spare_ratio * draws.exponential() if is_cross else 0.0
     backed = is_cross and draws.uniform() < crowd.parameters.collateral_share
@@ -121,16 +138,21 @@ def one(crowd: Crowd, past: Past, side: int, size: int, leverage: float) -> Open
     if leverage > 0.0:
         stop_bps, target_bps = crowd.draw_stop_bps(leverage), crowd.draw_target_bps(leverage)
     for tries in range(TRIES + 1):
-        at, price = past.drawn(draws.uniform(), draws.uniform()) if tries < TRIES else (last, past.path[last])
+        at = last
+        price = past.path[last]
+        if tries < TRIES:
+            at = past.drawn(draws.uniform())
+            price = past.price(at, draws.uniform())
+            at = min(at + 1, last)
         entry = max(round(price), 1)
-        notional = size * entry * crowd.micros
-        capped = min(leverage, crowd.brackets.leverage_max(float(notional)))
+        notional = size * entry * micros
+        capped = min(leverage, brackets.leverage_max(float(notional)))
         margin = int(notional / capped * (1.0 + spare)) if capped > 0.0 else notional
         stop = crowd.tick_at(float(entry), -side * stop_bps)
         target = crowd.tick_at(float(entry), side * target_bps)
         if capped <= 0.0:
             break
-        liquidated = crowd.brackets.liquidation_tick(side * size, side * notional, margin)
+        liquidated = brackets.liquidation_tick(side * size, side * notional, margin)
         if survives(side, liquidated, stop, target, past.lowest[at], past.highest[at]):
             break
     return Opening(
@@ -150,5 +172,6 @@ def survives(side: int, liquidated: int, stop: int, target: int, lowest: float, 
     """Tell whether none of a position's prices (0: none) was reached while price was between two others."""
     if side > 0:
         return max(liquidated, stop) < lowest and (target == 0 or target > highest)
-    over = [tick for tick in (liquidated, stop) if tick > 0]
-    return all(tick > highest for tick in over) and target < lowest
+    if 0 < liquidated <= highest or 0 < stop <= highest:
+        return False
+    return target < lowest
