@@ -64,6 +64,7 @@ def tasks_of(
     *,
     worlds: Sequence[str] = tuple(WORLDS),
     first: int = 0,
+    venues: tuple[str, ...] | None = None,
     duration_s: float | None = None,
 ) -> list[Task]:
     """Give ``count`` episodes of a scenario, each with a seed of its own, the worlds in turn."""
@@ -73,6 +74,7 @@ def tasks_of(
             scenario=scenario,
             seed=seed_of(split, first + number),
             mode=mode,
+            venues=venues,
             duration_s=duration_s,
         )
         for number in range(count)

@@ -10,12 +10,14 @@ import argparse
 import statistics
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from rich.console import Console
 from rich.table import Table
 
 from adapters.simulation.worlds.anchors import FACTS, Figure
 from adapters.simulation.worlds.measures import CASCADE
+from adapters.simulation.worlds.ranges import VENUES
 from adapters.simulation.worlds.report import (
     Row,
     anchor_table,
@@ -39,24 +41,51 @@ SEEDS = 60
 SHARES = {"fall": 0.3, "squeeze": 0.1, "venue-failure": 0.1}
 CALM_DAYS = 1.0
 CALM_COUNT = 2
+CALM_VENUES = ("binanceusdm",)
 QUICK = 12
 
 
-def measure(options: Options, mode: Mode, seeds: int | None, split: Split) -> list[Result]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """This benchmark's own options; without ``venues`` all."""
+
+    mode: Mode = Mode.ORDER
+    seeds: int | None = None
+    split: Split = Split.VALIDATION
+    venues: tuple[str, ...] | None = None
+
+
+def measure(options: Options, asked: Asked) -> list[Result]:
     """Run all scenarios, print the tables, give the figures."""
-    if options.quick:
-        mode = Mode.COARSE
+    mode = Mode.COARSE if options.quick else asked.mode
+    seeds, split = asked.seeds, asked.split
     count = seeds or (QUICK if options.quick else SEEDS)
     console = Console(width=None if sys.stdout.isatty() else 160)
     console.print(stamp())
     console.print(f"{mode} mode, {count} seeds of the {split} split from number {options.seed} on")
     if options.quick:
         console.print("quick: coarse mode, because an episode order by order takes a minute of a core")
-    runs = {FAMILY: run(FAMILY, count, mode, split, options.seed)}
+    if asked.venues is not None:
+        console.print(f"venues: {', '.join(asked.venues)}")
+
+    def run(scenario: str, episodes: int) -> list[Done]:
+        tasks = tasks_of(scenario, episodes, mode, split, first=options.seed, venues=asked.venues)
+        return run_all(tasks, scenario)
+
+    runs = {FAMILY: run(FAMILY, count)}
     for scenario, share in SHARES.items():
-        runs[scenario] = run(scenario, max(len(WORLDS), round(count * share)), mode, split, options.seed)
+        runs[scenario] = run(scenario, max(len(WORLDS), round(count * share)))
     calm = run_all(
-        tasks_of("calm", CALM_COUNT, mode, split, first=options.seed, duration_s=CALM_DAYS * 86_400.0), "calm"
+        tasks_of(
+            "calm",
+            CALM_COUNT,
+            mode,
+            split,
+            first=options.seed,
+            venues=CALM_VENUES,
+            duration_s=CALM_DAYS * 86_400.0,
+        ),
+        "calm",
     )
     family = [one.figures for one in runs[FAMILY]]
     rows = rows_of(family)
@@ -74,10 +103,6 @@ def measure(options: Options, mode: Mode, seeds: int | None, split: Split) -> li
     console.print(fact_table(facts))
     console.print(depth_table(depth_by_z(collected)))
     return [*anchor_results(rows), *cascade_results(runs), *fact_results(facts), *cost_results(runs)]
-
-
-def run(scenario: str, count: int, mode: Mode, split: Split, first: int) -> list[Done]:
-    return run_all(tasks_of(scenario, count, mode, split, first=first), scenario)
 
 
 def pooled(runs: Sequence[Done]) -> Collected:
@@ -208,8 +233,11 @@ def told(arguments: Sequence[str]) -> int:
     parser.add_argument("--seeds", type=int, default=None, help=f"episodes of {FAMILY} (usual: {SEEDS})")
     parser.add_argument("--mode", type=Mode, choices=list(Mode), default=Mode.ORDER)
     parser.add_argument("--split", type=Split, choices=list(Split), default=Split.VALIDATION)
+    parser.add_argument("--venues", nargs="+", choices=list(VENUES), default=None, help="usual: all")
     own, rest = parser.parse_known_args(arguments)
-    return main(NAME, lambda options: measure(options, own.mode, own.seeds, own.split), rest)
+    venues = None if own.venues is None else tuple(own.venues)
+    asked = Asked(mode=own.mode, seeds=own.seeds, split=own.split, venues=venues)
+    return main(NAME, lambda options: measure(options, asked), rest)
 
 
 if __name__ == "__main__":

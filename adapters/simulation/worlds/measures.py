@@ -217,7 +217,7 @@ class Measures:
         return found
 
     def _direction(self) -> int:
-        """+1 where the scenario pushes up, -1 else: by impulses on value and sellers within ten minutes of the onset."""
+        """+1 where the scenario pushes up, -1 else: by its impulses within ten minutes of the onset."""
         pushes = sum(
             (-one.size / 100.0 if one.kind is ImpulseKind.SELL else one.size)
             for one in self._episode.impulses

@@ -168,9 +168,9 @@ SYMBOLS: Mapping[str, SymbolFacts] = {
         tick="0.00005",
         lot="1",
         price=0.75,
-        depth_usd=50e3,
+        depth_usd=65e3,
         half_spread_bps=0.8,
-        open_interest_usd=6.2e6,
+        open_interest_usd=7.8e6,
         volume_day_usd=8e6,
         beta=1.9,
         volatility_day=0.04,
@@ -245,7 +245,7 @@ class Common:
             "stop_share": Range(0.06, 0.16),
             "stop_bps": log(350.0, 800.0),
             "target_share": Range(0.05, 0.2),
-            "momentum": Range(0.3, 0.8),
+            "momentum": Range(0.15, 0.45),
         }
     )
     flow: Mapping[str, Drawn] = field(

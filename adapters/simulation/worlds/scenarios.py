@@ -292,7 +292,7 @@ SCENARIOS: Mapping[str, Scenario] = {
                     kind=ImpulseKind.VALUE,
                     after_s=Range(60.0, 300.0),
                     duration_s=log(300.0, 1_200.0),
-                    size=Range(-0.85, -0.4),
+                    size=Range(-0.72, -0.3),
                     where=Where.SMALL,
                 ),
                 Rule(
@@ -325,7 +325,7 @@ SCENARIOS: Mapping[str, Scenario] = {
                     kind=ImpulseKind.ENTRIES,
                     after_s=Range(300.0, 900.0),
                     duration_s=log(300.0, 900.0),
-                    size=Range(-0.25, -0.1),
+                    size=Range(-0.3, -0.12),
                     where=Where.EACH,
                 ),
                 Rule(
@@ -348,7 +348,7 @@ SCENARIOS: Mapping[str, Scenario] = {
                     kind=ImpulseKind.VALUE,
                     after_s=Range(1_200.0, 2_100.0),
                     duration_s=log(240.0, 720.0),
-                    size=Range(0.04, 0.07),
+                    size=Range(0.045, 0.075),
                 ),
                 Rule(
                     name="small-rebound",

@@ -48,7 +48,7 @@ class World:
 
 
 EVERY_MAKER: Mapping[str, Drawn] = {
-    "floor": log(0.004, 0.009),
+    "floor": log(0.0035, 0.008),
     "inventory_limit_depths": log(6.0, 14.0),
     "hedge_half_life_s": log(6.0, 30.0),
     "restore_half_life_s": log(0.008, 0.025),
@@ -197,7 +197,7 @@ WORLDS: Mapping[str, World] = {
             name="hedged",
             about="Open interest beyond the usual is hedged: much of it beside depth is no danger.",
             makers=_by_volatility(Range(0.3, 0.7)),
-            open_interest_ratio=log(0.8, 3.0),
+            open_interest_ratio=log(0.8, 2.2),
             open_interest_own=log(0.9, 1.1),
             tilt=Range(-0.2, 0.4),
             is_excess_hedged=True,
@@ -211,9 +211,9 @@ WORLDS: Mapping[str, World] = {
             open_interest_own=log(0.8, 1.3),
             tilt=Range(-0.8, -0.2),
             crowd={
-                "stop_share": Range(0.2, 0.35),
-                "stop_bps": log(350.0, 800.0),
-                "momentum": Range(0.6, 1.2),
+                "stop_share": Range(0.12, 0.24),
+                "stop_bps": log(400.0, 900.0),
+                "momentum": Range(0.4, 0.7),
             },
             flow={"momentum_gain": log(0.2, 0.4)},
         ),
