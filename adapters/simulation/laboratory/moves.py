@@ -61,7 +61,9 @@ class Moves:
             self._learn_from(log_price)
             self._second += 1
             self._ring[self._second & (_RING - 1)] = log_price
-        self.z_short = (log_price - self._ring[(self._second - SHORT_S) & (_RING - 1)]) / self._short_deviation
+        self.z_short = (
+            log_price - self._ring[(self._second - SHORT_S) & (_RING - 1)]
+        ) / self._short_deviation
         self.z_long = (log_price - self._ring[(self._second - LONG_S) & (_RING - 1)]) / self._long_deviation
         hour = log_price - self._ring[(self._second - HOUR_S) & (_RING - 1)]
         self.z_hour = hour / (3.4641016151377544 * self._long_deviation)
