@@ -12,8 +12,8 @@ To read it, from the whole to the parts:
   which price), ``liquidation_engine``, ``deleverage``.
 - The exchange: ``book`` (order by order), ``exchange`` (who owns what), ``grid``, ``owners``, ``draws``, ``bits``.
 - Prices from outside: ``value``, ``mark``, ``drive`` (a scenario's impulses), ``collateral``.
-- What is told: ``observed``, ``observed_market``, ``touch`` (to guards); ``truth_rows``, ``crowd_truth``, ``truth_file``,
-  ``picture`` (to those who judge them).
+- What is told: ``observed``, ``observed_market``, ``touch`` (to guards); ``truth_rows``, ``crowd_truth``,
+  ``truth_file``, ``picture`` (to those who judge them).
 - On loopback: ``source``, ``frames``, ``playing``, ``stage``, ``accounts``, ``venues``.
 
 Prices are whole ticks, sizes whole lots, money whole millionths of a USD, time whole milliseconds since the begin.
