@@ -100,7 +100,7 @@ def run_task(task: Task) -> Done:
     return Done(
         task=task,
         figures=measures.figures(),
-        collected=collect(measures.markets.values()),
+        collected=collect(measures.markets.values(), episode.onset_s),
         cpu_s=time.process_time() - started,
         simulated_s=episode.duration_s,
         events=events,

@@ -1,7 +1,8 @@
 """Stylised facts of made-up markets: tails, memory of volatility, depth beside moves, impact.
 
 Returns are of the mid at the end of each minute, or of each bar of five minutes; ``z`` is a bar's return over the root
-mean square of those of the hour before (or two, where there are), which must be twelve at least.
+mean square of those of the hour before (or two, where there are), which must be twelve at least. Bars are read until
+ten minutes after an onset: published ones are of years, in which the hours after a crash hardly count.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ LAGS_MIN = (1, 10, 60)
 TAIL_SHARE = 0.01
 IMPACT_Z = 3.0
 """Impact is read from bars that moved so much."""
+AFTER_ONSET_S = 600.0
 RETURNS_MIN = 1_000
 """Fewer tell nothing of tails."""
 
@@ -47,15 +49,16 @@ class Collected:
         self.move.extend(other.move)
 
 
-def collect(markets: Iterable[MarketBins]) -> Collected:
+def collect(markets: Iterable[MarketBins], onset_s: float | None = None) -> Collected:
     """Read returns and bars of an episode's markets."""
     found = Collected()
+    last = math.inf if onset_s is None else (onset_s + AFTER_ONSET_S) / BIN_S
     for market in markets:
         mid = filled(market.mid)
         if mid.size < BAR * (BEFORE_MIN + 2) or not np.isfinite(mid).all():
             continue
         found.returns.append(np.diff(np.log(mid[MINUTE - 1 :: MINUTE])))
-        _bars(market, mid, found)
+        _bars(market, mid[: int(min(last, mid.size))], found)
     return found
 
 

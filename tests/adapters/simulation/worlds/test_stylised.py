@@ -101,6 +101,12 @@ def test_bars_are_read_by_their_move() -> None:
     assert (4.0, 6.0) not in rows
 
 
+def test_bars_long_after_an_onset_are_left_out() -> None:
+    bins = market({30: (-0.01, 0.25, 500_000.0)})
+    assert max(collect([bins], onset_s=29 * 300.0).z) > 9.0
+    assert max(collect([bins], onset_s=27 * 300.0).z) < 2.0
+
+
 def test_impact_is_read_from_many_bars() -> None:
     sizes = np.geomspace(0.1, 2.0, 40)
     markets = [market({30: (-0.01 * size**0.7, 0.5, 1e6 * size)}) for size in sizes]
