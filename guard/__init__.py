@@ -53,7 +53,7 @@ adapter that makes events or carries decisions out.
 - ``doctor``        examines all of it from outside
 - ``check``, ``demo``, ``demo_market``, ``demo_report``, ``cli``  the commands
 - ``credentials``   bots let in and thrown out (and ``settings_edit``, ``bot_snippet``)
-- ``columns``, ``tables``, ``extras``    what a file consists of, how it is written; libraries that only some commands need
+- ``columns``, ``tables``  what files consist of, how they are written; ``extras``: libraries of some commands alone
 - ``units``, ``errors``  names for scalars, and the one tree of errors with what to do about each
 
 Who may import whom is held by import-linter in ``pyproject.toml``; an import always points down this list's

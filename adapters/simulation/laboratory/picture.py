@@ -222,19 +222,35 @@ class Picture:
 
     def _unfilled(self, ax: Any, times: Floats) -> None:
         """Mark at the top where the visible levels mostly did not hold 500 USD."""
-        for at, (market, colour, _) in enumerate(self._styled()):
-            empty = self._markets[market].unfilled > 0.5
-            if empty.any():
-                height = np.full(int(empty.sum()), 0.98 - 0.035 * at)
-                ax.plot(
-                    times[empty],
-                    height,
-                    linestyle="none",
-                    marker="|",
-                    markersize=3.0,
-                    color=colour,
-                    transform=ax.get_xaxis_transform(),
-                )
+        empty = [
+            (colour, self._markets[market].unfilled > 0.5)
+            for market, colour, _ in self._styled()
+            if (self._markets[market].unfilled > 0.5).any()
+        ]
+        if not empty:
+            return
+        ax.set_yscale("log")
+        ax.set_ylim(top=ax.get_ylim()[1] * 10.0 ** (0.4 + 0.15 * len(empty)))
+        for at, (colour, where) in enumerate(empty):
+            ax.plot(
+                times[where],
+                np.full(int(where.sum()), 0.96 - 0.06 * at),
+                linestyle="none",
+                marker="|",
+                markersize=4.0,
+                color=colour,
+                transform=ax.get_xaxis_transform(),
+            )
+        last = float(max(times[where].max() for _, where in empty))
+        ax.annotate(
+            "500 USD not visible",
+            (last, 0.96),
+            xycoords=ax.get_xaxis_transform(),
+            xytext=(6, 0),
+            textcoords="offset points",
+            va="center",
+            color="#444444",
+        )
 
     def _liquidations(self, ax: Any, times: Floats) -> None:
         a_minute = 60.0 * NS_PER_S / self._bin_ns
