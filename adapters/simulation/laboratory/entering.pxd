@@ -20,7 +20,7 @@ cdef class Entering:
     cdef readonly OrderBook book
     cdef double _step_s, _open_lots, _half_life_s, _leave_per_s, _flight, _momentum, _log_sd, _mean_lots, _lots_max, _cut_mean_lots
     cdef i64[::1] _leaving
-    cdef i64 _leaving_count
+    cdef i64 _leaving_count, _part_lots
 
     @cython.locals(crowd=Crowd, longs=double, calm=double, side=i64, flight=double, pairs=double)
     cpdef void step(self, i64 now_ms, double mid, double season, Moves moves, Outside outside) except *

@@ -30,7 +30,10 @@ ENTRY_DEPTHS_MAX = 0.03
 """Nobody enters with more at once: large positions are built up in several."""
 
 AT_ONCE_DEPTHS = 0.005
-"""Nobody trades more of a position in one step than this."""
+"""Nobody trades more of a position in one step than this, not even a stop order."""
+
+PART_DEPTHS = 0.001
+"""Who leaves of their own will sells no more than this in one step: a depth in a minute and a half."""
 
 LEAVING_MAX = 64
 """So many can be on their way out at once; who comes on top leaves as far as one step lets."""
@@ -66,6 +69,7 @@ class Entering:
         self._lots_max = max(ENTRY_DEPTHS_MAX * depth_lots, 1.0)
         self._leaving = array("q", [-1] * LEAVING_MAX)
         self._leaving_count = 0
+        self._part_lots = max(int(PART_DEPTHS * depth_lots), 1)
         crowd.at_once_lots = max(int(AT_ONCE_DEPTHS * depth_lots), 1)
         self._cut_mean_lots = max(_mean_below(self._mean_lots, self._log_sd, self._lots_max), 1.0)
 
@@ -143,7 +147,7 @@ class Entering:
         if position < 0:
             return 0
         side = -1 if self.crowd.lots[position] > 0 else 1
-        return self.crowd.leave(now_ms, position, self.crowd.chosen_worst(side))
+        return self.crowd.leave(now_ms, position, self.crowd.chosen_worst(side), self._part_lots)
 
     def _enter(self, now_ms: int, side: int, lots_per_s: float) -> None:
         for _ in range(self.draws.poisson(lots_per_s * self._step_s / self._cut_mean_lots)):
