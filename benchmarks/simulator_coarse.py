@@ -20,6 +20,8 @@ from rich.console import Console
 from rich.table import Table
 
 from adapters.simulation.coarse import coarse_series
+from adapters.simulation.coarse.run import CoarseLaboratory
+from adapters.simulation.laboratory.laboratory import Laboratory
 from adapters.simulation.worlds.anchors import Figure
 from adapters.simulation.worlds.drawing import draw_episode
 from adapters.simulation.worlds.seeds import Split, seed_of
@@ -43,6 +45,7 @@ SEVERITY = Figure.OVERSHOOT_MAX
 KS_CRITICAL = 1.36
 """Times sqrt((n + m) / (n m)): the distance of two samples that one of twenty pairs of the same kind exceeds."""
 SPEED_S = 6 * 3600.0
+ALONE_S = 1_800.0
 SPEED_EPISODES, SPEED_EPISODES_QUICK = 12, 3
 
 Floats = NDArray[np.float64]
@@ -288,7 +291,34 @@ def speed(options: Options) -> list[Result]:
                 better=Better.HIGHER,
             ),
         ]
+        ratios = [alone(scenario, options.seed + number) for number in range(count)]
+        results.append(
+            result_of(
+                NAME,
+                f"{scenario}: CPU of the simulation alone, order level / coarse",
+                ratios,
+                "ratio",
+                better=Better.HIGHER,
+            )
+        )
     return results
+
+
+def alone(scenario: str, number: int) -> float:
+    """CPU of an episode's steps in both modes, without what guards see and without what there is at the start."""
+    worlds = tuple(WORLDS)
+    seed = seed_of(Split.TRAIN, number)
+    episode = draw_episode(
+        worlds[number % len(worlds)], scenario, seed, symbols=SYMBOLS, venues=VENUES, duration_s=ALONE_S
+    )
+    took = []
+    for made in (Laboratory, CoarseLaboratory):
+        laboratory = made(episode)
+        started = time.process_time()
+        while laboratory.now_ms < laboratory.duration_ms:
+            laboratory.step()
+        took.append(time.process_time() - started)
+    return took[0] / took[1]
 
 
 def seconds_of(scenario: str, number: int) -> float:

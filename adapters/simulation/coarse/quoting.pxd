@@ -1,7 +1,7 @@
 cimport cython
 from libc cimport math
 from adapters.simulation.coarse.curve_book cimport CurveBook
-from adapters.simulation.laboratory.behaviour cimport keep_ratio
+from adapters.simulation.laboratory.behaviour cimport half_spread_bps, keep_ratio
 from adapters.simulation.laboratory.exchange cimport Exchange
 from adapters.simulation.laboratory.makers cimport Makers
 from adapters.simulation.laboratory.outside cimport Outside
@@ -12,6 +12,7 @@ ctypedef long long i64
 cdef double LOG2
 cdef double JUMP_RATIO_MAX
 cdef double _SHOWN_RATIO
+cdef double _STEP_S
 
 cdef class CoarsePatient(Patient):
     cdef double _half_life_s, _round_keep
@@ -36,10 +37,12 @@ cdef class CoarseMakers(Makers):
 
     @cython.locals(kind=i64)
     cpdef i64 set_round(self, double round_s) noexcept
-    @cython.locals(jump=double, z_elsewhere=double, mean=double, equity=double, capital=double, kind=i64, side=i64, curves=CurveBook)
+    @cython.locals(jump=double, z_elsewhere=double, mean=double, equity=double, capital=double, before=double, kind=i64, side=i64, curves=CurveBook)
     cpdef void step(self, double mid, double z, double season, double world_tick, double mark, Outside outside) except *
     @cython.locals(pull=double, ratio=double)
     cdef double _jump_ratio(self, i64 kind, double arbitrage_share) noexcept
+    @cython.locals(moved_bps=double, more=double, spread=double, keep=double)
+    cdef i64 _put_back(self, i64 kind, double before) noexcept
     @cython.locals(curves=CurveBook, restored=double, phi=double, held=double, side=i64, at=i64, level=i64)
     cdef i64 _put_curves(self, i64 kind, double season) noexcept
     @cython.locals(curves=CurveBook, lots=i64, owner=i64, traded=bint)

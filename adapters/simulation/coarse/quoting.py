@@ -9,7 +9,7 @@ import math
 from array import array
 
 from adapters.simulation.coarse.curve_book import CurveBook
-from adapters.simulation.laboratory.behaviour import keep_ratio
+from adapters.simulation.laboratory.behaviour import half_spread_bps, keep_ratio
 from adapters.simulation.laboratory.exchange import Exchange
 from adapters.simulation.laboratory.makers import RECAPITALISED_HALF_LIFE_S, Makers
 from adapters.simulation.laboratory.outside import Outside
@@ -21,6 +21,9 @@ LOG2 = 0.6931471805599453
 JUMP_RATIO_MAX = 3.0
 """A round's move of mid counts at most so much more than it is, for what was put back while it went on."""
 
+
+_STEP_S = 0.1
+"""The order level's step."""
 
 _SHOWN_RATIO = 0.02
 """Patient orders of a price come back when so much of them would, as at the order level: not lot by lot."""
@@ -131,6 +134,7 @@ class CoarseMakers(Makers):
         self.patient.note_taken(curves, self._patient_part)
         curves.begin()
         for kind in range(self._count):
+            before = self._fair[kind]
             equity += self._think(
                 kind,
                 z,
@@ -140,6 +144,7 @@ class CoarseMakers(Makers):
                 mark if mark > 0.0 else world_tick,
                 outside,
             )
+            self._put_back(kind, before)
             capital += self._capital[kind]
             mean += self._share[kind] * self._a[kind]
             self._put_curves(kind, season)
@@ -161,6 +166,26 @@ class CoarseMakers(Makers):
         if pull > 1e-6:
             ratio *= (math.exp(pull) - 1.0) / pull
         return min(ratio, JUMP_RATIO_MAX)
+
+    def _put_back(self, kind: int, before: float) -> int:
+        """Put back what a fair price that moves on its way has put back at the order level.
+
+        There it is as much as the sum of the steps' moves says, which of a walk of n steps is about sqrt(n) times
+        the round's move; the latter is in ``_think`` already.
+        """
+        moved_bps = math.fabs(self._fair[kind] / before - 1.0) * 1e4
+        more = math.sqrt(max(self._step_s / _STEP_S, 1.0)) - 1.0
+        spread = half_spread_bps(
+            self._a[kind],
+            self._half_spread_bps,
+            self._spread_ratio[kind],
+            self._spread_exponent[kind],
+            self._reach[kind],
+        )
+        keep = math.exp(-more * moved_bps / spread)
+        self._spent[2 * kind] *= keep
+        self._spent[2 * kind + 1] *= keep
+        return 0
 
     def _put_curves(self, kind: int, season: float) -> int:
         curves = self.curves
