@@ -38,6 +38,9 @@ PART_DEPTHS = 0.001
 LEAVING_MAX = 64
 """So many can be on their way out at once; who comes on top leaves as far as one step lets."""
 
+MEETINGS_MAX = 16
+"""So many pairs at most leave together in one step."""
+
 DETERRED_Z = 8.0
 """At so many usual deviations half of the entries stay away."""
 
@@ -69,6 +72,7 @@ class Entering:
         self._lots_max = max(ENTRY_DEPTHS_MAX * depth_lots, 1.0)
         self._leaving = array("q", [-1] * LEAVING_MAX)
         self._leaving_count = 0
+        self._fleeing_lots = 0.0
         self._part_lots = max(int(PART_DEPTHS * depth_lots), 1)
         crowd.at_once_lots = max(int(AT_ONCE_DEPTHS * depth_lots), 1)
         self._cut_mean_lots = max(_mean_below(self._mean_lots, self._log_sd, self._lots_max), 1.0)
@@ -82,9 +86,7 @@ class Entering:
             self._go_on(now_ms)
         flight = flight_ratio(moves.z, self._flight)
         if flight > 0.0:
-            pairs = 0.5 * crowd.count * self._leave_per_s * self._step_s * flight
-            for _ in range(self.draws.poisson(pairs)):
-                self._meet(now_ms, mid)
+            self._flee(now_ms, mid, flight)
         longs = entry_long_ratio(self._momentum, moves.z_hour)
         calm = 2.0 * season * withdrawal(moves.z, DETERRED_Z, 2.0)
         self._enter(
@@ -116,17 +118,30 @@ class Entering:
                 left += 1
         self._leaving_count = left
 
-    def _meet(self, now_ms: int, mid: float) -> None:
+    def _flee(self, now_ms: int, mid: float, flight: float) -> None:
+        """Let so many lots leave in pairs as are due; what finds nobody in a few tries is due later."""
+        due = self._fleeing_lots + min(self.crowd.long_lots, self.crowd.short_lots) * (
+            self._leave_per_s * self._step_s * flight
+        )
+        for _ in range(MEETINGS_MAX):
+            if due < self._cut_mean_lots:
+                break
+            due -= self._meet(now_ms, mid)
+        self._fleeing_lots = min(due, 100.0 * self._cut_mean_lots)
+
+    def _meet(self, now_ms: int, mid: float) -> int:
         """Let a long and a short leave who trade with each other, through somebody who quotes both at mid for them."""
         tick = int(mid + 0.5)
         bull = self._pick(1)
         bear = self._pick(-1)
         if bull < 0 or bear < 0 or not self.book.best_bid < tick < self.book.best_ask:
-            return
-        lots = min(self.crowd.lots[bull], -self.crowd.lots[bear], self.crowd.at_once_lots)
+            return 0
+        lots = min(self.crowd.lots[bull], -self.crowd.lots[bear])
         order = self.exchange.place(NOISE, 1, tick, lots, True)
         if order < 0:
-            return
+            return 0
+        usual = self.crowd.at_once_lots
+        self.crowd.at_once_lots = lots  # what they trade with each other takes nothing from the book
         got = self.crowd.leave(now_ms, bull, tick, lots)
         self.exchange.cancel(order)
         if got > 0 and self.book.best_bid < tick:
@@ -134,6 +149,8 @@ class Entering:
             self.crowd.leave(now_ms, bear, tick, got)
             if order >= 0:
                 self.exchange.cancel(order)
+        self.crowd.at_once_lots = usual
+        return got
 
     def _pick(self, side: int) -> int:
         """Pick a position of a side; -1 where a few tries found none."""

@@ -181,7 +181,7 @@ class CrowdParameters:
     """Of leveraged positions: a take-profit order at twice the stop's distance."""
     momentum: float = 0.5
     """How much entries follow the last hour's move: 0 not at all, 1 as many again per standard deviation."""
-    flight: float = 2.5
+    flight: float = 3.5
     """How many times as many close their positions per usual deviation that price moved beyond 3, longs and shorts."""
 
 
