@@ -234,7 +234,7 @@ class Common:
     )
     crowd: Mapping[str, Drawn] = field(
         default_factory=lambda: {
-            "positions": 10_000.0,
+            "positions": 12_000.0,
             "hedged_longs_share": Range(0.05, 0.15),
             "hedged_shorts_share": Range(0.3, 0.5),
             "size_log_sd": Range(1.4, 1.8),
@@ -273,7 +273,7 @@ class Common:
     liquidation: Mapping[str, Drawn] = field(
         default_factory=lambda: {
             "fund_ratio": log(0.002, 0.01),
-            "takeover_bps": Range(50.0, 200.0),
+            "takeover_bps": Range(20.0, 120.0),
             "slice_depths": log(0.03, 0.12),
         }
     )
