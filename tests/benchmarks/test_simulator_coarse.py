@@ -1,3 +1,5 @@
+"""How both modes are compared: quartiles, distances of distributions, ranks."""
+
 from __future__ import annotations
 
 import math

@@ -1,3 +1,5 @@
+"""Episodes are made once, damaged files anew, and the oldest go."""
+
 from __future__ import annotations
 
 import dataclasses

@@ -1,3 +1,5 @@
+"""A book of curves: what is taken, what it shows, and that it is measured as guards measure books."""
+
 from __future__ import annotations
 
 from array import array

@@ -1,3 +1,5 @@
+"""Batches of episodes, by one process or several."""
+
 from __future__ import annotations
 
 from dataclasses import replace

@@ -1,3 +1,5 @@
+"""The coarse mode: nothing is lost, equal bytes, what it shows, and that it is the order level with another book."""
+
 from __future__ import annotations
 
 import importlib
@@ -83,6 +85,10 @@ def test_nothing_is_made_or_lost_in_a_crash(seed: int) -> None:
         if laboratory.now_ms % 20_000 == 0:
             check_books(laboratory)
     check_books(laboratory)
+    for listing in laboratory.books:
+        engine, lot = listing.crowd.engine, listing.grid.lot
+        told = [abs(each.size) / lot for each in truth.liquidations if each.market == listing.market]
+        assert sum(map(round, told)) == engine.book_lots + engine.fund_lots + engine.deleveraged_lots
     assert truth.liquidations, "a crash without liquidations shows nothing"
 
 
