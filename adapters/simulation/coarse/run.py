@@ -66,13 +66,22 @@ class CoarseListing(Listing):
     def __init__(self, episode: Episode, venue: VenueParameters, symbol: SymbolParameters, at: int) -> None:
         super().__init__(episode, venue, symbol, at)
         self.round = Round(self.trading, self.mark, self.outside, at, self.grid.tick, self.grid.lot)
+        self.closed_lots = 0
+        """Liquidated in the last round, told or not."""
+        self._closed_lots = 0
 
     def step(self, now_ms: int, values: Values, drive: DriveState, collateral: Collateral) -> None:
         """Let a round happen here, and what it brings to the rest of the world."""
         self.is_out = drive.is_out
         ratio = collateral.ratio(self.venue.venue, now_ms)
         self.mark_tick = self.round.step(now_ms, values, drive, ratio)
-        self.closed = self.crowd.take_liquidations()
+        self.take_closed(now_ms)
+        engine = self.crowd.engine
+        before, self._closed_lots = (
+            self._closed_lots,
+            engine.book_lots + engine.fund_lots + engine.deleveraged_lots,
+        )
+        self.closed_lots = self._closed_lots - before
 
 
 class CoarseLaboratory(Laboratory):
@@ -136,10 +145,8 @@ class CoarseLaboratory(Laboratory):
                 return True
             if abs(state.sell_depths) > STRESSED_DEPTHS:
                 return True
-            if listing.closed:
-                closed = sum(abs(each.lots) for each in listing.closed)
-                if closed > STRESSED_DEPTHS * market.depth_lots:
-                    return True
+            if listing.closed_lots > STRESSED_DEPTHS * market.depth_lots:
+                return True
         return False
 
 

@@ -12,6 +12,8 @@ cdef double _RESERVE
 cdef i64 _UNWIND_DIVISOR
 cdef i64 _UNWIND_BPS
 cdef i64 _RANKED_FIRST
+cdef i64 _TOLD_MS
+cdef i64 _SELLING_MAX
 
 cdef class LiquidationEngine:
     cdef readonly Positions positions
@@ -24,12 +26,14 @@ cdef class LiquidationEngine:
     cdef readonly i64 book_lots, fund_lots, deleveraged_lots, liquidations
     cdef list logged
     cdef readonly i64 log_lost
+    cdef dict selling
     cdef i64[::1] rank
     cdef object rank_among, rank_scores
     cdef i64 rank_count, rank_at, rank_side
 
     @cython.locals(positions=Positions, closed=i64, count=i64, i=i64)
     cpdef i64 liquidate(self, i64 now_ms, i64 mark_tick, i64 lots_max) except -1
+    cpdef i64 tell(self, i64 now_ms, bint everything) except -1
     cpdef i64 fund_equity(self, i64 mark_tick) noexcept
     @cython.locals(opening=double, engine=i64, held=i64, reserved=double)
     cpdef double fund_room(self) noexcept
@@ -44,7 +48,7 @@ cdef class LiquidationEngine:
     cdef i64 _lots_for(self, double loss_ticks) noexcept
     @cython.locals(brackets=Brackets, lot_micros=double, bracket=i64, floor=double, kept=i64)
     cdef i64 _due(self, i64 size) noexcept
-    @cython.locals(positions=Positions, filled=i64, micros=i64, number=i64, leverage=double, fee=i64, due=i64, price=double)
+    @cython.locals(positions=Positions, filled=i64, micros=i64, number=i64, leverage=double, fee=i64, due=i64)
     cdef i64 _into_book(self, i64 slot, i64 side, i64 lots, i64 limit, bint keeps_margin, double bankruptcy) except -1
     @cython.locals(positions=Positions, number=i64, leverage=double, size=i64, to_fund=i64, rest=i64, deleveraged=i64, loss=double)
     cdef i64 _take_over(self, i64 slot, i64 side, double bankruptcy) except -1
@@ -60,4 +64,8 @@ cdef class LiquidationEngine:
     cdef i64 _sort(self, i64 count) except -1
     @cython.locals(engine=i64, side=i64, lots=i64, limit=i64)
     cdef i64 _unwind(self, i64 lots_max) except -1
+    @cython.locals(since_ms=i64, before=i64, paid=i64, weighed=double)
+    cdef i64 _sold(self, i64 number, i64 lots, i64 micros, double bankruptcy, double leverage) except -1
+    @cython.locals(lots=i64, micros=i64, weighed=double, leverage=double, size=i64, price=double)
+    cdef i64 _tell(self, i64 number) except -1
     cdef i64 _log(self, i64 number, i64 lots, double tick, double bankruptcy, double leverage, object closed_by) except -1

@@ -37,11 +37,22 @@ _RANKED_FIRST = 64
 LOG_MAX = 65_536
 """Liquidations kept until they are asked for."""
 
+TOLD_MS = 1_000
+"""What the book takes of a position in slices is told as one, when the position is gone or so long after the first."""
+
+SELLING_MAX = 4_096
+"""Of so many positions at once; the one that was begun first is told then."""
+
+
+_TOLD_MS = TOLD_MS
+_SELLING_MAX = SELLING_MAX
+
 
 class Liquidated(NamedTuple):
     """One closing by the venue. Prices are ticks, fractions of one too."""
 
     now_ms: int
+    """When it was done, or for a second under way."""
     position: int
     """Its number, which it keeps."""
     lots: int
@@ -81,6 +92,7 @@ class LiquidationEngine:
         self.liquidations = 0
         self.logged: list[Liquidated] = []
         self.log_lost = 0
+        self.selling: dict[int, tuple[int, int, int, float, float]] = {}
         self.rank = array("q", bytes(8))
         self.rank_among = np.empty(0, dtype=np.int64)
         self.rank_scores = np.empty(0)
@@ -106,7 +118,18 @@ class LiquidationEngine:
                 closed += self._close(positions.rises.found[i])
         if self.exchange.lots_of(_ENGINE) != 0:
             self._unwind(lots_max // _UNWIND_DIVISOR)
+        self.tell(now_ms, False)
         return closed
+
+    def tell(self, now_ms: int, everything: bool) -> int:
+        """Log what the book has been taking of positions for a second by now, or ``everything`` that it took."""
+        self.now_ms = now_ms
+        while self.selling:
+            number = next(iter(self.selling))
+            if not everything and now_ms < self.selling[number][0] + _TOLD_MS:
+                break
+            self._tell(number)
+        return 0
 
     def fund_equity(self, mark_tick: int) -> int:
         """Return what the insurance fund has with what it took over, micros, at a mark."""
@@ -121,7 +144,7 @@ class LiquidationEngine:
         return self.fund_use_ratio * opening - (opening - self.fund_equity(self.mark_tick)) - reserved
 
     def take_liquidations(self) -> list[Liquidated]:
-        """Return what was closed since this was last asked."""
+        """Return what was closed since this was last asked, but for what the book is still taking (``tell``)."""
         logged = self.logged
         self.logged = []
         return logged
@@ -218,8 +241,9 @@ class LiquidationEngine:
             positions.pay(due - fee)
         self.budget -= filled
         self.book_lots += filled
-        price = micros / (1.0 * filled * self.micros)
-        self._log(number, side * filled, price, bankruptcy, leverage, ClosedBy.BOOK)
+        self._sold(number, side * filled, micros, bankruptcy, leverage)
+        if positions.lots[slot] == 0:
+            self._tell(number)
         return filled
 
     def _take_over(self, slot: int, side: int, bankruptcy: float) -> int:
@@ -242,6 +266,7 @@ class LiquidationEngine:
             to_fund += rest
         self.fund_lots += to_fund
         self.deleveraged_lots += deleveraged
+        self._tell(number)
         if to_fund > 0:
             self._log(number, side * to_fund, bankruptcy, bankruptcy, leverage, ClosedBy.INSURANCE)
         if deleveraged > 0:
@@ -317,6 +342,34 @@ class LiquidationEngine:
         limit = self.mark_tick * (10_000 - side * _UNWIND_BPS) // 10_000
         if lots > 0 and 0 < limit < self.book.ticks:
             self.exchange.take(_ENGINE, -side, lots, limit)
+        return 0
+
+    def _sold(self, number: int, lots: int, micros: int, bankruptcy: float, leverage: float) -> int:
+        """Add to what the book took of a position: since when, lots, micros, bankruptcy tick by lots, leverage."""
+        known = self.selling.get(number)
+        if known is not None:
+            since_ms, before, paid, weighed, leverage = known
+            self.selling[number] = (
+                since_ms,
+                before + lots,
+                paid + micros,
+                weighed + bankruptcy * lots,
+                leverage,
+            )
+            return 0
+        if len(self.selling) >= _SELLING_MAX:
+            self._tell(next(iter(self.selling)))
+        self.selling[number] = (self.now_ms, lots, micros, bankruptcy * lots, leverage)
+        return 0
+
+    def _tell(self, number: int) -> int:
+        """Log what the book took of a position, if it took anything that was not told."""
+        known = self.selling.pop(number, None)
+        if known is not None:
+            _, lots, micros, weighed, leverage = known
+            size = lots if lots > 0 else -lots
+            price = micros / (1.0 * size * self.micros)
+            self._log(number, lots, price, weighed / lots, leverage, ClosedBy.BOOK)
         return 0
 
     def _log(

@@ -20,8 +20,10 @@ cdef class Listing:
     cdef public double z
     cdef object _start_at
     cdef double _step_s
+    cdef i64 _end_ms
 
     @cython.locals(outside=Outside, trading=Market, world=double)
     cpdef object step(self, i64 now_ms, Values values, DriveState drive, object collateral)
+    cpdef object take_closed(self, i64 now_ms)
     @cython.locals(book=OrderBook, bid=i64, ask=i64, is_whole=bint, index=double, mark=double, rate_ppb=i64, tick=double)
     cdef void _mark(self, i64 now_ms, double world, double arbitrage) except *

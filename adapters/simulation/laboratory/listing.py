@@ -60,6 +60,7 @@ class Listing:
         """How far price moved here of late, for others to see; never below 0."""
         self._start_at = episode.start_at_ns
         self._step_s = episode.step_ms / 1_000.0
+        self._end_ms = round(episode.duration_s * 1_000.0)
 
     def step(self, now_ms: int, values: Values, drive: DriveState, collateral: Collateral) -> None:
         """Let a step happen here, and what it brings to the rest of the world."""
@@ -79,8 +80,14 @@ class Listing:
         trading: Market = self.trading
         trading.step(now_ms, outside)
         values.shift(self.at, trading.take_world_move())
-        self.closed = self.crowd.take_liquidations()
+        self.take_closed(now_ms)
         self._mark(now_ms, values.world_price(self.at), drive.arbitrage)
+
+    def take_closed(self, now_ms: int) -> None:
+        """Take what was liquidated in a step; at the end of the episode what is still being sold too."""
+        if self.is_out or now_ms >= self._end_ms:
+            self.crowd.engine.tell(now_ms, now_ms >= self._end_ms)
+        self.closed = self.crowd.take_liquidations()
 
     def told(self) -> Told:
         """What the venue says of it besides its book."""

@@ -26,6 +26,7 @@ from adapters.simulation.laboratory.parameters import (
 )
 from adapters.simulation.laboratory.truth import (
     BookTruth,
+    ClosedBy,
     LiquidationTruth,
     MapTruth,
     PositionsTruth,
@@ -90,6 +91,23 @@ def check_books(laboratory: Laboratory) -> None:
         assert crowd.imbalance() == 0
 
 
+def check_told(laboratory: Laboratory, truth: Kept) -> None:
+    """All that venues closed was told by the end, in order, and each position's once a second at most, and at last."""
+    for listing in laboratory.listings.values():
+        engine, told = (
+            listing.crowd.engine,
+            [each for each in truth.liquidations if each.market == listing.market],
+        )
+        lots = sum(round(abs(each.size) / listing.grid.lot) for each in told)
+        assert lots == engine.book_lots + engine.fund_lots + engine.deleveraged_lots
+        assert [each.at_ns for each in told] == sorted(each.at_ns for each in told)
+        times: dict[int, list[int]] = {}
+        for each in told:
+            if each.closed_by is ClosedBy.BOOK:
+                times.setdefault(each.position, []).append(each.at_ns)
+        assert all(len(at) <= (at[-1] - at[0]) / NS_PER_S + 2 for at in times.values())
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_nothing_is_made_or_lost_whatever_happens(seed: int) -> None:
     truth = Kept()
@@ -99,6 +117,7 @@ def test_nothing_is_made_or_lost_whatever_happens(seed: int) -> None:
         if laboratory.now_ms % 500 == 0:
             check_books(laboratory)
     check_books(laboratory)
+    check_told(laboratory, truth)
     assert truth.liquidations, "a crash without liquidations shows nothing"
 
 

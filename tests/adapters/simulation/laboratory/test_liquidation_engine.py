@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from adapters.simulation.laboratory.deleverage import ranked, scored
+from adapters.simulation.laboratory.liquidation_engine import SELLING_MAX
 from adapters.simulation.laboratory.owners import CROWD, ENGINE
 from adapters.simulation.laboratory.parameters import LiquidationParameters
 from adapters.simulation.laboratory.truth import ClosedBy
@@ -319,3 +320,60 @@ def test_what_is_logged_is_bounded_and_told_once() -> None:
     (told,) = crowd.take_liquidations()
     assert (told.now_ms, told.tick, told.bankruptcy_tick, told.leverage) == (7, 9_060.0, 9_000.0, 10.0)
     assert crowd.take_liquidations() == []
+
+
+def test_the_slices_of_one_position_are_told_as_one_when_it_is_gone() -> None:
+    crowd = crowd_at()
+    entered(crowd, 1, 100, 10.0)
+    rest(crowd, 1, 9_060, 40)
+    rest(crowd, 1, 9_050, 20)
+    rest(crowd, 1, 9_030, 40)
+    for step in range(1, 5):
+        assert crowd.liquidate(100 * step, 9_050, 30) == (30 if step < 4 else 10)
+        told = crowd.take_liquidations()
+        assert len(told) == (step == 4)
+    assert (told[0].now_ms, told[0].position, told[0].lots, told[0].closed_by) == (400, 1, 100, ClosedBy.BOOK)
+    assert told[0].tick == pytest.approx((40 * 9_060 + 20 * 9_050 + 40 * 9_030) / 100)
+    assert told[0].bankruptcy_tick == pytest.approx(9_000.0)
+    balanced(crowd)
+
+
+def test_what_takes_longer_is_told_each_second_and_before_what_the_fund_takes() -> None:
+    crowd = crowd_at(liquidation=LiquidationParameters(fund_ratio=0.0, fee_ratio=0.0))
+    entered(crowd, 1, 100, 10.0)
+    rest(crowd, 1, 9_060, 26)
+    told = []
+    for step in range(13):
+        crowd.liquidate(100 * step, 9_080, 2)
+        told += [(each.now_ms, each.lots) for each in crowd.take_liquidations()]
+    assert told == [(1_000, 22)]
+    crowd.liquidate(1_300, 8_990, 2)
+    assert closed(crowd) == [(1, 4, ClosedBy.BOOK), (1, 74, ClosedBy.INSURANCE)]
+
+
+def test_who_is_spared_in_the_middle_of_it_is_told_of_all_the_same() -> None:
+    crowd = crowd_at()
+    entered(crowd, 1, 100, 10.0)
+    rest(crowd, 1, 9_060, 100)
+    crowd.liquidate(0, 9_080, 30)
+    assert closed(crowd) == []
+    crowd.liquidate(900, 9_900, 30)
+    assert closed(crowd) == []
+    crowd.liquidate(1_000, 9_900, 30)
+    assert closed(crowd) == [(1, 30, ClosedBy.BOOK)]
+    crowd.liquidate(2_000, 9_080, 30)
+    crowd.engine.tell(2_000, True)
+    assert closed(crowd) == [(1, 30, ClosedBy.BOOK)]
+    crowd.engine.tell(9_000, True)
+    assert closed(crowd) == []
+
+
+def test_so_many_at_most_wait_to_be_told() -> None:
+    crowd = crowd_at(liquidation=NO_FUND)
+    for _ in range(SELLING_MAX + 3):
+        slot = entered(crowd, 1, 30_000, 10.0)
+    rest(crowd, 1, crowd.liquidation_tick(slot) - 5, 10**9)
+    crowd.liquidate(0, crowd.liquidation_tick(slot), 10**9)  # of each what makes it one of the bracket below
+    assert len(closed(crowd)) == 3
+    crowd.engine.tell(0, True)
+    assert len(closed(crowd)) == SELLING_MAX
