@@ -246,6 +246,7 @@ class Common:
             "stop_bps": log(350.0, 800.0),
             "target_share": Range(0.05, 0.2),
             "momentum": Range(0.15, 0.45),
+            "flight": log(0.3, 0.9),
         }
     )
     flow: Mapping[str, Drawn] = field(
