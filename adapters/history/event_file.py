@@ -232,6 +232,10 @@ def _opened(path: Path) -> Any:
     try:
         with path.open("rb") as file:
             begins_well = file.read(len(MAGIC)) == MAGIC
+        there = set(
+            parquet.read_schema(path).names
+        )  # reading what is not there as a dictionary is a KeyError
+        names = [name for name in names if name in there]
         return parquet.ParquetFile(path, read_dictionary=names, page_checksum_verification=True)
     except FileNotFoundError as error:
         raise FileUnusableError(str(path), "there is no such file") from error
