@@ -16,6 +16,7 @@ import msgspec
 
 from adapters.history.event_file import EventWriter
 from adapters.history.event_schema import EventFileHeader, EventFileSpan, Origin
+from adapters.simulation.coarse.cache import digest_of
 from adapters.simulation.coarse.run import coarse_events
 from adapters.simulation.laboratory.laboratory import Laboratory
 from adapters.simulation.laboratory.parameters import Episode
@@ -126,11 +127,8 @@ def _run(
     header = EventFileHeader(
         origin=Origin.SIMULATION,
         software=f"perpguard {version('perpguard')}",
-        world=episode.world,
-        scenario=episode.scenario,
-        seed=episode.seed,
         tag=made_of,
-        episode=msgspec.to_builtins(episode),
+        episode_sha256=digest_of(episode),
     )
     about = {"world": episode.world, "scenario": episode.scenario, "seed": episode.seed, "tag": made_of}
     with EventWriter(folder / EVENTS, header) as writer, TruthFiles(folder, about) as files:
@@ -238,6 +236,7 @@ def _told(simulated: Simulated) -> bytes:
         "is_coarse": simulated.is_coarse,
         "events": simulated.span.events,
         "figures": {figure.value: value for figure, value in simulated.figures.items()},
+        "episode_sha256": digest_of(simulated.episode),
         "episode": msgspec.to_builtins(simulated.episode),
     }
     return msgspec.json.format(msgspec.json.encode(told), indent=2) + b"\n"

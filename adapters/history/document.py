@@ -31,8 +31,9 @@ equal events give equal bytes, with the same version of pyarrow.
   `_ratio` and rates plain ratios. Sizes are base units, prices quote per base. There is no NaN.
 - **What the file says of itself** is JSON in its metadata: under `{HEADER_KEY.decode()}` its version ({VERSION}),
   whether it stands in order of time or as an engine was fed (`order`), where it comes from (`origin`), what made it
-  (`software`), and of a made-up market the world, scenario, seed, the hash of the worlds (`tag`) and all parameters
-  (`episode`); under `{SPAN_KEY.decode()}` how many events it holds and from when to when.
+  (`software`), and of a made-up market the hash of the worlds (`tag`) and that of all parameters
+  (`episode_sha256`; what they are is told in `episode.json` only); under `{SPAN_KEY.decode()}` how many events it
+  holds and from when to when.
 - A file has its name only when it is whole: one that is being written, or whose writer was killed, ends with
   `.unfinished`.
 

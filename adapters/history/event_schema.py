@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any
 
 from msgspec import Struct
 
@@ -35,20 +34,18 @@ class Origin(StrEnum):
 
 
 class EventFileHeader(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a file says of itself; the last five of a made-up market only.
+    """What a file says of itself; the last two of a made-up market only.
 
-    ``episode`` is the whole of what made it, ``tag`` the hash of the worlds it was drawn from.
+    ``episode_sha256`` tells which episode it is of and nothing about it, so that whoever is given the file knows no
+    more than a guard; ``tag`` is the hash of the worlds it was drawn from.
     """
 
     version: int = VERSION
     order: EventOrder = EventOrder.BY_TIME
     origin: Origin
     software: str
-    world: str | None = None
-    scenario: str | None = None
-    seed: int | None = None
     tag: str | None = None
-    episode: Any = None
+    episode_sha256: str | None = None
 
 
 class EventFileSpan(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -8,10 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from msgspec import structs
-
 from adapters.history.event_file import EventFile
-from adapters.history.event_schema import EventFileHeader, EventOrder
+from adapters.history.event_schema import EventOrder
 from adapters.history.series_file import SeriesHeader, SeriesWriter
 from guard.account.hypothetical import Hypothetical, snapshots_of
 from guard.audit import GENESIS_HASH, Step, abridged, chain_hash, encode_record
@@ -98,7 +96,7 @@ class Replay:
             self._run()
         else:
             header = SeriesHeader(
-                events=_without_episode(self.file),
+                events=self.file.header,
                 settings_digest=self.settings.digest,
                 every_s=self.every_s,
             )
@@ -240,7 +238,3 @@ class _Counts:
         self.postures += sum(publish.changed for publish in step.postures)
         self.commands.update(publish.command.verb.value for publish in step.commands)
         self.outcomes.update(outcome.outcome.value for outcome in step.outcomes)
-
-
-def _without_episode(file: EventFile) -> EventFileHeader:
-    return structs.replace(file.header, episode=None)

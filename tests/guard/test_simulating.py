@@ -72,12 +72,30 @@ def test_a_run_says_of_what_it_is(run: tuple[Path, Simulated]) -> None:
     assert msgspec.convert(told["episode"], Episode, strict=False) == simulated.episode
     assert (told["tag"], told["is_coarse"], told["events"]) == (tag(), False, simulated.span.events)
     header = EventFile(folder / EVENTS).header
-    assert (header.world, header.scenario, header.seed, header.tag) == ("volatility", "minute", 7, tag())
-    assert header.episode == told["episode"]
+    assert (header.tag, header.episode_sha256) == (tag(), told["episode_sha256"])
     summary = (folder / "summary.txt").read_text()
     assert summary == summary_of(simulated)
     assert "minute in the world volatility, seed 7, order by order" in summary
     assert f"{simulated.span.events:,}" in summary
+
+
+def test_events_tell_nothing_of_what_made_them(run: tuple[Path, Simulated]) -> None:
+    """Whoever is to find out from the events what happens is not given it beside them."""
+    metadata = pq.ParquetFile(run[0] / EVENTS).schema_arrow.metadata
+    header = msgspec.json.decode(metadata[b"perpguard.events"])
+    assert set(header) <= {"version", "order", "origin", "software", "tag", "episode_sha256"}
+    told = b"".join(metadata.values())
+    episode_told = msgspec.to_builtins(run[1].episode)
+    assert [name for name in episode_told if f'"{name}"'.encode() in told] == []
+    assert b"volatility" not in told
+    assert b"minute" not in told
+
+
+def test_the_truth_is_no_file_of_events(run: tuple[Path, Simulated]) -> None:
+    for name in NAMES:
+        if name.endswith(".parquet") and name != EVENTS:
+            with pytest.raises(FileUnusableError, match="not one of events of perpguard"):
+                EventFile(run[0] / name)
 
 
 def test_truth_and_events_are_of_the_same_market(run: tuple[Path, Simulated]) -> None:

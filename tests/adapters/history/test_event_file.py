@@ -138,11 +138,8 @@ def test_a_file_tells_what_it_holds(tmp_path: Path) -> None:
     header = EventFileHeader(
         origin=Origin.SIMULATION,
         software="perpguard 1",
-        world="hard",
-        scenario="fall",
-        seed=7,
         tag="abc",
-        episode={"step_ms": 100, "makers": [{"name": "fast"}]},
+        episode_sha256="0123",
     )
     sampled = MarketsSampled(received_at=9, samples=(sample(8), sample(9, ETH)), left_out=3)
     file = EventFile(
@@ -246,6 +243,11 @@ def names(*values: str | None) -> Any:
             "what it says of itself cannot be read",
         ),
         (lambda table: table.drop_columns(["mark_price"]), "column mark_price is missing"),
+        (lambda table: table.drop_columns(["type"]), "column type is missing"),
+        (
+            lambda table: table.select(["received_at"]).replace_schema_metadata({"perpguard.truth": "{}"}),
+            "not one of events of perpguard",
+        ),
         (
             lambda table: table.set_column(0, "received_at", pa.array(["1", "2", "3"])),
             "column received_at is string, not int64",
