@@ -33,7 +33,7 @@ class ClosedBy(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiquidationTruth:
-    """One closing by the venue; ``size`` is signed by the position (a long is positive), base units."""
+    """What the venue closed of one position, within a second; ``size`` signed (a long is positive), base units."""
 
     at_ns: Nanoseconds
     market: MarketId
@@ -51,7 +51,7 @@ class MapTruth:
     """What would be liquidated: notional in USD at the mark by distance of the liquidation price, both sides.
 
     ``longs_usd[j]`` is liquidated when the mark falls by between j and j + 1 bins, ``shorts_usd[j]`` when it rises so;
-    ``stops_below_usd`` and ``stops_above_usd`` are stop orders alike.
+    ``stops_below_usd`` (of longs) and ``stops_above_usd`` (of shorts) are stop orders alike, without targets.
     """
 
     at_ns: Nanoseconds

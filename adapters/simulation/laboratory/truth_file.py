@@ -66,8 +66,8 @@ MAP = (
         f"{MAP_BIN_LOG:g} in its logarithm; the last one holds what is farther",
     ),
     _bins("shorts_usd", "alike, of shorts when it rises"),
-    _bins("stops_below_usd", "alike, stop and target orders that a fall triggers; no book shows them"),
-    _bins("stops_above_usd", "alike, those that a rise triggers"),
+    _bins("stops_below_usd", "alike, stop orders that a fall triggers, of longs; no book shows them"),
+    _bins("stops_above_usd", "alike, those of shorts that a rise triggers"),
 )
 POSITIONS = (
     _AT,
@@ -226,7 +226,8 @@ files (zstd, a checksum on each page); equal episodes give equal bytes, with the
 """
 
 OFTEN = {
-    "liquidations.parquet": "One row for each closing by the venue, when it happened.",
+    "liquidations.parquet": "One row for each position that the venue closed, when it was done with it and each second "
+    "until then; what the book, the fund and others who had to close took of it apart.",
     "map.parquet": "One row for each market every `truth_s` of the episode (a minute): everyone's liquidation prices.",
     "positions.parquet": "Every position of each market every `positions_s` (an hour).",
     "books.parquet": "One row for each market every `truth_s`: who stands behind its book.",
