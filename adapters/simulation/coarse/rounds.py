@@ -96,7 +96,7 @@ class Round:
         out[_SOLD] = (exchange.sold_micros - self._sold_micros) / 1e6
         self._bought_micros = exchange.bought_micros
         self._sold_micros = exchange.sold_micros
-        out[_FUND] = market.crowd.fund_micros / 1e6
+        out[_FUND] = market.crowd.engine.fund_equity(self.outside.mark_tick) / 1e6
         out[_WILLINGNESS] = market.willingness
         out[_EQUITY] = market.equity_ratio
         out[_ARBITRAGE] = market.arbitrage_ratio

@@ -167,6 +167,17 @@ def test_the_truth_is_that_of_the_positions() -> None:
     assert closed == pytest.approx(liquidated_usd(coarse_series(crash(1))), rel=1e-5)
 
 
+def test_the_fund_of_a_row_is_that_of_the_truth() -> None:
+    """With what it took over, at the mark."""
+    laboratory = CoarseLaboratory(crash(1))
+    series = laboratory.series(1)
+    for at, listing in enumerate(laboratory.books):
+        expected = listing.crowd.engine.fund_equity(listing.mark_tick) / 1e6
+        assert series["fund_usd"][-1, at] == pytest.approx(expected, rel=1e-6)
+    held = [listing.crowd.engine.fund_lots for listing in laboratory.books]
+    assert max(held) > 0, "a fund that took nothing over shows nothing"
+
+
 def test_events_are_those_of_the_laboratory() -> None:
     episode = crash(1, duration_s=420.0)
     events = list(coarse_events(episode))
