@@ -21,13 +21,14 @@ cdef class Entering:
     cdef readonly OrderBook book
     cdef double _step_s, _open_lots, _half_life_s, _leave_per_s, _flight, _momentum, _log_sd, _mean_lots, _lots_max, _cut_mean_lots
     cdef i64[::1] _leaving
+    cdef i64[::1] _leaving_number
     cdef i64 _leaving_count, _part_lots
     cdef double _fleeing_lots
 
     @cython.locals(crowd=Crowd, longs=double, calm=double, side=i64, flight=double)
     cpdef void step(self, i64 now_ms, double mid, double season, Moves moves, Outside outside) except *
     cdef void _leave(self, i64 now_ms, i64 position) except *
-    @cython.locals(left=i64, place=i64, position=i64)
+    @cython.locals(left=i64, place=i64, position=i64, number=i64)
     cdef void _go_on(self, i64 now_ms) except *
     @cython.locals(tick=i64, bull=i64, bear=i64, lots=i64, order=i64, got=i64, usual=i64)
     cdef i64 _meet(self, i64 now_ms, double mid) except -1

@@ -71,6 +71,7 @@ class Entering:
         self._mean_lots = open_lots / max(parameters.positions // 2, 1)
         self._lots_max = max(ENTRY_DEPTHS_MAX * depth_lots, 1.0)
         self._leaving = array("q", [-1] * LEAVING_MAX)
+        self._leaving_number = array("q", [0] * LEAVING_MAX)
         self._leaving_count = 0
         self._fleeing_lots = 0.0
         self._part_lots = max(int(PART_DEPTHS * depth_lots), 1)
@@ -106,15 +107,23 @@ class Entering:
         self._part(now_ms, position)
         if position >= 0 and self.crowd.lots[position] != 0 and self._leaving_count < LEAVING_MAX:
             self._leaving[self._leaving_count] = position
+            self._leaving_number[self._leaving_count] = self.crowd.number[position]
             self._leaving_count += 1
 
     def _go_on(self, now_ms: int) -> None:
-        """Let those who are leaving trade their next part; who is out (or was liquidated) is forgotten."""
+        """Let those who are leaving trade their next part; who is out (or was liquidated) is forgotten.
+
+        Slots are used again: who came into one of theirs since is not leaving.
+        """
         left = 0
         for place in range(self._leaving_count):
             position = self._leaving[place]
+            number = self._leaving_number[place]
+            if self.crowd.number[position] != number:
+                continue
             if self._part(now_ms, position) > 0 and self.crowd.lots[position] != 0:
                 self._leaving[left] = position
+                self._leaving_number[left] = number
                 left += 1
         self._leaving_count = left
 
