@@ -43,22 +43,34 @@ PROGRESS_EVENTS = 512
 
 @dataclass(slots=True)
 class Liquidations:
-    """How much was liquidated, USD, and how often."""
+    """How much was liquidated, USD, and how often: a position counts once in each minute (of Unix time)."""
 
     count: int = 0
     longs_usd: float = 0.0
     shorts_usd: float = 0.0
     by: Counter[str] = field(default_factory=Counter)
+    """Of one position several may have taken something."""
+    _minute: int = 0
+    _seen: set[tuple[str | int, ...]] = field(default_factory=set)
 
     def take(self, truth: LiquidationTruth) -> None:
         """Count one."""
         usd = abs(truth.size) * truth.price
-        self.count += 1
-        self.by[truth.closed_by.value] += 1
+        minute = truth.at_ns // (60 * NS_PER_S)
+        if minute != self._minute:
+            self._minute, self._seen = minute, set()
+        position, by = (truth.market, truth.position), truth.closed_by.value
+        self.count += self._is_new(position)
+        self.by[by] += self._is_new((*position, by))
         if truth.size > 0.0:
             self.longs_usd += usd
         else:
             self.shorts_usd += usd
+
+    def _is_new(self, name: tuple[str | int, ...]) -> bool:
+        is_new = name not in self._seen
+        self._seen.add(name)
+        return is_new
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,7 +214,7 @@ def summary_of(simulated: Simulated) -> str:
         f"venues     {', '.join(each.venue for each in episode.venues)}",
         f"begins     {utc_words(episode.start_at_ns)}, lasts {lasts}; onset of the stress: {onset}",
         f"events     {simulated.span.events:,}: {events}",
-        f"liquidated {closed.count:,} times: {by}",
+        f"liquidated {closed.count:,} positions, each once a minute: {by}",
         f"           {money_words(closed.longs_usd)} of longs, {money_words(closed.shorts_usd)} of shorts",
         "",
     ]

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from adapters.history.event_file import EventFile, EventWriter
 from adapters.simulation.laboratory.parameters import Episode
+from adapters.simulation.laboratory.truth import ClosedBy, LiquidationTruth
 from adapters.simulation.worlds.drawing import draw_episode
 from adapters.simulation.worlds.scenarios import SCENARIOS
 from adapters.simulation.worlds.tag import tag
@@ -21,7 +22,7 @@ from guard.cli import cli
 from guard.configuration import Settings
 from guard.errors import FileUnusableError
 from guard.replay.run import Replay
-from guard.simulating import EPISODE, EVENTS, NAMES, Simulated, simulate, summary_of
+from guard.simulating import EPISODE, EVENTS, NAMES, Liquidations, Simulated, simulate, summary_of
 from guard.units import NS_PER_S, MarketId
 
 SETTINGS = Settings.model_validate({"baseline": {"warm_up_s": 10.0, "recover_ms": 1_000}})
@@ -101,7 +102,10 @@ def test_the_truth_is_no_file_of_events(run: tuple[Path, Simulated]) -> None:
 def test_truth_and_events_are_of_the_same_market(run: tuple[Path, Simulated]) -> None:
     folder, simulated = run
     closed = pq.read_table(folder / "liquidations.parquet").to_pylist()
-    assert len(closed) == simulated.liquidations.count > 0
+    minutes = {(row["at"] // (60 * NS_PER_S), row["market"], row["position"]) for row in closed}
+    by = {(row["at"] // (60 * NS_PER_S), row["market"], row["position"], row["closed_by"]) for row in closed}
+    assert len(minutes) == simulated.liquidations.count > 0
+    assert len(by) == simulated.liquidations.by.total()
     longs = sum(row["size"] * row["price"] for row in closed if row["size"] > 0.0)
     assert longs == pytest.approx(simulated.liquidations.longs_usd)
     positions = pq.read_table(folder / "positions.parquet").to_pylist()
@@ -110,6 +114,31 @@ def test_truth_and_events_are_of_the_same_market(run: tuple[Path, Simulated]) ->
     assert any((row["market"], row["position"]) in known for row in closed)
     times = [row["at"] for row in pq.read_table(folder / "books.parquet").to_pylist()]
     assert times[0] == simulated.episode.start_at_ns
+
+
+def test_a_position_is_counted_once_a_minute() -> None:
+    counted = Liquidations()
+    told = (
+        (0, 1, ClosedBy.BOOK),
+        (59, 1, ClosedBy.BOOK),
+        (59, 1, ClosedBy.INSURANCE),
+        (60, 1, ClosedBy.BOOK),
+    )
+    for at_s, position, closed_by in (*told, (60, 2, ClosedBy.BOOK)):
+        counted.take(
+            LiquidationTruth(
+                at_ns=at_s * NS_PER_S,
+                market=BTC,
+                position=position,
+                size=-1.0,
+                price=2.0,
+                bankruptcy_price=2.0,
+                leverage=10.0,
+                closed_by=closed_by,
+            )
+        )
+    assert (counted.count, counted.by) == (3, {"book": 3, "insurance": 1})
+    assert counted.shorts_usd == 10.0
 
 
 def test_another_run_is_not_written_over_unless_asked(run: tuple[Path, Simulated], tmp_path: Path) -> None:

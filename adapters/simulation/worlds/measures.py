@@ -12,7 +12,8 @@ Order level and coarse mode are measured alike. The definitions, each over bins 
   minutes is the worst such; a rise is the same upwards, greatest mid / mid at the onset - 1;
 * open interest **loss** is 1 - what is open 40 min after the onset / at the onset, in coins (or USD at the mid);
 * **value liquidated** is size times price of ``LiquidationTruth``; the share of longs and of books is taken from the
-  onset on, that of the worst 40 min from all of the episode, the worst minute and 40 min slide by bins;
+  onset on, that of the worst 40 min from all of the episode, the worst minute and 40 min slide by bins; in a minute
+  each position counts once, however often it was closed in part;
 * the **wave** begins at the first liquidation of the first minute after the onset with a tenth of the worst minute's;
   the first deleveraging counts from there;
 * **refill** is from the least mean minute of depth within 1 % (small alts, both sides, in coins: the price has fallen)
@@ -25,7 +26,7 @@ Order level and coarse mode are measured alike. The definitions, each over bins 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,9 +57,8 @@ Figures = dict[Figure, float]
 
 @dataclass(slots=True)
 class Liquidated:
-    """What was liquidated, in bins: USD by side and by who took it, and how many."""
+    """What was liquidated, in bins: USD by side and by who took it."""
 
-    count: Floats
     longs_usd: Floats
     shorts_usd: Floats
     book_usd: Floats
@@ -70,8 +70,34 @@ class Liquidated:
     @classmethod
     def none(cls, count: int) -> Liquidated:
         """Nothing yet, in so many bins."""
-        empty = [np.zeros(count) for _ in range(4)]
-        return cls(empty[0], empty[1], empty[2], empty[3], np.full(count, np.nan))
+        empty = [np.zeros(count) for _ in range(3)]
+        return cls(empty[0], empty[1], empty[2], np.full(count, np.nan))
+
+
+class Distinct:
+    """How many different ones came in the minute from each bin on; names are kept for two minutes."""
+
+    def __init__(self, count: int) -> None:
+        self._changes = np.zeros(count + 1)
+        self._latest: dict[Hashable, int] = {}
+        self._before: dict[Hashable, int] = {}
+        self._minute = 0
+
+    def see(self, at: int, name: Hashable) -> None:
+        """Count one in a bin, which is none before the last one: in the minutes with it in which it was not yet."""
+        if at // MINUTE != self._minute:
+            self._before, self._latest, self._minute = self._latest, {}, at // MINUTE
+        latest = self._latest.get(name, self._before.get(name, -1))
+        first = max(at - MINUTE, latest, -1) + 1
+        if first <= at:
+            self._changes[first] += 1
+            self._changes[at + 1] -= 1
+        self._latest[name] = at
+
+    @property
+    def minutes(self) -> Floats:
+        """By the bin with which the minute begins."""
+        return np.cumsum(self._changes[:-1])
 
 
 class Measures:
@@ -91,6 +117,7 @@ class Measures:
         count = MarketBins(episode.duration_s).count
         self._count = count
         self._closed = Liquidated.none(count)
+        self._positions = Distinct(count)
         self._onset_s = episode.onset_s if episode.onset_s is not None else 0.0
 
     def take(self, event: AnyEvent) -> None:
@@ -124,9 +151,9 @@ class Measures:
             and closed.deleveraged_s is None
         ):
             closed.deleveraged_s = seconds
-        if not closed.count[at]:
+        if np.isnan(closed.first_s[at]):
             closed.first_s[at] = seconds
-        closed.count[at] += 1
+        self._positions.see(at, (truth.market, truth.position))
         (closed.longs_usd if truth.size > 0 else closed.shorts_usd)[at] += usd
         if truth.closed_by is ClosedBy.BOOK:
             closed.book_usd[at] += usd
@@ -170,7 +197,6 @@ class Measures:
 
     def _of_liquidity(self, onset: int) -> Figures:
         found: Figures = {}
-        small = self._group(lambda symbol: symbol in self._small)
         small = self._group(lambda symbol: symbol in self._small)
         first = worst_window(small or list(self.markets.values()), onset, WORST)
         last = first + WORST
@@ -237,7 +263,7 @@ class Measures:
         closed = self._closed
         usd = closed.longs_usd + closed.shorts_usd
         after = usd[onset:].sum()
-        found[Figure.LIQUIDATIONS_MINUTE] = worst_sum(closed.count[onset:], MINUTE)
+        found[Figure.LIQUIDATIONS_MINUTE] = float(self._positions.minutes[onset:].max(initial=0.0))
         if after > 0:
             found[Figure.LIQUIDATED_SHARE_40MIN] = worst_sum(usd, DAMAGE) / float(usd.sum())
             found[Figure.LONGS_SHARE] = float(closed.longs_usd[onset:].sum() / after)
@@ -251,7 +277,7 @@ class Measures:
         return found
 
     def _wave_s(self, onset: int) -> float | None:
-        counts = in_groups(self._closed.count[onset:], MINUTE, np.sum)
+        counts = self._positions.minutes[onset::MINUTE]
         if not counts.size or counts.max() <= 0:
             return None
         begin = onset + int(np.argmax(counts >= 0.1 * counts.max())) * MINUTE

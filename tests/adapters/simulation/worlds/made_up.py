@@ -74,11 +74,12 @@ def liquidated(
     price: float,
     closed_by: ClosedBy = ClosedBy.BOOK,
     market: MarketId = MARKET,
+    position: int = 1,
 ) -> LiquidationTruth:
     return LiquidationTruth(
         at_ns=at(episode, seconds),
         market=market,
-        position=1,
+        position=position,
         size=size,
         price=price,
         bankruptcy_price=price,

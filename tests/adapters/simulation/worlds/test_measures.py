@@ -12,8 +12,8 @@ from adapters.simulation.laboratory.truth import ClosedBy
 from adapters.simulation.worlds.anchors import Figure
 from adapters.simulation.worlds.drawing import draw_episode
 from adapters.simulation.worlds.measured_market import UNSEEN_BPS
-from adapters.simulation.worlds.measures import CASCADE, Measures
-from tests.adapters.simulation.worlds.made_up import empty, liquidated, opened, sample, valued
+from adapters.simulation.worlds.measures import CASCADE, Measures, market_of
+from tests.adapters.simulation.worlds.made_up import MARKET, empty, liquidated, opened, sample, valued
 
 ONSET = 3_600.0
 DURATION = 9_000.0
@@ -131,7 +131,7 @@ def test_liquidations_are_counted_and_shared_out() -> None:
     measures.take(opened(episode, 0.0, 10_000.0))
     measures.liquidation(liquidated(episode, 100.0, 100.0, 1.0))
     for number in range(60):
-        measures.liquidation(liquidated(episode, ONSET + 300 + number * 0.5, 10.0, 1.0))
+        measures.liquidation(liquidated(episode, ONSET + 300 + number * 0.5, 10.0, 1.0, position=number))
     measures.liquidation(liquidated(episode, ONSET + 360.0, 200.0, 1.0, ClosedBy.DELEVERAGE))
     measures.liquidation(liquidated(episode, ONSET + 400.0, -100.0, 1.0))
     figures = measures.figures()
@@ -143,12 +143,36 @@ def test_liquidations_are_counted_and_shared_out() -> None:
     assert figures[Figure.LIQUIDATED_OI_SHARE_MAX] == pytest.approx(0.09)
 
 
+def test_a_position_that_is_closed_in_parts_counts_once_in_a_minute() -> None:
+    episode = an_episode()
+    measures = measured(episode, lambda _: 1.0)
+    for number in range(400):  # three positions, and the first one's number at another market, in 80 s
+        market = market_of("bybit", "WIFUSDT") if number % 4 == 3 else MARKET
+        told = liquidated(
+            episode, ONSET + 292.0 + number * 0.2, 1.0, 1.0, market=market, position=number % 4 % 3
+        )
+        measures.liquidation(told)
+    assert measures.figures()[Figure.LIQUIDATIONS_MINUTE] == 4
+
+
+@pytest.mark.parametrize("shift_s", range(0, 60, 5))
+def test_two_of_a_minute_are_counted_wherever_it_begins(shift_s: float) -> None:
+    episode = an_episode()
+    for apart_s, most in ((50.0, 2), (60.0, 1)):
+        measures = measured(episode, lambda _: 1.0)
+        for at_s, position in ((0.0, 1), (apart_s, 2), (apart_s + 60.0, 2), (apart_s + 300.0, 1)):
+            measures.liquidation(
+                liquidated(episode, ONSET + 300.0 + shift_s + at_s, 1.0, 1.0, position=position)
+            )
+        assert measures.figures()[Figure.LIQUIDATIONS_MINUTE] == most
+
+
 def test_a_single_early_liquidation_is_no_wave() -> None:
     episode = an_episode()
     measures = measured(episode, lambda _: 1.0)
     measures.liquidation(liquidated(episode, ONSET + 10.0, 1.0, 1.0))
     for number in range(50):
-        measures.liquidation(liquidated(episode, ONSET + 600 + number * 0.1, 1.0, 1.0))
+        measures.liquidation(liquidated(episode, ONSET + 600 + number * 0.1, 1.0, 1.0, position=number))
     measures.liquidation(liquidated(episode, ONSET + 700.0, 1.0, 1.0, ClosedBy.DELEVERAGE))
     assert measures.figures()[Figure.FIRST_DELEVERAGE_S] == pytest.approx(100.0)
 
