@@ -31,7 +31,12 @@ def simulate(
         str | None, typer.Option(help="Some of the venues, as binanceusdm,bybit; left out, all.")
     ] = None,
     hours: Annotated[
-        float | None, typer.Option(help="How long it lasts; left out, as the scenario says.", min=0.001)
+        float | None,
+        typer.Option(
+            help="How long it lasts; left out, as the scenario says. Of a scenario with an onset, the calm before it "
+            "becomes shorter or longer in proportion; what follows takes its own time, and ends where the hours do.",
+            min=0.001,
+        ),
     ] = None,
     coarse: Annotated[
         bool,

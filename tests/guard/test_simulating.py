@@ -218,6 +218,16 @@ def test_the_command_says_what_it_does_not_know(words: tuple[str, ...], said: st
     assert not (tmp_path / "run").exists()
 
 
+def test_the_command_says_what_other_hours_change() -> None:
+    """The onset comes sooner with fewer: what a run of an hour shows is not the first hour of a longer one."""
+    whole, half = episode(duration_s=60.0), episode(duration_s=30.0)
+    assert whole.onset_s is not None
+    assert half.onset_s == pytest.approx(whole.onset_s / 2, rel=1e-4)
+    code, output = commanded("--help")
+    assert code == 0
+    assert "shorter or longer in proportion" in " ".join(output.replace("│", " ").split())
+
+
 def test_the_command_asks_for_a_folder() -> None:
     code, output = commanded()
     assert (code, "--out" in output) == (2, True)
