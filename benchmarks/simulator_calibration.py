@@ -1,7 +1,8 @@
 """Made-up markets beside published ones: anchors of 10 October 2025, what cascades and what does not, stylised facts.
 
-Runs fresh episodes: seeds of the validation split, which nothing was tuned on. ``--mode order`` (usual) runs each order
-by order; ``--mode coarse``, and ``--quick``, in steps of five seconds with depth curves, some hundred times faster.
+Runs episodes of the validation split, by which one draft of the worlds is preferred to another: what they give is no
+judgement of them from outside (``--split test`` is kept for that). ``--mode order`` (usual) runs each order by order;
+``--mode coarse``, and ``--quick``, in steps of five seconds with depth curves, some hundred times faster.
 """
 
 from __future__ import annotations
