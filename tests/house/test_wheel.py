@@ -201,6 +201,24 @@ def test_with_a_compiler_the_compiled_parts_are_in_the_wheel_and_run(
     assert set(environment.run("python", "-c", IMPLEMENTATIONS).split()) == {"compiled"}
 
 
+def test_what_cython_rejects_does_not_stop_the_others_and_is_named(tmp_path: Path) -> None:
+    for folder in PACKAGES:
+        (tmp_path / folder).mkdir()
+    for name, declared in {
+        "right": "cpdef long long add(long long x)",
+        "wrong": "cpdef long long ad(",
+    }.items():
+        (tmp_path / f"guard/{name}.py").write_text("def add(x):\n    return x + 1\n")
+        (tmp_path / f"guard/{name}.pxd").write_text(declared)
+    shutil.copy(ROOT / "setup.py", tmp_path)
+    said = run(sys.executable, "setup.py", "build_ext", "--inplace", cwd=tmp_path, status=1)
+    assert "Cython rejected guard.wrong" in said
+    assert {path.name.partition(".")[0] for path in (tmp_path / "guard").glob("*.so")} == {
+        "right",
+        Path(SHARED).name,
+    }
+
+
 def test_the_source_distribution_holds_what_is_compiled_and_not_what_was_made_of_it(built: Built) -> None:
     with tarfile.open(built.sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
