@@ -46,6 +46,7 @@ class CoarseMarket(Market):
         self.flow._step_s = round_s  # noqa: SLF001 - who takes is the order level's own, in longer steps
         self.arbitrage._step_s = round_s  # noqa: SLF001
         self.entering._step_s = round_s  # noqa: SLF001
+        self.lead_within(round_s)
         steps = round_s / STEP_S
         self._slice_depths = self._slice_depths_of_step * steps
         self.crowd.at_once_lots = max(int(self._at_once_lots * steps), 1)

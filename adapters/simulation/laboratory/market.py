@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 
 from adapters.simulation.laboratory.arbitrage import Arbitrage
-from adapters.simulation.laboratory.behaviour import season, volatility_of, world_log_move
+from adapters.simulation.laboratory.behaviour import keep_ratio, season, volatility_of, world_log_move
 from adapters.simulation.laboratory.crowd import Crowd
 from adapters.simulation.laboratory.draws import Draws
 from adapters.simulation.laboratory.entering import Entering
@@ -99,6 +99,10 @@ class Market:
         self._venue_ratio = venue.share / sum(each.share for each in episode.venues)
         self._spot_depth_ratio = episode.value.spot_depth_ratio
         self._spot_thinning = episode.value.spot_thinning
+        self._lead_half_life_s = episode.value.lead_half_life_s
+        self._lead = 0.0
+        self._led = 0.0
+        self.lead_within(episode.step_ms / 1_000.0)
         self._slice_depths = episode.liquidation.slice_depths
         self._is_begun = 0
 
@@ -142,6 +146,14 @@ class Market:
             lots = int(self._slice_depths * self.depth_lots * self.willingness) + 1
             self.crowd.liquidate(now_ms, outside.mark_tick, lots)
         self.mid = self._find_mid()
+        if world_tick > 0.0:
+            self._led += self._lead * outside.arbitrage_share * math.log(self.mid / world_tick)
+
+    def lead_within(self, seconds: float) -> int:
+        """Say how long a step is: so far does this book lead the world's price in one."""
+        part = 1.0 - keep_ratio(seconds, self._lead_half_life_s) if self._lead_half_life_s > 0.0 else 0.0
+        self._lead = part * self._venue_ratio
+        return 0
 
     def fund(self, mark_tick: int, rate_ppb: int) -> None:
         """Let longs pay shorts (at a rate above 0) once, everybody at this book."""
@@ -151,13 +163,16 @@ class Market:
     def take_world_move(self) -> float:
         """Return how far (log) the world's price is moved by what was traded there since this was last asked.
 
-        That is what arbitrage and makers bought less what they sold, see ``behaviour.world_log_move``.
+        That is what arbitrage and makers bought less what they sold, see ``behaviour.world_log_move``, and how far the
+        world follows this book.
         """
+        led = self._led
+        self._led = 0.0
         lots = self.makers.world_lots + self.arbitrage.world_lots
         self.makers.world_lots = 0.0
         self.arbitrage.world_lots = 0.0
         depths = lots / self.depth_lots * self._venue_ratio
-        return world_log_move(depths, self._spot_depth_ratio, self.willingness, self._spot_thinning)
+        return led + world_log_move(depths, self._spot_depth_ratio, self.willingness, self._spot_thinning)
 
     def _find_mid(self) -> float:
         bid = self.book.best_bid

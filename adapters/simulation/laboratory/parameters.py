@@ -84,6 +84,9 @@ class ValueParameters:
     """What moves the world's price by 1 %, as a multiple of the depth of all venues of the symbol."""
     spot_thinning: float = 0.4
     """When makers are willing to a, what rests in the world is ``a**spot_thinning`` of its usual."""
+    lead_half_life_s: float = 0.0
+    """In which the world's price goes half of the way to the books' mids (their mean by share): it follows them as they
+    follow it, more slowly as arbitrage is stopped. 0: it does not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

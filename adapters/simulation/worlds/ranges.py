@@ -170,7 +170,7 @@ SYMBOLS: Mapping[str, SymbolFacts] = {
         price=0.75,
         depth_usd=65e3,
         half_spread_bps=0.8,
-        open_interest_usd=7.8e6,
+        open_interest_usd=6.0e6,
         volume_day_usd=8e6,
         beta=1.9,
         volatility_day=0.04,
@@ -229,12 +229,13 @@ class Common:
             "jump_sd": log(0.005, 0.015),
             "season_ratio": Range(0.15, 0.35),
             "pull_half_life_s": log(1_200.0, 4_800.0),
+            "lead_half_life_s": log(20.0, 60.0),
             "spot_depth_ratio": log(1.2, 3.6),
         }
     )
     crowd: Mapping[str, Drawn] = field(
         default_factory=lambda: {
-            "positions": 12_000.0,
+            "positions": 16_000.0,
             "hedged_longs_share": Range(0.05, 0.15),
             "hedged_shorts_share": Range(0.3, 0.5),
             "size_log_sd": Range(1.4, 1.8),
@@ -246,7 +247,7 @@ class Common:
             "stop_bps": log(350.0, 800.0),
             "target_share": Range(0.05, 0.2),
             "momentum": Range(0.15, 0.45),
-            "flight": log(0.3, 0.9),
+            "flight": log(0.8, 2.0),
         }
     )
     flow: Mapping[str, Drawn] = field(
@@ -255,9 +256,9 @@ class Common:
             "trade_log_sd": Range(1.1, 1.5),
             "herding": Range(0.45, 0.75),
             "momentum_gain": log(0.05, 0.25),
-            "value_depths": log(0.08, 0.25),
+            "value_depths": log(0.02, 0.06),
             "value_bps": log(40.0, 100.0),
-            "value_depths_max": log(20.0, 60.0),
+            "value_depths_max": log(6.0, 18.0),
             "patient_depths": log(0.3, 1.2),
             "patient_from_bps": log(100.0, 180.0),
             "patient_half_life_s": log(900.0, 3_600.0),
@@ -273,16 +274,16 @@ class Common:
     )
     liquidation: Mapping[str, Drawn] = field(
         default_factory=lambda: {
-            "fund_ratio": log(0.002, 0.01),
+            "fund_ratio": log(0.001, 0.005),
             "takeover_bps": Range(20.0, 120.0),
-            "slice_depths": log(0.03, 0.12),
+            "slice_depths": log(0.3, 1.0),
         }
     )
 
 
 COMMON = Common()
 
-LEVERAGE_LONGS = ((1.5, 0.19), (2, 0.25), (3, 0.26), (5, 0.17), (10, 0.1), (20, 0.024), (50, 0.006))
+LEVERAGE_LONGS = ((1.5, 0.12), (2, 0.22), (3, 0.27), (5, 0.22), (10, 0.12), (20, 0.04), (50, 0.01))
 LEVERAGE_SHORTS = ((1.5, 0.1), (2, 0.25), (3, 0.27), (5, 0.22), (10, 0.12), (20, 0.03), (50, 0.01))
 """Leverage and share of leveraged open interest before the world's tilt."""
 

@@ -191,7 +191,7 @@ WORLDS: Mapping[str, World] = {
             tilt=Range(-1.3, -0.7),
             shock_ratio=log(1.2, 2.6),
             forced_ratio=log(0.8, 2.0),
-            flow={"value_depths": log(0.03, 0.12), "value_depths_max": log(5.0, 20.0)},
+            flow={"value_depths": log(0.008, 0.03), "value_depths_max": log(2.0, 6.0)},
         ),
         World(
             name="hedged",
@@ -211,11 +211,11 @@ WORLDS: Mapping[str, World] = {
             open_interest_own=log(0.8, 1.3),
             tilt=Range(-0.8, -0.2),
             crowd={
-                "stop_share": Range(0.12, 0.24),
+                "stop_share": Range(0.12, 0.2),
                 "stop_bps": log(400.0, 900.0),
-                "momentum": Range(0.4, 0.7),
+                "momentum": Range(0.4, 0.8),
             },
-            flow={"momentum_gain": log(0.2, 0.4)},
+            flow={"momentum_gain": log(0.08, 0.2)},
         ),
     )
 }
