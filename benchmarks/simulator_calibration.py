@@ -33,6 +33,15 @@ from adapters.simulation.worlds.stylised import Collected, depth_by_z, facts_of
 from adapters.simulation.worlds.tag import stamp
 from adapters.simulation.worlds.variants import WORLDS
 from benchmarks._calibration_episodes import Done, Mode, run_all, tasks_of
+from benchmarks._calibration_leverage import (
+    add_rows,
+    departure_results,
+    departure_table,
+    excess_table,
+    leverage_results,
+    pairs_of,
+    without_leverage,
+)
 from benchmarks._frame import Better, Options, Result, main, quantile, result_of
 
 NAME = "simulator_calibration"
@@ -44,6 +53,9 @@ CALM_DAYS = 1.0
 CALM_COUNT = 2
 CALM_VENUES = ("binanceusdm",)
 QUICK = 12
+WITHOUT = 12
+WITHOUT_QUICK = 6
+"""So many of the family's first seeds are run a second time, without leverage: one or two of each world."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,13 +100,18 @@ def measure(options: Options, asked: Asked) -> list[Result]:
         ),
         "calm",
     )
+    again = [one.task for one in runs[FAMILY][: WITHOUT_QUICK if options.quick else WITHOUT]]
+    pairs = pairs_of(runs[FAMILY], run_all(without_leverage(again), "without leverage"))
     family = [one.figures for one in runs[FAMILY]]
     rows = rows_of(family)
-    console.print(
-        anchor_table(rows, f"{FAMILY}: {len(family)} seeds, {len(WORLDS)} worlds in turn, {mode} mode")
-    )
+    anchors = anchor_table(rows, f"{FAMILY}: {len(family)} seeds, {len(WORLDS)} worlds in turn, {mode} mode")
+    add_rows(anchors, pairs)
+    console.print(anchors)
+    console.print(f"without leverage and of value alone: the first {len(pairs)} of these seeds")
+    console.print(excess_table(pairs))
     console.print(world_table(runs[FAMILY]))
     console.print(cascade_table(runs))
+    console.print(departure_table(runs | {"calm": calm}))
     collected = pooled([*calm, *(one for done in runs.values() for one in done)])
     facts = facts_of(pooled(calm)) | {
         name: value
@@ -103,7 +120,14 @@ def measure(options: Options, asked: Asked) -> list[Result]:
     }
     console.print(fact_table(facts))
     console.print(depth_table(depth_by_z(collected)))
-    return [*anchor_results(rows), *cascade_results(runs), *fact_results(facts), *cost_results(runs)]
+    return [
+        *anchor_results(rows),
+        *leverage_results(NAME, FAMILY, pairs),
+        *cascade_results(runs),
+        *departure_results(NAME, runs | {"calm": calm}),
+        *fact_results(facts),
+        *cost_results(runs),
+    ]
 
 
 def pooled(runs: Sequence[Done]) -> Collected:

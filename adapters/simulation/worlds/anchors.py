@@ -45,6 +45,8 @@ class Anchor:
     typical: float
     high: float
     source: str
+    drawn: str = ""
+    """What of it a scenario draws, so that it is not all made by the market; empty: nothing."""
 
 
 _LTRD = "ltrd, translated by Odaily: odaily.news/en/post/5206861"
@@ -59,6 +61,9 @@ _KAIKO = (
     "Kaiko: research.kaiko.com/insights/when-october-surprise-meets-crypto-liquidity-drought, 13 October 2025"
 )
 
+_NEWS = "in part: news (impulses on value)"
+_LEAVING = "in part: makers told to leave (withdrawal)"
+
 ANCHORS: tuple[Anchor, ...] = (
     Anchor(
         figure=Figure.DEPTH_LOSS_1PCT,
@@ -69,6 +74,7 @@ ANCHORS: tuple[Anchor, ...] = (
         typical=0.95,
         high=0.99,
         source=f"FTI Consulting (above 90 %), press (98 %); {_KAIKO}",
+        drawn=_LEAVING,
     ),
     Anchor(
         figure=Figure.SPREAD_BPS_SMALL,
@@ -79,6 +85,7 @@ ANCHORS: tuple[Anchor, ...] = (
         typical=200.0,
         high=250.0,
         source=f"analysis of 21:10 to 21:20; {_LTRD}",
+        drawn=_LEAVING,
     ),
     Anchor(
         figure=Figure.ROUND_TRIP_BPS_SMALL,
@@ -89,6 +96,7 @@ ANCHORS: tuple[Anchor, ...] = (
         typical=500.0,
         high=600.0,
         source=f"analysis of 21:10 to 21:20; {_LTRD}",
+        drawn=_LEAVING,
     ),
     Anchor(
         figure=Figure.OPEN_INTEREST_LOSS_SMALL,
@@ -109,6 +117,7 @@ ANCHORS: tuple[Anchor, ...] = (
         typical=0.56,
         high=0.65,
         source=f"Bybit 47 %, Binance 65 % on average; day's open to low 63 %: {_LTRD}; CoinDesk Data 47 %",
+        drawn=_NEWS,
     ),
     Anchor(
         figure=Figure.FALL_BTC,
@@ -119,6 +128,7 @@ ANCHORS: tuple[Anchor, ...] = (
         typical=0.14,
         high=0.15,
         source=f"13.1 % at Hyperliquid, 12 min: {_DELEVERAGE}; press: 122 to below 105 thousand",
+        drawn=_NEWS,
     ),
     Anchor(
         figure=Figure.FALL_SOL_12MIN,
@@ -129,6 +139,7 @@ ANCHORS: tuple[Anchor, ...] = (
         typical=0.26,
         high=0.32,
         source=f"26 %: {_DELEVERAGE}; low and high are ours",
+        drawn=_NEWS,
     ),
     Anchor(
         figure=Figure.LIQUIDATED_SHARE_40MIN,
@@ -190,6 +201,7 @@ ANCHORS: tuple[Anchor, ...] = (
         typical=114.0,
         high=228.0,
         source=f"{_DEPTH} (a minimum that stood still for 440 snapshots: doubtful); low and high: half and double",
+        drawn=_LEAVING,
     ),
     Anchor(
         figure=Figure.DEPTH_RATIO_ETH,
@@ -200,6 +212,7 @@ ANCHORS: tuple[Anchor, ...] = (
         typical=206.0,
         high=412.0,
         source=f"{_DEPTH}; low and high: half and double",
+        drawn=_LEAVING,
     ),
     Anchor(
         figure=Figure.DEPTH_RATIO_SOL,
@@ -210,6 +223,7 @@ ANCHORS: tuple[Anchor, ...] = (
         typical=561.0,
         high=1_122.0,
         source=f"{_DEPTH}; low and high: half and double",
+        drawn=_LEAVING,
     ),
     Anchor(
         figure=Figure.REFILL_MIN,
@@ -220,6 +234,7 @@ ANCHORS: tuple[Anchor, ...] = (
         typical=30.0,
         high=120.0,
         source=f"books empty for minutes, the day's median normal: {_KAIKO}; {_DEPTH}. No figure is published: ours",
+        drawn=_LEAVING,
     ),
 )
 """Of 10 October 2025. Where a source gives one number, the span about it is ours, and the text says so."""
@@ -234,9 +249,13 @@ class Fact:
     low: float
     high: float
     source: str
+    drawn: str = ""
+    """What of it is put in and therefore no finding; empty: nothing."""
 
 
 _RECORDED = "recorded trades of 4 alts at Hyperliquid, 12 to 16 June 2026"
+
+_WITHDRAWAL = "makers' own, in `volatility` drawn around the published {}: w(z) is an input"
 
 FACTS: tuple[Fact, ...] = (
     Fact(name="kurtosis_1min", about="kurtosis of 1-min returns", low=9.6, high=41.2, source=_RECORDED),
@@ -260,6 +279,7 @@ FACTS: tuple[Fact, ...] = (
         low=11.0,
         high=16.0,
         source=f"fit of 13.3 to medians of 1.8 million bars of 5 min: {_DEPTH}; low and high are ours",
+        drawn=_WITHDRAWAL.format("13.3"),
     ),
     Fact(
         name="withdraw_power",
@@ -267,6 +287,7 @@ FACTS: tuple[Fact, ...] = (
         low=1.8,
         high=2.6,
         source=f"fit of 2.2: {_DEPTH}; low and high are ours",
+        drawn=_WITHDRAWAL.format("2.2"),
     ),
     Fact(
         name="impact_exponent",

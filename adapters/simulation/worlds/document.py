@@ -164,10 +164,11 @@ def _anchors() -> Iterator[str]:
     yield (
         "`benchmarks/simulator_calibration.py` shows each beside median and quartiles of fresh episodes. An anchor is "
         "inside where the middle figure lies within the quartiles. How each is measured stands in "
-        "`adapters/simulation/worlds/measures.py`."
+        "`adapters/simulation/worlds/measures.py`. What a scenario draws of a figure is not made by the market: the "
+        "benchmark shows falls also without leverage, and of value alone."
     )
     yield _table(
-        ("anchor", "symbols", "unit", "low", "most named", "high", "source"),
+        ("anchor", "symbols", "unit", "low", "most named", "high", "source", "drawn of it"),
         [
             (
                 anchor.about,
@@ -177,14 +178,18 @@ def _anchors() -> Iterator[str]:
                 figure_text(anchor.typical),
                 figure_text(anchor.high),
                 anchor.source,
+                anchor.drawn,
             )
             for anchor in ANCHORS
         ],
     )
     yield "## Stylised facts"
     yield _table(
-        ("fact", "low", "high", "source"),
-        [(fact.about, figure_text(fact.low), figure_text(fact.high), fact.source) for fact in FACTS],
+        ("fact", "low", "high", "source", "put in"),
+        [
+            (fact.about, figure_text(fact.low), figure_text(fact.high), fact.source, fact.drawn)
+            for fact in FACTS
+        ],
     )
     yield _table(
         ("z from", "to", "usual depth over least, median"),

@@ -20,7 +20,9 @@ Order level and coarse mode are measured alike. The definitions, each over bins 
   until a mean minute reaches half of the usual, of each market, the median; the rest of the episode where none does;
 * **trough** is from -5 % of the onset's mid to the least mid, the median over the small alts' markets;
 * **overshoot** is how far (log) mid went beyond value in the direction of the stress, the most of any market; a
-  market **cascades** where that is 5 % or more (``CASCADE``).
+  market **cascades** where that is 5 % or more (``CASCADE``);
+* a **departure** is a time in which the mid is 5 % or more from value (log, either way), before the onset or, where
+  there is none, at any time; it ends when less than half of that is left. Both are seen where the truth tells value.
 """
 
 from __future__ import annotations
@@ -186,6 +188,30 @@ class Measures:
         """Whether trading itself moved some market's price by ``CASCADE`` or more beyond value."""
         return self.figures().get(Figure.OVERSHOOT_MAX, 0.0) >= CASCADE
 
+    def falls(self) -> Figures:
+        """Tell the falls of mids alone, of an episode with an onset."""
+        found: Figures = {}
+        onset = int(self._onset_s / BIN_S)
+        small = self._group(lambda symbol: symbol in self._small)
+        put(found, Figure.FALL_SMALL, (fall(one, onset) for one in small))
+        put(
+            found,
+            Figure.FALL_BTC,
+            (fall(one, onset) for one in self._group(lambda symbol: symbol == "BTCUSDT")),
+        )
+        put(
+            found,
+            Figure.FALL_SOL_12MIN,
+            (fall_within(one, onset, 12 * MINUTE) for one in self._group(lambda symbol: symbol == "SOLUSDT")),
+        )
+        return found
+
+    @property
+    def departures(self) -> int:
+        """How often mids left value by ``CASCADE`` or more before the onset, over all markets."""
+        last = self._count if self._episode.onset_s is None else int(self._onset_s / BIN_S)
+        return sum(departures(one, last) for one in self.markets.values())
+
     def _seconds(self, at_ns: int) -> float:
         return (at_ns - self._start_ns) / 1e9
 
@@ -221,20 +247,9 @@ class Measures:
         return found
 
     def _of_price(self, onset: int) -> Figures:
-        found: Figures = {}
+        found = self.falls()
         small = self._group(lambda symbol: symbol in self._small)
-        put(found, Figure.FALL_SMALL, (fall(one, onset) for one in small))
         put(found, Figure.RISE_SMALL, (rise(one, onset) for one in small))
-        put(
-            found,
-            Figure.FALL_BTC,
-            (fall(one, onset) for one in self._group(lambda symbol: symbol == "BTCUSDT")),
-        )
-        put(
-            found,
-            Figure.FALL_SOL_12MIN,
-            (fall_within(one, onset, 12 * MINUTE) for one in self._group(lambda symbol: symbol == "SOLUSDT")),
-        )
         troughs = [one for one in (trough_min(market, onset) for market in small) if one is not None]
         if troughs:
             found[Figure.TROUGH_MIN] = statistics.median(troughs)
@@ -378,6 +393,19 @@ def overshoot(market: MarketBins, onset: int, direction: int) -> float | None:
     if not known.any() or not np.isfinite(mid).all():
         return None
     return float((direction * np.log(mid[known] / market.value_price[known])).max())
+
+
+def departures(market: MarketBins, last: int) -> int:
+    """Count the times before a bin in which the mid is ``CASCADE`` or more from value."""
+    mid, value = filled(market.mid)[:last], market.value_price[:last]
+    known = np.isfinite(value) & np.isfinite(mid)
+    count, is_away = 0, False
+    for away in np.abs(np.log(mid[known] / value[known])):
+        if not is_away and away >= CASCADE:
+            count, is_away = count + 1, True
+        elif away < 0.5 * CASCADE:
+            is_away = False
+    return count
 
 
 def open_loss(market: MarketBins, onset: int, *, in_usd: bool) -> float | None:

@@ -188,6 +188,21 @@ def test_a_fall_cascades_where_price_goes_beyond_value(value: float, cascades: b
     assert (measures.figures()[Figure.OVERSHOOT_MAX] >= CASCADE) is cascades
 
 
+def test_departures_from_value_are_counted_before_the_onset() -> None:
+    away = (within(-900, -800, 1.06, 1.0), within(-600, -540, 0.93, 1.0), within(-540, -480, 0.96, 1.0))
+
+    def mid(seconds: float) -> float:
+        # Twice far from value; in between and after the second time it does not come back by half at once.
+        return away[0](seconds) * away[1](seconds) * away[2](seconds) * within(-480, -420, 0.94, 1.0)(seconds)
+
+    episode = an_episode()
+    measures = measured(episode, lambda seconds: mid(seconds) * within(300, 900, 0.8, 1.0)(seconds))
+    for at in range(int(DURATION / 10)):
+        measures.book(valued(episode, at * 10.0, 1.0))
+    assert measures.departures == 2
+    assert measured(episode, mid).departures == 0
+
+
 def test_depth_ratio_is_told_by_half_minutes() -> None:
     episode = an_episode(symbol="SOLUSDT")
     measures = Measures(episode)
