@@ -126,7 +126,7 @@ def simulate(
     with _made_aside(folder) as aside:
         simulated = _run(episode, aside, is_coarse=is_coarse, on_progress=on_progress)
         (aside / SUMMARY).write_text(summary_of(simulated), encoding="utf-8")
-        (aside / EPISODE).write_bytes(_told(simulated))
+        (aside / EPISODE).write_bytes(told_of(simulated))
     return simulated
 
 
@@ -241,7 +241,8 @@ def _anchors(figures: Figures, *, is_of_october: bool) -> str:
     )
 
 
-def _told(simulated: Simulated) -> bytes:
+def told_of(simulated: Simulated) -> bytes:
+    """Tell what ``episode.json`` holds: all parameters of the episode and what came of it."""
     told = {
         "software": f"perpguard {version('perpguard')}",
         "tag": simulated.tag,

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from guard.cli.progress import progress
-from guard.cli.shared import WIDTH_MAX, errors_told
+from guard.cli.shared import WIDTH_MAX, JsonOption, errors_told, print_json
 
 ListOption = Annotated[bool, typer.Option("--list", help="Say which worlds and scenarios there are.")]
 
@@ -44,11 +44,12 @@ def simulate(
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace a run that is in the folder.")] = False,
     show: ListOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Make up a market whose truth is known: events to replay, everyone's positions, and a picture."""
-    with errors_told():
+    with errors_told(as_json=as_json):
         if show:
-            _list()
+            _list(as_json=as_json)
             return
         if out is None:
             raise typer.BadParameter("give the folder for the files of the run", param_hint="--out")
@@ -70,12 +71,15 @@ def simulate(
         except ValueError as error:
             raise typer.BadParameter(str(error)) from error
         from guard.simulating import simulate as simulate_into  # noqa: PLC0415
-        from guard.simulating import summary_of  # noqa: PLC0415
+        from guard.simulating import summary_of, told_of  # noqa: PLC0415
 
         began = time.perf_counter()
         with progress("simulating", episode.duration_s) as tell:
             simulated = simulate_into(episode, out, is_coarse=coarse, force=force, on_progress=tell)
         took_s = time.perf_counter() - began
+    if as_json:
+        typer.echo(told_of(simulated).decode().rstrip())
+        return
     typer.echo(summary_of(simulated))
     typer.echo(
         f"{out}: made in {took_s:,.1f} s, {episode.duration_s / took_s:,.0f} times as fast as it lasts"
@@ -86,12 +90,16 @@ def _names(told: str | None) -> list[str] | None:
     return None if told is None else [name.strip() for name in told.split(",") if name.strip()]
 
 
-def _list() -> None:
+def _list(*, as_json: bool) -> None:
     from adapters.simulation.worlds.ranges import SYMBOLS, VENUES  # noqa: PLC0415
     from adapters.simulation.worlds.scenarios import SCENARIOS  # noqa: PLC0415
     from adapters.simulation.worlds.tag import tag  # noqa: PLC0415
     from adapters.simulation.worlds.variants import WORLDS  # noqa: PLC0415
 
+    if as_json:
+        listed = {"scenarios": list(SCENARIOS), "worlds": list(WORLDS)}
+        print_json({**listed, "symbols": list(SYMBOLS), "venues": list(VENUES), "tag": tag()})
+        return
     for what, entries in (("scenarios", SCENARIOS), ("worlds", WORLDS)):
         typer.echo(what)
         for name, entry in entries.items():

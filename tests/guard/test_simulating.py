@@ -200,6 +200,17 @@ def test_the_command_names_what_there_is() -> None:
     code, output = commanded("--list")
     assert code == 0
     assert [name for name in (*SCENARIOS, *WORLDS, tag()) if name not in output] == []
+    code, output = commanded("--list", "--json")
+    listed = msgspec.json.decode(output)
+    assert (code, listed["tag"], listed["worlds"]) == (0, tag(), list(WORLDS))
+
+
+def test_the_command_tells_programs_what_the_file_of_the_episode_holds(tmp_path: Path) -> None:
+    code, output = commanded(
+        *("--scenario", "minute", "--symbols", "BTCUSDT", "--coarse", "--json", "--out", tmp_path / "run")
+    )
+    assert code == 0
+    assert msgspec.json.decode(output) == msgspec.json.decode((tmp_path / "run" / EPISODE).read_bytes())
 
 
 @pytest.mark.parametrize(
