@@ -47,9 +47,9 @@ class SettingsError(GuardError):
 class ExtraMissingError(GuardError):
     """A command needs a library that was not installed with the program. Install ``perpguard[extra]``."""
 
-    def __init__(self, library: str, extra: str) -> None:
-        super().__init__(f"{library} is not installed: pip install 'perpguard[{extra}]'")
-        self.library = library
+    def __init__(self, missing: str, extra: str) -> None:
+        super().__init__(f"{missing} is not installed: pip install 'perpguard[{extra}]'")
+        self.missing = missing
         self.extra = extra
 
 

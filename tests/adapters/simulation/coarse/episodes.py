@@ -12,18 +12,11 @@ from adapters.simulation.laboratory.parameters import (
     FundingParameters,
     Impulse,
     LiquidationParameters,
-    MakerParameters,
-    MarginBracket,
     SymbolParameters,
     ValueParameters,
     VenueParameters,
 )
-
-BRACKETS = (
-    MarginBracket(floor_usd=0.0, maintenance_ratio=0.005, leverage_max=75.0),
-    MarginBracket(floor_usd=50_000.0, maintenance_ratio=0.01, leverage_max=50.0),
-    MarginBracket(floor_usd=500_000.0, maintenance_ratio=0.025, leverage_max=20.0),
-)
+from tests.adapters.simulation.laboratory.episodes import BRACKETS, MAKERS
 
 BTC = SymbolParameters(
     symbol="BTCUSDT",
@@ -50,11 +43,6 @@ ALT = SymbolParameters(
     beta=1.5,
     volatility_day=0.04,
     brackets=BRACKETS,
-)
-
-MAKERS = (
-    MakerParameters(name="fast", share=0.6, spread_ratio=1.0),
-    MakerParameters(name="slow", share=0.4, spread_ratio=2.0, reaction_s=2.0, signal_ratio=0.2),
 )
 
 

@@ -15,13 +15,13 @@ from adapters.simulation.coarse.series import COSTS, Series
 from adapters.simulation.laboratory.laboratory import Laboratory
 from adapters.simulation.laboratory.owners import CROWD
 from adapters.simulation.laboratory.parameters import CrowdParameters, Episode, Impulse, ImpulseKind
-from adapters.simulation.laboratory.truth import BookTruth, LiquidationTruth, MapTruth, PositionsTruth
 from guard.building import build_engine
 from guard.configuration import Settings
 from guard.events import LiquidationSeen, MarketFeatures, MarketsWatched, Tick
 from guard.market.view import BookTrust
 from guard.units import NS_PER_MS
 from tests.adapters.simulation.coarse.episodes import ALT, BTC, episode_of
+from tests.support.truths import Kept
 from tests.support.uncompiled import pairs, uncompiled
 
 CRASH = (
@@ -35,28 +35,6 @@ MANY = CrowdParameters(positions=600, leverage_longs=((10, 0.5), (25, 0.5)))
 
 def crash(seed: int = 7, *, duration_s: float = 720.0, crowd: CrowdParameters = MANY) -> Episode:
     return episode_of(seed=seed, duration_s=duration_s, impulses=CRASH, crowd=crowd)
-
-
-class Kept:
-    """Truth that is kept."""
-
-    def __init__(self) -> None:
-        self.liquidations: list[LiquidationTruth] = []
-        self.maps: list[MapTruth] = []
-        self.held: list[PositionsTruth] = []
-        self.books: list[BookTruth] = []
-
-    def liquidation(self, truth: LiquidationTruth) -> None:
-        self.liquidations.append(truth)
-
-    def map(self, truth: MapTruth) -> None:
-        self.maps.append(truth)
-
-    def positions(self, truth: PositionsTruth) -> None:
-        self.held.append(truth)
-
-    def book(self, truth: BookTruth) -> None:
-        self.books.append(truth)
 
 
 def liquidated_usd(series: Series) -> float:
@@ -160,7 +138,7 @@ def test_the_truth_is_that_of_the_positions() -> None:
     list(laboratory.events())
     assert {row.market for row in truth.books} == {listing.market for listing in laboratory.books}
     assert len(truth.maps) == len(truth.books) == 4 * (720 // 60 + 1)
-    for row in truth.held:
+    for row in truth.all_positions:
         assert row.size.sum() == pytest.approx(0.0, abs=1e-6 * np.abs(row.size).sum()) or row.at_ns > 0
         assert len(row.size) == len(row.liquidation_price) > 0
     closed = sum(abs(row.size) * row.price for row in truth.liquidations)

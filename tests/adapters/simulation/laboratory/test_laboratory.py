@@ -7,7 +7,7 @@ import math
 import os
 import subprocess
 import sys
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import msgspec
 import numpy as np
@@ -25,11 +25,7 @@ from adapters.simulation.laboratory.parameters import (
     ValueParameters,
 )
 from adapters.simulation.laboratory.truth import (
-    BookTruth,
     ClosedBy,
-    LiquidationTruth,
-    MapTruth,
-    PositionsTruth,
 )
 from guard.building import build_engine
 from guard.configuration import Settings
@@ -47,31 +43,10 @@ from tests.adapters.simulation.laboratory.episodes import (
     START_AT_NS,
     small_episode,
 )
+from tests.support.truths import Kept
 from tests.support.uncompiled import pairs, uncompiled
 
 PACKAGE = "adapters.simulation.laboratory"
-
-
-@dataclass
-class Kept:
-    """A sink that keeps what it is told."""
-
-    liquidations: list[LiquidationTruth] = field(default_factory=list)
-    maps: list[MapTruth] = field(default_factory=list)
-    all_positions: list[PositionsTruth] = field(default_factory=list)
-    books: list[BookTruth] = field(default_factory=list)
-
-    def liquidation(self, truth: LiquidationTruth) -> None:
-        self.liquidations.append(truth)
-
-    def map(self, truth: MapTruth) -> None:
-        self.maps.append(truth)
-
-    def positions(self, truth: PositionsTruth) -> None:
-        self.all_positions.append(truth)
-
-    def book(self, truth: BookTruth) -> None:
-        self.books.append(truth)
 
 
 def check_books(laboratory: Laboratory) -> None:
