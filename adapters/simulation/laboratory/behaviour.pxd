@@ -40,8 +40,6 @@ cpdef double entries_per_s(double open_target, double open_now, double holding_h
 cpdef double flight_ratio(double z, double flight) noexcept
 @cython.locals(clipped=double, longs=double, shorts=double)
 cpdef double entry_long_ratio(double momentum, double z) noexcept
-cpdef double stop_median_bps(double stop_bps, double leverage) noexcept
-cpdef double hedge_ratio(double seconds, double half_life_s) noexcept
 cpdef double world_log_move(double depths, double spot_depth_ratio, double willingness, double thinning) noexcept
 cpdef double usual_deviation(double volatility_day, double seconds) noexcept
 @cython.locals(common=double)

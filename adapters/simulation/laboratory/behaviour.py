@@ -190,16 +190,6 @@ def entry_long_ratio(momentum: float, z: float) -> float:
     return longs / (longs + shorts)
 
 
-def stop_median_bps(stop_bps: float, leverage: float) -> float:
-    """Tell the median distance of a stop order from its entry: ``stop_bps`` at leverage 10, less at more."""
-    return stop_bps * math.sqrt(10.0 / max(leverage, 1.0))
-
-
-def hedge_ratio(seconds: float, half_life_s: float) -> float:
-    """Tell which part of what it is left with a maker trades away in the rest of the world within a time."""
-    return 1.0 - keep_ratio(seconds, half_life_s)
-
-
 def world_log_move(depths: float, spot_depth_ratio: float, willingness: float, thinning: float) -> float:
     """Tell how far trading moves the world's price (log).
 

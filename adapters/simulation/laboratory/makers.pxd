@@ -26,7 +26,6 @@ cdef class Makers:
     @cython.locals(jump=double, z_elsewhere=double, mean=double, equity=double, capital=double, is_due=bint, kind=i64)
     cpdef void step(self, double mid, double z, double season, double world_tick, double mark, Outside outside) except *
     cpdef void leave_mid(self, double mid) noexcept
-    cpdef double a_of(self, i64 kind) noexcept
     cpdef double fair_of(self, i64 kind) noexcept
     cpdef double held_of(self, i64 kind) noexcept
     @cython.locals(owner=i64, lots=i64, a=double, fair=double, half_life=double, moved=double, capital=double, won=double, equity=double, balance=double, target=double, keep=double, before=double, spread=double, moved_bps=double)

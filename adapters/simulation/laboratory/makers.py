@@ -182,10 +182,6 @@ class Makers:
         """Tell the makers mid as their own quotes left it: what moves it from here on is other people's trades."""
         self._mid_left = mid
 
-    def a_of(self, kind: int) -> float:
-        """Return the willingness of one kind."""
-        return self._a[kind]
-
     def fair_of(self, kind: int) -> float:
         """Return the fair price of one kind, in ticks."""
         return self._fair[kind]
