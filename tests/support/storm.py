@@ -28,6 +28,9 @@ CODES = ("BTCUSDT", "ETHUSDT")
 SYMBOLS = ("BTC/USDT:USDT", "ETH/USDT:USDT")
 LEVELS = 10
 """Best levels a side that are compared."""
+
+COMPARED_MIN = 4
+"""Books that are compared at least, in the storm or in the calm after it."""
 KEPT = 3_000
 """States of a book that are remembered: five minutes at ten a second."""
 SPEED = 2.0
@@ -200,6 +203,12 @@ async def through(
             trader.cancel()
             await asyncio.wait([trader])
             await _until_right(storm, recovery_s)
+            # A storm may leave no book standing for long enough; the calm after it must show some.
+            await eventually(
+                lambda: storm.compared >= COMPARED_MIN or bool(storm.wrong),
+                within_s=recovery_s,
+                what=f"{COMPARED_MIN} books to be compared",
+            )
         return storm
 
 

@@ -19,7 +19,7 @@ from adapters.exchanges.sync import DepthSync
 from adapters.exchanges.transport import Transport
 from adapters.simulation import Corruption, Fault, FaultKind, fault_schedule
 from adapters.simulation.misbehaviour.faults import TERMS_KINDS
-from tests.support.storm import CODES, Storm, ccxt_objects, through, unhandled
+from tests.support.storm import CODES, COMPARED_MIN, Storm, ccxt_objects, through, unhandled
 
 AT_ONCE = 12
 """Storms side by side: they mostly wait."""
@@ -109,7 +109,7 @@ def _of(storm: Storm) -> list[str]:
     problems = storm.wrong[:3]
     if impatient > AGAIN_BY_AIOHTTP:
         problems.append(f"{impatient} requests came although the venue had asked for none")
-    if storm.compared < 3:
+    if storm.compared < COMPARED_MIN:
         problems.append(f"only {storm.compared} books were compared")
     return problems
 

@@ -139,6 +139,7 @@ async def through(faults: Sequence[Fault], *, seed: int, lasting_s: float) -> St
             trader.cancel()
             await asyncio.wait([trader])
             await _until_right(storm)
+            await eventually(lambda: storm.compared > 3, within_s=RECOVERY_S, what="4 books to be compared")
         return storm
 
 

@@ -79,6 +79,7 @@ class Storm:
                 trader.cancel()
                 await asyncio.wait([trader])
                 await self._until_right(events)
+                await eventually(lambda: self.compared > 1, within_s=RECOVERY_S, what="2 books compared")
         return self.wrong[:3] + ([] if self.compared > 1 else [f"only {self.compared} books were compared"])
 
     async def _until_right(self, events: Events) -> None:
