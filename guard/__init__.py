@@ -5,6 +5,7 @@ adapter that makes events or carries decisions out.
 
 1. ``events``       everything the guard can learn, one message each
    (``margin_terms``: what a venue demands, as values)
+   (``readings``, ``forecasts``: what estimators are given of a market, and what they say of it)
 2. ``findings``     what a policy may say is wrong, and what limit it asks for
 3. ``engine``       ``process(event) -> Step``: the whole guard in one page
 4. ``ports``        what the loop needs of the world, as protocols of one to three methods

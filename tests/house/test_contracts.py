@@ -134,6 +134,8 @@ def test_no_inside_module_of_guard_is_open_to_adapters() -> None:
         "guard.market",
         "guard.leverage",
         "guard.meters",
+        "guard.readings",
+        "guard.forecasts",
     }
     open_to_adapters |= {"guard.audit_lines", "guard.explain", "guard.explain_words"}
     open_to_adapters |= {"guard.explain_hops", "guard.explain_story", "guard.hops"}
