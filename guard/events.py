@@ -149,6 +149,72 @@ class OpenInterestSeen(Event, frozen=True, kw_only=True, tag="open_interest"):
     open_interest_usd: float | None = None
 
 
+class HistoryPoint(Struct, frozen=True, kw_only=True, array_like=True):
+    """Open interest (base units) and price at a past time ``at``; ``volume_usd`` since the point before."""
+
+    at: Nanoseconds
+    price: float
+    open_interest: float
+    volume_usd: float | None = None
+
+
+class OpenInterestHistorySeen(Event, frozen=True, kw_only=True, tag="open_interest_history"):
+    """What a venue tells of a market's open interest before now, oldest first; told at the start, days of it.
+
+    Replaces what was told of the market's past before.
+    """
+
+    market: MarketId
+    points: tuple[HistoryPoint, ...]
+
+
+class LongShortRatioSeen(Event, frozen=True, kw_only=True, tag="long_short_ratio"):
+    """Accounts that are long over all that hold a position, 0..1, every account counted once whatever its size."""
+
+    market: MarketId
+    longs_share: float
+
+
+class TrackedPosition(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Somebody's position as a venue publishes it; ``size`` signed base units, ``liquidation_price`` ``None``: none."""
+
+    account: str
+    size: float
+    entry_price: float | None
+    liquidation_price: float | None
+    leverage: float | None = None
+
+
+class TrackedPositionsSeen(Event, frozen=True, kw_only=True, tag="tracked_positions"):
+    """Positions in one market of accounts that a venue publishes and that were asked for just now.
+
+    Replaces what was known of ``accounts`` in this market: one of them without a position here holds none. Of every
+    other account what was known stays. ``asked_accounts`` is how many are tracked in all; ``is_complete`` says that
+    each of them has answered at least once since the start.
+    """
+
+    market: MarketId
+    accounts: tuple[str, ...]
+    positions: tuple[TrackedPosition, ...] = ()
+    asked_accounts: int
+    is_complete: bool = False
+
+
+class OutsideFactSeen(Event, frozen=True, kw_only=True, tag="outside_fact"):
+    """Somebody told a fact of the outside (flows of ETFs, balances of exchanges); latest of a name wins.
+
+    It holds until ``expires_at``; ``value`` ``None`` takes it back. ``user`` is who the broker says told it.
+    """
+
+    name: str
+    value: float | None
+    unit: str
+    source: str
+    expires_at: Nanoseconds
+    observed_at: Nanoseconds | None = None
+    user: str = ""
+
+
 class LiquidationSeen(Event, frozen=True, kw_only=True, tag="liquidation"):
     """Somebody was liquidated. ``size`` is signed by the *position*: positive when a long was closed.
 
@@ -446,6 +512,10 @@ AnyEvent = (
     | MarketsSampled
     | MarkPriceSeen
     | OpenInterestSeen
+    | OpenInterestHistorySeen
+    | LongShortRatioSeen
+    | TrackedPositionsSeen
+    | OutsideFactSeen
     | LiquidationSeen
     | StreamActivity
     | StreamsActive

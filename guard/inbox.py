@@ -27,16 +27,20 @@ from guard.events import (
     BotReported,
     BotStatusSeen,
     LiquidationSeen,
+    LongShortRatioSeen,
     MarketFeatures,
     MarketsSampled,
     MarkPriceSeen,
     MessageRefused,
+    OpenInterestHistorySeen,
     OpenInterestSeen,
+    OutsideFactSeen,
     Stream,
     StreamActivity,
     StreamFault,
     StreamsActive,
     Tick,
+    TrackedPositionsSeen,
 )
 from guard.ports import Importance
 from guard.units import NS_PER_MS, BotId, MarketId, Nanoseconds, venue_of
@@ -370,6 +374,8 @@ def _market_of(event: AnyEvent) -> MarketId | None:
     match event:
         case MarketFeatures() | MarkPriceSeen() | OpenInterestSeen() | LiquidationSeen():
             return event.market
+        case OpenInterestHistorySeen() | LongShortRatioSeen() | TrackedPositionsSeen():
+            return event.market
         case StreamActivity() | StreamFault() if event.stream is not Stream.ACCOUNT:
             return MarketId(event.subject)
         case _:
@@ -389,10 +395,14 @@ def _bound_of(event: AnyEvent) -> tuple[Hashable, int] | None:
             return None
 
 
-def _coalescing_key(event: AnyEvent) -> Hashable | None:  # noqa: PLR0911 (one case a line is the table)
+def _coalescing_key(event: AnyEvent) -> Hashable | None:  # noqa: C901, PLR0911 (one case a line is the table)
     match event:
         case MarkPriceSeen(market=market) | OpenInterestSeen(market=market):
             return (type(event), market)
+        case OpenInterestHistorySeen() | LongShortRatioSeen() | TrackedPositionsSeen():
+            return (type(event), event.market)
+        case OutsideFactSeen(name=name):
+            return (OutsideFactSeen, name)
         case Tick():
             return Tick
         case StreamsActive(activities=activities) if activities:
@@ -425,6 +435,16 @@ def _merged(waiting: AnyEvent, event: AnyEvent) -> AnyEvent:
             return structs.replace(event, count=waiting.count + event.count)
         case StreamActivity(), StreamActivity():
             return _added(waiting, event)
+        case TrackedPositionsSeen(), TrackedPositionsSeen():
+            again = frozenset(event.accounts)
+            return structs.replace(
+                event,
+                accounts=(*(each for each in waiting.accounts if each not in again), *event.accounts),
+                positions=(
+                    *(each for each in waiting.positions if each.account not in again),
+                    *event.positions,
+                ),
+            )
         case StreamsActive(), StreamsActive():
             known = {(each.subject, each.stream): each for each in waiting.activities}
             for each in event.activities:

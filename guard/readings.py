@@ -9,7 +9,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from guard.events import HistoryPoint, TrackedPosition
 from guard.units import MarketId, Nanoseconds
+
+__all__ = [
+    "REFRESH_S",
+    "BookReading",
+    "HistoryPoint",
+    "LiquidationFeed",
+    "Reading",
+    "TrackedPosition",
+]
 
 REFRESH_S = 5.0
 """Seconds between two readings of a market, as a rule; estimators take any, and count by the time that passed."""
@@ -127,24 +137,3 @@ class Reading:
     def price(self) -> float | None:
         """The mid where the book is known, else the mark."""
         return self.mark_price if self.book is None else self.book.mid
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HistoryPoint:
-    """Open interest and price at a past time, from the venue's history; ``volume_usd`` since the point before."""
-
-    at: Nanoseconds
-    price: float
-    open_interest: float
-    volume_usd: float | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrackedPosition:
-    """Somebody's position as a venue publishes it; ``size`` signed base units, ``liquidation_price`` ``None``: none."""
-
-    account: str
-    size: float
-    entry_price: float | None
-    liquidation_price: float | None
-    leverage: float | None = None

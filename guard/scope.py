@@ -14,22 +14,37 @@ from guard.events import (
     BotStatusSeen,
     CommandSent,
     LiquidationSeen,
+    LongShortRatioSeen,
     MarginTermsSeen,
     MarketFeatures,
     MarketsSampled,
     MarkPriceSeen,
+    OpenInterestHistorySeen,
     OpenInterestSeen,
+    OutsideFactSeen,
     PositionSource,
     Stream,
     StreamActivity,
     StreamFault,
     StreamsActive,
+    TrackedPositionsSeen,
 )
 from guard.state import GuardState
 from guard.units import AccountId, BotId, MarketId
 
-ONLY_NOTED = (MarkPriceSeen, OpenInterestSeen, LiquidationSeen, StreamActivity, StreamsActive)
-"""Events that change the state but wait for the next Tick, or sample of their market, to be judged: they come often."""
+ONLY_NOTED = (
+    MarkPriceSeen,
+    OpenInterestSeen,
+    LiquidationSeen,
+    StreamActivity,
+    StreamsActive,
+    OpenInterestHistorySeen,
+    LongShortRatioSeen,
+    TrackedPositionsSeen,
+    OutsideFactSeen,
+)
+"""Events that change the state but wait for the next Tick, or sample of their market, to be judged: they come often,
+or only estimators are fed with them."""
 
 Scope = frozenset[MarketId] | None
 """Markets of which a policy may say something else now, ``None`` for all of them."""

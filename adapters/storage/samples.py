@@ -29,12 +29,16 @@ from guard.events import (
     AnyEvent,
     AssetPricesSeen,
     LiquidationSeen,
+    LongShortRatioSeen,
     MarginTermsSeen,
     MarketFeatures,
     MarketsSampled,
     MarkPriceSeen,
+    OpenInterestHistorySeen,
     OpenInterestSeen,
+    OutsideFactSeen,
     StreamFault,
+    TrackedPositionsSeen,
 )
 from guard.ports import Clock
 from guard.units import NS_PER_S, Nanoseconds
@@ -61,6 +65,10 @@ Sample = (
     | AccountSnapshot
     | MarginTermsSeen
     | AssetPricesSeen
+    | OpenInterestHistorySeen
+    | LongShortRatioSeen
+    | TrackedPositionsSeen
+    | OutsideFactSeen
 )
 KINDS = (
     MarketFeatures,
@@ -71,6 +79,10 @@ KINDS = (
     AccountSnapshot,
     MarginTermsSeen,
     AssetPricesSeen,
+    OpenInterestHistorySeen,
+    LongShortRatioSeen,
+    TrackedPositionsSeen,
+    OutsideFactSeen,
 )
 
 _TABLES = """

@@ -10,16 +10,22 @@ from guard.events import (
     AnyEvent,
     BotAcked,
     CommandSent,
+    HistoryPoint,
     LiquidationSeen,
+    LongShortRatioSeen,
     MarketFeatures,
     MarketsSampled,
     MessageRefused,
+    OpenInterestHistorySeen,
+    OutsideFactSeen,
     Stream,
     StreamActivity,
     StreamFault,
     StreamFaultKind,
     StreamsActive,
     Tick,
+    TrackedPosition,
+    TrackedPositionsSeen,
 )
 from guard.inbox import ACKS_MAX, FAULTS_MAX, LIQUIDATIONS_MAX, Inbox, OverloadSettings
 from guard.units import MarketId
@@ -409,3 +415,43 @@ async def test_the_order_of_one_market_stays_when_it_becomes_more_important() ->
     (event,) = await everything(inbox)
     assert isinstance(event, MarketFeatures)
     assert event.received_at == at(0.1)
+
+
+def _tracked(seconds: float, accounts: tuple[str, ...], **sizes: float) -> TrackedPositionsSeen:
+    positions = tuple(
+        TrackedPosition(account=account, size=size, entry_price=1.0, liquidation_price=None)
+        for account, size in sizes.items()
+    )
+    return TrackedPositionsSeen(
+        received_at=at(seconds), market=MARKET, accounts=accounts, positions=positions, asked_accounts=3
+    )
+
+
+async def test_tracked_positions_that_wait_are_replaced_account_by_account() -> None:
+    inbox = Inbox()
+    inbox.put(_tracked(1, ("a", "b"), a=1.0, b=2.0))
+    inbox.put(_tracked(2, ("b", "c"), c=3.0))
+    assert await everything(inbox) == [_tracked(2, ("a", "b", "c"), a=1.0, c=3.0)]
+
+
+async def test_what_estimators_are_fed_with_coalesces_to_the_latest() -> None:
+    inbox = Inbox()
+    latest: list[AnyEvent] = []
+    for seconds in (0.1, 0.2):
+        point = HistoryPoint(at=0, price=1.0, open_interest=float(seconds))
+        latest = [
+            OpenInterestHistorySeen(received_at=at(seconds), market=MARKET, points=(point,)),
+            LongShortRatioSeen(received_at=at(seconds), market=MARKET, longs_share=0.1 * seconds),
+            OutsideFactSeen(
+                received_at=at(seconds),
+                name="etf_flow",
+                value=float(seconds),
+                unit="usd",
+                source="paper",
+                expires_at=at(9),
+            ),
+            LongShortRatioSeen(received_at=at(seconds), market=ETH, longs_share=0.5),
+        ]
+        for event in latest:
+            inbox.put(event)
+    assert await everything(inbox) == latest
