@@ -16,8 +16,12 @@ adapter that makes events or carries decisions out.
 - ``bots``          one bot: as the settings name it, as it has shown itself
 - ``state``         everything that is known; ``apply(event)`` is the one mutation
 - ``market/``       one market from outside: book (in C), liquidity, baseline, flow, freshness, ``view`` of all that
-- ``leverage/``     maintenance tiers and liquidation prices
+- ``leverage/``     maintenance tiers and liquidation prices; the map of everybody else's (``crowd``), what falls feed on
+  (``cascade``)
 - ``account/``      positions, each counted once; pools, venues' rules, collateral, stress; limits shared among owners
+- ``signals/``, ``hazard/``, ``calibration/``   other observables; how likely a fall is, made honest; the regime
+- ``skill/``        forecasts held against what came: how much each estimator counts
+- ``outlook/``      all of these composed, market by market; ``models`` loads the numbers that were fitted for them
 - ``own_side``      the trader's accounts, assessed: where each is liquidated, and what that hangs on
 - ``policy``        what a policy is; the policies themselves are in the folder ``policies``, one file each
 - ``scope``         what an event may have changed; ``standing`` what stands of all that was found

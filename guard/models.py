@@ -1,0 +1,1 @@
+"""Loads the numbers that were fitted for the estimators: they lie beside the code, versioned."""
