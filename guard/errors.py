@@ -6,6 +6,7 @@
     ├── SettingsError            correct the setting that ``path`` names, in the file that ``where`` names
     ├── ExtraMissingError        install the extra that is named: pip install 'perpguard[EXTRA]'
     ├── FileUnusableError        give the file that was meant, or make it anew
+    ├── ArtefactInvalidError     numbers that were fitted cannot be used: install the program anew, or fit again
     ├── FatalError               said on the state topic, then the daemon stops
     │   └── FencedError          another guard of a higher epoch is in charge: stop one of the two
     └── RecoverableError         logged and counted; the daemon keeps deciding
@@ -67,6 +68,20 @@ class FileUnusableError(GuardError):
         self.path = path
         self.detail = detail
         self.row = row
+
+
+class ArtefactInvalidError(GuardError):
+    """Numbers that were fitted for estimators cannot be used. Install the program anew, or fit them again.
+
+    Attributes:
+        where: which part of the artefact.
+        detail: what is wrong with it.
+    """
+
+    def __init__(self, where: str, detail: str) -> None:
+        super().__init__(f"{where}: {detail}")
+        self.where = where
+        self.detail = detail
 
 
 class FatalError(GuardError):
