@@ -29,6 +29,9 @@ class StreamClock:
 
     After silence, a disconnection or the very first message, ``recover_ms`` of fresh data are needed.
 
+    Where nobody reports activity, as in files that hold nothing but samples, the pauses between signs of life are
+    learned instead, until the first report.
+
     Assumptions: reports come about once a second while anything is delivered.
     Failure modes: a stream whose silence is normal (trades, liquidations) is stale without being
     broken; who asks must know which streams speak all the time.
@@ -47,6 +50,7 @@ class StreamClock:
         "_factor",
         "_fresh_since",
         "_gaps",
+        "_heard_at",
         "_limit",
         "_limit_min",
         "_limit_min_base",
@@ -65,6 +69,7 @@ class StreamClock:
         self._broken = False
         self._fresh_since: Nanoseconds = 0
         self._reported_at: Nanoseconds | None = None
+        self._heard_at: Nanoseconds | None = None
         self.last_at: Nanoseconds | None = None
         """When the stream last said anything."""
 
@@ -76,7 +81,7 @@ class StreamClock:
     def reconfigure(self, *, limit_ms_min: int, recover_ms: int) -> None:
         """Judge by other settings from now on; what was learned of the stream is kept."""
         self._limit_min, self._recover = limit_ms_min * NS_PER_MS, recover_ms * NS_PER_MS
-        self._limit = self._limit_min if self._reported_at is None else self._learned_limit()
+        self._limit = self._learned_limit() if self._gaps.weight > 0.0 else self._limit_min
 
     def expect(self, period_ms: int) -> None:
         """Let a stream that is known to speak every ``period_ms`` miss a few times; 0 for nothing known."""
@@ -103,9 +108,18 @@ class StreamClock:
             # The pause before the first message of this report is in no report: it is what remains.
             before = last_at - self._reported_at - (updates - 1) * gap_ns_max
             gap = min(max(before, gap_ns_max), limit)
-            self._gaps.observe(log(max(gap / NS_PER_MS, 1.0)), 1.0)
-            self._limit = self._learned_limit()
+            self._learn(gap)
         self._reported_at = last_at if self._reported_at is None else max(last_at, self._reported_at)
+
+    def hear(self, at: Nanoseconds) -> None:
+        """Note a sign of life; as long as nobody reports activity the stream is learned by these alone."""
+        if self._reported_at is None and self._heard_at is not None and at > self._heard_at:
+            limit, gap = self._limit, at - self._heard_at
+            self.touch(at)
+            self._learn(min(gap, limit))
+        else:
+            self.touch(at)
+        self._heard_at = at
 
     def touch(self, at: Nanoseconds) -> None:
         """Note a sign of life without learning from it."""
@@ -128,6 +142,10 @@ class StreamClock:
         if self._broken or now - last_at > self._limit:
             return StreamState.STALE
         return StreamState.RECOVERING if now - self._fresh_since < self._recover else StreamState.FRESH
+
+    def _learn(self, gap: Nanoseconds) -> None:
+        self._gaps.observe(log(max(gap / NS_PER_MS, 1.0)), 1.0)
+        self._limit = self._learned_limit()
 
     def _learned_limit(self) -> Nanoseconds:
         p99 = int(exp(self._gaps.quantile(0.99)) * NS_PER_MS)

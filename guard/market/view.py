@@ -122,10 +122,10 @@ class MarketView:
                 self._apply_features(event)
             case MarkPriceSeen(market=self.market):
                 self.mark = event
-                (self._mark_clock or self._clock(Stream.MARK_PRICE)).touch(event.received_at)
+                (self._mark_clock or self._clock(Stream.MARK_PRICE)).hear(event.received_at)
             case OpenInterestSeen(market=self.market):
                 self.open_interest = event
-                self._clock(Stream.OPEN_INTEREST).touch(event.received_at)
+                self._clock(Stream.OPEN_INTEREST).hear(event.received_at)
             case LiquidationSeen(market=self.market):
                 self._liquidations.add(event.received_at, event.notional_usd)
             case StreamActivity(subject=self.market) | StreamFault(subject=self.market):
@@ -363,7 +363,7 @@ class MarketView:
         at = features.received_at
         self.features = features
         if features.book_at is not None and features.updates:
-            (self._book_clock or self._clock(Stream.BOOK)).touch(features.book_at)
+            (self._book_clock or self._clock(Stream.BOOK)).hear(features.book_at)
         flow = features.buy_usd - features.sell_usd
         self._flow.add(at, flow)
         bid, ask = features.bid, features.ask

@@ -8,6 +8,7 @@ from math import inf, isfinite
 from guard.events import (
     AnyEvent,
     LiquidationSeen,
+    LongShortRatioSeen,
     MarketFeatures,
     MarketsSampled,
     MarketsWatched,
@@ -43,6 +44,9 @@ INTEREST_AGE_S_MIN, INTEREST_AGE_S_MAX = 180.0, 3600.0
 
 PAUSES = 5.0
 
+SHARE_AGE_NS_MAX = 3600 * NS_PER_S
+"""The share of accounts that are long is told every five minutes or so, and moves slowly."""
+
 
 @dataclass(slots=True)
 class _Heard:
@@ -75,6 +79,8 @@ class _Gathered:
     interest: OpenInterestSeen | None = None
     mark_heard: _Heard = field(default_factory=lambda: _Heard(MARK_AGE_S_MIN, MARK_AGE_S_MAX))
     interest_heard: _Heard = field(default_factory=lambda: _Heard(INTEREST_AGE_S_MIN, INTEREST_AGE_S_MAX))
+    longs_share: float | None = None
+    longs_share_at: Nanoseconds = 0
     mark_low: float = inf
     mark_high: float = 0.0
     buy_usd: float = 0.0
@@ -116,7 +122,7 @@ class Gatherer:
         self._markets: dict[MarketId, _Gathered] = {}
         self._absent: dict[str, frozenset[Stream]] = {}
 
-    def apply(self, event: AnyEvent) -> None:  # noqa: C901 (one case an event is the table of the fold)
+    def apply(self, event: AnyEvent) -> None:  # noqa: C901, PLR0912 (one case an event is the table of the fold)
         """Fold one event; those that are about no market are ignored."""
         match event:
             case MarketFeatures():
@@ -139,6 +145,10 @@ class Gatherer:
                         gathered.longs_usd += usd
                     else:
                         gathered.shorts_usd += usd
+            case LongShortRatioSeen(market=market, longs_share=share):
+                if 0.0 <= share <= 1.0:
+                    gathered = self._of(market)
+                    gathered.longs_share, gathered.longs_share_at = share, event.received_at
             case MarketsWatched(venue=venue, absent=absent):
                 self._absent[venue] = frozenset(absent)
             case _:
@@ -194,6 +204,7 @@ class Gatherer:
             liquidated_shorts_usd=gathered.shorts_usd,
             liquidations=gathered.liquidations,
             feed=self.feed(market),
+            longs_share=gathered.longs_share if now - gathered.longs_share_at <= SHARE_AGE_NS_MAX else None,
         )
         gathered.begin(now)
         return reading

@@ -69,6 +69,22 @@ def test_one_outage_does_not_teach_patience() -> None:
     assert clock.limit_ns == 5 * S
 
 
+def test_without_reports_samples_five_seconds_apart_are_understood() -> None:
+    """A file of somebody else's samples holds no reports of activity."""
+    clock = StreamClock()
+    for sample in range(20):
+        clock.hear(sample * (5 * S + 40 * MS))
+    assert clock.state(clock.last_at or 0) is StreamState.FRESH
+    assert clock.state((clock.last_at or 0) + 60 * S) is StreamState.STALE
+
+
+def test_once_activity_is_reported_signs_of_life_teach_nothing() -> None:
+    clock = lively(20)
+    for sample in range(20):
+        clock.hear((20 + 4 * sample) * S)
+    assert clock.limit_ns == 5 * S
+
+
 def test_the_pause_between_two_reports_is_seen() -> None:
     """Two messages 100 ms apart, reported each 3 s, mean pauses of almost 3 s."""
     clock = StreamClock()
