@@ -12,10 +12,11 @@ from adapters.simulation.laboratory.listing import Listing
 from adapters.simulation.laboratory.market import Market
 from adapters.simulation.laboratory.observed import ObservedVenue
 from adapters.simulation.laboratory.parameters import Episode
+from adapters.simulation.laboratory.past import history_of
 from adapters.simulation.laboratory.truth import TruthSink
 from adapters.simulation.laboratory.truth_rows import book_of, liquidation_of, map_of, positions_of
 from adapters.simulation.laboratory.value import Values
-from guard.events import AnyEvent
+from guard.events import AnyEvent, OpenInterestHistorySeen
 from guard.units import NS_PER_MS, Nanoseconds
 
 _ARRIVAL = attrgetter("received_at")
@@ -95,7 +96,10 @@ class Laboratory:
             self._tell_truth(self._truth, before_ms, now_ms)
 
     def events(self) -> Iterator[AnyEvent]:
-        """Run to the episode's end and yield what guards see, by ``received_at``; from where it stands now."""
+        """Run to the episode's end and yield what guards see, by ``received_at``; from where it stands now.
+
+        First what each venue's feed says at its start: what it watches, and each market's past before the episode.
+        """
         venues = [
             ObservedVenue(
                 self.episode,
@@ -107,6 +111,8 @@ class Laboratory:
         ]
         for venue in venues:
             yield venue.watched()
+        for listing in self._in_order:
+            yield self._history(listing)
         latest = self.now_ns
         while self.now_ms < self.duration_ms:
             self.step()
@@ -115,6 +121,13 @@ class Laboratory:
                 events.sort(key=_ARRIVAL)
                 latest = events[-1].received_at
                 yield from events
+
+    def _history(self, listing: Listing) -> OpenInterestHistorySeen:
+        """What the venue tells of a market's past; nothing is drawn for it, so that the episode stays as it is."""
+        points = history_of(self.episode, listing.venue, listing.symbol, listing.trading.open_lots_usual)
+        return OpenInterestHistorySeen(
+            received_at=self.episode.start_at_ns, market=listing.market, points=points
+        )
 
     def _tell_truth(self, truth: TruthSink, before_ms: int, now_ms: int) -> None:
         start_at, at = self.episode.start_at_ns, self.now_ns
