@@ -171,7 +171,7 @@ def test_what_was_not_seen_is_unknown() -> None:
     assert {getattr(seen, name) for name in PriceMeasures.__struct_fields__[2:]} == {None}
     for second in range(5, 1_900, 5):
         track.update(START + second * NS_PER_S, 100.0)
-    track.update(START + 5_000 * NS_PER_S, 90.0)
+    track.update(START + 4_000 * NS_PER_S, 90.0)
     seen = track.measures()
     assert seen is not None
     assert seen.move_5m is None
@@ -195,7 +195,7 @@ def test_another_price_or_another_clock_begins_anew(track_class: type[compiled.P
     track = track_class()
     for second in range(0, 700, 5):
         track.update(START + second * NS_PER_S, 100.0)
-    assert not track.update(START + 696 * NS_PER_S - 2, 100.0)  # sooner than the newest
+    assert not track.update(START + 695 * NS_PER_S + 900_000_000, 100.0)  # too soon after the newest
     assert track.update(START + 705 * NS_PER_S, 1e-6)
     seen = track.measures()
     assert seen is not None
