@@ -18,7 +18,7 @@ from tests.adapters.simulation.laboratory.episodes import BYBIT, small_episode
 
 
 def histories(episode: Episode) -> dict[str, OpenInterestHistorySeen]:
-    found = {}
+    found: dict[str, OpenInterestHistorySeen] = {}
     for event in Laboratory(episode).events():
         if isinstance(event, OpenInterestHistorySeen):
             found[event.market] = event
