@@ -1,0 +1,82 @@
+"""What is remembered of all markets for the models of reach and hazard, and the features that come of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import asinh, log, sqrt
+
+from guard.forecasts import Direction
+from guard.hazard.features import Features, features
+from guard.hazard.peers import Peers
+from guard.hazard.tracks import FlowTrack, within_1_percent
+from guard.leverage.cascade.result import CascadeResult
+from guard.readings import Reading
+from guard.signals.price_measures import PriceMeasures
+from guard.units import MarketId
+
+MINUTE_ROOT_S, FIVE_MINUTES_ROOT_S = sqrt(60.0), sqrt(300.0)
+VOLATILITY_MIN = 2e-5
+"""Per square root of a second; a market that stood still is not infinitely surprised by a tick."""
+
+
+@dataclass(slots=True)
+class Observer:
+    """One for all markets: a ``FlowTrack`` each, and what they are to each other.
+
+    ``update`` at each reading, then ``features`` of that reading, as often as is wanted.
+    """
+
+    tracks: dict[MarketId, FlowTrack] = field(default_factory=dict)
+    peers: Peers = field(default_factory=Peers)
+
+    def update(self, reading: Reading, price: PriceMeasures | None) -> None:
+        """Take a reading, and what its market's ``PriceTrack`` tells at it."""
+        track = self.tracks.get(reading.market)
+        if track is None:
+            track = self.tracks[reading.market] = FlowTrack()
+        track.update(reading, price)
+        if price is not None and reading.price is not None and reading.price > 0.0:
+            self.peers.write(
+                reading.market, reading.at, reading.price, _row(reading, price, track), reading.elapsed_s
+            )
+
+    def features(
+        self,
+        direction: Direction,
+        reading: Reading,
+        price: PriceMeasures | None,
+        cascade: CascadeResult | None,
+    ) -> Features:
+        """What models are given of the reading that was taken last of its market."""
+        track = self.tracks.get(reading.market)
+        peers = self.peers.view(reading.market, reading.at, direction)
+        return features(direction, reading, price, FlowTrack() if track is None else track, peers, cascade)
+
+
+def _row(reading: Reading, price: PriceMeasures, track: FlowTrack) -> tuple[float, ...]:
+    book = reading.book
+    depth = track.depth_usual_usd(book)
+    usual = track.variance_slow.mean
+    unit = max(price.volatility_60m or 0.0, sqrt(usual) if usual else 0.0, VOLATILITY_MIN)
+    one, five = price.move_1m or 0.0, price.move_5m or 0.0
+    bid = ask = forced_longs = forced_shorts = 0.0
+    if depth is not None and depth > 0.0:
+        if book is not None:
+            bid = log(max(within_1_percent(book, Direction.DOWN) / depth, 1e-4))
+            ask = log(max(within_1_percent(book, Direction.UP) / depth, 1e-4))
+        forced_longs, forced_shorts = (
+            asinh(10.0 * track.longs[1] / depth),
+            asinh(10.0 * track.shorts[1] / depth),
+        )
+    wild = 0.0 if not price.volatility_1m else log(max(price.volatility_1m / unit, 1e-3))
+    return (
+        one,
+        five,
+        one / (unit * MINUTE_ROOT_S),
+        five / (unit * FIVE_MINUTES_ROOT_S),
+        bid,
+        ask,
+        forced_longs,
+        forced_shorts,
+        wild,
+    )
