@@ -1,0 +1,49 @@
+cimport cython
+from libc cimport math
+
+ctypedef long long i64
+
+cdef i64 WITHDRAWALS
+cdef i64 RUNGS_MAX
+
+cdef class Kernel:
+    cdef readonly i64 nodes, samples
+    cdef readonly double reproduction_at
+    cdef double[::1] _x
+    cdef double[::1] _log
+    cdef i64[::1] _sampled
+    cdef double[::1] _whole
+    cdef double[::1] _book
+    cdef double[::1] _forced
+    cdef double[::1] _left
+    cdef double[::1] _chance
+    cdef double[::1] _knots
+    cdef double[::1] _rungs
+
+    @cython.locals(at=i64)
+    cpdef i64 clear(self) noexcept
+    @cython.locals(count=i64, at=i64, last=i64, node=i64, most=double, edge=double, edge_log=double, low=double, low_usd=double, high=double, x=double)
+    cpdef i64 lay_out(self, tuple knots, tuple rungs, double kappa) except -1
+    @cython.locals(strength=i64, first=i64, node=i64, here=double, factor=double, total=double, x=double, left=double, back=double)
+    cpdef i64 stand(self, double weight, double gone, double per_scale, double spread, double power, double floor, double refill, double refilled_max) except -1
+    @cython.locals(count=i64, done=i64, node=i64, whole=i64, total=double, place=double, part=double, here=double)
+    cpdef i64 force(self, double[::1] usd, double bin_log, double shift, double weight) except -1
+    cpdef double whole_at(self, double x)
+    cpdef double forced_at(self, double x)
+    cpdef double left_at(self, i64 strength, double x)
+    @cython.locals(first=i64, node=i64, most=double, before=double, f=double, here=double)
+    cpdef double barrier(self, i64 strength, double phi, double x)
+    @cython.locals(first=i64, node=i64, before=double, f=double)
+    cpdef double reach(self, i64 strength, double phi, double usd)
+    @cython.locals(first=i64, node=i64, low=i64, most=double, forced=double, left=double, ratio=double)
+    cpdef double reproduction(self, i64 strength, double phi, double window, double farthest)
+    @cython.locals(first=i64, node=i64, most=double, before=double, start=double, f=double, step=double, end=double)
+    cpdef list jumps(self, i64 strength, double phi, double least, double farthest)
+    @cython.locals(first=i64, node=i64, at=i64, place=i64, most=double, need=double)
+    cpdef i64 chance(self, i64 strength, double phi, double weight, double flow, double median, double power) except -1
+    @cython.locals(at=i64)
+    cpdef i64 forget_chances(self) noexcept
+    @cython.locals(at=i64)
+    cpdef list chances(self)
+    @cython.locals(low=i64, high=i64, middle=i64, share=double)
+    cdef double _at(self, double[::1] curve, i64 first, double x)

@@ -1,0 +1,284 @@
+"""The arithmetic of a cascade on one grid of distances: what stands, what is forced, and how far a shock gets.
+
+Distances x are logarithms of a price ratio, positive in the direction that the grid is for. With B what rests, w what
+withdrawal leaves of it, and L what is liquidated up to x::
+
+    Be(x) = integral of b(v) w(v) (1 + refilled(v)) dv        f(x) = Be(x) - phi L(x)
+    Qc(x) = max of f up to x                                  reach(Q) = least x with f(x) >= Q
+
+f is piecewise linear between nodes, so that both are exact at the resolution of the grid. A kernel is a work space:
+``clear`` begins a new market, and nothing of the one before is left. Compiled where there is a compiler (kernel.pxd),
+and the same results as it is. Numbers given to it are finite: ``cascade`` sees to that.
+"""
+
+from __future__ import annotations
+
+import math
+from array import array
+
+import numpy as np
+from numpy.typing import NDArray
+
+WITHDRAWALS = 3
+"""How many strengths of withdrawal are worked out side by side; 1 is the usual one."""
+
+RUNGS_MAX = 32
+"""Points that a book's curve may have."""
+
+
+class Kernel:
+    """Curves of one direction on ``grid`` (ascending from 0), for one market at a time.
+
+    ``sampled`` are places of the grid at which the distribution of the reach is kept.
+    """
+
+    def __init__(self, grid: list[float], sampled: list[int]) -> None:
+        self.nodes = len(grid)
+        self.samples = len(sampled)
+        self.reproduction_at = 0.0
+        self._x = array("d", grid)
+        self._log = array("d", [math.log(max(x, 1e-12)) for x in grid])
+        self._sampled = array("q", sampled)
+        self._whole = array("d", [0.0] * self.nodes)
+        self._book = array("d", [0.0] * self.nodes)
+        self._forced = array("d", [0.0] * self.nodes)
+        self._left = array("d", [0.0] * (WITHDRAWALS * self.nodes))
+        self._chance = array("d", [0.0] * self.samples)
+        self._knots = array("d", [0.0] * RUNGS_MAX)
+        self._rungs = array("d", [0.0] * RUNGS_MAX)
+
+    def clear(self) -> int:
+        """Begin a new market."""
+        for at in range(self.nodes):
+            self._whole[at] = 0.0
+            self._forced[at] = 0.0
+        for at in range(WITHDRAWALS * self.nodes):
+            self._left[at] = 0.0
+        return self.forget_chances()
+
+    def lay_out(self, knots: tuple[float, ...], rungs: tuple[float, ...], kappa: float) -> int:
+        """Lay a curve (USD ``rungs`` within distances ``knots``, ascending) over the grid, a power law behind it."""
+        count = min(len(knots), RUNGS_MAX)
+        most = 0.0
+        for at in range(count):
+            self._knots[at] = knots[at]
+            most = max(most, rungs[at])  # a curve never falls
+            self._rungs[at] = most
+        last = count - 1
+        edge = self._knots[last]
+        edge_log = math.log(edge)
+        low = 0.0
+        low_usd = 0.0
+        at = 0
+        for node in range(self.nodes):
+            x = self._x[node]
+            if x > edge:
+                self._book[node] = most * math.exp(kappa * (self._log[node] - edge_log))
+                continue
+            while at < last and self._knots[at] < x:
+                low = self._knots[at]
+                low_usd = self._rungs[at]
+                at += 1
+            high = self._knots[at]
+            self._book[node] = low_usd + (self._rungs[at] - low_usd) * (x - low) / (high - low)
+        return count
+
+    def stand(
+        self,
+        weight: float,
+        gone: float,
+        per_scale: float,
+        spread: float,
+        power: float,
+        floor: float,
+        refill: float,
+        refilled_max: float,
+    ) -> int:
+        """Add the curve that was laid out to what stands, ``weight`` of it.
+
+        ``gone`` is how far makers have withdrawn already, as a move in scales of the withdrawal; ``per_scale`` how many
+        scales a distance of 1 is; ``spread`` the factor between two strengths of withdrawal. What has gone already is
+        not taken away again: w is relative to it, and never less than ``floor``. ``refill`` is what comes back for
+        each unit of distance, as a share of what is left, at most ``refilled_max``.
+        """
+        here = 1.0 + math.pow(gone, power)
+        for strength in range(WITHDRAWALS):
+            factor = per_scale * math.pow(spread, strength - 1.0)
+            first = strength * self.nodes
+            total = 0.0
+            for node in range(1, self.nodes):
+                x = 0.5 * (self._x[node - 1] + self._x[node])
+                left = max(here / (1.0 + math.pow(gone + factor * x, power)), floor)
+                back = min(refill * x, refilled_max) * left
+                total += (self._book[node] - self._book[node - 1]) * left * (1.0 + back)
+                self._left[first + node] += weight * total
+        for node in range(self.nodes):
+            self._whole[node] += weight * self._book[node]
+        return 0
+
+    def force(self, usd: NDArray[np.float64], bin_log: float, shift: float, weight: float) -> int:
+        """Add what is liquidated to what is forced: USD by bins of ``bin_log`` beyond a mark that is ``shift`` ahead.
+
+        A positive ``shift`` says that the mark lags: mid has gone that far further, and what lies between is due now.
+        """
+        count = len(usd)
+        done = 0
+        total = 0.0
+        for node in range(self.nodes):
+            place = (self._x[node] + shift) / bin_log
+            if place <= 0.0:
+                continue
+            whole = int(min(place, float(count)))
+            while done < whole:
+                total += usd[done]
+                done += 1
+            part = place - whole
+            here = total
+            if done < count:
+                here += part * usd[done]
+            self._forced[node] += weight * here
+        return 0
+
+    def whole_at(self, x: float) -> float:
+        """What rests up to x now, USD."""
+        return self._at(self._whole, 0, x)
+
+    def forced_at(self, x: float) -> float:
+        """What is liquidated up to x, USD."""
+        return self._at(self._forced, 0, x)
+
+    def left_at(self, strength: int, x: float) -> float:
+        """What stands up to x when price comes there, USD."""
+        return self._at(self._left, strength * self.nodes, x)
+
+    def barrier(self, strength: int, phi: float, x: float) -> float:
+        """Qc(x), at least 0: what others than the liquidated must sell until price is at x."""
+        first = strength * self.nodes
+        most = -phi * self._forced[0]
+        before = most
+        for node in range(1, self.nodes):
+            f = self._left[first + node] - phi * self._forced[node]
+            if self._x[node] >= x:
+                here = before + (f - before) * (x - self._x[node - 1]) / (self._x[node] - self._x[node - 1])
+                most = max(most, here)
+                break
+            most = max(most, f)
+            before = f
+        return max(most, 0.0)
+
+    def reach(self, strength: int, phi: float, usd: float) -> float:
+        """Return the least x at which f is ``usd``; the end of the grid where it never is."""
+        first = strength * self.nodes
+        before = -phi * self._forced[0]
+        if before >= usd:
+            return 0.0
+        for node in range(1, self.nodes):
+            f = self._left[first + node] - phi * self._forced[node]
+            if f >= usd:
+                return self._x[node - 1] + (usd - before) / (f - before) * (self._x[node] - self._x[node - 1])
+            before = f
+        return self._x[self.nodes - 1]
+
+    def reproduction(self, strength: int, phi: float, window: float, farthest: float) -> float:
+        """Return the greatest phi dL/dBe over stretches of at least ``window`` up to ``farthest``; 0 where none is.
+
+        Where it is, ``reproduction_at`` tells: the middle of the stretch.
+        """
+        first = strength * self.nodes
+        most = 0.0
+        self.reproduction_at = 0.0
+        low = 0
+        for node in range(1, self.nodes):
+            if self._x[node] > farthest * (1.0 + 1e-9):
+                break
+            if self._x[node] - self._x[low] < window * (1.0 - 1e-9):
+                continue
+            while low + 1 < node and self._x[node] - self._x[low + 1] >= window * (1.0 - 1e-9):
+                low += 1
+            forced = phi * (self._forced[node] - self._forced[low])
+            left = self._left[first + node] - self._left[first + low]
+            ratio = forced / max(left, 1e-9)
+            if ratio > most:
+                most = ratio
+                self.reproduction_at = 0.5 * (self._x[low] + self._x[node])
+        return most
+
+    def jumps(self, strength: int, phi: float, least: float, farthest: float) -> list[tuple[float, float]]:
+        """List the stretches over which f stays below what it was: entered, price goes on to their end by itself.
+
+        Those shorter than ``least`` are left out; the last one may end with the grid.
+        """
+        first = strength * self.nodes
+        found: list[tuple[float, float]] = []
+        most = -phi * self._forced[0]
+        before = most
+        start = -1.0
+        if most < 0.0:  # what is due now goes before the first USD that anybody sells
+            most = 0.0
+            start = 0.0
+        for node in range(1, self.nodes):
+            f = self._left[first + node] - phi * self._forced[node]
+            if start >= 0.0:
+                if f >= most:
+                    step = self._x[node] - self._x[node - 1]
+                    end = self._x[node - 1] + (most - before) / max(f - before, 1e-300) * step
+                    if end - start >= least:
+                        found.append((start, end))
+                    start = -1.0
+                    most = f
+            elif f < most:
+                start = self._x[node - 1]
+                if start > farthest:
+                    start = -1.0
+                    break
+            else:
+                most = f
+            before = f
+        if start >= 0.0:
+            found.append((start, self._x[self.nodes - 1]))
+        return found
+
+    def chance(
+        self, strength: int, phi: float, weight: float, flow: float, median: float, power: float
+    ) -> int:
+        """Add to the distribution of the reach: a shock of ``flow`` and a log-logistic amount of this ``median``."""
+        first = strength * self.nodes
+        most = -phi * self._forced[0]
+        node = 0
+        for at in range(self.samples):
+            place = self._sampled[at]
+            while node <= place:
+                most = max(most, self._left[first + node] - phi * self._forced[node])
+                node += 1
+            need = (most - flow) / median
+            if need <= 0.0:
+                self._chance[at] += weight
+            else:
+                self._chance[at] += weight / (1.0 + math.pow(need, power))
+        return 0
+
+    def forget_chances(self) -> int:
+        """Begin a new distribution over the same curves."""
+        for at in range(self.samples):
+            self._chance[at] = 0.0
+        return 0
+
+    def chances(self) -> list[float]:
+        """P(reach >= x) at each of the sampled nodes."""
+        return [min(self._chance[at], 1.0) for at in range(self.samples)]
+
+    def _at(self, curve: array[float], first: int, x: float) -> float:
+        if x <= 0.0:
+            return curve[first]
+        low = 0
+        high = self.nodes - 1
+        if x >= self._x[high]:
+            return curve[first + high]
+        while high - low > 1:
+            middle = (low + high) // 2
+            if self._x[middle] <= x:
+                low = middle
+            else:
+                high = middle
+        share = (x - self._x[low]) / (self._x[high] - self._x[low])
+        return curve[first + low] + share * (curve[first + high] - curve[first + low])

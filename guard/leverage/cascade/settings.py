@@ -1,0 +1,50 @@
+"""What a cascade is worked out with: published figures and priors, all of them numbers that may be replaced. Values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CascadeSettings:
+    """Priors of the structure; none of them is fitted to a market.
+
+    Attributes:
+        phi: share of what is liquidated that reaches the book; the rest is taken over by insurance and deleveraging.
+            Hyperliquid, 10 October 2025: 5.51 B USD liquidated, 2.10 B of it by deleveraging in 12 minutes (public
+            repository ConejoCapital/HyperMultiAssetedADL): 0.62.
+        withdrawal_z: move, in usual deviations of 5 minutes, at which half of the depth is gone. A fit to a published
+            table over 1.8 million bars of five minutes (min66633/liquidation-cascade-research): 13.3.
+        withdrawal_power: its exponent: 2.2.
+        withdrawal_floor: share of the usual depth that stays whatever happens: who buys for value.
+        withdrawal_log_sd: how uncertain ``withdrawal_z`` is, as a logarithm.
+        volatility_5m: usual deviation of a 5-minute log return where a market's own is not known: 4 % a day.
+        volatility_5m_min: never less: a market that stood still tells nothing of how far its makers stay.
+        map_log_sd_min: a map is never surer than this of its scale.
+        shock_depths: median of what others sell in a shock, in normal depths within 1 %.
+        shock_power: tail exponent of it (log-logistic); 1.5 is that of traded volume (Gabaix et al., Nature 423, 2003).
+        fall_s_per_unit: seconds that a cascade takes for a distance of 1: 85 s from -1.5 to -5 %.
+        refill_half_life_s: of depth after a sweep where it was not measured.
+        refilled_max: no more than this share of what stands comes back on the way.
+        kappa: exponent of unseen depth where a book does not tell its own.
+        venues_alive: share of other venues' depth and forced selling that arbitrage brings here while it lives.
+    """
+
+    phi: float = 0.62
+    withdrawal_z: float = 13.3
+    withdrawal_power: float = 2.2
+    withdrawal_floor: float = 0.1
+    withdrawal_log_sd: float = 0.5
+    volatility_5m: float = 0.0024
+    volatility_5m_min: float = 0.0004
+    map_log_sd_min: float = 0.25
+    shock_depths: float = 1.0
+    shock_power: float = 1.5
+    fall_s_per_unit: float = 2400.0
+    refill_half_life_s: float = 60.0
+    refilled_max: float = 1.0
+    kappa: float = 1.16
+    venues_alive: float = 0.7
+
+
+DEFAULT = CascadeSettings()
