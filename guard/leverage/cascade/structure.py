@@ -150,7 +150,7 @@ def cascade(
     ...     bid_visible_bps=500.0, ask_visible_bps=500.0, bid_kappa=1.0, ask_kappa=1.0)
     >>> found = cascade(Direction.DOWN, book, None)
     >>> [round(usd / 1e6, 2) for usd in found.barrier_usd], round(found.probability[1], 2), found.reproduction
-    ([2.23, 4.16, 4.99], 0.12, 0.0)
+    ([2.23, 4.16, 5.02], 0.12, 0.0)
     """
     down = direction is Direction.DOWN
     kernel = _DOWN if down else _UP
