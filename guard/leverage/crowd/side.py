@@ -1,0 +1,187 @@
+"""The filter of one side of one market: what is liquidated where, by class; entries, sweeps, exits. Mirrored."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from guard.forecasts import Direction
+from guard.leverage.crowd.kernels import Kernels, kernels, settled
+from guard.leverage.crowd.settings import BINS_KEPT, LEVERAGES, MapSettings
+from guard.leverage.crowd.side_map import BIN_LOG, BINS, Floats
+
+CLASSES = len(LEVERAGES)
+_ROOM = BINS_KEPT - BINS
+_BACK = _ROOM // 2
+"""The mark is about so many bins from the near end."""
+
+_PENDING_MAX = 4
+"""Prices that what was entered within a minute is put down at."""
+
+_EDGE_BINS = 3.0
+"""When price has come back so far, what lay behind the farthest it got may have been entered since."""
+
+
+@dataclass(slots=True)
+class Side:
+    """Open interest of one side, in base units, as if all of it were in each class of leverage.
+
+    ``mass[k, j]`` times the share of class k is liquidated when the mark is in bin ``base + j`` of the adverse
+    coordinate, ``-log(price)`` of longs and ``log(price)`` of shorts, so that one code serves both. ``far[k]`` is
+    liquidated nowhere near. All are times ``scale``: when people leave in proportion that alone changes.
+    """
+
+    direction: Direction
+    settings: MapSettings
+    mass: Floats = field(default_factory=lambda: np.zeros((CLASSES, BINS_KEPT)))
+    far: Floats = field(default_factory=lambda: np.zeros(CLASSES))
+    totals: Floats = field(default_factory=lambda: np.zeros(CLASSES))
+    rest: float = 0.0
+    """As if all were hedged."""
+    scale: float = 1.0
+    base: int = 0
+    place: float = 0.0
+    """Of the mark, in bins of the adverse coordinate."""
+    edge: float = -math.inf
+    """The most adverse mark of late."""
+    pending: dict[int, float] = field(default_factory=dict)
+    pending_s: float = 0.0
+
+    def adverse(self, price: float) -> float:
+        """Where a price is, in bins; more is worse for this side."""
+        return (1 if self.direction is Direction.UP else -1) * math.log(price) / BIN_LOG
+
+    def start(self, price: float, size: float, volatility_day: float) -> None:
+        """Begin with positions that were entered over a long time."""
+        kernel = kernels(self.direction, self.settings)
+        self.place = self.edge = self.adverse(price)
+        self.base = math.floor(self.place) - _BACK
+        self.pending.clear()
+        self.pending_s = 0.0
+        self.mass[:] = 0.0
+        at = math.floor(self.place) - self.base
+        for k in range(CLASSES):
+            row = settled(kernel.near[k], volatility_day, self.settings.holding_half_life_h)
+            self.mass[k, at:] = row[: BINS_KEPT - at] * size
+        self.totals[:] = size
+        self.far[:] = size - self.mass.sum(axis=1)
+        self.rest = size
+        self.scale = 1.0
+
+    def sweep(self, low: float, high: float, mark: float) -> Floats | None:
+        """Take out what marks between two liquidated: by class, times its share; ``None`` for nothing."""
+        worst = self.adverse(low if self.direction is Direction.DOWN else high)
+        self.place = self.adverse(mark)
+        swept = None
+        if worst > self.edge:
+            if worst - self.base >= _BACK + _ROOM // 2 - 1:
+                self._shift(worst)
+            swept = self._take(self.edge, worst)
+            self.edge = worst
+        if self.edge - self.place > _EDGE_BINS:
+            self.edge = self.place
+        if self.place - self.base < 8:
+            self._shift(self.place)
+        return swept
+
+    def enter(self, size: float, low: float, high: float) -> None:
+        """Note entries between two prices; they are put down by ``flush``. Totals count them at once."""
+        if size <= 0.0:
+            return
+        ends = self.adverse(low), self.adverse(high)
+        first, last = math.floor(min(ends)), math.floor(max(ends))
+        points = min(last - first + 1, _PENDING_MAX)
+        for i in range(points):
+            at = first + (last - first) * i // max(points - 1, 1)
+            self.pending[at] = self.pending.get(at, 0.0) + size / points / self.scale
+        self.totals += size / self.scale
+        self.rest += size / self.scale
+
+    def leave(self, ratio: float) -> None:
+        """Let everybody leave alike until ``ratio`` of all is left."""
+        self.scale *= ratio
+        if self.scale < 1e-6 or self.scale > 1e6:
+            self._settle_scale()
+
+    def flush(self) -> None:
+        """Put down what was entered."""
+        kernel: Kernels = kernels(self.direction, self.settings)
+        for at, size in self.pending.items():
+            first = at - self.base
+            if first >= BINS_KEPT:
+                self.far += size
+                continue
+            skip = max(-first, 0)
+            first = max(first, 0)
+            width = BINS_KEPT - first - skip
+            self.mass[:, first : first + width] += size * kernel.near[:, skip : skip + width]
+            # What of it is beyond the last bin, or would have been liquidated already, counts as far.
+        self.pending.clear()
+        self.pending_s = 0.0
+        self.far = np.maximum(self.totals - self.mass.sum(axis=1), 0.0)
+
+    def ahead(self) -> Floats:
+        """What each class has at each of ``BINS`` distances beyond the mark, ``(K, BINS)``, base units."""
+        start = self.place - self.base
+        at = math.floor(start)
+        part = start - at
+        window = self.mass[:, at : at + BINS + 1]
+        out = window[:, :BINS] * ((1.0 - part) * self.scale)
+        out[:, : window.shape[1] - 1] += window[:, 1 : BINS + 1] * (part * self.scale)
+        return out
+
+    def total(self, shares: Floats) -> float:
+        """Open interest of this side with such shares of classes; what they leave of 1 is hedged."""
+        return self.scale * (float(shares @ self.totals) + (1.0 - float(shares.sum())) * self.rest)
+
+    def even_out(self, size: float) -> None:
+        """Give every class as much as if it had kept its share: shares are of what there is, not of what was opened."""
+        self.flush()
+        held = self.mass.sum(axis=1)
+        ratio = np.where(self.totals > 0.0, size / np.maximum(self.totals, 1e-300), 0.0)
+        self.mass *= ratio[:, None]
+        self.far = size - held * ratio
+        self.totals[:] = size
+        self.rest = size
+        self.scale = 1.0
+
+    def _take(self, start: float, end: float) -> Floats | None:
+        first, last = start - self.base, end - self.base
+        low, high = max(math.floor(first), 0), min(math.floor(last), BINS_KEPT - 1)
+        if high < 0 or last < 0.0:
+            return None
+        taken: Floats = self.mass[:, low:high].sum(axis=1)
+        if low < high:
+            self.mass[:, low:high] = 0.0
+        begun = max(first, float(high))
+        part = (last - begun) / max(high + 1.0 - begun, 1e-9)
+        if 0.0 < part <= 1.0:
+            taken += self.mass[:, high] * part
+            self.mass[:, high] *= 1.0 - part
+        self.totals -= taken
+        taken *= self.scale
+        return taken
+
+    def _shift(self, place: float) -> None:
+        """Move the bins along so that a place is where the mark should be."""
+        by = math.floor(place) - _BACK - self.base
+        if by == 0:
+            return
+        moved = np.zeros_like(self.mass)
+        if 0 < by < BINS_KEPT:
+            moved[:, : BINS_KEPT - by] = self.mass[:, by:]
+        elif -BINS_KEPT < by < 0:
+            moved[:, -by:] = self.mass[:, :by]
+        self.mass = moved
+        self.base += by
+        self.far = np.maximum(self.totals - self.mass.sum(axis=1), 0.0)
+
+    def _settle_scale(self) -> None:
+        self.mass *= self.scale
+        self.far *= self.scale
+        self.totals *= self.scale
+        self.rest *= self.scale
+        self.pending = {at: size * self.scale for at, size in self.pending.items()}
+        self.scale = 1.0
