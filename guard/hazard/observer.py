@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import asinh, log, sqrt
 
@@ -10,7 +11,8 @@ from guard.hazard.features import Features, features
 from guard.hazard.peers import Peers
 from guard.hazard.tracks import FlowTrack, within_1_percent
 from guard.leverage.cascade.result import CascadeResult
-from guard.readings import Reading
+from guard.leverage.cascade.structure import NOTHING_MORE, CascadeInputs, Elsewhere, SideMap
+from guard.readings import BookReading, Reading
 from guard.signals.price_measures import PriceMeasures
 from guard.units import MarketId
 
@@ -28,6 +30,7 @@ class Observer:
 
     tracks: dict[MarketId, FlowTrack] = field(default_factory=dict)
     peers: Peers = field(default_factory=Peers)
+    _books: dict[MarketId, BookReading | None] = field(default_factory=dict)
 
     def update(self, reading: Reading, price: PriceMeasures | None) -> None:
         """Take a reading, and what its market's ``PriceTrack`` tells at it."""
@@ -35,10 +38,34 @@ class Observer:
         if track is None:
             track = self.tracks[reading.market] = FlowTrack()
         track.update(reading, price)
+        self._books[reading.market] = reading.book
         if price is not None and reading.price is not None and reading.price > 0.0:
             self.peers.write(
                 reading.market, reading.at, reading.price, _row(reading, price, track), reading.elapsed_s
             )
+
+    def cascade_inputs(
+        self, direction: Direction, reading: Reading, sides: Mapping[MarketId, SideMap | None]
+    ) -> CascadeInputs:
+        """What ``cascade`` is to be given beside book and map of the reading that was taken last of its market.
+
+        ``sides`` are maps of this direction by market: those of the same coin elsewhere are met through arbitrage.
+        Models were fitted on cascades that were given this.
+        """
+        track = self.tracks.get(reading.market)
+        if track is None:
+            return NOTHING_MORE
+        usual = track.variance_slow.mean
+        elsewhere = tuple(
+            Elsewhere(book=book, side=sides.get(twin))
+            for twin in self.peers.twins(reading.market, reading.at)
+            if (book := self._books.get(twin)) is not None
+        )
+        return CascadeInputs(
+            recent_net_usd=direction.sign * (track.bought[0] - track.sold[0]),
+            volatility_5m=sqrt(usual) * FIVE_MINUTES_ROOT_S if usual else None,
+            elsewhere=elsewhere,
+        )
 
     def features(
         self,

@@ -111,18 +111,22 @@ class Peers:
             gap=ahead,
         )
 
-    def _gap_now(self, market: MarketId, at: Nanoseconds) -> float | None:
-        """Mean log price of the same coin elsewhere over this market's own."""
-        own = self._log_price.get(market)
-        if own is None:
-            return None
-        found = [
-            self._log_price[twin][1]
+    def twins(self, market: MarketId, at: Nanoseconds) -> list[MarketId]:
+        """Markets of the same coin at other venues that were seen within a minute."""
+        return [
+            twin
             for twin in self._twins.get(_coin(market), ())
             if twin != market
             and venue_of(twin) != venue_of(market)
             and at - self._log_price[twin][0] < STALE_NS
         ]
+
+    def _gap_now(self, market: MarketId, at: Nanoseconds) -> float | None:
+        """Mean log price of the same coin elsewhere over this market's own."""
+        own = self._log_price.get(market)
+        if own is None:
+            return None
+        found = [self._log_price[twin][1] for twin in self.twins(market, at)]
         return sum(found) / len(found) - own[1] if found else None
 
 
