@@ -2,6 +2,14 @@
 
 from guard.leverage.cascade.result import CASCADE_FEATURES, CascadeFeatures, CascadeResult, Stretch
 from guard.leverage.cascade.settings import CascadeSettings
+from guard.leverage.cascade.sizing import (
+    ExitCosts,
+    exit_cost,
+    exit_costs,
+    largest_leverage,
+    largest_size,
+    margin_wanted,
+)
 from guard.leverage.cascade.structure import (
     CascadeInputs,
     Elsewhere,
@@ -17,8 +25,14 @@ __all__ = [
     "CascadeResult",
     "CascadeSettings",
     "Elsewhere",
+    "ExitCosts",
     "SideMap",
     "Stretch",
     "cascade",
+    "exit_cost",
+    "exit_costs",
+    "largest_leverage",
+    "largest_size",
+    "margin_wanted",
     "oi_depth_ratio",
 ]

@@ -94,6 +94,7 @@ class CascadeResult:
         feedback_factor: expected reach over that without forced selling, 1 or more.
         flow_usd: recent net flow that was counted with.
         depth_usd: the depth that shocks are counted in.
+        thinness: that over depth within 1 % now; above 1 is thin.
         forced_usd: liquidated into the book up to each of ``MOVES``.
         stands_usd: what stands up to each of ``MOVES`` when price comes there.
         due_usd: liquidated into the book without any further move, because the mark lags.
@@ -120,6 +121,7 @@ class CascadeResult:
     feedback_factor: float
     flow_usd: float
     depth_usd: float
+    thinness: float
     forced_usd: tuple[float, ...]
     stands_usd: tuple[float, ...]
     due_usd: float

@@ -206,10 +206,20 @@ def _result(
     expected, expected_book = _mean(survival), _mean(book_survival)
     ereach = sum(w * kernel.reach(_USUAL, phi, q * median + flow) for q, w in _SHOCKS)
     whole = max(kernel.whole_at(places[1]), _USD_MIN)
-    usual = max(depth / max(kernel.whole_at(_log_of(direction, 0.01)), _USD_MIN), 1.0)
-    liquidity = usual * max(whole / stands[1], 1.0)
-    result_parts = _Parts(
-        depth, flow, barrier, forced, stands, reproduction, survival, expected, expected_book, liquidity
+    thinness = depth / max(kernel.whole_at(_log_of(direction, 0.01)), _USD_MIN)
+    liquidity = max(thinness, 1.0) * max(whole / stands[1], 1.0)
+    parts = _Parts(
+        depth,
+        flow,
+        barrier,
+        forced,
+        stands,
+        reproduction,
+        survival,
+        expected,
+        expected_book,
+        liquidity,
+        thinness,
     )
     visible = book.bid_visible_bps if down else book.ask_visible_bps
     seen = visible / BPS_PER_UNIT if isfinite(visible) and visible > 0.0 else 0.0
@@ -233,13 +243,14 @@ def _result(
         feedback_factor=max(expected / expected_book, 1.0),
         flow_usd=flow,
         depth_usd=depth,
+        thinness=thinness,
         forced_usd=tuple(forced),
         stands_usd=tuple(stands),
         due_usd=phi * kernel.forced_at(0.0),
         extrapolated_from=None if seen >= MOVES[-1] else seen,
         has_map=has_map,
         map_log_sd=log_sd,
-        features=_features(kernel, result_parts, inputs, settings),
+        features=_features(kernel, parts, inputs, settings),
     )
 
 
@@ -255,6 +266,7 @@ class _Parts:
     expected: float
     expected_book: float
     liquidity: float
+    thinness: float
 
 
 def _features(
@@ -278,7 +290,7 @@ def _features(
         expected_book=_clipped(parts.expected_book / 0.01),
         feedback=_clipped(max(parts.expected / parts.expected_book, 1.0)),
         liquidity=_clipped(parts.liquidity),
-        thinness=_clipped(depth / max(kernel.whole_at(0.01), _USD_MIN)),
+        thinness=_clipped(parts.thinness),
         flow=min(log1p(parts.flow / depth), _CLIP),
         withdrawn=min(log1p(0.05 * _per_scale(inputs, settings)), _CLIP),
         due=min(log1p(settings.phi * kernel.forced_at(0.0) / depth), _CLIP),
