@@ -27,6 +27,7 @@ from guard.events import (
     StreamFault,
 )
 from guard.findings import Finding
+from guard.forecasts import MarketOutlook
 from guard.hops import Hop
 from guard.units import MarketId, Nanoseconds, symbol_of
 from perpguard_sdk.messages import Mode, Posture
@@ -101,6 +102,7 @@ class Step(Record, frozen=True, kw_only=True, tag="step"):
 
     ``opened`` are findings that are new or whose severity, limit or freeze changed, ``closed`` those
     that no policy says any more. ``assessed`` are the trader's accounts, where something about them is new.
+    ``outlooks`` are what is estimated of markets: where the regime is another, and of each now and then.
     """
 
     event: AnyEvent
@@ -110,12 +112,15 @@ class Step(Record, frozen=True, kw_only=True, tag="step"):
     commands: tuple[PublishCommand, ...] = ()
     outcomes: tuple[CommandOutcome, ...] = ()
     assessed: tuple[AccountRisk, ...] = ()
+    outlooks: tuple[MarketOutlook, ...] = ()
 
     @property
     def is_decision(self) -> bool:
         """Whether there is anything to record: most events change nothing, and a refresh says nothing new."""
         return (
-            bool(self.opened or self.closed or self.commands or self.outcomes or self.assessed)
+            bool(
+                self.opened or self.closed or self.commands or self.outcomes or self.assessed or self.outlooks
+            )
             or any(posture.changed for posture in self.postures)
             or isinstance(self.event, _ALWAYS_RECORDED)
         )

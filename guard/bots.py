@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from guard.events import MessageRefused
@@ -138,3 +139,36 @@ class BotRecord:
     def trades_everything(self) -> bool:
         """Whether neither settings nor birth name its markets."""
         return not self.config.markets and self.birth is not None and ALL_SYMBOLS in self.birth.symbols
+
+
+@dataclass(slots=True)
+class Owners:
+    """Who trades each market on each account."""
+
+    _owners: dict[tuple[AccountId, MarketId], tuple[BotId, ...]] = field(default_factory=dict)
+
+    def of(self, account: AccountId, market: MarketId) -> tuple[BotId, ...]:
+        """The bots that trade ``market`` on ``account``, in the order of the settings."""
+        return self._owners.get((account, market), ())
+
+    def set_markets(
+        self, record: BotRecord, markets: tuple[MarketId, ...], bots: Mapping[BotId, BotRecord]
+    ) -> None:
+        """Let a bot trade these markets and no others; ``bots`` are all of them."""
+        if markets == record.markets:
+            return
+        former, record.markets, bot = record.markets, markets, record.config.bot
+        trades = set(markets)
+        for market in trades.symmetric_difference(former):
+            key = (record.config.account, market)
+            known = {*self._owners.get(key, ())}
+            owners = known | {bot} if market in trades else known - {bot}
+            self._owners[key] = tuple(each for each in bots if each in owners)
+
+    def index(self, bots: Mapping[BotId, BotRecord]) -> None:
+        """These are all bots there are."""
+        self._owners = {}
+        for bot, record in bots.items():
+            for market in record.markets:
+                key = (record.config.account, market)
+                self._owners[key] = (*self._owners.get(key, ()), bot)

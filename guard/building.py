@@ -32,6 +32,7 @@ def build_engine(settings: Settings, parts: Parts | None = None, *, choosing: bo
     )
     state.own.pegs.reconfigure(settings.collateral.pegs)
     state.own.haircuts = settings.collateral.haircuts
+    state.outlook.reconfigure(settings.outlook)
     return Engine(
         state=state,
         policies=parts.policies,

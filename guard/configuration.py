@@ -24,6 +24,7 @@ from guard.arbiter import ArbiterSettings
 from guard.dispatch import DispatchSettings
 from guard.inbox import OverloadSettings
 from guard.market.view import BaselineSettings
+from guard.outlook.settings import OutlookSettings
 from guard.settings import load_settings, resolve_secrets
 from perpguard_sdk.codec import KEY_BYTES_MIN
 from perpguard_sdk.messages import Mode
@@ -186,6 +187,9 @@ class Settings(_Table):
         default=OverloadSettings(), description="what waits when there is too much to judge"
     )
     baseline: BaselineSettings = Field(default=BaselineSettings(), description="what a market's normal is")
+    outlook: OutlookSettings = Field(
+        default=OutlookSettings(), description="what is estimated of cascades, and how often"
+    )
     collateral: CollateralSettings = Field(
         default_factory=CollateralSettings, description="what collateral is worth, over venues"
     )

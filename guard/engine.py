@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from msgspec import structs
+
 from guard.arbiter import Arbiter, ArbiterSettings
 from guard.audit import Step
 from guard.commands import Dispatched
@@ -106,6 +108,7 @@ class Engine:
             commands=dispatched.commands,
             outcomes=dispatched.outcomes,
             assessed=self.state.own.take_worth_recording(),
+            outlooks=self.state.outlook.take_worth_recording(now),
         )
 
     def forget_shortcuts(self) -> None:
@@ -243,6 +246,10 @@ class Engine:
         for name, broken in (("arbiter", self.arbiter.broken), ("dispatch", self.dispatch.broken)):
             for (bot, market), error in broken.items():
                 yield _raised(name, error, Subject(bot=bot, market=market))
+        for name, where, error in self.state.outlook.broken:
+            # No policy rests on it: what is not estimated is not in the outlook, and that is all.
+            raised = _raised(f"outlook.{name}", error, Subject(market=where))
+            yield structs.replace(raised, severity=Severity.WATCH, limit=Limit(), freezes=False)
 
 
 def _subject_of(event: AnyEvent) -> Subject:

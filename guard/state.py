@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from guard.account.positions import AccountView, without
-from guard.bots import BotConfig, BotRecord, Refusals
+from guard.bots import BotConfig, BotRecord, Owners, Refusals
 from guard.events import (
     AccountSnapshot,
     AnyEvent,
@@ -26,13 +26,16 @@ from guard.events import (
     LinkChanged,
     LinkKind,
     LiquidationSeen,
+    LongShortRatioSeen,
     MarginTermsSeen,
     MarketFeatures,
     MarketsSampled,
     MarketsWatched,
     MarkPriceSeen,
     MessageRefused,
+    OpenInterestHistorySeen,
     OpenInterestSeen,
+    OutsideFactSeen,
     Position,
     PositionSource,
     SettingsChanged,
@@ -42,9 +45,11 @@ from guard.events import (
     StreamFaultKind,
     StreamsActive,
     Tick,
+    TrackedPositionsSeen,
 )
 from guard.market.freshness import StreamClock
 from guard.market.view import BaselineSettings, MarketView
+from guard.outlook.outlook import Outlook
 from guard.own_side import OwnSide
 from guard.units import AccountId, BotId, MarketId, Nanoseconds, market_id, symbol_of, venue_of
 from perpguard_sdk.messages import ALL_SYMBOLS, Birth, Mode, Posture, Reported
@@ -61,7 +66,8 @@ class GuardState:
     guard published, ``warmed`` the markets whose baseline has been warm at least once since: there they have
     done their part. ``contested_epoch`` is one that two guards have claimed, so that it names neither.
     ``_owners`` says who trades each market on each account.
-    ``own`` is what was worked out of the accounts: where they are liquidated, and what that hangs on.
+    ``own`` is what was worked out of the accounts: where they are liquidated, and what that hangs on; ``outlook`` what
+    is estimated of the markets: where others are liquidated, how far a cascade goes, how likely it is.
     ``dropping`` are markets that the settings, or the choice of a venue's feed, took from a bot while it was
     restricted there: they go once the arbiter has let go of them.
     """
@@ -89,7 +95,8 @@ class GuardState:
     contested_epoch: int = 0
     dropping: set[tuple[BotId, MarketId]] = field(default_factory=set)
     own: OwnSide = field(default_factory=OwnSide)
-    _owners: dict[tuple[AccountId, MarketId], tuple[BotId, ...]] = field(default_factory=dict)
+    outlook: Outlook = field(default_factory=Outlook)
+    _owners: Owners = field(default_factory=Owners)
 
     @classmethod
     def of(
@@ -169,6 +176,7 @@ class GuardState:
         match event:
             case Tick():
                 self.own.look(self.accounts, self.markets, self.now)
+                self.outlook.tick(self.markets, self.now)
             case BotAcked() | CommandSent() | SettingsChanged():
                 pass  # acks and sendings concern dispatch alone, settings came before
             case MarginTermsSeen():
@@ -181,6 +189,12 @@ class GuardState:
                 self._start(event)
             case OpenInterestSeen() | LiquidationSeen():
                 self._apply_market(event)
+            case OpenInterestHistorySeen() | LongShortRatioSeen() | TrackedPositionsSeen():
+                if not self._is_left(event.market):
+                    self.market(event.market)
+                    self.outlook.hear(event)
+            case OutsideFactSeen():
+                self.outlook.hear(event)
             case MarketsSampled(samples=samples):
                 for sample in samples:
                     self._apply_market(sample)
@@ -248,28 +262,10 @@ class GuardState:
 
     def owners(self, account: AccountId, market: MarketId) -> tuple[BotId, ...]:
         """The bots that trade ``market`` on ``account``."""
-        return self._owners.get((account, market), ())
+        return self._owners.of(account, market)
 
     def _set_markets(self, record: BotRecord, markets: tuple[MarketId, ...]) -> None:
-        if markets == record.markets:
-            return
-        former, record.markets, bot = record.markets, markets, record.config.bot
-        trades = set(markets)
-        for market in trades.symmetric_difference(former):
-            key = (record.config.account, market)
-            owners = (
-                {*self._owners.get(key, ()), bot}
-                if market in trades
-                else {*self._owners.get(key, ())} - {bot}
-            )
-            self._owners[key] = tuple(each for each in self.bots if each in owners)
-
-    def _index_owners(self) -> None:
-        self._owners = {}
-        for bot, record in self.bots.items():
-            for market in record.markets:
-                key = (record.config.account, market)
-                self._owners[key] = (*self._owners.get(key, ()), bot)
+        self._owners.set_markets(record, markets, self.bots)
 
     def _start(self, event: GuardStarted) -> None:
         self.guard, self.epoch, self.session, self.mode = event.guard, event.epoch, event.session, event.mode
@@ -303,7 +299,7 @@ class GuardState:
             self.dropping = {each for each in self.dropping if each[0] != bot}
             account = former[bot].config.account
             self.accounts[account] = without(self.account(account), bot=bot)
-        self._index_owners()
+        self._owners.index(self.bots)
 
     def _name_accounts(self, keyed: tuple[AccountId, ...]) -> None:
         for account in self.account_clocks.keys() - set(keyed):
@@ -391,6 +387,7 @@ class GuardState:
 
     def _watch(self, event: MarketsWatched) -> None:
         """A venue's feed has chosen. What it has left goes, unless somebody trades or holds it: then it is unknown."""
+        self.outlook.hear(event)
         venue, watched = event.venue, frozenset(event.markets)
         self.watched = watched | {market for market in self.watched if venue_of(market) != venue}
         self.choosing -= {venue}
@@ -420,8 +417,11 @@ class GuardState:
                 return
             view = self.market(event.market)
         view.apply(event)
+        self.outlook.hear(event)
         if isinstance(event, MarkPriceSeen):
             self.own.take_mark(event)
+        elif isinstance(event, MarketFeatures):
+            self.outlook.look(view, self.now)
         if self.book_faults and isinstance(event, MarketFeatures) and event.status is BookStatus.OK:
             self.book_faults.pop(event.market, None)
         if event.market not in self.warmed and view.is_warm(self.now):

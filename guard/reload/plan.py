@@ -37,6 +37,7 @@ LIVE = (
     "positions.",
     "log.level",
     "baseline.",
+    "outlook.",
     "policies.",
     "arbiter.",
     "dispatch.",
@@ -164,7 +165,7 @@ def difference(old: BaseModel, new: BaseModel) -> Iterator[SettingChange]:
         )
 
 
-def effect(path: str, old: object, new: object) -> str:
+def effect(path: str, old: object, new: object) -> str:  # noqa: PLR0911 (one case a line is the table)
     """What a change does to protection, in words.
 
     >>> effect("policies.pause_entries.depth_z", -3.0, -5.0), effect("policies.pause_entries.depth_z", -3.0, -2.0)
@@ -173,6 +174,8 @@ def effect(path: str, old: object, new: object) -> str:
     told = _effect_on_list(path, old, new)
     if told is not None:
         return told
+    if path == "outlook.enabled":
+        return TIGHTENS if new else f"{LOOSENS}: nothing is estimated of cascades any more"
     if path.endswith(".enabled"):
         return TIGHTENS if new else f"{LOOSENS}: the policy does not decide any more"
     if path == "guard.mode":

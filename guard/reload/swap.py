@@ -180,6 +180,7 @@ class Reloader:
                 keyed_accounts=parts.keyed_accounts,
                 floors=floors,
             )
+            runner.engine.state.outlook.reconfigure(new.outlook)
             runner.engine.reconfigure(
                 policies=parts.policies,
                 arbiter=new.arbiter,

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from guard.arbiter import Arbiter
 from guard.audit import Step, encode_record
@@ -294,7 +295,7 @@ def test_a_finding_that_comes_back_meanwhile_was_never_gone() -> None:
     assert all(not step.closed for step in steps)
 
 
-def test_with_every_policy_and_a_calm_market_nothing_is_recorded_after_the_start() -> None:
+def test_with_every_policy_and_a_calm_market_nothing_is_decided_after_the_start() -> None:
     guard = Guard.of(ALPHA, BETA, policies=EVERY_POLICY, markets=(MARKET, ETH))
     guard.feed(born(0.0, ALPHA), born(0.0, BETA), started(0.0))
     chance = random.Random(3)
@@ -312,7 +313,9 @@ def test_with_every_policy_and_a_calm_market_nothing_is_recorded_after_the_start
             guard.feed(snapshot(seconds, account=ACCOUNT), tick(seconds))
 
     late = [step for step in recorded(guard) if step.at > at(150.0)]
-    assert late == []
+    outlooks = [outlook.market for step in late for outlook in step.outlooks]
+    assert [step for step in late if structs.replace(step, outlooks=()).is_decision] == []
+    assert [outlooks.count(MARKET), outlooks.count(ETH)] == [2, 2], "each market once a minute"
     assert guard.posture().entries == {}
     assert BookStatus.OK in {
         view.features.status for view in guard.engine.state.markets.values() if view.features
