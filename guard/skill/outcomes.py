@@ -229,30 +229,30 @@ def alarm_event_detector(direction: Direction) -> FallDetector:
 class PriceRing:
     """The last prices of a market, to tell what the extremes of a window were: ``farthest``, online.
 
-    ``samples`` bounds memory (16 bytes each); a window that begins before the oldest of them is not known.
+    ``samples`` bounds memory (32 bytes each); a window that begins before the oldest of them is not known.
     """
 
-    __slots__ = ("_at", "_gap_at", "_next", "_price", "count")
+    __slots__ = ("_at", "_gap_at", "_next", "_price", "_samples", "count", "last_at")
 
     def __init__(self, samples: int = 760) -> None:
-        self._at = np.zeros(samples, dtype=np.int64)
-        self._price = np.zeros(samples)
+        # Each is written twice, a whole ring apart, so that what is held is always one stretch of the array.
+        self._at = np.zeros(2 * samples, dtype=np.int64)
+        self._price = np.zeros(2 * samples)
+        self._samples = samples
         self._next = 0
         self._gap_at: Nanoseconds = -(2**62)
+        self.last_at: Nanoseconds = -(2**62)
         self.count = 0
 
     def update(self, at: Nanoseconds, price: float, *, gap_s_max: float = GAP_S_MAX) -> None:
         """Tell of ``price`` at ``at``, later than the one before."""
-        if self.count and at - self.last_at > gap_s_max * NS_PER_S:
+        if at - self.last_at > gap_s_max * NS_PER_S:
             self._gap_at = at
-        self._at[self._next], self._price[self._next] = at, price
-        self._next = (self._next + 1) % len(self._at)
-        self.count = min(self.count + 1, len(self._at))
-
-    @property
-    def last_at(self) -> Nanoseconds:
-        """When the latest was told; meaningless before the first."""
-        return int(self._at[self._next - 1])
+        position, again = self._next, self._next + self._samples
+        self._at[position] = self._at[again] = self.last_at = at
+        self._price[position] = self._price[again] = price
+        self._next = (position + 1) % self._samples
+        self.count = min(self.count + 1, self._samples)
 
     def extremes(self, after: Nanoseconds, until: Nanoseconds) -> tuple[float, float] | None:
         """Least and greatest price in (``after``, ``until``], ``None`` where that was not all observed.
@@ -261,17 +261,12 @@ class PriceRing:
         """
         if self.count == 0 or self._gap_at > after or self.last_at < until:
             return None
-        size = len(self._at)
-        oldest = (self._next - self.count) % size
-        order = self._at if oldest == 0 else np.roll(self._at, -oldest)
-        first = int(np.searchsorted(order[: self.count], after, side="right"))
-        end = int(np.searchsorted(order[: self.count], until, side="right"))
+        end = self._next + self._samples
+        held = self._at[end - self.count : end]
+        first, last = held.searchsorted((after, until), side="right").tolist()
         if first == 0:
             return None
-        if end == first:
-            prices = self._price[(oldest + first - 1) % size, None]
-        else:
-            prices = self._price.take(np.arange(oldest + first, oldest + end), mode="wrap")
+        prices = self._price[end - self.count + min(first, last - 1) : end - self.count + last]
         return float(prices.min()), float(prices.max())
 
 

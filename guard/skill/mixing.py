@@ -1,0 +1,63 @@
+"""Forecasts of several estimators mixed into one by the gate's weights. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from guard.forecasts import HazardForecast, ReachForecast
+from guard.skill.gate import HAZARDS, Gate, Target
+
+
+def mix_hazards(gate: Gate, said: Mapping[str, HazardForecast]) -> HazardForecast | None:
+    """Mix what estimators say of one direction; ``None`` if none of them is known.
+
+    Probabilities are averaged (the log loss of an average is at most the best one's plus the log of its weight), with
+    the weights of each horizon; a longer horizon is never told less than a shorter one. Vulnerability and shock go by
+    the weights of 15 minutes.
+    """
+    rows: list[tuple[float, ...]] = []
+    for horizon, target in enumerate(HAZARDS):
+        shares = gate.shares(target, said)
+        if not shares:
+            return None
+        row = _averaged([(share, said[name].probability[horizon]) for name, share in shares.items()])
+        rows.append(tuple(map(max, row, rows[-1])) if rows else row)
+    shares = gate.shares(Target.HAZARD_15, said)
+    first = next(iter(said.values()))
+    return HazardForecast(
+        direction=first.direction,
+        probability=tuple(rows),
+        vulnerability=sum(share * said[name].vulnerability for name, share in shares.items()),
+        shock=sum(share * said[name].shock for name, share in shares.items()),
+    )
+
+
+def mix_reaches(
+    gate: Gate, said: Mapping[str, ReachForecast], structure: ReachForecast | None = None
+) -> ReachForecast | None:
+    """Mix distributions of the reach in one direction; all but the distribution is of ``structure``.
+
+    Probabilities are averaged, and quantiles are (Lichtendahl, Grushka-Cockayne and Winkler, Management Science 59
+    (2013): averaged quantiles stay sharp where averaged probabilities spread). Without a ``structure`` it is the one of
+    the estimator that counts most.
+    """
+    shares = gate.shares(Target.REACH, said)
+    if not shares:
+        return None
+    if structure is None:
+        structure = said[max(shares, key=lambda name: shares[name])]
+    return msgspec.structs.replace(
+        structure,
+        quantiles=_averaged([(share, said[name].quantiles) for name, share in shares.items()]),
+        probability=_averaged([(share, said[name].probability) for name, share in shares.items()]),
+        expected=sum(share * said[name].expected for name, share in shares.items()),
+    )
+
+
+def _averaged(rows: list[tuple[float, tuple[float, ...]]]) -> tuple[float, ...]:
+    return tuple(
+        sum(share * value for (share, _), value in zip(rows, values, strict=True))
+        for values in zip(*(row for _, row in rows), strict=True)
+    )
