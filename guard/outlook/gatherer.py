@@ -102,7 +102,7 @@ class Gatherer:
 
     It keeps its own idea of how long a mark price or an open interest holds, by the pauses that each has been seen to
     make: files of others say nothing of how often a stream speaks. A stream that is known to be broken counts for
-    nothing at once, as the view says.
+    nothing at once, as the view says. Where no mark price was ever told, the middle of the book stands for it.
 
     Failure modes: a poll that slows down is stale until its pauses are learned; prices and amounts that are not
     positive and finite are left out without a word (``guard.market`` says it of the book).
@@ -154,6 +154,11 @@ class Gatherer:
             case _:
                 pass
 
+    def has_mark(self, market: MarketId) -> bool:
+        """Whether its venue was ever heard to tell a mark price: where not, the middle of the book stands for it."""
+        gathered = self._markets.get(market)
+        return gathered is not None and gathered.mark is not None
+
     def read_at(self, market: MarketId) -> Nanoseconds | None:
         """When a market's former reading was taken."""
         gathered = self._markets.get(market)
@@ -185,15 +190,18 @@ class Gatherer:
             not gathered.interest_heard.holds(now) or _is_broken(view, Stream.OPEN_INTEREST, now)
         ):
             interest = None
-        former_at = gathered.read_at
+        former_at, book = gathered.read_at, book_reading(view, now)
+        price = None if mark is None else mark.mark_price
+        if gathered.mark is None and book is not None and not _is_broken(view, Stream.MARK_PRICE, now):
+            price = book.mid
         reading = Reading(
             at=now,
             market=market,
             elapsed_s=0.0 if former_at is None else max(now - former_at, 0) / NS_PER_S,
-            book=book_reading(view, now),
-            mark_price=None if mark is None else mark.mark_price,
-            mark_low=None if mark is None else min(gathered.mark_low, mark.mark_price),
-            mark_high=None if mark is None else max(gathered.mark_high, mark.mark_price),
+            book=book,
+            mark_price=price,
+            mark_low=None if price is None else min(gathered.mark_low, price),
+            mark_high=None if price is None else max(gathered.mark_high, price),
             index_price=None if mark is None else mark.index_price,
             funding_rate=None if mark is None else mark.funding_rate,
             open_interest=None if interest is None else interest.open_interest,
@@ -216,8 +224,15 @@ class Gatherer:
         return gathered
 
     def _take_flow(self, event: MarketFeatures) -> None:
+        gathered = self._of(event.market)
+        if gathered.mark is None and event.bid is not None and event.ask is not None:
+            mid = (event.bid + event.ask) / 2.0
+            if 0.0 < mid < inf:
+                gathered.mark_low, gathered.mark_high = (
+                    min(gathered.mark_low, mid),
+                    max(gathered.mark_high, mid),
+                )
         if event.buy_usd or event.sell_usd:
-            gathered = self._of(event.market)
             if 0.0 <= event.buy_usd < inf:
                 gathered.buy_usd += event.buy_usd
             if 0.0 <= event.sell_usd < inf:
@@ -228,6 +243,8 @@ class Gatherer:
         if not 0.0 < price < inf:
             return
         gathered = self._of(event.market)
+        if gathered.mark is None:
+            gathered.mark_low, gathered.mark_high = inf, 0.0
         gathered.mark = event
         gathered.mark_heard.hear(event.received_at)
         gathered.mark_low = min(gathered.mark_low, price)
@@ -275,8 +292,6 @@ def book_reading(view: MarketView, now: Nanoseconds) -> BookReading | None:
 
 def _is_broken(view: MarketView, stream: Stream, now: Nanoseconds) -> bool:
     """Whether a stream is known to be cut off: stale before its silence could make it so."""
-    if stream in view.absent:
-        return True
     if view.stream_state(stream, now) is not StreamState.STALE:
         return False
     silence_ms = view.silence_ms(stream, now)

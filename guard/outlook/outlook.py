@@ -10,7 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from guard.events import AnyEvent
+from guard.events import (
+    AnyEvent,
+    LongShortRatioSeen,
+    OpenInterestHistorySeen,
+    OutsideFactSeen,
+    TrackedPositionsSeen,
+)
 from guard.forecasts import MarketOutlook
 from guard.market.view import MarketView
 from guard.outlook.broken import Broken
@@ -20,6 +26,8 @@ from guard.outlook.recording import Recording
 from guard.outlook.settings import OutlookSettings
 from guard.units import NS_PER_S, MarketId, Nanoseconds
 
+TOLD_SELDOM = (OpenInterestHistorySeen, LongShortRatioSeen, TrackedPositionsSeen, OutsideFactSeen)
+"""What estimators are told beside readings."""
 EARLY_SHARE = 0.9
 """A sample that comes a little before a market's time counts as on time: samples every 5 s must not be every 10 s."""
 SILENT_REFRESHES = 2.0
@@ -56,6 +64,8 @@ class Outlook:
     def hear(self, event: AnyEvent) -> None:
         """Fold an event."""
         if self.settings.enabled:
+            if isinstance(event, TOLD_SELDOM):
+                self.estimators.hear(event, self.broken)
             self._gatherer.apply(event)
 
     def look(self, view: MarketView, now: Nanoseconds) -> None:

@@ -179,3 +179,14 @@ def test_a_ratio_holds_for_an_hour() -> None:
     heard.hear(LongShortRatioSeen(received_at=S, market=MARKET, longs_share=0.7))
     assert heard.read(60).longs_share == 0.7
     assert heard.read(4_000).longs_share is None
+
+
+def test_where_no_mark_price_is_ever_told_the_middle_of_the_book_stands_for_it() -> None:
+    heard = Heard()
+    for second in range(1, 20):
+        heard.hear(even_features(second * S, 100.0 + second))
+    reading = heard.read(19)
+    assert (reading.mark_low, reading.mark_price, reading.mark_high) == pytest.approx((101.0, 119.0, 119.0))
+    heard.hear(mark(19.5, 118.0))
+    reading = heard.read(24)
+    assert (reading.mark_low, reading.mark_price, reading.mark_high) == (118.0, 118.0, 118.0)

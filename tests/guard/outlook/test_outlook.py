@@ -41,7 +41,7 @@ class SaysWhenAsked:
             raise ZeroDivisionError("planted")
         return reading.price
 
-    def hear(self, event: object) -> None:
+    def hear(self, event: object, broken: Broken) -> None:
         pass
 
     def forget(self, market: MarketId) -> None:
