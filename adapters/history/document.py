@@ -74,6 +74,14 @@ said of itself, the digest of the settings, and the seconds between two rows.
 A row tells what stood after the first Tick at or after each full second: the latest sample, whatever its age (`trust`
 says whether it may be acted on), and what happened since the market's former row. Null is not known, never calm.
 
+From `outlook_at` on a row tells the market's outlook, which is estimated every 5 s (`outlook.refresh_s`): rows between
+two of them repeat it. Everything there goes both ways: `down` is a fall, which liquidates longs and meets bids, `up` a
+rise, which liquidates shorts and meets asks. Distances are fractions of the price (0.05 is 5 %), always positive, those
+of the map from the mark price, all others from mid. The map is of *other people's* positions as far as venues publish
+anything about them; bands are where much of it lies, never lines. Files without open interest have no map, files
+without books no reach: `outlook_unknown` names what was missing. Where a venue tells no mark price, the middle of its
+book stands for it.
+
 """
 
 

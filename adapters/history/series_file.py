@@ -8,14 +8,18 @@ import msgspec
 from msgspec import Struct
 
 from adapters.history.event_schema import EventFileHeader
+from adapters.history.outlook_columns import COLUMNS as OUTLOOK_COLUMNS
+from adapters.history.outlook_columns import cells_of
 from guard.columns import Column, Kind
 from guard.errors import FileUnusableError
 from guard.events import DEPTH_BANDS_BPS
 from guard.extras import need
+from guard.forecasts import MarketOutlook
 from guard.tables import RowWriter
 from guard.units import MarketId, Nanoseconds
 
-VERSION = 1
+VERSION = 2
+"""1 had no outlook."""
 HEADER_KEY = b"perpguard.series"
 
 
@@ -54,6 +58,7 @@ class SeriesRow(Struct, frozen=True, kw_only=True):
     max_leverage: float | None
     findings_opened: int
     findings_closed: int
+    outlook: MarketOutlook | None = None
 
 
 def _depths(side: str) -> tuple[Column, ...]:
@@ -111,6 +116,7 @@ COLUMNS = (
         required=True,
     ),
     Column("findings_closed", Kind.INTEGER, "findings about it that ended since then", required=True),
+    *OUTLOOK_COLUMNS,
 )
 
 
@@ -163,5 +169,6 @@ class SeriesWriter(RowWriter):
                 row.max_leverage,
                 row.findings_opened,
                 row.findings_closed,
+                *cells_of(row.outlook),
             )
         )

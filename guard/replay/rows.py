@@ -99,6 +99,7 @@ class Rows:
             max_leverage=max_leverage,
             findings_opened=since.opened,
             findings_closed=since.closed,
+            outlook=self.engine.state.outlook.of(view.market),
         )
 
     def _told(self, market: MarketId) -> tuple[Entries | None, float | None]:
