@@ -50,7 +50,7 @@ def kernels(direction: Direction, settings: MapSettings) -> Kernels:
         shares = np.concatenate(
             ([1.0 - settings.cross_share], np.full(_QUANTILES, settings.cross_share / _QUANTILES))
         )
-        for distance, share in zip(_distance(direction, margins, rate), shares, strict=True):
+        for distance, share in zip(distance_of(direction, margins, rate), shares, strict=True):
             for part, each in zip(weight, distance * smear, strict=True):
                 _put(near[at], each / BIN_LOG, share * part)
     return Kernels(near, 1.0 - near.sum(axis=1))
@@ -79,7 +79,8 @@ def settled(kernel: Floats, volatility_day: float, holding_half_life_h: float) -
     return out
 
 
-def _distance(direction: Direction, margins: Floats, rate: float) -> Floats:
+def distance_of(direction: Direction, margins: Floats, rate: float | Floats) -> Floats:
+    """Log distance from entry to liquidation by margin ratio."""
     if direction is Direction.DOWN:
         left = np.maximum(1.0 - margins, 1e-9) / (1.0 - rate)
         return np.maximum(-np.log(left), 0.5 * BIN_LOG)

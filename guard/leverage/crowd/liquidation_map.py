@@ -31,6 +31,9 @@ _WINDOW_S = 60.0
 _EVIDENCE_MAX = 20.0
 """Units of evidence that one window counts for at most: a crash is one event, not a hundred."""
 
+_GONE_KEPT = 0.9
+"""Of what was swept and has not been missed in open interest yet, from one open interest to the next."""
+
 _BACKGROUND = 2e-6
 """Share of open interest that is liquidated in a window from where no map has any."""
 
@@ -72,6 +75,8 @@ class LiquidationMap:
         self._at: Nanoseconds = 0
         self._lows = [math.inf, -math.inf]
         self._volume_usd_s: float | None = None
+        self._gone = [0.0, 0.0]
+        """Swept since open interest was heard, as it is estimated."""
         self._tracked: TrackedPositions | None = None
 
     @property
@@ -223,6 +228,7 @@ class LiquidationMap:
             swept = side.sweep(low, high, mark)
             if swept is not None:
                 window.swept += swept * mark
+                self._gone[at] += float(self._mean[at] @ swept)
             told = reading.liquidated_longs_usd if at == 0 else reading.liquidated_shorts_usd
             if _good(told):
                 window.told += told
@@ -267,7 +273,8 @@ class LiquidationMap:
             rate = volume / elapsed_s
             if self._volume_usd_s is None:
                 self._volume_usd_s = rate
-            pace = min(max(math.sqrt(rate / self._volume_usd_s), 0.2), 5.0)
+            power, most = self.settings.pace_power, self.settings.pace_max
+            pace = min(max((rate / self._volume_usd_s) ** power, 0.2), most)
             self._volume_usd_s += (rate - self._volume_usd_s) * min(elapsed_s / 21_600.0, 1.0)
         ratio = 1.0 - 0.5 ** (pace * elapsed_s / 3600.0 / self.settings.holding_half_life_h)
         for at, side in enumerate(self._sides):
@@ -281,14 +288,27 @@ class LiquidationMap:
         if low > high:
             low = high = self._mark
         self._lows = [math.inf, -math.inf]
+        gone = self._gone
+        self._gone = [gone[0] * _GONE_KEPT, gone[1] * _GONE_KEPT]
         for at, side in enumerate(self._sides):
-            total = side.total(self._mean[at])
+            shares = self._mean[at]
+            total = side.total(shares)
             if total <= 0.0:
                 continue
             if opened > total:
-                side.enter(opened - total, low, high)
-            else:
-                side.leave(opened / total)
+                missing = opened - total
+                caught = min(missing, gone[at])
+                self._gone[at] = max(self._gone[at] - caught, 0.0)
+                side.enter(missing - caught, low, high)
+                side.enter(caught, low, high, 1.0 - self.settings.caught_hedged, float(shares.sum()))
+                continue
+            winners = min(total - opened, gone[1 - at])
+            self._gone[1 - at] = max(self._gone[1 - at] - winners, 0.0)
+            winners *= self.settings.winners_share
+            if winners > 1e-4 * opened:
+                side.close_winners(winners, shares)
+                total = side.total(shares)
+            side.leave(opened / total)
 
     def _refresh_mix(self) -> None:
         if self._mix.version == self._mix_version:
@@ -326,8 +346,10 @@ class LiquidationMap:
         sums = np.stack([ahead[:, :knot].sum(axis=1) for knot in _KNOTS], axis=1)
         logs = np.log(np.maximum(self._shares @ sums, 1e-300))
         middle = weights @ logs
-        sds = np.sqrt(weights @ (logs - middle) ** 2 + self.settings.error_log_sd**2)
         target = np.exp(middle)
+        lumps = np.log1p(self.settings.unit_share * self._open_interest / np.maximum(target, 1e-300))
+        sds = np.sqrt(weights @ (logs - middle) ** 2 + lumps + self.settings.error_log_sd**2)
+        target *= np.exp(-0.5 * lumps)
         begin, wanted = 0, 0.0
         for knot, upto in zip(_KNOTS, target, strict=True):
             held = float(mean[begin:knot].sum())

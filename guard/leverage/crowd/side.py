@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 
 from guard.forecasts import Direction
-from guard.leverage.crowd.kernels import Kernels, kernels, settled
+from guard.leverage.crowd.kernels import Kernels, distance_of, kernels, settled
 from guard.leverage.crowd.settings import BINS_KEPT, LEVERAGES, MapSettings
 from guard.leverage.crowd.side_map import BIN_LOG, BINS, Floats
 
@@ -17,11 +18,20 @@ _ROOM = BINS_KEPT - BINS
 _BACK = _ROOM // 2
 """The mark is about so many bins from the near end."""
 
+_BLOCK = 8
+
 _PENDING_MAX = 4
 """Prices that what was entered within a minute is put down at."""
 
 _EDGE_BINS = 3.0
 """When price has come back so far, what lay behind the farthest it got may have been entered since."""
+
+
+@lru_cache(maxsize=16)
+def _begun(direction: Direction, settings: MapSettings) -> Floats:
+    """Bins from entry to liquidation of an isolated position, by class."""
+    rates = np.minimum(settings.maintenance, 0.4 / np.asarray(LEVERAGES))
+    return np.asarray(distance_of(direction, 1.0 / np.asarray(LEVERAGES), rates) / BIN_LOG)
 
 
 @dataclass(slots=True)
@@ -86,10 +96,19 @@ class Side:
             self._shift(self.place)
         return swept
 
-    def enter(self, size: float, low: float, high: float) -> None:
-        """Note entries between two prices; they are put down by ``flush``. Totals count them at once."""
+    def enter(
+        self, size: float, low: float, high: float, unhedged: float = 1.0, leveraged: float = 0.0
+    ) -> None:
+        """Note entries between two prices; they are put down by ``flush``. Totals count them at once.
+
+        Only ``unhedged`` of what classes would get is theirs; the others' part, which makes it whole, is the hedged
+        ones', where ``leveraged`` is the sum of all classes' shares.
+        """
         if size <= 0.0:
             return
+        hedged = size * (1.0 - leveraged * unhedged) / max(1.0 - leveraged, 0.01)
+        self.rest += hedged / self.scale
+        size *= unhedged
         ends = self.adverse(low), self.adverse(high)
         first, last = math.floor(min(ends)), math.floor(max(ends))
         points = min(last - first + 1, _PENDING_MAX)
@@ -97,13 +116,43 @@ class Side:
             at = first + (last - first) * i // max(points - 1, 1)
             self.pending[at] = self.pending.get(at, 0.0) + size / points / self.scale
         self.totals += size / self.scale
-        self.rest += size / self.scale
 
     def leave(self, ratio: float) -> None:
         """Let everybody leave alike until ``ratio`` of all is left."""
         self.scale *= ratio
         if self.scale < 1e-6 or self.scale > 1e6:
             self._settle_scale()
+
+    def close_winners(self, size: float, shares: Floats) -> None:
+        """Let so much leave of those who have gained most on what they put in, as who is deleveraged or takes profit.
+
+        A position of class k that is x from its liquidation and began at d has gained about (x - d) / d on its
+        margin; the part of it that leaves is ``1 - exp(-c * gain)`` with the c that makes it ``size`` in all.
+        """
+        self.flush()
+        at = max(math.floor(self.place) - self.base, 0)
+        held = self.mass[:, at:]
+        blocks = held.shape[1] // _BLOCK
+        coarse = held[:, : blocks * _BLOCK].reshape(CLASSES, blocks, _BLOCK).sum(axis=2)
+        begun = self._begun()[:, None]
+        distance = ((np.arange(blocks) + 0.5) * _BLOCK)[None, :]
+        gain = np.maximum(distance / begun - 1.0, 0.0) ** 2
+        owned = coarse * (shares[:, None] * self.scale)
+        low, high = 0.0, 1e3
+        if float((owned * -np.expm1(-high * gain)).sum()) <= size:
+            low = high
+        for _ in range(24):
+            middle = 0.5 * (low + high) if high < 2.0 else math.sqrt(max(low, 1e-3) * high)
+            if float((owned * -np.expm1(-middle * gain)).sum()) < size:
+                low = middle
+            else:
+                high = middle
+        kept = np.repeat(np.exp(-low * gain), _BLOCK, axis=1)
+        held[:, : blocks * _BLOCK] *= kept
+        self.totals -= (coarse * -np.expm1(-low * gain)).sum(axis=1)
+
+    def _begun(self) -> Floats:
+        return _begun(self.direction, self.settings)
 
     def flush(self) -> None:
         """Put down what was entered."""
