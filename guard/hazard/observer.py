@@ -44,6 +44,12 @@ class Observer:
                 reading.market, reading.at, reading.price, _row(reading, price, track), reading.elapsed_s
             )
 
+    def forget(self, market: MarketId) -> None:
+        """The market is watched no more."""
+        self.tracks.pop(market, None)
+        self._books.pop(market, None)
+        self.peers.forget(market)
+
     def cascade_inputs(
         self, direction: Direction, reading: Reading, sides: Mapping[MarketId, SideMap | None]
     ) -> CascadeInputs:

@@ -111,6 +111,14 @@ class Peers:
             gap=ahead,
         )
 
+    def forget(self, market: MarketId) -> None:
+        """The market is watched no more: its row is never fresh again, and used anew if it comes back."""
+        place = self._index.get(market)
+        if place is not None:
+            self._rows[place, _AT] = -np.inf
+        self._log_price.pop(market, None)
+        self._usual_gap.pop(market, None)
+
     def twins(self, market: MarketId, at: Nanoseconds) -> list[MarketId]:
         """Markets of the same coin at other venues that were seen within a minute."""
         return [
