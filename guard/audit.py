@@ -23,6 +23,7 @@ from guard.events import (
     GuardStarted,
     LinkChanged,
     MarketsSampled,
+    OutlookRestored,
     SettingsChanged,
     StreamFault,
 )
@@ -91,6 +92,7 @@ _ALWAYS_RECORDED = (
     EpochContested,
     GuardStarted,
     LinkChanged,
+    OutlookRestored,
     StreamFault,
     SettingsChanged,
 )
@@ -138,9 +140,12 @@ SAMPLES_RECORDED_MAX = 16
 def abridged(step: Step) -> Step:
     """The step as it is recorded: of many samples only those of the markets that something was decided about.
 
-    What a finding was based on is its own evidence; all samples are kept apart, where settings ask for it.
+    What a finding was based on is its own evidence; all samples are kept apart, where settings ask for it, and what
+    was learned in a former run lies in a file beside the record.
     """
     event = step.event
+    if isinstance(event, OutlookRestored):
+        return structs.replace(step, event=structs.replace(event, memory=b""))
     if not isinstance(event, MarketsSampled):
         return step
     symbols = {publish.command.symbol for publish in step.commands}

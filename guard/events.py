@@ -476,6 +476,18 @@ class EpochContested(Event, frozen=True, kw_only=True, tag="epoch_contested"):
     epoch: int
 
 
+class OutlookRestored(Event, frozen=True, kw_only=True, tag="outlook_restored"):
+    """What estimators had learned in a former run, from which this one goes on.
+
+    ``memory`` is for ``guard.outlook.memory`` to read; it is empty in the record, where ``digest`` (SHA-256) says which
+    file beside it held it.
+    """
+
+    written_at: Nanoseconds
+    digest: str
+    memory: bytes = b""
+
+
 class LinkKind(StrEnum):
     """A thing the daemon depends on besides venues."""
 
@@ -532,5 +544,6 @@ AnyEvent = (
     | CommandSent
     | EpochContested
     | SettingsChanged
+    | OutlookRestored
     | LinkChanged
 )

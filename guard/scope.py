@@ -21,6 +21,7 @@ from guard.events import (
     MarkPriceSeen,
     OpenInterestHistorySeen,
     OpenInterestSeen,
+    OutlookRestored,
     OutsideFactSeen,
     PositionSource,
     Stream,
@@ -97,8 +98,8 @@ def scope_of(event: AnyEvent, was: Before, state: GuardState) -> Scope:  # noqa:
             return frozenset((MarketId(subject),))
         case BotBorn() | BotStatusSeen() | BotReported():
             return _scope_of_bot(_bot_of(event), was, state)
-        case BotAcked() | CommandSent() | MarginTermsSeen() | AssetPricesSeen():
-            return NOTHING  # accounts are assessed by these at the next Tick
+        case BotAcked() | CommandSent() | MarginTermsSeen() | AssetPricesSeen() | OutlookRestored():
+            return NOTHING  # accounts are assessed by these at the next Tick, markets estimated at their next refresh
         case _:
             return None
 

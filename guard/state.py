@@ -35,6 +35,7 @@ from guard.events import (
     MessageRefused,
     OpenInterestHistorySeen,
     OpenInterestSeen,
+    OutlookRestored,
     OutsideFactSeen,
     Position,
     PositionSource,
@@ -193,7 +194,7 @@ class GuardState:
                 if not self._is_left(event.market):
                     self.market(event.market)
                     self.outlook.hear(event)
-            case OutsideFactSeen():
+            case OutsideFactSeen() | OutlookRestored():
                 self.outlook.hear(event)
             case MarketsSampled(samples=samples):
                 for sample in samples:

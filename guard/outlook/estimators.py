@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from guard.events import AnyEvent, OpenInterestHistorySeen, TrackedPositionsSeen
-from guard.forecasts import Direction, MapForecast, MarketOutlook, ReachForecast
+from guard.events import AnyEvent, OpenInterestHistorySeen, OutsideFactSeen, TrackedPositionsSeen
+from guard.forecasts import Direction, HazardForecast, MapForecast, MarketOutlook, ReachForecast, SignalValue
+from guard.hazard.experts import Experts
 from guard.hazard.observer import Observer
 from guard.leverage.cascade import CascadeResult, CascadeSettings, cascade, oi_depth_ratio
 from guard.leverage.crowd.liquidation_map import LiquidationMap
@@ -15,11 +16,15 @@ from guard.leverage.crowd.settings import MapSettings
 from guard.leverage.crowd.side_map import SideMap
 from guard.leverage.tracked import TrackedPositions
 from guard.outlook.broken import Broken
-from guard.readings import Reading
-from guard.signals.price_track import PriceTrack
-from guard.units import MarketId
+from guard.outlook.judging import Judging
+from guard.readings import REFRESH_S, Reading
+from guard.signals.outside import OutsideFact
+from guard.signals.signals import Signals
+from guard.units import NS_PER_S, MarketId, Nanoseconds
 
 DIRECTIONS = (Direction.DOWN, Direction.UP)
+TOGETHER_NS = round(REFRESH_S * NS_PER_S)
+"""What lies between markets is worked out so often, once for all of them."""
 
 
 @dataclass(slots=True)
@@ -27,22 +32,33 @@ class _Market:
     """What is kept of one market."""
 
     map: LiquidationMap
-    track: PriceTrack = field(default_factory=PriceTrack)
+    reading: Reading | None = None
     tracked: TrackedPositions | None = None
 
 
 @dataclass(slots=True)
 class Estimators:
-    """Give each reading to ``update``; what is missing is named in the outlook, and never calm."""
+    """Give each reading to ``update``; what is missing is named in the outlook, and never calm.
 
+    Of a market whose book may not be believed no reach and no hazard is told, of one whose mark price is not known no
+    map.
+
+    Attributes:
+        experts: the fitted models; without them the reach is told as structure has it, and no hazard.
+    """
+
+    experts: Experts | None = None
     map_settings: MapSettings = field(default_factory=MapSettings)
     cascade_settings: CascadeSettings = field(default_factory=CascadeSettings)
     mix: LeverageMix = field(default_factory=LeverageMix)
+    signals: Signals = field(default_factory=Signals)
     observer: Observer = field(default_factory=Observer)
+    judging: Judging = field(default_factory=Judging)
     _markets: dict[MarketId, _Market] = field(default_factory=dict)
     _sides: dict[Direction, dict[MarketId, SideMap | None]] = field(
         default_factory=lambda: {direction: {} for direction in DIRECTIONS}
     )
+    _together_at: Nanoseconds = 0
 
     def hear(self, event: AnyEvent, broken: Broken) -> None:
         """Fold what is told of a market beside its readings."""
@@ -51,25 +67,39 @@ class Estimators:
                 broken.ask("map", market, self._of(market).map.boot, points)
             case TrackedPositionsSeen(market=market):
                 broken.ask("positions", market, self._track, event)
+            case OutsideFactSeen(name=name, value=None):
+                self.signals.drop_fact(name)
+            case OutsideFactSeen(name=name, value=float() as value):
+                at = event.received_at if event.observed_at is None else event.observed_at
+                fact = OutsideFact(name=name, value=value, at=at, expires_at=event.expires_at)
+                broken.ask("outside facts", None, self.signals.take_fact, fact)
             case _:
                 pass
 
     def update(self, reading: Reading, broken: Broken) -> MarketOutlook:
         """Estimate a market anew."""
         market, of = reading.market, self._of(reading.market)
-        broken.ask("price", market, of.track.update, reading.at, reading.price)
+        of.reading = reading
+        broken.ask("signals", market, self.signals.update, reading)
+        self._look_together(reading.at, broken)
         broken.ask("map", market, of.map.update, reading)
-        measures = of.track.measures()
-        broken.ask("flow", market, self.observer.update, reading, measures)
+        broken.ask("flow", market, self.observer.update, reading, self.signals.measures(market))
         maps = self._map(reading, of, broken)
-        found = self._cascades(reading, broken)
+        structures = self._cascades(reading, broken)
+        told = broken.ask("hazard", market, self._forecast, reading, structures)
+        reaches, hazards = told or (tuple(each.forecast() for each in structures), ())
+        signals: tuple[SignalValue, ...] | None
+        signals = broken.ask("signals", market, self.signals.values, market, reading.at)
         return MarketOutlook(
             at=reading.at,
             market=market,
             price=reading.price,
             oi_depth_ratio=oi_depth_ratio(reading),
             maps=maps,
-            reaches=self._reaches(found),
+            reaches=reaches,
+            hazards=hazards,
+            signals=signals or (),
+            skill=broken.ask("skill", None, self.judging.scores) or (),
             unknown=(*_missing(reading), *(() if maps else ("map",)), *broken.names(market)),
         )
 
@@ -77,6 +107,8 @@ class Estimators:
         """The market is watched no more."""
         self._markets.pop(market, None)
         self.observer.forget(market)
+        self.signals.forget(market)
+        self.judging.forget(market)
         for sides in self._sides.values():
             sides.pop(market, None)
 
@@ -85,6 +117,13 @@ class Estimators:
         if found is None:
             found = self._markets[market] = _Market(LiquidationMap(market, self.mix, self.map_settings))
         return found
+
+    def _look_together(self, now: Nanoseconds, broken: Broken) -> None:
+        if now - self._together_at < TOGETHER_NS:
+            return
+        self._together_at = now
+        readings = {market: of.reading for market, of in self._markets.items() if of.reading is not None}
+        broken.ask("signals together", None, self.signals.update_together, readings, now)
 
     def _track(self, event: TrackedPositionsSeen) -> None:
         of = self._of(event.market)
@@ -120,8 +159,20 @@ class Estimators:
         inputs = self.observer.cascade_inputs(direction, reading, sides)
         return cascade(direction, reading.book, sides.get(reading.market), inputs, self.cascade_settings)
 
-    def _reaches(self, found: Sequence[CascadeResult]) -> tuple[ReachForecast, ...]:
-        return tuple(each.forecast() for each in found)
+    def _forecast(
+        self, reading: Reading, structures: Sequence[CascadeResult]
+    ) -> tuple[tuple[ReachForecast, ...], tuple[HazardForecast, ...]] | None:
+        """What the experts say, weighed by how they have done; it is kept to be judged when its time has come."""
+        sides = {direction: self._sides[direction].get(reading.market) for direction in DIRECTIONS}
+        if self.experts is None or len(structures) < len(DIRECTIONS):
+            self.judging.follow(reading, sides)
+            return None
+        measures = self.signals.measures(reading.market)
+        estimates = self.experts.estimate(
+            [self.observer.features(each.direction, reading, measures, each) for each in structures]
+        )
+        shifts = [self.signals.log_odds(each.direction, reading.at) for each in structures]
+        return self.judging.weigh(reading, structures, estimates, shifts, sides)
 
 
 def _missing(reading: Reading) -> list[str]:

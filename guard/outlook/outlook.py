@@ -14,6 +14,7 @@ from guard.events import (
     AnyEvent,
     LongShortRatioSeen,
     OpenInterestHistorySeen,
+    OutlookRestored,
     OutsideFactSeen,
     TrackedPositionsSeen,
 )
@@ -22,6 +23,7 @@ from guard.market.view import MarketView
 from guard.outlook.broken import Broken
 from guard.outlook.estimators import Estimators
 from guard.outlook.gatherer import Gatherer
+from guard.outlook.memory import OutlookMemory, decode
 from guard.outlook.recording import Recording
 from guard.outlook.settings import OutlookSettings
 from guard.units import NS_PER_S, MarketId, Nanoseconds
@@ -64,6 +66,8 @@ class Outlook:
     def hear(self, event: AnyEvent) -> None:
         """Fold an event."""
         if self.settings.enabled:
+            if isinstance(event, OutlookRestored):
+                self._restore(event)
             if isinstance(event, TOLD_SELDOM):
                 self.estimators.hear(event, self.broken)
             self._gatherer.apply(event)
@@ -111,6 +115,18 @@ class Outlook:
         self._latest.pop(market, None)
         self.broken.forget(market)
         self.estimators.forget(market)
+
+    def remember(self, guard: str, at: Nanoseconds) -> OutlookMemory:
+        """Everything that would have to be learned again, to be kept over a restart."""
+        return self.estimators.remember(guard, at)
+
+    def _restore(self, event: OutlookRestored) -> None:
+        try:
+            memory = decode(event.memory)
+        except ValueError:
+            # Who made the event has read it before; a record holds none (guard.audit.abridged).
+            return
+        self.broken.ask("memory", None, self.estimators.restore, memory)
 
     @property
     def _period_ns(self) -> float:

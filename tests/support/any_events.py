@@ -47,8 +47,14 @@ def _structs(kind: type) -> st.SearchStrategy[Any]:
 def _of(kind: Any) -> st.SearchStrategy[Any]:  # noqa: PLR0911 (one line a type)
     if kind is type(None):
         return st.none()
-    if kind in (float, int, str, bool):
-        return {float: _numbers, int: _integers, str: _names, bool: st.booleans()}[kind]
+    if kind in (float, int, str, bool, bytes):
+        return {
+            float: _numbers,
+            int: _integers,
+            str: _names,
+            bool: st.booleans(),
+            bytes: st.binary(max_size=8),
+        }[kind]
     if hasattr(kind, "__supertype__"):
         return _of(kind.__supertype__)
     if isinstance(kind, type) and issubclass(kind, Enum):

@@ -1,0 +1,80 @@
+"""What was learned goes on in the next run; what cannot be read does no harm."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from guard.audit import Step, abridged
+from guard.events import OutlookRestored
+from guard.forecasts import Direction
+from guard.outlook.broken import Broken
+from guard.outlook.estimators import Estimators
+from guard.outlook.memory import VERSION, OutlookMemory, decode, encode
+from guard.outlook.outlook import Outlook
+from guard.units import NS_PER_S
+from tests.support.skill_readings import MARKET, START_AT, reading, refreshes
+
+
+def learned() -> Estimators:
+    estimators, broken = Estimators(), Broken()
+    for number, at in enumerate(refreshes(1200)):
+        price = 100.0 + (number % 40) * 0.05
+        estimators.update(reading(at, price, longs_usd=500.0 if number % 40 == 0 else 0.0), broken)
+    assert not list(broken)
+    return estimators
+
+
+def test_bytes_and_back_is_exactly_the_same() -> None:
+    memory = learned().remember("main", START_AT)
+    assert len(memory.maps) == 1
+    assert decode(encode(memory)) == memory
+
+
+def test_a_run_goes_on_from_what_another_learned() -> None:
+    former = learned()
+    memory = former.remember("main", START_AT)
+    outlook = Outlook()
+    outlook.hear(
+        OutlookRestored(received_at=START_AT, written_at=START_AT, digest="d", memory=encode(memory))
+    )
+    now = reading(START_AT + 1205 * NS_PER_S, 100.0)
+    told = outlook.estimators.update(now, outlook.broken)
+    expected = former.update(now, Broken())
+    for direction in Direction:
+        ours, theirs = told.map(direction), expected.map(direction)
+        assert ours is not None
+        assert theirs is not None
+        assert [each.usd for each in ours.within] == pytest.approx(
+            [each.usd for each in theirs.within], rel=0.02
+        )
+
+
+def test_what_was_not_heard_of_again_is_remembered_all_the_same() -> None:
+    memory = learned().remember("main", START_AT)
+    other = Estimators()
+    other.restore(memory)
+    assert [each.market for each in other.remember("main", START_AT).maps] == [MARKET]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"nothing", msgspec.msgpack.encode({"guard": 1}), encode(OutlookMemory(guard="a", at=1))[:-1]],
+)
+def test_what_is_no_memory_is_refused_and_does_no_harm(body: bytes) -> None:
+    with pytest.raises(ValueError, match="memory"):
+        decode(body)
+    outlook = Outlook()
+    outlook.hear(OutlookRestored(received_at=1, written_at=1, digest="d", memory=body))
+    assert not list(outlook.broken)
+
+
+def test_another_version_is_refused() -> None:
+    with pytest.raises(ValueError, match=f"version {VERSION + 1}"):
+        decode(encode(OutlookMemory(guard="a", at=1, version=VERSION + 1)))
+
+
+def test_the_record_names_the_memory_and_does_not_hold_it() -> None:
+    step = Step(at=1, event=OutlookRestored(received_at=1, written_at=1, digest="d", memory=b"much"))
+    assert step.is_decision
+    assert abridged(step).event == OutlookRestored(received_at=1, written_at=1, digest="d")
