@@ -30,6 +30,7 @@ from guard.units import NS_PER_S, MarketId, Nanoseconds
 
 STALE_NS = 60 * NS_PER_S
 """After so long without a reading nothing is said of a market."""
+TOGETHER_NS = 4_500_000_000
 BASIS_LOG_MAX = 0.5
 VERSION = 1
 
@@ -143,6 +144,7 @@ class Signals:
         self._pegs = PegDeviation()
         self._facts = OutsideFacts() if facts is None else facts
         self._now: Nanoseconds = 0
+        self._together_at: Nanoseconds = -TOGETHER_NS
 
     # ---------------------------------------------------------------- what it takes
 
@@ -152,8 +154,14 @@ class Signals:
         self._now = max(self._now, reading.at)
 
     def update_together(self, readings: Mapping[MarketId, Reading], now: Nanoseconds) -> None:
-        """Take the latest reading of every market: what is between markets, once for all of them."""
+        """Take the latest reading of every market: what is between markets, once for all of them.
+
+        It may be called at any market's refresh: sooner than ``TOGETHER_NS`` after the last time it changes nothing.
+        """
         self._now = max(self._now, now)
+        if 0 <= now - self._together_at < TOGETHER_NS:
+            return
+        self._together_at = now
         sigmas = {name: market.volatility.value for name, market in self._markets.items()}
         contexts = {name: each.context for name, each in self._markets.items() if each.context is not None}
         self._cross.update(readings, sigmas, now)

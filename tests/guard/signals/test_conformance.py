@@ -28,8 +28,9 @@ NEGATED_UP = (
     "funding_z",
     "funding_z_venues",
     "venue_gap",
+    "venue_divergence",
+    "leader_move",
 )
-NEGATED_UP += ("venue_divergence", "leader_move")
 
 
 def streams(count: int, *, drift: float = 0.0) -> list[list[Reading]]:
