@@ -37,6 +37,10 @@ class Broken:
             self._raised.pop((name, market), None)
         return told
 
+    def say(self, name: str, market: MarketId | None, error: Exception) -> None:
+        """Something is broken that is not asked."""
+        self._raised[name, market] = error
+
     def names(self, market: MarketId) -> tuple[str, ...]:
         """Which of them are broken in a market, or for all of them."""
         if not self._raised:

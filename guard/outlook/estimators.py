@@ -11,18 +11,23 @@ from guard.hazard.experts import Experts
 from guard.hazard.observer import Observer
 from guard.leverage.cascade import CascadeResult, CascadeSettings, cascade, oi_depth_ratio
 from guard.leverage.crowd.liquidation_map import LiquidationMap
+from guard.leverage.crowd.map_state import MapState
 from guard.leverage.crowd.mix import LeverageMix
 from guard.leverage.crowd.settings import MapSettings
 from guard.leverage.crowd.side_map import SideMap
 from guard.leverage.tracked import TrackedPositions
 from guard.outlook.broken import Broken
 from guard.outlook.judging import Judging
+from guard.outlook.memory import OutlookMemory
 from guard.readings import REFRESH_S, Reading
 from guard.signals.outside import OutsideFact
 from guard.signals.signals import Signals
 from guard.units import NS_PER_S, MarketId, Nanoseconds
 
 DIRECTIONS = (Direction.DOWN, Direction.UP)
+
+RESTORED_S_MAX = 86_400.0
+"""A map that was kept so lately knows more than the history of open interest does, which it is not begun from again."""
 TOGETHER_NS = round(REFRESH_S * NS_PER_S)
 """What lies between markets is worked out so often, once for all of them."""
 
@@ -55,6 +60,10 @@ class Estimators:
     observer: Observer = field(default_factory=Observer)
     judging: Judging = field(default_factory=Judging)
     _markets: dict[MarketId, _Market] = field(default_factory=dict)
+    _remembered: dict[MarketId, MapState] = field(default_factory=dict)
+    """Maps of a former run, each until its market is heard of again."""
+    _restored_at: dict[MarketId, Nanoseconds] = field(default_factory=dict)
+    """How old the map is that a market went on from."""
     _sides: dict[Direction, dict[MarketId, SideMap | None]] = field(
         default_factory=lambda: {direction: {} for direction in DIRECTIONS}
     )
@@ -64,7 +73,10 @@ class Estimators:
         """Fold what is told of a market beside its readings."""
         match event:
             case OpenInterestHistorySeen(market=market, points=points):
-                broken.ask("map", market, self._of(market).map.boot, points)
+                of = self._of(market)
+                kept_at = self._restored_at.get(market)
+                if kept_at is None or event.received_at - kept_at > RESTORED_S_MAX * NS_PER_S:
+                    broken.ask("map", market, of.map.boot, points)
             case TrackedPositionsSeen(market=market):
                 broken.ask("positions", market, self._track, event)
             case OutsideFactSeen(name=name, value=None):
@@ -106,6 +118,7 @@ class Estimators:
     def forget(self, market: MarketId) -> None:
         """The market is watched no more."""
         self._markets.pop(market, None)
+        self._restored_at.pop(market, None)
         self.observer.forget(market)
         self.signals.forget(market)
         self.judging.forget(market)
@@ -116,7 +129,32 @@ class Estimators:
         found = self._markets.get(market)
         if found is None:
             found = self._markets[market] = _Market(LiquidationMap(market, self.mix, self.map_settings))
+            kept = self._remembered.pop(market, None)
+            if kept is not None and found.map.restore(kept):
+                self._restored_at[market] = kept.at
         return found
+
+    def remember(self, guard: str, at: Nanoseconds) -> OutlookMemory:
+        """Everything that would have to be learned again."""
+        maps = [state for of in self._markets.values() if (state := of.map.state()) is not None]
+        return OutlookMemory(
+            guard=guard,
+            at=at,
+            maps=(*maps, *self._remembered.values()),
+            mix=self.mix.state(),
+            signals=self.signals.state(),
+            ledger=self.judging.ledger.state(),
+        )
+
+    def restore(self, memory: OutlookMemory) -> None:
+        """Go on from what a former run had learned; markets that are already followed keep what they have."""
+        if memory.mix is not None:
+            self.mix.restore(memory.mix)
+        if memory.signals is not None:
+            self.signals.restore(memory.signals)
+        if memory.ledger is not None:
+            self.judging.ledger.restore(memory.ledger)
+        self._remembered = {kept.market: kept for kept in memory.maps if kept.market not in self._markets}
 
     def _look_together(self, now: Nanoseconds, broken: Broken) -> None:
         if now - self._together_at < TOGETHER_NS:
