@@ -8,6 +8,9 @@ from guard.arbiter import Arbiter
 from guard.configuration import Settings
 from guard.dispatch import Dispatch
 from guard.engine import Engine
+from guard.errors import ArtefactInvalidError
+from guard.models import load_experts
+from guard.outlook.outlook import Outlook
 from guard.policy import Policy
 from guard.reload.swap import Parts
 from guard.state import BotConfig, GuardState
@@ -33,12 +36,21 @@ def build_engine(settings: Settings, parts: Parts | None = None, *, choosing: bo
     state.own.pegs.reconfigure(settings.collateral.pegs)
     state.own.haircuts = settings.collateral.haircuts
     state.outlook.reconfigure(settings.outlook)
+    _give_experts(state.outlook)
     return Engine(
         state=state,
         policies=parts.policies,
         arbiter=Arbiter(settings.arbiter),
         dispatch=Dispatch(settings.dispatch),
     )
+
+
+def _give_experts(outlook: Outlook) -> None:
+    """Fitted numbers that cannot be used are said for as long as the guard runs; all else goes on without them."""
+    try:
+        outlook.estimators.experts = load_experts()
+    except ArtefactInvalidError as error:
+        outlook.broken.say("experts", None, error)
 
 
 def engine_parts(settings: Settings) -> Parts:
