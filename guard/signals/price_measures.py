@@ -65,11 +65,3 @@ _MIRRORED = {
     "regained_30m": "given_back_30m",
     "given_back_30m": "regained_30m",
 }
-
-
-class PriceTrackState(Struct, frozen=True):
-    """What a track remembers, oldest first, for another run; ``version`` tells its form."""
-
-    version: int = 1
-    at: tuple[Nanoseconds, ...] = ()
-    price: tuple[float, ...] = ()

@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 from array import array
 
-from guard.signals.price_measures import PriceMeasures, PriceTrackState
+from guard.signals.memory import PriceTrackState
+from guard.signals.price_measures import PriceMeasures
 from guard.units import Nanoseconds
 
 NS_PER_S = 1_000_000_000

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from math import exp, isfinite, log
 
-from msgspec import Struct
-
 from guard.forecasts import Direction, SignalValue
 from guard.readings import Reading
 from guard.signals.basis import Basis
@@ -18,13 +16,14 @@ from guard.signals.flow_divergence import FlowDivergence
 from guard.signals.funding_regime import FundingRegime
 from guard.signals.funding_venues import FundingOverVenues
 from guard.signals.leader import Leaders
+from guard.signals.memory import VERSION, MarketMemory, SignalsState
 from guard.signals.open_interest_collapse import OpenInterestCollapse
 from guard.signals.outside import OutsideFact, OutsideFacts
 from guard.signals.pegs import PegDeviation
-from guard.signals.price_measures import PriceMeasures, PriceTrackState
+from guard.signals.price_measures import PriceMeasures
 from guard.signals.price_track import PriceTrack
 from guard.signals.trading_cost import TradingCost
-from guard.signals.usual import Usual, UsualState
+from guard.signals.usual import Usual
 from guard.signals.volatility_jump import VolatilityJump
 from guard.units import NS_PER_S, MarketId, Nanoseconds
 
@@ -32,23 +31,6 @@ STALE_NS = 60 * NS_PER_S
 """After so long without a reading nothing is said of a market."""
 TOGETHER_NS = 4_500_000_000
 BASIS_LOG_MAX = 0.5
-VERSION = 1
-
-
-class MarketMemory(Struct, frozen=True):
-    """What one market's observables remember for another run: its prices, and what is usual of it by name."""
-
-    market: MarketId
-    prices: PriceTrackState
-    usual: dict[str, UsualState]
-
-
-class SignalsState(Struct, frozen=True):
-    """What all observables remember; another ``version`` is not taken."""
-
-    version: int = VERSION
-    markets: tuple[MarketMemory, ...] = ()
-    comovement: UsualState | None = None
 
 
 class MarketSignals:

@@ -1,12 +1,16 @@
-"""What is usual of a number, forgotten by time, and not learned from a crisis. No I/O, no clock."""
+"""What is usual of a number, forgotten by time, and not learned from a crisis. No I/O, no clock.
+
+Compiled where there is a compiler (usual.pxd), and the same results as it is.
+"""
 
 from __future__ import annotations
 
-from math import exp, isfinite, log, sqrt
+import math
+from array import array
 
-from msgspec import Struct
+from guard.signals.memory import UsualState
 
-LOG_2 = log(2.0)
+LOG_2 = 0.6931471805599453
 LIMIT = 1e12
 """Numbers beyond this are no measurements and are left out."""
 
@@ -22,16 +26,7 @@ def clip(value: float, low: float = -1.0, high: float = 1.0) -> float:
 
 def is_number(value: float | None) -> bool:
     """Tell whether this is a number to count with."""
-    return value is not None and isfinite(value) and -LIMIT < value < LIMIT
-
-
-class UsualState(Struct, frozen=True, array_like=True):
-    """What a ``Usual`` remembers for another run."""
-
-    mean: float
-    variance: float
-    weight: float
-    seconds: float
+    return value is not None and math.isfinite(value) and -LIMIT < value < LIMIT
 
 
 class Usual:
@@ -51,8 +46,6 @@ class Usual:
     (10.5, 0.5, 4.0)
     """
 
-    __slots__ = ("clip_sd", "half_life_s", "mean", "seconds", "variance", "warm_s", "weight")
-
     def __init__(
         self,
         half_life_s: float,
@@ -65,7 +58,9 @@ class Usual:
         self.half_life_s = half_life_s
         self.clip_sd = clip_sd
         self.warm_s = warm_s
-        self.mean, sd, self.weight = prior or (0.0, 0.0, 0.0)
+        if prior is None:
+            prior = 0.0, 0.0, 0.0
+        self.mean, sd, self.weight = prior
         self.variance = sd * sd
         self.seconds = 0.0
 
@@ -73,11 +68,11 @@ class Usual:
         """Take a number that held for so long; what is no number is left out."""
         if not (-LIMIT < value < LIMIT and 0.0 < elapsed_s < LIMIT):
             return
-        kept = self.weight * exp(-LOG_2 * elapsed_s / self.half_life_s)
+        kept = self.weight * math.exp(-LOG_2 * elapsed_s / self.half_life_s)
         share = elapsed_s / (elapsed_s + kept)
         apart = value - self.mean
         if self.seconds >= self.warm_s:
-            bound = self.clip_sd * sqrt(self.variance)
+            bound = self.clip_sd * math.sqrt(self.variance)
             # A quantity that never moved has no deviation to clip by: let it begin with a small one.
             bound = max(bound, 1e-9 + 0.1 * abs(self.mean))
             apart = clip(apart, -bound, bound)
@@ -106,7 +101,7 @@ class Usual:
     @property
     def sd(self) -> float:
         """Standard deviation, 0 and up."""
-        return sqrt(self.variance)
+        return math.sqrt(self.variance)
 
     def z(self, value: float, floor: float = 1e-12) -> float:
         """Standard deviations from the mean, none smaller than ``floor``, within -50 and 50."""
@@ -123,19 +118,18 @@ class WindowSum:
     6.0
     """
 
-    __slots__ = ("_first", "_length", "_times", "_values", "total", "window_ns")
-
     def __init__(self, window_s: float, slots: int = 512) -> None:
         self.window_ns = int(window_s * 1e9)
-        self._times = [0] * slots
-        self._values = [0.0] * slots
+        self.slots = slots
+        self._times = array("q", bytes(8 * slots))
+        self._values = array("d", bytes(8 * slots))
         self._first = 0
         self._length = 0
         self.total = 0.0
 
     def add(self, at: int, value: float) -> None:
         """Take what came up to ``at``; what is no number is left out."""
-        slots = len(self._times)
+        slots = self.slots
         if not -LIMIT < value < LIMIT:
             value = 0.0
         edge = at - self.window_ns

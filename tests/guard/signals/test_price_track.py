@@ -11,7 +11,8 @@ import pytest
 
 from guard.forecasts import Direction
 from guard.signals import price_track as compiled
-from guard.signals.price_measures import PriceMeasures, PriceTrackState
+from guard.signals.memory import PriceTrackState
+from guard.signals.price_measures import PriceMeasures
 from guard.units import NS_PER_S, Nanoseconds
 from tests.support.uncompiled import is_compiled, uncompiled
 
