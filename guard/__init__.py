@@ -4,7 +4,7 @@
 adapter that makes events or carries decisions out.
 
 1. ``events``       everything the guard can learn, one message each
-   (``margin_terms``: what a venue demands, as values)
+   (``margin_terms``, ``holdings``: what a venue demands, what an account holds, as values)
    (``readings``, ``forecasts``: what estimators are given of a market, and what they say of it)
 2. ``findings``     what a policy may say is wrong, and what limit it asks for
 3. ``engine``       ``process(event) -> Step``: the whole guard in one page
@@ -53,6 +53,7 @@ adapter that makes events or carries decisions out.
 - ``replay/``       the same engine over a file of events, and what it says second by second
 - ``simulating``    made-up markets into files
 - ``reload/``       other settings while it runs: when, what differs, how it is swapped
+- ``remembering``   what estimators learned, kept over restarts
 - ``supervised``    what systemd is told, by the engine's progress alone; ``stopping``  how it ends when asked to
 - ``feeding``, ``clock_offset``  feeds kept running, ended and begun; our clock held against the venues'
 - ``doctor``        examines all of it from outside

@@ -15,10 +15,17 @@ from collections.abc import Awaitable, Callable, Collection
 from adapters.exchanges.account_feed import AccountFeed
 from adapters.exchanges.ccxt_session import Credentials, Markets
 from adapters.exchanges.credentials import SecretResolver, credentials_of
+from adapters.exchanges.crowd import CrowdConnection, CrowdFeed
 from adapters.exchanges.margin_terms import MarginTermsFeed, TermsConnection, TermsMemory
 from adapters.exchanges.market_books import Observer
 from adapters.exchanges.market_feed import MarketFeed, nothing_held
-from adapters.exchanges.modules import capabilities_of, connect_terms, module_of
+from adapters.exchanges.modules import (
+    capabilities_of,
+    connect_crowd,
+    connect_terms,
+    crowd_ways_of,
+    module_of,
+)
 from adapters.exchanges.probe import AccountProbe, VenueProbe, probe
 from adapters.exchanges.settings import AccountCredentials, VenueSettings
 from adapters.exchanges.venue import (
@@ -35,6 +42,7 @@ __all__ = [
     "AccountFeed",
     "AccountProbe",
     "Capabilities",
+    "CrowdFeed",
     "MarginTermsFeed",
     "MarketFeed",
     "SecretResolver",
@@ -60,7 +68,9 @@ def venue_feeds(
     watched: Callable[[], Collection[str]] = nothing_held,
     assets: Callable[[], Collection[str]] = nothing_held,
 ) -> list[Feed]:
-    """Make one MarketFeed, one MarginTermsFeed and one AccountFeed for each account; nothing connects before ``run``.
+    """Make one MarketFeed, one AccountFeed for each account, one MarginTermsFeed, and a CrowdFeed where there is one.
+
+    Nothing connects before ``run``.
 
     Args:
         settings: the venue.
@@ -108,4 +118,19 @@ def venue_feeds(
         markets=lambda: {*held(), *watched()},
         assets=assets,
     )
-    return [*feeds, terms]
+    ways = crowd_ways_of(settings.id)
+    if ways is None or not ways.is_asked(settings):
+        return [*feeds, terms]
+
+    def connect_to_crowd() -> Awaitable[CrowdConnection]:
+        return connect_crowd(settings, markets)
+
+    crowd = CrowdFeed(
+        settings,
+        ways,
+        clock=clock,
+        connect=connect_to_crowd,
+        markets=lambda: {*settings.symbols, *watched()},
+        held=held,
+    )
+    return [*feeds, terms, crowd]

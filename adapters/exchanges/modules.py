@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from typing import Protocol, cast
 
 from adapters.exchanges.ccxt_session import Credentials, Markets, import_ccxt
+from adapters.exchanges.crowd import CrowdConnection, CrowdWays
+from adapters.exchanges.crowd_session import CrowdClient
 from adapters.exchanges.margin_terms import TermsConnection
 from adapters.exchanges.settings import VenueSettings
 from adapters.exchanges.terms_session import TermsClient
@@ -73,6 +75,43 @@ async def connect_terms(
     reader: type[TermsClient] = getattr(importlib.import_module(module), name)
     await import_ccxt(settings.id, reader.QUIRKS)
     return reader(settings, credentials, markets)
+
+
+CROWD = {
+    "binanceusdm": "adapters.exchanges.binance.crowd_source:BinanceCrowd",
+    "bybit": "adapters.exchanges.bybit.crowd_source:BybitCrowd",
+    "okx": "adapters.exchanges.okx.crowd_source:OkxCrowd",
+    "hyperliquid": "adapters.exchanges.hyperliquid.crowd_source:HyperliquidCrowd",
+}
+"""What reads everyone's positions, of the venues that tell something of them."""
+
+
+def crowd_ways_of(venue_id: str) -> CrowdWays | None:
+    """Return what a venue tells of everyone's positions, without connecting; ``None`` for nothing."""
+    reader = _crowd_reader(venue_id)
+    if reader is None:
+        return None
+    return CrowdWays(
+        history_days=reader.HISTORY_DAYS,
+        ratio=reader.TELLS_RATIO,
+        positions=reader.PUBLISHES_POSITIONS,
+        pause_s=reader.PAUSE_S,
+    )
+
+
+async def connect_crowd(settings: VenueSettings, markets: Markets) -> CrowdConnection:
+    """Make the connection that reads everyone's positions; nothing is connected before its ``load``."""
+    reader = _crowd_reader(settings.id)
+    assert reader is not None, "crowd_ways_of said that there is one"
+    await import_ccxt(settings.id, reader.QUIRKS)
+    return reader(settings, markets)
+
+
+def _crowd_reader(venue_id: str) -> type[CrowdClient] | None:
+    if venue_id not in CROWD:
+        return None
+    module, _, name = CROWD[venue_id].partition(":")
+    return cast("type[CrowdClient]", getattr(importlib.import_module(module), name))
 
 
 def module_of(venue_id: str) -> VenueModule:

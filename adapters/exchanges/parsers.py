@@ -16,6 +16,9 @@ Payload = Mapping[str, Any]
 LARGEST = 1e18
 """No price, size or sum of money is larger: a number beyond it is a mistake."""
 
+LATEST_MS = 4_102_444_800_000
+"""The year 2100."""
+
 
 def number(payload: Payload, key: str, where: str) -> float:
     """Return ``payload[key]`` as a finite float; MalformedFrameError if it is missing or is not one."""
@@ -31,6 +34,30 @@ def positive(payload: Payload, key: str, where: str) -> float:
     if value <= 0.0:
         raise MalformedFrameError(where, f"field {key!r} must be positive, not {value}")
     return value
+
+
+def not_negative(payload: Payload, key: str, where: str) -> float:
+    """Return ``payload[key]`` as a finite float of 0 or more; MalformedFrameError otherwise."""
+    value = number(payload, key, where)
+    if value < 0.0:
+        raise MalformedFrameError(where, f"field {key!r} must not be negative, and is {value}")
+    return value
+
+
+def share(payload: Payload, key: str, where: str) -> float:
+    """Return ``payload[key]`` as a float of 0 to 1; MalformedFrameError otherwise."""
+    value = number(payload, key, where)
+    if not 0.0 <= value <= 1.0:
+        raise MalformedFrameError(where, f"field {key!r} is no share of 1: {value:g}")
+    return value
+
+
+def past_at(payload: Payload, key: str, where: str) -> Nanoseconds:
+    """Return the venue's time ``payload[key]`` in milliseconds; MalformedFrameError if there is none in this age."""
+    at_ms = integer(payload, key, where)
+    if not 0 < at_ms < LATEST_MS:
+        raise MalformedFrameError(where, f"field {key!r} is no time: {at_ms}")
+    return ns_of(at_ms)
 
 
 def optional_number(payload: Payload, key: str, where: str) -> float | None:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+from adapters.exchanges.tracked_accounts import addresses_of
 from adapters.exchanges.transport import Transport, installed
 from adapters.exchanges.venue_ids import BY_ADDRESS, UNREADABLE, VENUE_IDS, WITH_PASSWORD
 
@@ -122,6 +123,34 @@ class VenueSettings(BaseModel):
         le=3_600,
         description="how often funding is asked where the stream has not told it",
     )
+    open_interest_history_days: float = Field(
+        default=30.0,
+        ge=0,
+        le=30,
+        description="how much of open interest's past is asked at a start, of venues that tell it; 0: nothing",
+    )
+    long_short_ratio_poll_s: float = Field(
+        default=300.0,
+        ge=0,
+        le=86_400,
+        description="how often the share of accounts that are long is asked, where it is told; 0: never",
+    )
+    tracked_addresses: list[str] = Field(
+        default_factory=list,
+        description="accounts of others whose positions the venue publishes (hyperliquid), to map exactly",
+    )
+    tracked_addresses_file: Path | None = Field(
+        default=None, description="file with more of them, one a line; read anew every minute"
+    )
+    tracked_poll_s: float = Field(
+        default=60.0, ge=0.2, le=86_400, description="how often each of them is asked about"
+    )
+    tracked_hot_poll_s: float = Field(
+        default=15.0,
+        ge=0.2,
+        le=86_400,
+        description="the same while one of its positions is within 5 % of liquidation",
+    )
     margin_terms_poll_s: float = Field(
         default=3_600.0,
         ge=0.5,
@@ -190,6 +219,25 @@ class VenueSettings(BaseModel):
                     f"{name}: an account of {venue} can be read only with what can also trade: leave it out, "
                     "and let bots report their positions"
                 )
+        return value
+
+    @property
+    def tracks_accounts(self) -> bool:
+        """Whether anybody's published positions are to be read."""
+        return bool(self.tracked_addresses) or self.tracked_addresses_file is not None
+
+    @field_validator("tracked_addresses")
+    @classmethod
+    def _are_addresses(cls, value: list[str], info: ValidationInfo) -> list[str]:
+        if value and info.data.get("id") not in BY_ADDRESS:
+            raise ValueError(f"only {', '.join(sorted(BY_ADDRESS))} publishes positions: leave this out")
+        return addresses_of(value, "tracked_addresses")
+
+    @field_validator("tracked_addresses_file")
+    @classmethod
+    def _are_published(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        if value is not None and info.data.get("id") not in BY_ADDRESS:
+            raise ValueError(f"only {', '.join(sorted(BY_ADDRESS))} publishes positions: leave this out")
         return value
 
     @field_validator("transport")

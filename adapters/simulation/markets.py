@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
@@ -10,10 +11,13 @@ from enum import StrEnum
 from adapters.simulation.book import VenueBook
 from adapters.simulation.source import OpeningBook, SymbolSpec
 from adapters.simulation.wire import MarkPriceEvent, TradeEvent
+from guard.events import HistoryPoint
 
 TRADES_KEPT = 1_000
 CANDLES_KEPT = 3_000
 MINUTE_MS = 60_000
+POINT_MS = 300_000
+"""Between two points of the past."""
 
 
 class MarketStatus(StrEnum):
@@ -67,6 +71,10 @@ class Market:
     now_ns: int = 0
     mark_due_ns: int = 0
     status: MarketStatus = MarketStatus.TRADING
+    past: tuple[HistoryPoint, ...] = ()
+    """Before the venue was started, in the source's time, oldest first."""
+    longs_share: Decimal = Decimal("0.5")
+    """Of accounts with a position."""
     trades: deque[TradeEvent] = field(default_factory=lambda: deque(maxlen=TRADES_KEPT))
     candles: dict[int, Candle] = field(default_factory=dict)
 
@@ -77,7 +85,15 @@ class Market:
         book.at_ms = opening.at_ms or now_ns // 10**6
         mid = Decimal(repr(book.mid() or 0.0)).quantize(Decimal("0.00000001"))
         return cls(
-            spec, book, mid, mid, mid, spec.funding_rate, spec.open_interest, now_ns=book.at_ms * 10**6
+            spec,
+            book,
+            mid,
+            mid,
+            mid,
+            spec.funding_rate,
+            spec.open_interest,
+            now_ns=book.at_ms * 10**6,
+            past=_ending_at(spec.past, now_ns),
         )
 
     def see_mark(self, event: MarkPriceEvent) -> tuple[Decimal, Decimal] | None:
@@ -104,3 +120,19 @@ class Market:
     def reference(self, working_type: str) -> Decimal:
         """The price that a conditional order looks at."""
         return self.mark if working_type == "MARK_PRICE" else self.last
+
+
+def _ending_at(points: Sequence[HistoryPoint], now_ns: int) -> tuple[HistoryPoint, ...]:
+    """Return points that end with the last full five minutes before a time, as far apart as they are."""
+    if not points:
+        return ()
+    moved = now_ns - now_ns % (POINT_MS * 10**6) - points[-1].at
+    return tuple(
+        HistoryPoint(
+            at=point.at + moved,
+            price=point.price,
+            open_interest=point.open_interest,
+            volume_usd=point.volume_usd,
+        )
+        for point in points
+    )

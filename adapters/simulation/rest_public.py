@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
+from adapters.simulation import past
 from adapters.simulation.assets import AssetIndex
 from adapters.simulation.errors import Refusal, illegal, invalid_symbol, missing
-from adapters.simulation.markets import MINUTE_MS, Candle, Market, MarketStatus
+from adapters.simulation.markets import MINUTE_MS, POINT_MS, Candle, Market, MarketStatus
 from adapters.simulation.payloads import plain
 from adapters.simulation.settings import LoopbackSettings
 from adapters.simulation.wire import TradeEvent
@@ -29,6 +30,8 @@ INTERVALS_MINUTES = {
     "1d": 1440,
 }
 FUNDING_INTERVAL_MS = 8 * 3_600_000
+MONTH_MS = 30 * 86_400_000
+STATISTICS_MAX = 500
 
 Parameters = Mapping[str, str]
 Handler = Callable[[Parameters], Any]
@@ -60,6 +63,8 @@ class PublicApi:
             ("GET", "/fapi/v1/premiumIndex"): self.premium_index,
             ("GET", "/fapi/v1/assetIndex"): self.asset_index,
             ("GET", "/fapi/v1/openInterest"): self.open_interest,
+            ("GET", "/futures/data/openInterestHist"): self.open_interest_history,
+            ("GET", "/futures/data/globalLongShortAccountRatio"): self.account_ratio,
             ("GET", "/fapi/v1/fundingRate"): self.funding_rate,
             ("GET", "/fapi/v1/fundingInfo"): lambda _: [],
             ("GET", "/fapi/v1/klines"): self.klines,
@@ -123,6 +128,49 @@ class PublicApi:
             "time": self._clock_ms(),
         }
 
+    def open_interest_history(self, parameters: Parameters) -> Any:
+        """Every five minutes of what the source remembers."""
+        market = self._market(parameters)
+        start_ms, end_ms, limit = self._statistics(parameters)
+        return [
+            {
+                "symbol": market.spec.symbol,
+                "sumOpenInterest": f"{point.open_interest:.8f}",
+                "sumOpenInterestValue": f"{point.open_interest * point.price:.8f}",
+                "CMCCirculatingSupply": "0",
+                "timestamp": point.at // 10**6,
+            }
+            for point in past.between(market, start_ms, end_ms, limit)
+        ]
+
+    def account_ratio(self, parameters: Parameters) -> Any:
+        """The latest alone: the venue keeps no older ones."""
+        market = self._market(parameters)
+        self._statistics(parameters)
+        longs = market.longs_share
+        ratio = longs / (1 - longs) if longs < 1 else Decimal(0)
+        return [
+            {
+                "symbol": market.spec.symbol,
+                "longAccount": plain(longs, 4),
+                "longShortRatio": plain(ratio, 4),
+                "shortAccount": plain(1 - longs, 4),
+                "timestamp": self._clock_ms() // POINT_MS * POINT_MS,
+            }
+        ]
+
+    def _statistics(self, parameters: Parameters) -> tuple[int, int, int]:
+        """Begin, end and number of rows; five minutes only, and no more than a month back."""
+        if parameters.get("period") != "5m":
+            raise illegal("period")
+        start_ms = _integer(parameters, "startTime", self._clock_ms() - MONTH_MS)
+        if start_ms < self._clock_ms() - MONTH_MS:
+            raise illegal("startTime")
+        limit = _integer(parameters, "limit", 30)
+        if not 0 < limit <= STATISTICS_MAX:
+            raise illegal("limit")
+        return start_ms, _integer(parameters, "endTime", 1 << 62), limit
+
     def funding_rate(self, parameters: Parameters) -> Any:
         """The rate in force, dated at the start of its interval: the venue keeps no older ones."""
         markets = [self._market(parameters)] if "symbol" in parameters else self._listed()
@@ -146,13 +194,8 @@ class PublicApi:
             raise Refusal(-1120, "Invalid interval.")
         start_ms = _integer(parameters, "startTime", 0)
         end_ms = _integer(parameters, "endTime", 1 << 62)
-        merged: dict[int, Candle] = {}
         span_ms = minutes * MINUTE_MS
-        for candle in market.candles.values():
-            open_ms = candle.open_ms - candle.open_ms % span_ms
-            if start_ms <= open_ms <= end_ms:
-                merged[open_ms] = _merge(merged.get(open_ms), candle, open_ms)
-        rows = [_candle_row(candle, span_ms) for candle in merged.values()]
+        rows = [_candle_row(candle, span_ms) for candle in past.candles(market, start_ms, end_ms, span_ms)]
         return rows[-_integer(parameters, "limit", 500) :]
 
     def trades(self, parameters: Parameters) -> Any:
@@ -271,7 +314,7 @@ class PublicApi:
     def _day(self, market: Market) -> Any:
         day: Candle | None = None
         for candle in list(market.candles.values())[-1440:]:
-            day = _merge(day, candle, candle.open_ms if day is None else day.open_ms)
+            day = past.merge(day, candle, candle.open_ms if day is None else day.open_ms)
         if day is None:
             day = Candle(0, market.last, market.last, market.last, market.last)
         change = day.close - day.open
@@ -357,18 +400,6 @@ def _integer(parameters: Parameters, name: str, default: int) -> int:
     if not text.isdigit():
         raise illegal(name)
     return int(text)
-
-
-def _merge(whole: Candle | None, part: Candle, open_ms: int) -> Candle:
-    if whole is None:
-        whole = Candle(open_ms, part.open, part.high, part.low, part.close)
-    whole.high, whole.low, whole.close = max(whole.high, part.high), min(whole.low, part.low), part.close
-    whole.size += part.size
-    whole.volume += part.volume
-    whole.count += part.count
-    whole.bought += part.bought
-    whole.bought_volume += part.bought_volume
-    return whole
 
 
 def _candle_row(candle: Candle, span_ms: int) -> list[Any]:

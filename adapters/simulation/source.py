@@ -8,6 +8,8 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Protocol
 
+from guard.events import HistoryPoint
+
 
 class FrameKind(StrEnum):
     """The streams that a source can carry; the values are Binance's names where there is one."""
@@ -57,6 +59,8 @@ class SymbolSpec:
     funding_rate: Decimal = Decimal("0.0001")
     open_interest: Decimal = Decimal(80_000)
     """Base units; what the venue answers until the source says otherwise."""
+    past: tuple[HistoryPoint, ...] = ()
+    """Open interest, price and volume every five minutes before the start, oldest first, at any times."""
 
 
 class MarketSource(Protocol):

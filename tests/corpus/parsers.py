@@ -14,18 +14,21 @@ from typing import Any
 
 from adapters import exchanges
 from adapters.exchanges.binance import account_payloads, coinm_payloads
+from adapters.exchanges.binance import crowd_payloads as binance_crowd
 from adapters.exchanges.binance import payloads as binance
 from adapters.exchanges.binance import terms as binance_terms
+from adapters.exchanges.bybit import crowd_payloads as bybit_crowd
 from adapters.exchanges.bybit import payloads as bybit
 from adapters.exchanges.bybit import terms as bybit_terms
 from adapters.exchanges.hyperliquid import account_payloads as hyperliquid_account
 from adapters.exchanges.hyperliquid import payloads as hyperliquid
 from adapters.exchanges.hyperliquid import terms as hyperliquid_terms
 from adapters.exchanges.okx import account_payloads as okx_account
+from adapters.exchanges.okx import crowd_payloads as okx_crowd
 from adapters.exchanges.okx import payloads as okx
 from adapters.exchanges.okx import terms as okx_terms
 from guard.events import MarginMode
-from tests.adapters.exchanges import samples
+from tests.adapters.exchanges import crowd_samples, samples
 
 FIXTURES = Path(samples.__file__).parent
 US = "0x5c902b2eb0e1d9eb9a232014824ae6247df0a480"
@@ -110,6 +113,9 @@ def _binance() -> Iterator[Parser]:
         (binance.parse_open_algo_orders, [samples.OPEN_ALGO_ORDER]),
         (binance_terms.parse_brackets, samples.BRACKETS),
         (binance_terms.parse_asset_indices, samples.ASSET_INDICES),
+        (binance_crowd.parse_interest_history, crowd_samples.BINANCE_INTEREST),
+        (binance_crowd.parse_account_ratio, crowd_samples.BINANCE_RATIO),
+        (binance_crowd.parse_candles, crowd_samples.BINANCE_CANDLES),
     ):
         yield Parser("binance", parse, payload)
     for event in (
@@ -159,6 +165,9 @@ def _bybit() -> Iterator[Parser]:
     yield Parser("bybit", bybit_terms.parse_tiers, next(iter(limits.values())))
     yield Parser("bybit", bybit_terms.parse_collateral_ratios, told("collateral_ratio"))
     yield Parser("bybit", bybit_terms.parse_index_prices, told("tickers_rest"))
+    yield Parser("bybit", bybit_crowd.parse_interest_history, crowd_samples.BYBIT_INTEREST)
+    yield Parser("bybit", bybit_crowd.parse_account_ratio, crowd_samples.BYBIT_RATIO)
+    yield Parser("bybit", bybit_crowd.parse_candles, crowd_samples.BYBIT_CANDLES)
     mode = bybit.AccountMode()
     isolated = bybit.AccountMode(MarginMode.ISOLATED)
     yield Parser("bybit", bybit.parse_permissions, told("query_api"))
@@ -190,6 +199,8 @@ def _okx() -> Iterator[Parser]:
     yield Parser("okx", okx_terms.parse_position_tiers, told("position_tiers"), (size_of,))
     yield Parser("okx", okx_terms.parse_discount_rates, told("discount_rate"))
     yield Parser("okx", okx_terms.parse_index_tickers, told("index_tickers_rest"))
+    yield Parser("okx", okx_crowd.parse_interest_history, crowd_samples.OKX_INTEREST)
+    yield Parser("okx", okx_crowd.parse_account_ratio, crowd_samples.OKX_RATIO)
     contract_of = {code: okx_account.Contract(size) for code, size in OKX_SIZES.items()}.get
     yield Parser("okx", okx_account.parse_permissions, told("account_config"))
     yield Parser("okx", okx_account.parse_pooling, told("account_config"))

@@ -130,6 +130,7 @@ def test_no_inside_module_of_guard_is_open_to_adapters() -> None:
         "guard.columns",
         "guard.extras",
         "guard.tables",
+        "guard.holdings",
         "guard.margin_terms",
         "guard.market",
         "guard.leverage",

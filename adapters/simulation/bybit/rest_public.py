@@ -6,14 +6,17 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
+from adapters.simulation import past
 from adapters.simulation.bybit.payloads import instrument, ticker
 from adapters.simulation.dialects import VenueParts
 from adapters.simulation.errors import Refusal
-from adapters.simulation.markets import Market, MarketStatus
+from adapters.simulation.markets import MINUTE_MS, POINT_MS, Candle, Market, MarketStatus
 from adapters.simulation.payloads import plain
 
 PARAMETER_ERROR = 10001
 FUNDING_INTERVAL_MS = 8 * 3_600_000
+PERIODS = ("5min", "15min", "30min", "1h", "4h", "1d")
+INTERVALS = ("1", "3", "5", "15", "30", "60", "120", "240", "360", "720")
 
 Parameters = Mapping[str, str]
 Handler = Callable[[Parameters], Any]
@@ -36,6 +39,8 @@ class PublicApi:
             "/v5/market/orderbook": self.orderbook,
             "/v5/market/recent-trade": self.recent_trades,
             "/v5/market/open-interest": self.open_interest,
+            "/v5/market/account-ratio": self.account_ratio,
+            "/v5/market/kline": self.kline,
             "/v5/market/risk-limit": self.risk_limit,
             "/v5/market/funding/history": self.funding_history,
             "/v5/spot-margin-trade/collateral": self.collateral,
@@ -91,13 +96,48 @@ class PublicApi:
 
     def open_interest(self, parameters: Parameters) -> Any:
         market = self.market(parameters)
-        row = {"openInterest": plain(market.open_interest, 3), "timestamp": str(self._clock_ms())}
+        start_ms, end_ms = _span(parameters, "startTime", "endTime")
+        limit = _limit(parameters, 50, 200)
+        told = past.between(market, start_ms, end_ms, limit)
+        rows = [
+            {"openInterest": f"{point.open_interest:.8f}", "timestamp": str(point.at // 10**6)}
+            for point in reversed(told)
+        ]
+        if "startTime" not in parameters:
+            now = {"openInterest": plain(market.open_interest, 3), "timestamp": str(self._clock_ms())}
+            rows = [now, *rows][:limit]
         return {
             "symbol": market.spec.symbol,
             "category": "linear",
-            "list": [row],
+            "list": rows,
             "nextPageCursor": "",
         }
+
+    def account_ratio(self, parameters: Parameters) -> Any:
+        """The latest alone: the venue keeps no older ones."""
+        market = self.market(parameters)
+        if parameters.get("period") not in PERIODS:
+            raise Refusal(PARAMETER_ERROR, "params error: period invalid")
+        row = {
+            "symbol": market.spec.symbol,
+            "buyRatio": plain(market.longs_share, 4),
+            "sellRatio": plain(1 - market.longs_share, 4),
+            "timestamp": str(self._clock_ms() // POINT_MS * POINT_MS),
+        }
+        return {"list": [row], "nextPageCursor": ""}
+
+    def kline(self, parameters: Parameters) -> Any:
+        market = self.market(parameters)
+        minutes = parameters.get("interval", "")
+        if minutes not in INTERVALS:
+            raise Refusal(PARAMETER_ERROR, "params error: interval invalid")
+        start_ms, end_ms = _span(parameters, "start", "end")
+        candles = past.candles(market, start_ms, end_ms, int(minutes) * MINUTE_MS)
+        rows = [
+            [str(each.open_ms), *(plain(value, 8) for value in _values(each))]
+            for each in reversed(candles[-_limit(parameters, 200, 1000) :])
+        ]
+        return {"symbol": market.spec.symbol, "category": "linear", "list": rows}
 
     def risk_limit(self, parameters: Parameters) -> Any:
         rows = [
@@ -168,6 +208,18 @@ class PublicApi:
 
 def _is_linear(parameters: Mapping[str, Any]) -> bool:
     return parameters.get("category") == "linear"
+
+
+def _values(candle: Candle) -> tuple[Decimal, ...]:
+    return (candle.open, candle.high, candle.low, candle.close, candle.size, candle.volume)
+
+
+def _span(parameters: Parameters, first: str, last: str) -> tuple[int, int]:
+    """Begin and end of what is asked for, ms."""
+    texts = parameters.get(first, "0"), parameters.get(last, str(1 << 62))
+    if not all(text.isdigit() for text in texts):
+        raise Refusal(PARAMETER_ERROR, "params error: time invalid")
+    return int(texts[0]), int(texts[1])
 
 
 def _limit(parameters: Parameters, default: int, most: int) -> int:

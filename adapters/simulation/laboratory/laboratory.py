@@ -112,7 +112,7 @@ class Laboratory:
         for venue in venues:
             yield venue.watched()
         for listing in self._in_order:
-            yield self._history(listing)
+            yield self.history(listing)
         latest = self.now_ns
         while self.now_ms < self.duration_ms:
             self.step()
@@ -122,7 +122,7 @@ class Laboratory:
                 latest = events[-1].received_at
                 yield from events
 
-    def _history(self, listing: Listing) -> OpenInterestHistorySeen:
+    def history(self, listing: Listing) -> OpenInterestHistorySeen:
         """What the venue tells of a market's past; nothing is drawn for it, so that the episode stays as it is."""
         points = history_of(self.episode, listing.venue, listing.symbol, listing.trading.open_lots_usual)
         return OpenInterestHistorySeen(

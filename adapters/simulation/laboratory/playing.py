@@ -60,7 +60,11 @@ class LaboratoryPlay:
     def _book(self, name: Name, listing: Listing) -> StagedBook:
         self._forced[name] = []
         return StagedBook(
-            listing.symbol, listing.exchange, partial(_quote, listing), partial(self._take_forced, name)
+            listing.symbol,
+            listing.exchange,
+            partial(_quote, listing),
+            partial(self._take_forced, name),
+            self.laboratory.history(listing).points,
         )
 
     def _take_forced(self, name: Name) -> Sequence[Forced]:

@@ -91,6 +91,7 @@ class LaboratorySource:
                 step=book.symbol.lot,
                 funding_rate=Decimal(f"{book.quote().rate:.8f}"),
                 open_interest=book.quote().open_lots * book.symbol.lot,
+                past=book.past,
             )
             for code, book in self._books.items()
         )

@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 
 from adapters.simulation.laboratory.exchange import Exchange
 from adapters.simulation.laboratory.parameters import LiquidationFeed, SymbolParameters
+from guard.events import HistoryPoint
 
 NS_PER_MS = 1_000_000
 
@@ -44,6 +45,8 @@ class StagedBook:
     quote: Callable[[], Quote]
     forced: Callable[[], Iterable[Forced]]
     """The crowd's liquidations since last asked."""
+    past: tuple[HistoryPoint, ...] = ()
+    """What the venue remembers from before the episode."""
 
 
 class Play(Protocol):
