@@ -63,15 +63,21 @@ class Observer:
             return NOTHING_MORE
         usual = track.variance_slow.mean
         elsewhere = tuple(
-            Elsewhere(book=book, side=sides.get(twin))
+            Elsewhere(book=book, side=sides.get(twin), recent_net_usd=self._net(twin, direction))
             for twin in self.peers.twins(reading.market, reading.at)
             if (book := self._books.get(twin)) is not None
         )
         return CascadeInputs(
-            recent_net_usd=direction.sign * (track.bought[0] - track.sold[0]),
+            recent_net_usd=self._net(reading.market, direction),
             volatility_5m=sqrt(usual) * FIVE_MINUTES_ROOT_S if usual else None,
+            index_price=reading.index_price,
             elsewhere=elsewhere,
         )
+
+    def _net(self, market: MarketId, direction: Direction) -> float:
+        """What takers did in a direction on balance in about the last minute, USD."""
+        track = self.tracks.get(market)
+        return 0.0 if track is None else direction.sign * (track.bought[0] - track.sold[0])
 
     def features(
         self,

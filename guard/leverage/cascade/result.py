@@ -26,7 +26,10 @@ class CascadeFeatures:
         barrier_2: log of what others must sell until price is 2 % away, in depths.
         barrier_5: likewise 5 %.
         barrier_10: likewise 10 %.
-        stands_5: log of what stands up to 5 % when price comes there, in depths; nothing is forced.
+        stands_2: log of what stands up to 2 % when price comes there, in depths; nothing is forced.
+        stands_5: likewise 5 %.
+        stands_10: likewise 10 %.
+        touch: log of what rests within 10 bps now, in tenths of a depth.
         forced_2: log of what is liquidated into the book up to 2 %, over what stands there.
         forced_5: likewise 5 %.
         forced_10: likewise 10 %.
@@ -39,15 +42,21 @@ class CascadeFeatures:
         feedback: log of how much farther a shock goes with forced selling than without.
         liquidity: log of normal depth over what is left on the way.
         thinness: log of normal depth over depth now; above 0 is thin.
-        flow: log of 1 + recent net flow in depths.
+        shock: log of the median shock in depths.
         withdrawn: log of 1 + 5 % in moves that makers withdraw at.
         due: log of 1 + what is due now, because the mark lags, in depths.
+        gap: how far mid is beyond the index, in units of 4 % (log), clipped at 20 %; below 0 the index is farther, and
+            arbitrage takes price there. 0 where the index is not known.
+        gap_spreads: that in spreads, as an inverse hyperbolic sine.
     """
 
     barrier_2: float
     barrier_5: float
     barrier_10: float
+    stands_2: float
     stands_5: float
+    stands_10: float
+    touch: float
     forced_2: float
     forced_5: float
     forced_10: float
@@ -60,9 +69,11 @@ class CascadeFeatures:
     feedback: float
     liquidity: float
     thinness: float
-    flow: float
+    shock: float
     withdrawn: float
     due: float
+    gap: float
+    gap_spreads: float
 
     def values(self) -> tuple[float, ...]:
         """All of them, along ``CASCADE_FEATURES``."""
@@ -84,7 +95,8 @@ class CascadeResult:
         probability: that it is at least each of ``guard.forecasts.MOVES``.
         expected: mean reach, the tail cut at the last of ``distances``.
         expected_book: the same if nothing were forced.
-        ereach: mean reach of 0.5, 1, 2 and 4 normal depths and the recent flow, weighed 0.4, 0.3, 0.2, 0.1.
+        ereach: mean reach of 0.5, 1, 2 and 4 normal depths beside the recent flow and the index's pull, weighed 0.4,
+            0.3, 0.2 and 0.1.
         barrier_usd: ``Qc`` at each of ``MOVES``.
         reproduction: greatest local reproduction number up to 10 %.
         reproduction_at: where it is; ``None`` where nothing is forced.
@@ -92,7 +104,7 @@ class CascadeResult:
         liquidity_factor: normal depth over what is left on the way to 5 %, 1 or more.
         forced_factor: 1 + forced selling up to 5 % over what stands there.
         feedback_factor: expected reach over that without forced selling, 1 or more.
-        flow_usd: recent net flow that was counted with.
+        flow_usd: the median shock that was counted with, the pull of the index included.
         depth_usd: the depth that shocks are counted in.
         thinness: that over depth within 1 % now; above 1 is thin.
         forced_usd: liquidated into the book up to each of ``MOVES``.

@@ -7,8 +7,8 @@ the shock is integrated in closed form.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from math import exp, isfinite, log, log1p
+from dataclasses import dataclass, replace
+from math import asinh, copysign, exp, inf, isfinite, log, log1p
 from typing import Protocol
 
 import numpy as np
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from guard.events import CURVE_BPS
 from guard.forecasts import MOVES, QUANTILES, Direction
 from guard.leverage.cascade.kernel import Kernel
-from guard.leverage.cascade.result import CascadeFeatures, CascadeResult, Stretch
+from guard.leverage.cascade.result import CASCADE_FEATURES, CascadeFeatures, CascadeResult, Stretch
 from guard.leverage.cascade.settings import DEFAULT, CascadeSettings
 from guard.readings import BookReading, Reading
 from guard.units import BPS_PER_UNIT
@@ -31,6 +31,7 @@ _LAG_MAX = 0.05
 _JUMP_MIN, _JUMPS_TO = 0.002, 0.30
 _R_WINDOW, _R_TO = 0.005, 0.1
 _CLIP = 5.0
+_GAP_MAX, _GAP_SCALE = 0.2, 25.0
 _SHOCKS = ((0.5, 0.4), (1.0, 0.3), (2.0, 0.2), (4.0, 0.1))
 # Gauss-Hermite for a normal deviate: of the map's scale, and of the strength of withdrawal.
 _SCALES = (
@@ -77,6 +78,7 @@ class Elsewhere:
     book: BookReading
     side: SideMap | None = None
     alive: float | None = None
+    recent_net_usd: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,13 +86,15 @@ class CascadeInputs:
     """What is known beside book and map; everything may be missing.
 
     Attributes:
-        recent_net_usd: what others sold (bought, upwards) on balance in the last minutes; below 0 counts as 0.
+        recent_net_usd: what others sold (bought, upwards) on balance in about the last minute; below 0 counts as 0.
         volatility_5m: usual deviation of this market's 5-minute log returns, not that of the storm itself.
+        index_price: what the coin costs elsewhere; arbitrage takes price there.
         elsewhere: the same symbol at other venues.
     """
 
     recent_net_usd: float = 0.0
     volatility_5m: float | None = None
+    index_price: float | None = None
     elsewhere: Sequence[Elsewhere] = ()
 
 
@@ -134,7 +138,11 @@ def cascade(
 
         Be(x) = integral to x of b(v) w(v) (1 + refilled(v)) dv        f(x) = Be(x) - phi L(x)
         R(x)  = phi dL/dBe        Qc(x) = max of f up to x        reach(Q) = least x with f(x) >= Q
-        P(reach >= x) = mean over map scales and withdrawals of P(Q > Qc(x)),  Q = recent flow + log-logistic
+        P(reach >= x) = mean over map scales and withdrawals of P(Q > Qc(x))
+        Q = pull + (flow_again * recent net flow + shock_depths * depth now) * log-logistic number of median 1
+
+    A shock goes on as it has begun: by what was sold in the last minute, and a little of what stands even if that is
+    nothing. Pull is what arbitrage sells (below 0: buys) to bring price to the index.
 
     Where L is linear like B, ``reach`` is that without liquidations times 1 / (1 - R) (Cont and Wagalath, fire sales).
     ``w = 1 / (1 + (z / 13.3)**2.2)``, z being the distance in usual 5-minute deviations; a book that is thin already
@@ -150,85 +158,103 @@ def cascade(
     ...     bid_visible_bps=500.0, ask_visible_bps=500.0, bid_kappa=1.0, ask_kappa=1.0)
     >>> found = cascade(Direction.DOWN, book, None)
     >>> [round(usd / 1e6, 2) for usd in found.barrier_usd], round(found.probability[1], 2), found.reproduction
-    ([2.23, 4.16, 5.02], 0.12, 0.0)
+    ([2.23, 4.16, 4.99], 0.03, 0.0)
     """
-    down = direction is Direction.DOWN
-    kernel = _DOWN if down else _UP
+    kernel = _DOWN if direction is Direction.DOWN else _UP
     kernel.clear()
-    depth = _stand(kernel, direction, book, 1.0, inputs, settings)
-    has_map = _force(kernel, direction, book, side, 1.0)
+    depth, now = _stand(kernel, direction, book, 1.0, inputs, settings)
+    net = _net(inputs.recent_net_usd)
+    has_map = _force(kernel, direction, book, side, 1.0, inputs.index_price)
     for other in inputs.elsewhere:
         alive = settings.venues_alive if other.alive is None else other.alive
         if isfinite(alive) and alive > 0.0:
             alive = min(alive, 1.0)
-            depth += alive * _stand(kernel, direction, other.book, alive, inputs, settings)
-            has_map = _force(kernel, direction, other.book, other.side, alive) or has_map
+            depth_there, now_there = _stand(kernel, direction, other.book, alive, inputs, settings)
+            depth += alive * depth_there
+            now += alive * now_there
+            net += alive * _net(other.recent_net_usd)
+            has_map = _force(kernel, direction, other.book, other.side, alive, inputs.index_price) or has_map
     log_sd = 0.0
     if has_map:
         told = side.log_sd if side is not None and isfinite(side.log_sd) else 0.0
         log_sd = min(max(told, settings.map_log_sd_min), 3.0)
-    flow = inputs.recent_net_usd
-    flow = min(flow, _USD_MAX) if isfinite(flow) and flow > 0.0 else 0.0
-    return _result(kernel, direction, book, depth, flow, has_map, log_sd, inputs, settings)
+    gap = _gap(direction, book, inputs.index_price)
+    case = _Case(
+        direction=direction,
+        kernel=kernel,
+        book=book,
+        settings=settings,
+        depth=depth,
+        now=now,
+        net=net,
+        gap=gap,
+        pull=settings.venues_alive * copysign(kernel.whole_at(abs(gap)), -gap),
+        median=settings.flow_again * net + settings.shock_depths * now,
+        has_map=has_map,
+        log_sd=log_sd,
+        per_scale=_per_scale(inputs, settings),
+    )
+    return _result(case)
 
 
-def _result(
-    kernel: Kernel,
-    direction: Direction,
-    book: BookReading,
-    depth: float,
-    flow: float,
-    has_map: bool,
-    log_sd: float,
-    inputs: CascadeInputs,
-    settings: CascadeSettings,
-) -> CascadeResult:
-    """Read everything from a kernel in which books and maps are laid."""
-    down = direction is Direction.DOWN
-    phi, median, power = settings.phi, settings.shock_depths * depth, settings.shock_power
+@dataclass(slots=True, kw_only=True)
+class _Case:
+    """One direction of one market, laid into a kernel; ``gap`` is how far mid is beyond the index, log."""
+
+    direction: Direction
+    kernel: Kernel
+    book: BookReading
+    settings: CascadeSettings
+    depth: float
+    now: float
+    net: float
+    gap: float
+    pull: float
+    median: float
+    has_map: bool
+    log_sd: float
+    per_scale: float
+
+
+def _survival(case: _Case) -> tuple[list[float], list[float]]:
+    """P(reach >= distance) without what is forced, and with it."""
+    kernel, phi, power = case.kernel, case.settings.phi, case.settings.shock_power
     for strength, weight in enumerate(_STRENGTHS):
-        kernel.chance(strength, 0.0, weight, flow, median, power)
-    book_survival = kernel.chances()
-    survival = book_survival
-    if has_map:
-        kernel.forget_chances()
-        for strength, weight in enumerate(_STRENGTHS):
-            for deviate, share in _SCALES:
-                kernel.chance(strength, phi * exp(log_sd * deviate), weight * share, flow, median, power)
-        survival = kernel.chances()
+        kernel.chance(strength, 0.0, weight, case.pull, case.median, power)
+    book = kernel.chances()
+    if not case.has_map:
+        return book, book
+    kernel.forget_chances()
+    for strength, weight in enumerate(_STRENGTHS):
+        for deviate, share in _SCALES:
+            scale = phi * exp(case.log_sd * deviate)
+            kernel.chance(strength, scale, weight * share, case.pull, case.median, power)
+    return book, kernel.chances()
+
+
+def _result(case: _Case) -> CascadeResult:
+    """Read everything from a kernel in which books and maps are laid."""
+    direction, kernel, settings, phi = case.direction, case.kernel, case.settings, case.settings.phi
+    book_survival, survival = _survival(case)
     places = [_log_of(direction, move) for move in MOVES]
     barrier = [kernel.barrier(_USUAL, phi, x) for x in places]
     forced = [phi * kernel.forced_at(x) for x in places]
     stands = [max(kernel.left_at(_USUAL, x), _USD_MIN) for x in places]
-    reproduction = kernel.reproduction(_USUAL, phi, _R_WINDOW, _R_TO) if has_map else 0.0
+    reproduction = kernel.reproduction(_USUAL, phi, _R_WINDOW, _R_TO) if case.has_map else 0.0
     at = kernel.reproduction_at if reproduction > 0.0 else None
-    stretches = kernel.jumps(_USUAL, phi, _JUMP_MIN, _JUMPS_TO) if has_map else []
+    stretches = kernel.jumps(_USUAL, phi, _JUMP_MIN, _JUMPS_TO) if case.has_map else []
     expected, expected_book = _mean(survival), _mean(book_survival)
-    ereach = sum(w * kernel.reach(_USUAL, phi, q * median + flow) for q, w in _SHOCKS)
+    seen_bps = case.book.bid_visible_bps if direction is Direction.DOWN else case.book.ask_visible_bps
+    seen = seen_bps / BPS_PER_UNIT if isfinite(seen_bps) and seen_bps > 0.0 else 0.0
     whole = max(kernel.whole_at(places[1]), _USD_MIN)
-    thinness = depth / max(kernel.whole_at(_log_of(direction, 0.01)), _USD_MIN)
-    liquidity = max(thinness, 1.0) * max(whole / stands[1], 1.0)
-    parts = _Parts(
-        depth,
-        flow,
-        barrier,
-        forced,
-        stands,
-        reproduction,
-        survival,
-        expected,
-        expected_book,
-        liquidity,
-        thinness,
-    )
-    visible = book.bid_visible_bps if down else book.ask_visible_bps
-    seen = visible / BPS_PER_UNIT if isfinite(visible) and visible > 0.0 else 0.0
-    return CascadeResult(
+    flow = max(settings.flow_again * case.net + case.pull, 0.0)
+    ereach = sum(w * kernel.reach(_USUAL, phi, q * case.depth + flow) for q, w in _SHOCKS)
+    result = CascadeResult(
         direction=direction,
         distances=_SAMPLED,
         survival=tuple(survival),
         quantiles=_quantiles(survival),
-        probability=tuple(survival[place] for place in _MOVES_AT),
+        probability=tuple([survival[place] for place in _MOVES_AT]),
         expected=expected,
         expected_book=expected_book,
         ereach=_share_of(direction, ereach),
@@ -236,65 +262,69 @@ def _result(
         reproduction=reproduction,
         reproduction_at=None if at is None else _share_of(direction, at),
         stretches=tuple(
-            Stretch(_share_of(direction, near), _share_of(direction, far)) for near, far in stretches
+            [Stretch(_share_of(direction, near), _share_of(direction, far)) for near, far in stretches]
         ),
-        liquidity_factor=liquidity,
+        liquidity_factor=max(case.depth / case.now, 1.0) * max(whole / stands[1], 1.0),
         forced_factor=1.0 + forced[1] / stands[1],
         feedback_factor=max(expected / expected_book, 1.0),
-        flow_usd=flow,
-        depth_usd=depth,
-        thinness=thinness,
+        flow_usd=max(case.median + case.pull, 0.0),
+        depth_usd=case.depth,
+        thinness=case.depth / case.now,
         forced_usd=tuple(forced),
         stands_usd=tuple(stands),
         due_usd=phi * kernel.forced_at(0.0),
         extrapolated_from=None if seen >= MOVES[-1] else seen,
-        has_map=has_map,
-        map_log_sd=log_sd,
-        features=_features(kernel, parts, inputs, settings),
+        has_map=case.has_map,
+        map_log_sd=case.log_sd,
+        features=_NO_FEATURES,
     )
+    return replace(result, features=_features(case, result))
 
 
-@dataclass(slots=True)
-class _Parts:
-    depth: float
-    flow: float
-    barrier: list[float]
-    forced: list[float]
-    stands: list[float]
-    reproduction: float
-    survival: list[float]
-    expected: float
-    expected_book: float
-    liquidity: float
-    thinness: float
-
-
-def _features(
-    kernel: Kernel, parts: _Parts, inputs: CascadeInputs, settings: CascadeSettings
-) -> CascadeFeatures:
-    depth = parts.depth
-    chances = [parts.survival[place] for place in _MOVES_AT]
+def _features(case: _Case, found: CascadeResult) -> CascadeFeatures:
+    depth = case.depth
+    odds = [chance / max(1.0 - chance, 1e-9) for chance in found.probability]
+    bid, ask = case.book.bid, case.book.ask
+    spread = min(max(log(ask) - log(bid), 1e-5), 1.0) if 0.0 < bid < inf and 0.0 < ask < inf else 1.0
     return CascadeFeatures(
-        barrier_2=_clipped(parts.barrier[0] / depth),
-        barrier_5=_clipped(parts.barrier[1] / depth),
-        barrier_10=_clipped(parts.barrier[2] / depth),
-        stands_5=_clipped(parts.stands[1] / depth),
-        forced_2=_clipped(parts.forced[0] / parts.stands[0]),
-        forced_5=_clipped(parts.forced[1] / parts.stands[1]),
-        forced_10=_clipped(parts.forced[2] / parts.stands[2]),
-        reproduction=_clipped(parts.reproduction),
-        reach_2=_clipped(chances[0] / max(1.0 - chances[0], 1e-9)),
-        reach_5=_clipped(chances[1] / max(1.0 - chances[1], 1e-9)),
-        reach_10=_clipped(chances[2] / max(1.0 - chances[2], 1e-9)),
-        expected=_clipped(parts.expected / 0.01),
-        expected_book=_clipped(parts.expected_book / 0.01),
-        feedback=_clipped(max(parts.expected / parts.expected_book, 1.0)),
-        liquidity=_clipped(parts.liquidity),
-        thinness=_clipped(parts.thinness),
-        flow=min(log1p(parts.flow / depth), _CLIP),
-        withdrawn=min(log1p(0.05 * _per_scale(inputs, settings)), _CLIP),
-        due=min(log1p(settings.phi * kernel.forced_at(0.0) / depth), _CLIP),
+        barrier_2=_clipped(found.barrier_usd[0] / depth),
+        barrier_5=_clipped(found.barrier_usd[1] / depth),
+        barrier_10=_clipped(found.barrier_usd[2] / depth),
+        stands_2=_clipped(found.stands_usd[0] / depth),
+        stands_5=_clipped(found.stands_usd[1] / depth),
+        stands_10=_clipped(found.stands_usd[2] / depth),
+        touch=_clipped(10.0 * case.kernel.whole_at(0.001) / depth),
+        forced_2=_clipped(found.forced_usd[0] / found.stands_usd[0]),
+        forced_5=_clipped(found.forced_usd[1] / found.stands_usd[1]),
+        forced_10=_clipped(found.forced_usd[2] / found.stands_usd[2]),
+        reproduction=_clipped(found.reproduction),
+        reach_2=_clipped(odds[0]),
+        reach_5=_clipped(odds[1]),
+        reach_10=_clipped(odds[2]),
+        expected=_clipped(found.expected / 0.01),
+        expected_book=_clipped(found.expected_book / 0.01),
+        feedback=_clipped(found.feedback_factor),
+        liquidity=_clipped(found.liquidity_factor),
+        thinness=_clipped(found.thinness),
+        shock=_clipped(found.flow_usd / depth),
+        withdrawn=min(log1p(0.05 * case.per_scale), _CLIP),
+        due=min(log1p(found.due_usd / depth), _CLIP),
+        gap=_GAP_SCALE * min(max(case.gap, -_GAP_MAX), _GAP_MAX),
+        gap_spreads=min(max(asinh(case.gap / spread), -_CLIP), _CLIP),
     )
+
+
+def _net(usd: float) -> float:
+    """Flow that goes on, USD."""
+    return min(usd, _USD_MAX) if isfinite(usd) and usd > 0.0 else 0.0
+
+
+def _gap(direction: Direction, book: BookReading, index_price: float | None) -> float:
+    """How far mid is beyond the index in the direction, log distance; 0 where the index is not known."""
+    mid = book.mid
+    if index_price is None or not (0.0 < index_price < inf and 0.0 < mid < inf):
+        return 0.0
+    return (log(mid) - log(index_price)) * direction.sign
 
 
 def _stand(
@@ -304,43 +334,52 @@ def _stand(
     weight: float,
     inputs: CascadeInputs,
     settings: CascadeSettings,
-) -> float:
-    """Lay a book into the kernel; return the depth that shocks at it are counted in, USD."""
+) -> tuple[float, float]:
+    """Lay a book into the kernel; return its usual depth within 1 % and that of now, USD."""
     down = direction is Direction.DOWN
     curve = book.bid_curve_usd if down else book.ask_curve_usd
     kappa = book.bid_kappa if down else book.ask_kappa
     normal = book.bid_normal_usd if down else book.ask_normal_usd
     if len(curve) != len(CURVE_BPS) or not isfinite(sum(curve)):
         curve = _NO_CURVE
-    curve = tuple([min(max(usd, _USD_MIN), _USD_MAX) for usd in curve])
     if kappa is None or not isfinite(kappa):
         kappa = settings.kappa
-    kernel.lay_out(_KNOTS_DOWN if down else _KNOTS_UP, curve, min(max(kappa, 0.3), 3.0))
-    now = curve[_AT_1_PERCENT]
-    usual = now
-    if normal is not None and isfinite(normal) and normal > 0.0 and book.normal_bps > 0.0:
-        # what is usual within 1 %, by the shape that the book has now
-        band = np.interp(book.normal_bps, CURVE_BPS, curve)
-        usual = min(max(normal * now / max(float(band), _USD_MIN), _USD_MIN), _USD_MAX)
-    gone = (max(usual / now, 1.0) - 1.0) ** (1.0 / settings.withdrawal_power)
+    now = usual = min(max(curve[_AT_1_PERCENT], _USD_MIN), _USD_MAX)
+    band = book.normal_bps
+    if normal is not None and isfinite(normal) and normal > 0.0 and 1.0 <= band <= BPS_PER_UNIT:
+        usual = normal if band == 100.0 else normal * (100.0 / band) ** settings.kappa
+        usual = min(max(usual, _USD_MIN), _USD_MAX)
+    # A hole in a book is filled before a cascade is through it: what stays whatever happens counts as standing.
+    stays = settings.withdrawal_floor * usual
+    held = tuple(
+        [min(max(usd, stays * share, _USD_MIN), _USD_MAX) for usd, share in zip(curve, _SHARES, strict=True)]
+    )
+    kernel.lay_out(_KNOTS_DOWN if down else _KNOTS_UP, held, min(max(kappa, 0.3), 3.0))
+    there = held[_AT_1_PERCENT]
+    gone = (max(usual / there, 1.0) - 1.0) ** (1.0 / settings.withdrawal_power)
     half_life = book.refill_half_life_s
     if half_life is None or not isfinite(half_life) or half_life <= 0.0:
         half_life = settings.refill_half_life_s
     kernel.stand(
         weight,
-        min(gone, 1e3),
+        gone,
         _per_scale(inputs, settings),
         exp(_STRENGTH_STEP * settings.withdrawal_log_sd),
         settings.withdrawal_power,
-        min(max(settings.withdrawal_floor * usual / now, settings.withdrawal_floor), 1.0),
+        min(max(stays / there, settings.withdrawal_floor), 1.0),
         settings.fall_s_per_unit * log(2.0) / max(half_life, 1e-3),
         settings.refilled_max,
     )
-    return usual
+    return usual, now
 
 
 def _force(
-    kernel: Kernel, direction: Direction, book: BookReading, side: SideMap | None, weight: float
+    kernel: Kernel,
+    direction: Direction,
+    book: BookReading,
+    side: SideMap | None,
+    weight: float,
+    index_price: float | None,
 ) -> bool:
     """Lay a map into the kernel, counted from mid; ``False`` where there is none that may be believed."""
     if side is None:
@@ -352,9 +391,13 @@ def _force(
     ):
         return False
     lag = (log(mark) - log(mid)) * -direction.sign
-    kernel.force(
-        np.ascontiguousarray(side.usd, dtype=np.float64), BIN_LOG, min(max(lag, -_LAG_MAX), _LAG_MAX), weight
-    )
+    if lag > 0.0:  # a mid that has left the mark behind proves nothing: it jumps where a book is empty
+        confirmed = 0.0
+        if index_price is not None and 0.0 < index_price < inf:
+            confirmed = (log(mark) - log(index_price)) * -direction.sign
+        lag = min(lag, max(confirmed, 0.0))
+    usd = np.ascontiguousarray(side.usd, dtype=np.float64)
+    kernel.force(usd, BIN_LOG, min(max(lag, -_LAG_MAX), _LAG_MAX), weight)
     return True
 
 
@@ -419,8 +462,10 @@ def _kernel(direction: Direction) -> Kernel:
 
 _AT_1_PERCENT = CURVE_BPS.index(100.0)
 _MOVES_AT = tuple(_SAMPLED.index(move) for move in MOVES)
+_SHARES = tuple((bps / 100.0) ** DEFAULT.kappa for bps in CURVE_BPS)
 _NO_CURVE = (_USD_MIN,) * len(CURVE_BPS)
 _KNOTS_DOWN = tuple(_log_of(Direction.DOWN, bps / BPS_PER_UNIT) for bps in CURVE_BPS)
 _KNOTS_UP = tuple(_log_of(Direction.UP, bps / BPS_PER_UNIT) for bps in CURVE_BPS)
 _DOWN = _kernel(Direction.DOWN)
 _UP = _kernel(Direction.UP)
+_NO_FEATURES = CascadeFeatures(*(0.0 for _ in CASCADE_FEATURES))

@@ -100,7 +100,7 @@ def test_more_depth_never_reaches_farther(
         bid_curve_usd=tuple(ratio * usd for usd in book.bid_curve_usd),
         ask_curve_usd=tuple(ratio * usd for usd in book.ask_curve_usd),
     )
-    in_thin = cascade(direction, thin, side)
+    in_thin = cascade(direction, thin, side, settings=CascadeSettings(shock_depths=1.0))
     in_deep = cascade(direction, deep, side, settings=CascadeSettings(shock_depths=1.0 / ratio))
     assert farther(in_thin, in_deep)
     assert all(a >= b - 1e-6 for a, b in zip(in_deep.barrier_usd, in_thin.barrier_usd, strict=True))
@@ -148,23 +148,40 @@ def test_up_mirrors_down(side: PlainMap, kappa: float, depth: float) -> None:
 
 
 @pytest.mark.parametrize("direction", BOTH)
-def test_a_mark_that_lags_brings_what_is_forced_nearer(direction: Direction) -> None:
+def test_a_mark_that_lags_behind_mid_and_index_brings_what_is_forced_nearer(direction: Direction) -> None:
     cluster = PlainMap()
     cluster.usd[10:12] = 1e5
     lagging = PlainMap(usd=cluster.usd, mark_price=100.0 * (1.0 - direction.sign * 0.02))
     ahead = PlainMap(usd=cluster.usd, mark_price=100.0 * (1.0 + direction.sign * 0.02))
-    level = cascade(direction, book(), cluster, settings=STILL)
+    confirmed = CascadeInputs(index_price=100.0)
+    level = cascade(direction, book(), cluster, confirmed, STILL)
     assert level.due_usd == 0.0
-    assert cascade(direction, book(), lagging, settings=STILL).due_usd == pytest.approx(2e5)
-    assert cascade(direction, book(), ahead, settings=STILL).forced_usd[0] == 0.0 < level.forced_usd[0]
+    assert cascade(direction, book(), lagging, confirmed, STILL).due_usd == pytest.approx(2e5)
+    assert (
+        cascade(direction, book(), lagging, settings=STILL).due_usd == 0.0
+    )  # mid alone may be a hole in the book
+    behind = cascade(direction, book(), ahead, settings=STILL)
+    assert behind.forced_usd[0] == 0.0 < level.forced_usd[0]
+
+
+def test_a_hole_in_a_book_is_no_cascade() -> None:
+    hole = replace(book(1e6, normal_usd=1e6), bid_curve_usd=(0.0,) * 16 + (1e6,))
+    near = PlainMap()
+    near.usd[5:15] = 1e3
+    found = cascade(Direction.DOWN, hole, near)
+    assert found.barrier_usd[0] > 5e4
+    assert found.features.thinness == pytest.approx(5.0)
 
 
 def test_a_book_that_is_thin_already_is_not_thinned_twice() -> None:
-    calm = cascade(Direction.DOWN, book(1e6, normal_usd=1e6), None)
-    thin = cascade(Direction.DOWN, book(1e5, normal_usd=1e6), None)
-    kept = [stands / usd for stands, usd in zip(calm.stands_usd, (2e6, 5e6, 1e7), strict=True)]
-    kept_when_thin = [stands / usd for stands, usd in zip(thin.stands_usd, (2e5, 5e5, 1e6), strict=True)]
-    assert all(a < b for a, b in zip(kept, kept_when_thin, strict=True))
+    shock = CascadeInputs(recent_net_usd=1e6)
+    calm = cascade(Direction.DOWN, book(1e6, normal_usd=1e6), None, shock)
+    thin = cascade(Direction.DOWN, book(1e5, normal_usd=1e6), None, shock)
+    far = -1
+    assert (
+        thin.stands_usd[far] > 1.5 * 0.1 * calm.stands_usd[far]
+    )  # a tenth of the book keeps more than a tenth
+    assert all(a < b for a, b in zip(thin.stands_usd, calm.stands_usd, strict=True))
     assert thin.liquidity_factor > calm.liquidity_factor > 1.0
     assert thin.probability[1] > calm.probability[1]
 
@@ -195,6 +212,20 @@ def test_other_venues_share_depth_and_forced_selling(direction: Direction) -> No
     assert both.survival == pytest.approx(alone.survival)
     cut_off = CascadeInputs(elsewhere=[Elsewhere(book=book(), side=cluster, alive=0.0)])
     assert cascade(direction, book(), cluster, cut_off) == alone
+
+
+@pytest.mark.parametrize("direction", BOTH)
+def test_price_goes_where_the_index_is(direction: Direction) -> None:
+    behind, ahead = (
+        cascade(direction, book(), None, CascadeInputs(index_price=100.0 * (1.0 + direction.sign * move)))
+        for move in (0.02, -0.02)
+    )
+    level = cascade(direction, book(), None, CascadeInputs(index_price=100.0))
+    assert level == cascade(direction, book(), None)
+    assert farther(behind, level)
+    assert farther(level, ahead)
+    assert behind.quantiles[0] > 0.01 > ahead.quantiles[0]
+    assert behind.features.gap < level.features.gap < ahead.features.gap
 
 
 def test_a_result_does_not_depend_on_the_one_before() -> None:
@@ -234,7 +265,7 @@ def test_odd_numbers_give_finite_ones(direction: Direction, numbers: list[float]
         refill_half_life_s=numbers[11],
     )
     side = PlainMap(usd=np.full(BINS, usd), log_sd=numbers[12], mark_price=numbers[13])
-    inputs = CascadeInputs(recent_net_usd=numbers[0], volatility_5m=numbers[1])
+    inputs = CascadeInputs(recent_net_usd=numbers[0], volatility_5m=numbers[1], index_price=numbers[2])
     found = cascade(direction, strange, side, inputs)
     told = [*found.survival, *found.quantiles, *found.barrier_usd, found.expected, found.ereach]
     told += [found.liquidity_factor, found.forced_factor, found.feedback_factor, *found.features.values()]
