@@ -162,6 +162,11 @@ class MarketOutlook(Struct, frozen=True, kw_only=True):
     at: Nanoseconds
     market: MarketId
     regime: Regime | None = None
+    regime_since: Nanoseconds | None = None
+    regime_reasons: tuple[str, ...] = ()
+    """What holds the regime, worst first, by the names of ``guard.hazard.regime``; empty while it only dwells."""
+    resume_share: float | None = None
+    """How much of what was cut may be resumed, 0..1."""
     price: float | None = None
     oi_depth_ratio: float | None = None
     """The one-line baseline: open interest in USD over bids and asks within 1 % of mid."""

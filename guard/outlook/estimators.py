@@ -18,7 +18,8 @@ from guard.leverage.crowd.side_map import SideMap
 from guard.leverage.tracked import TrackedPositions
 from guard.outlook.broken import Broken
 from guard.outlook.judging import Judging
-from guard.outlook.memory import OutlookMemory
+from guard.outlook.memory import OutlookMemory, RegimeKept
+from guard.outlook.regimes import Judged, Regimes
 from guard.readings import REFRESH_S, Reading
 from guard.signals.outside import OutsideFact
 from guard.signals.signals import Signals
@@ -59,6 +60,7 @@ class Estimators:
     signals: Signals = field(default_factory=Signals)
     observer: Observer = field(default_factory=Observer)
     judging: Judging = field(default_factory=Judging)
+    regimes: Regimes = field(default_factory=Regimes)
     _markets: dict[MarketId, _Market] = field(default_factory=dict)
     _remembered: dict[MarketId, MapState] = field(default_factory=dict)
     """Maps of a former run, each until its market is heard of again."""
@@ -100,17 +102,22 @@ class Estimators:
         structures = self._cascades(reading, broken)
         told = broken.ask("hazard", market, self._forecast, reading, structures)
         reaches, hazards = told or (tuple(each.forecast() for each in structures), ())
-        signals: tuple[SignalValue, ...] | None
-        signals = broken.ask("signals", market, self.signals.values, market, reading.at)
+        signals: tuple[SignalValue, ...]
+        signals = broken.ask("signals told", market, self.signals.values, market, reading.at) or ()
+        judged = broken.ask("regime", market, self._judge, reading, structures, hazards, signals)
         return MarketOutlook(
             at=reading.at,
             market=market,
+            regime=None if judged is None else judged.regime,
+            regime_since=None if judged is None else judged.since,
+            regime_reasons=() if judged is None else judged.reasons,
+            resume_share=None if judged is None else judged.resume_share,
             price=reading.price,
             oi_depth_ratio=oi_depth_ratio(reading),
             maps=maps,
             reaches=reaches,
             hazards=hazards,
-            signals=signals or (),
+            signals=signals,
             skill=broken.ask("skill", None, self.judging.scores) or (),
             unknown=(*_missing(reading), *(() if maps else ("map",)), *broken.names(market)),
         )
@@ -122,6 +129,7 @@ class Estimators:
         self.observer.forget(market)
         self.signals.forget(market)
         self.judging.forget(market)
+        self.regimes.forget(market)
         for sides in self._sides.values():
             sides.pop(market, None)
 
@@ -144,6 +152,9 @@ class Estimators:
             mix=self.mix.state(),
             signals=self.signals.state(),
             ledger=self.judging.ledger.state(),
+            regimes=tuple(
+                RegimeKept(market=market, state=state) for market, state in self.regimes.state().items()
+            ),
         )
 
     def restore(self, memory: OutlookMemory) -> None:
@@ -154,6 +165,8 @@ class Estimators:
             self.signals.restore(memory.signals)
         if memory.ledger is not None:
             self.judging.ledger.restore(memory.ledger)
+        for regime in memory.regimes:
+            self.regimes.restore(regime.market, regime.state)
         self._remembered = {kept.market: kept for kept in memory.maps if kept.market not in self._markets}
 
     def _look_together(self, now: Nanoseconds, broken: Broken) -> None:
@@ -175,9 +188,12 @@ class Estimators:
         is_known = reading.mark_price is not None
         told = []
         for direction in DIRECTIONS:
-            side = broken.ask("map", reading.market, of.map.side, direction) if is_known else None
-            self._sides[direction][reading.market] = side
-            forecast = None if side is None else broken.ask("map", reading.market, of.map.forecast, direction)
+            name, market = f"map {direction}", reading.market
+            side = broken.ask(name, market, of.map.side, direction) if is_known else None
+            self._sides[direction][market] = side
+            forecast = (
+                None if side is None else broken.ask(f"{name} told", market, of.map.forecast, direction)
+            )
             if forecast is not None:
                 told.append(forecast)
         return tuple(told)
@@ -186,7 +202,7 @@ class Estimators:
         if reading.book is None:
             return ()
         asked = (
-            broken.ask("cascade", reading.market, self._cascade, direction, reading)
+            broken.ask(f"cascade {direction}", reading.market, self._cascade, direction, reading)
             for direction in DIRECTIONS
         )
         return [found for found in asked if found is not None]
@@ -211,6 +227,24 @@ class Estimators:
         )
         shifts = [self.signals.log_odds(each.direction, reading.at) for each in structures]
         return self.judging.weigh(reading, structures, estimates, shifts, sides)
+
+    def _judge(
+        self,
+        reading: Reading,
+        structures: Sequence[CascadeResult],
+        hazards: Sequence[HazardForecast],
+        signals: Sequence[SignalValue],
+    ) -> Judged:
+        market = reading.market
+        return self.regimes.judge(
+            reading,
+            structures=structures,
+            hazards=hazards,
+            signals=signals,
+            measures=self.signals.measures(market),
+            sigma=self.signals.sigma(market),
+            flow=self.observer.tracks.get(market),
+        )
 
 
 def _missing(reading: Reading) -> list[str]:

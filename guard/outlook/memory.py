@@ -5,9 +5,10 @@ from __future__ import annotations
 import msgspec
 from msgspec import Struct
 
+from guard.hazard.regime import RegimeState
 from guard.leverage.crowd.map_state import MapState
 from guard.leverage.crowd.mix import MixState
-from guard.signals.signals import SignalsState
+from guard.signals.memory import SignalsState
 from guard.skill.ledger import LedgerMemory
 from guard.units import MarketId, Nanoseconds
 
@@ -16,11 +17,10 @@ VERSION = 1
 
 
 class RegimeKept(Struct, frozen=True, kw_only=True):
-    """The regime of a market as it was; ``since`` is when it began."""
+    """The regime of a market as it was."""
 
     market: MarketId
-    regime: str
-    since: Nanoseconds
+    state: RegimeState
 
 
 class OutlookMemory(Struct, frozen=True, kw_only=True):

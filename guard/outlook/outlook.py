@@ -104,6 +104,7 @@ class Outlook:
     def reconfigure(self, settings: OutlookSettings) -> None:
         """Go on by other settings; what was learned is kept."""
         self.settings = settings
+        self.estimators.regimes.reconfigure(settings.regime)
         if not settings.enabled:
             for market in tuple(self._latest):
                 self.forget(market)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 
+from guard.hazard.regime_settings import RegimeSettings
 from guard.readings import REFRESH_S
 
 
@@ -17,12 +18,14 @@ class OutlookSettings:
         refresh_s: each market is estimated anew this often, at a sample of it.
         recorded_s: the outlook of each market is recorded this often, and whenever its regime changes; ...
         recorded_per_minute_max: ... but of many markets no more than so many a minute, so each less often.
+        regime: when the state of a market changes.
     """
 
     enabled: bool = True
     refresh_s: float = REFRESH_S
     recorded_s: float = 60.0
     recorded_per_minute_max: int = 20
+    regime: RegimeSettings = field(default_factory=RegimeSettings)
 
     def __post_init__(self) -> None:
         for name, least, most in (("refresh_s", 1.0, 60.0), ("recorded_s", 5.0, 86_400.0)):

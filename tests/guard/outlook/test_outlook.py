@@ -13,6 +13,7 @@ from guard.market.view import BaselineSettings, MarketView
 from guard.outlook.broken import Broken
 from guard.outlook.outlook import Outlook
 from guard.outlook.recording import Recording
+from guard.outlook.regimes import Regimes
 from guard.outlook.settings import OutlookSettings
 from guard.readings import Reading
 from guard.state import GuardState
@@ -30,6 +31,7 @@ class SaysWhenAsked:
         self.asked: list[float] = []
         self.raises = False
         self.regime = Regime.NORMAL
+        self.regimes = Regimes()
 
     def update(self, reading: Reading, broken: Broken) -> MarketOutlook:
         self.asked.append(reading.at / S)

@@ -1,0 +1,155 @@
+"""The state of each market, from what is known of it at a refresh. No I/O, no clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import sqrt
+
+import numpy as np
+
+from guard.events import CURVE_BPS
+from guard.forecasts import HORIZONS_S, MOVES, HazardForecast, Regime, SignalValue
+from guard.hazard.regime import RegimeInputs, RegimeMachine, RegimeState
+from guard.hazard.regime_settings import RegimeSettings
+from guard.hazard.tracks import FlowTrack
+from guard.leverage.cascade import CascadeResult
+from guard.readings import BookReading, Reading
+from guard.signals.price_measures import PriceMeasures
+from guard.units import MarketId, Nanoseconds
+
+_WITHIN = HORIZONS_S.index(900), MOVES.index(0.05)
+_ONE_PERCENT = CURVE_BPS.index(100.0)
+_USUAL_MOVES = 2.0 * sqrt(900.0)
+"""A stretch that feeds itself is near if it begins within two usual moves of 15 minutes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A state, since when, what holds it there (worst first), and how much of what was cut may be resumed."""
+
+    regime: Regime
+    since: Nanoseconds
+    reasons: tuple[str, ...]
+    resume_share: float
+
+
+@dataclass(slots=True)
+class Regimes:
+    """A machine for each market."""
+
+    settings: RegimeSettings = field(default_factory=RegimeSettings)
+    _machines: dict[MarketId, RegimeMachine] = field(default_factory=dict)
+
+    def judge(
+        self,
+        reading: Reading,
+        *,
+        structures: Sequence[CascadeResult],
+        hazards: Sequence[HazardForecast],
+        signals: Iterable[SignalValue],
+        measures: PriceMeasures | None,
+        sigma: float | None,
+        flow: FlowTrack | None,
+    ) -> Judged:
+        """Judge a market anew; where its book may not be believed its state is held.
+
+        Args:
+            reading: of this refresh.
+            structures: the cascade in each direction.
+            hazards: likewise.
+            signals: the observables.
+            measures: what its price did.
+            sigma: its usual volatility per square root of a second.
+            flow: what flowed through it.
+        """
+        machine = self._of(reading.market)
+        inputs = (
+            RegimeInputs(is_known=False)
+            if reading.book is None
+            else _inputs(reading.book, structures, hazards, signals, measures, sigma, flow)
+        )
+        regime = machine.update(reading.at, inputs)
+        return Judged(regime, machine.since_at, machine.reasons, machine.resume_share)
+
+    def reconfigure(self, settings: RegimeSettings) -> None:
+        """Judge by other settings from now on; states stay."""
+        self.settings = settings
+        for machine in self._machines.values():
+            machine.settings = settings
+
+    def forget(self, market: MarketId) -> None:
+        """The market is watched no more."""
+        self._machines.pop(market, None)
+
+    def state(self) -> Mapping[MarketId, RegimeState]:
+        """What is remembered for another run."""
+        return {market: machine.state() for market, machine in self._machines.items()}
+
+    def restore(self, market: MarketId, state: RegimeState) -> None:
+        """Go on from a state, unless the market was judged already."""
+        if market not in self._machines:
+            self._of(market).restore(state)
+
+    def _of(self, market: MarketId) -> RegimeMachine:
+        machine = self._machines.get(market)
+        if machine is None:
+            machine = self._machines[market] = RegimeMachine(self.settings)
+        return machine
+
+
+def _inputs(
+    book: BookReading,
+    structures: Sequence[CascadeResult],
+    hazards: Sequence[HazardForecast],
+    signals: Iterable[SignalValue],
+    measures: PriceMeasures | None,
+    sigma: float | None,
+    flow: FlowTrack | None,
+) -> RegimeInputs:
+    told = {each.name: each.value for each in signals}
+    horizon, move = _WITHIN
+    moved = None if measures is None else measures.move_1m
+    return RegimeInputs(
+        hazard_15m=max((each.probability[horizon][move] for each in hazards), default=None),
+        depth_z=_least(book.bid_depth_z, book.ask_depth_z),
+        depth_ratio=_least(
+            _ratio(book.bid_curve_usd, book.bid_normal_usd, book.normal_bps),
+            _ratio(book.ask_curve_usd, book.ask_normal_usd, book.normal_bps),
+        ),
+        round_trip_ratio=told.get("round_trip_ratio"),
+        reproduction=_reproduction(structures, sigma),
+        liquidations_per_min=None if flow is None else _liquidated(book, flow),
+        speed=abs(moved) / (sigma * sqrt(60.0)) if moved is not None and sigma else None,
+        spread_ratio=told.get("spread_ratio"),
+    )
+
+
+def _least(one: float | None, other: float | None) -> float | None:
+    return min((each for each in (one, other) if each is not None), default=None)
+
+
+def _ratio(curve: tuple[float, ...], normal_usd: float | None, bps: float) -> float | None:
+    """Depth over its normal within the band of the baselines."""
+    if not normal_usd:
+        return None
+    return float(np.interp(bps, CURVE_BPS, curve)) / normal_usd
+
+
+def _reproduction(structures: Sequence[CascadeResult], sigma: float | None) -> float | None:
+    """The greatest R that price may come to on an ordinary day; only whether it is above 1 where it is not told."""
+    if not structures or not sigma:
+        return None
+    near, worst = _USUAL_MOVES * sigma, 0.0
+    for each in structures:
+        if each.reproduction_at is not None and each.reproduction_at <= near:
+            worst = max(worst, each.reproduction)
+        elif any(stretch.near <= near for stretch in each.stretches):
+            worst = max(worst, 1.0)
+    return worst
+
+
+def _liquidated(book: BookReading, flow: FlowTrack) -> float | None:
+    """Notional liquidated in the last minute over what stands within 1 % on the side that takes it, the worse side."""
+    sides = ((flow.longs[0], book.bid_curve_usd), (flow.shorts[0], book.ask_curve_usd))
+    return max((usd / curve[_ONE_PERCENT] for usd, curve in sides if curve[_ONE_PERCENT] > 0.0), default=None)
