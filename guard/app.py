@@ -21,6 +21,7 @@ from adapters.mqtt.link import MqttLink
 from adapters.mqtt.settings import BrokerKind
 from adapters.storage.housekeeping import Housekeeping
 from adapters.storage.keeper import AuditKeeper
+from adapters.storage.outlook_memory import OutlookMemoryFile
 from adapters.storage.samples import SampleRecorder
 from adapters.systemd import Notifier, monotonic_usec
 from guard.building import build_engine, engine_parts
@@ -34,6 +35,7 @@ from guard.measuring import measure, what_is_wrong
 from guard.ports import Clock, CommandSink, Feed
 from guard.reload.swap import Parts, Reloader, bot_keys
 from guard.reload.watch import Watch
+from guard.remembering import Remembering
 from guard.runner import Identity, Runner, RunnerSettings, World
 from guard.stopping import asked_to_stop, leave, on_hangup
 from guard.supervised import Supervised
@@ -72,6 +74,7 @@ class App:
     _link: MqttLink = field(init=False)
     _cadence: Cadence = field(init=False)
     _clock_offset: ClockOffset = field(init=False)
+    _remembering: Remembering = field(init=False)
     _timed: dict[str, FrameTimings] = field(default_factory=dict)
     _supervised: Supervised | None = None
     _stack: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack)
@@ -95,6 +98,7 @@ class App:
             asked = self.asked_feeds(settings)
             audit = await self._stack.enter_async_context(AuditKeeper(settings.audit.path, self.clock))
             samples = SampleRecorder(settings.samples, settings.audit.path, self.clock)
+            self._remembering = self._make_remembering()
             session = secrets.token_hex(4)
             link = self._link = await self._make_link(bot_keys(settings, secret_values), session)
             self.runner = Runner(
@@ -105,6 +109,7 @@ class App:
                     feeds=[
                         link,
                         TickFeed(self.clock, settings.guard.tick_ms),
+                        self._remembering,
                         Housekeeping(audit, samples, settings.audit, settings.samples, self.clock),
                         *(feed for each in feeds.values() for feed in each),
                         *asked,
@@ -127,6 +132,9 @@ class App:
             traces = self.runner.outbox.traces
             traces.venue_lag_ms, traces.frames = self._clock_offset.lag_ms, self._timed.items
             self.runner.readiness.began_at -= self.older_ns
+            remembered = await self._remembering.recall()
+            if remembered is not None:
+                inbox.put(remembered)
             await self._serve_metrics(samples)
             self._supervise()
             if self.path is not None:
@@ -168,7 +176,11 @@ class App:
             await _within(SAY_S, self.runner.say_stopping(), "saying that the guard stops")
             self._running.cancel()
             await _within(END_S, asyncio.wait([self._running]), "ending the loop")
-            await _within(END_S, self.runner.close(why), "recording the end")
+            # Side by side: each may hang on its disk, and there is time for one.
+            await asyncio.gather(
+                _within(END_S, self.runner.close(why), "recording the end"),
+                _within(END_S, self._remembering.write(), "keeping what was learned"),
+            )
         await self._stack.aclose()
 
     # What a reload changes besides the engine: guard.reload.swap.Hands
@@ -255,6 +267,17 @@ class App:
                 healthy=lambda: what_is_wrong(self.runner),
             )
             await self._stack.enter_async_context(server)
+
+    def _make_remembering(self) -> Remembering:
+        """What estimators learned lies beside the record, whose runs go on from it."""
+        settings = self.settings
+        path = settings.audit.path.with_name(settings.audit.path.name + ".outlook")
+        return Remembering(
+            OutlookMemoryFile(path, settings.guard.name),
+            outlook=lambda: self.runner.engine.state.outlook,
+            guard=settings.guard.name,
+            clock=self.clock,
+        )
 
     async def _make_link(self, keys: dict[BotId, bytes], session: str) -> MqttLink:
         settings = self.settings

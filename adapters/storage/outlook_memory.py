@@ -96,11 +96,8 @@ class OutlookMemoryFile:
             self.set_aside(error.kind, str(error))
             return None
         except OSError as error:
-            log.warning(
-                "what was learned cannot be read: starting as on the first day; look at the rights of this file",
-                file=str(self.path),
-                why=str(error),
-            )
+            # It would be written over in a few minutes.
+            self.set_aside("unread", str(error))
             return None
         self._keep_restored(kept.digest)
         return kept
@@ -147,6 +144,7 @@ class OutlookMemoryFile:
 
 
 _REMEDIES = {
+    "unread": "look at the disk and at the rights of this file, then move it back while the guard is stopped",
     "damaged": "restore this file from a backup, or remove the renamed one: the guard learns anew",
     "newer": "start the newer version again, or go on with this one, which learns anew",
     "other": "it is another guard's: give each guard an audit path of its own, or move it back for that one",

@@ -151,7 +151,8 @@ def test_what_a_run_went_on_from_stays_under_its_digest(file: OutlookMemoryFile)
     assert read_memory(file.restored(digests[-1])).body == bytes([RESTORED_MAX + 2]) * 10
 
 
-def test_a_file_that_may_not_be_read_is_left_where_it_is(file: OutlookMemoryFile) -> None:
+def test_what_cannot_be_read_is_not_written_over(file: OutlookMemoryFile) -> None:
     file.path.mkdir()
     assert file.read() is None
-    assert file.path.is_dir()
+    assert names(file) == ["record.outlook.unread-1"]
+    assert file.write(BODY, 1)
