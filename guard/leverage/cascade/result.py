@@ -95,8 +95,8 @@ class CascadeResult:
         probability: that it is at least each of ``guard.forecasts.MOVES``.
         expected: mean reach, the tail cut at the last of ``distances``.
         expected_book: the same if nothing were forced.
-        ereach: mean reach of 0.5, 1, 2 and 4 normal depths beside the recent flow and the index's pull, weighed 0.4,
-            0.3, 0.2 and 0.1.
+        ereach: mean reach of 0.5, 1, 2 and 4 normal depths (within 4.2 usual 5-minute deviations) beside the recent
+            flow and the index's pull, weighed 0.4, 0.3, 0.2 and 0.1.
         barrier_usd: ``Qc`` at each of ``MOVES``.
         reproduction: greatest local reproduction number up to 10 %.
         reproduction_at: where it is; ``None`` where nothing is forced.

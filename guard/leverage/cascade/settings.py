@@ -17,14 +17,15 @@ class CascadeSettings:
             table over 1.8 million bars of five minutes (min66633/liquidation-cascade-research): 13.3.
         withdrawal_power: its exponent: 2.2.
         withdrawal_floor: share of the usual depth that stays, or is back before a cascade is through: the same study
-            saw 1/3.4 left in a liquidation event as a median and 1/17 in the worst tenth.
+            saw 1/3.4 left in a liquidation event as a median and 1/17 in the worst tenth; this is between.
         withdrawal_log_sd: how uncertain ``withdrawal_z`` is, as a logarithm.
         volatility_5m: usual deviation of a 5-minute log return where a market's own is not known: 4 % a day.
         volatility_5m_min: never less: a market that stood still tells nothing of how far its makers stay.
         map_log_sd_min: a map is never surer than this of its scale.
         flow_again: median of what others sell in a shock from here on, in units of what they sold in the last
             minute (half an hour is 30 of them).
-        shock_depths: and, if they sold nothing, in depths within 1 % of now.
+        shock_depths: and, if they sold nothing, in what rests now within 4.2 usual 5-minute deviations (1 % for a coin
+            of 4 % a day).
         shock_power: tail exponent of it (log-logistic): that of traded volume is 1.5 (Gabaix et al., Nature 423, 2003),
             flatter as nobody knows the median well.
         fall_s_per_unit: seconds that a cascade takes for a distance of 1: 85 s from -1.5 to -5 %.
@@ -37,12 +38,12 @@ class CascadeSettings:
     phi: float = 0.62
     withdrawal_z: float = 13.3
     withdrawal_power: float = 2.2
-    withdrawal_floor: float = 0.06
+    withdrawal_floor: float = 0.15
     withdrawal_log_sd: float = 0.5
     volatility_5m: float = 0.0024
     volatility_5m_min: float = 0.0004
     map_log_sd_min: float = 0.25
-    flow_again: float = 12.0
+    flow_again: float = 16.0
     shock_depths: float = 0.1
     shock_power: float = 1.0
     fall_s_per_unit: float = 2400.0

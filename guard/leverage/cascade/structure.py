@@ -141,8 +141,9 @@ def cascade(
         P(reach >= x) = mean over map scales and withdrawals of P(Q > Qc(x))
         Q = pull + (flow_again * recent net flow + shock_depths * depth now) * log-logistic number of median 1
 
-    A shock goes on as it has begun: by what was sold in the last minute, and a little of what stands even if that is
-    nothing. Pull is what arbitrage sells (below 0: buys) to bring price to the index.
+    A shock goes on as it has begun: by what was sold in the last minute, and a little of what stands within the usual
+    moves of this market even if that is nothing. Pull is what arbitrage sells (below 0: buys) to bring price to the
+    index.
 
     Where L is linear like B, ``reach`` is that without liquidations times 1 / (1 - R) (Cont and Wagalath, fire sales).
     ``w = 1 / (1 + (z / 13.3)**2.2)``, z being the distance in usual 5-minute deviations; a book that is thin already
@@ -158,7 +159,7 @@ def cascade(
     ...     bid_visible_bps=500.0, ask_visible_bps=500.0, bid_kappa=1.0, ask_kappa=1.0)
     >>> found = cascade(Direction.DOWN, book, None)
     >>> [round(usd / 1e6, 2) for usd in found.barrier_usd], round(found.probability[1], 2), found.reproduction
-    ([2.23, 4.16, 4.99], 0.03, 0.0)
+    ([2.23, 4.16, 5.19], 0.03, 0.0)
     """
     kernel = _DOWN if direction is Direction.DOWN else _UP
     kernel.clear()
@@ -179,6 +180,7 @@ def cascade(
         told = side.log_sd if side is not None and isfinite(side.log_sd) else 0.0
         log_sd = min(max(told, settings.map_log_sd_min), 3.0)
     gap = _gap(direction, book, inputs.index_price)
+    unit = _shock_unit(inputs, settings)
     case = _Case(
         direction=direction,
         kernel=kernel,
@@ -189,7 +191,8 @@ def cascade(
         net=net,
         gap=gap,
         pull=settings.venues_alive * copysign(kernel.whole_at(abs(gap)), -gap),
-        median=settings.flow_again * net + settings.shock_depths * now,
+        median=settings.flow_again * net + settings.shock_depths * unit * now,
+        unit=unit,
         has_map=has_map,
         log_sd=log_sd,
         per_scale=_per_scale(inputs, settings),
@@ -211,6 +214,7 @@ class _Case:
     gap: float
     pull: float
     median: float
+    unit: float
     has_map: bool
     log_sd: float
     per_scale: float
@@ -248,7 +252,7 @@ def _result(case: _Case) -> CascadeResult:
     seen = seen_bps / BPS_PER_UNIT if isfinite(seen_bps) and seen_bps > 0.0 else 0.0
     whole = max(kernel.whole_at(places[1]), _USD_MIN)
     flow = max(settings.flow_again * case.net + case.pull, 0.0)
-    ereach = sum(w * kernel.reach(_USUAL, phi, q * case.depth + flow) for q, w in _SHOCKS)
+    ereach = sum(w * kernel.reach(_USUAL, phi, q * case.unit * case.depth + flow) for q, w in _SHOCKS)
     result = CascadeResult(
         direction=direction,
         distances=_SAMPLED,
@@ -401,12 +405,26 @@ def _force(
     return True
 
 
-def _per_scale(inputs: CascadeInputs, settings: CascadeSettings) -> float:
-    """How many moves that makers withdraw at are in a distance of 1."""
+def _shock_unit(inputs: CascadeInputs, settings: CascadeSettings) -> float:
+    """What shocks are counted in, as a share of the depth within 1 %: what rests within 4.2 usual deviations.
+
+    Flow moves a market by its volatility, whatever 1 % is to it: a coin that moves a third as much is sold a third as
+    far by what is usual there. For a coin of 4 % a day it is the depth within 1 %.
+    """
+    moves = _volatility(inputs, settings) / DEFAULT.volatility_5m
+    return min(max(exp(settings.kappa * log(moves)), 0.05), 20.0)
+
+
+def _volatility(inputs: CascadeInputs, settings: CascadeSettings) -> float:
     volatility = inputs.volatility_5m
     if volatility is None or not isfinite(volatility) or volatility <= 0.0:
         volatility = settings.volatility_5m
-    return 1.0 / (settings.withdrawal_z * max(volatility, settings.volatility_5m_min))
+    return min(max(volatility, settings.volatility_5m_min), 0.1)
+
+
+def _per_scale(inputs: CascadeInputs, settings: CascadeSettings) -> float:
+    """How many moves that makers withdraw at are in a distance of 1."""
+    return 1.0 / (settings.withdrawal_z * _volatility(inputs, settings))
 
 
 def _mean(survival: Sequence[float]) -> float:

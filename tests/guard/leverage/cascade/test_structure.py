@@ -196,8 +196,18 @@ def test_a_nervous_market_keeps_its_makers_when_a_quiet_one_loses_them() -> None
     quiet, nervous = (
         cascade(Direction.DOWN, book(), None, CascadeInputs(volatility_5m=each)) for each in (0.001, 0.01)
     )
-    assert farther(quiet, nervous)
+    assert all(a < b for a, b in zip(quiet.stands_usd, nervous.stands_usd, strict=True))
     assert quiet.liquidity_factor > nervous.liquidity_factor
+
+
+def test_what_is_usual_in_a_market_is_counted_in_its_own_moves() -> None:
+    still = replace(STILL, kappa=1.0)
+    quiet, nervous = (
+        cascade(Direction.DOWN, book(), None, CascadeInputs(volatility_5m=each), still)
+        for each in (0.001, 0.003)
+    )
+    a, b = (log_of(Direction.DOWN, each.ereach) for each in (quiet, nervous))
+    assert b == pytest.approx(3.0 * a)
 
 
 @pytest.mark.parametrize("direction", BOTH)
