@@ -42,7 +42,7 @@ adapter that makes events or carries decisions out.
 - ``load``          whether the loop keeps up, and what is said when it does not
 - ``status``        what the guard says of itself on its topics
 - ``meters``, ``measuring`` (``_accounts``)  what is counted and measured of the guard, and gathered when somebody asks
-- ``explain``, ``explain_story``, ``_hops``, ``_words``, ``audit_lines``  records to plain words
+- ``explain``, ``explain_story``, ``_hops``, ``_outlook``, ``_words``, ``audit_lines``  records to plain words
 
 **How it is put together and run.**
 

@@ -21,12 +21,16 @@ from guard.audit import (
 )
 from guard.events import AnyEvent, BotAcked, BotBorn, LinkChanged, LinkKind, SettingsChanged, StreamFault
 from guard.explain_hops import traced_words
+from guard.explain_outlook import outlook_line
 from guard.explain_words import utc_words
 from guard.findings import Finding
 from guard.leverage.margin_pool import LiquidationKind
 from guard.units import symbol_of
 
 __all__ = ["record_words", "utc_words"]
+
+OUTLOOKS_TOLD = 3
+"""In one line."""
 
 Keeping = (
     AuditGap
@@ -108,6 +112,9 @@ def _step_words(step: Step) -> str:
         parts.append(f"{command.verb} {command.symbol} to {command.bot} ({command.id}{again})")
     parts += [f"{each.command_id} {each.outcome}: {each.detail}" for each in step.outcomes]
     parts += [_assessed_words(risk) for risk in step.assessed]
+    parts += [outlook_line(outlook) for outlook in step.outlooks[:OUTLOOKS_TOLD]]
+    if len(step.outlooks) > OUTLOOKS_TOLD:
+        parts.append(f"outlooks of {len(step.outlooks) - OUTLOOKS_TOLD} more")
     event = _event_words(step.event)
     return f"{event}: {'; '.join(parts)}" if parts else event
 

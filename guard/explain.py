@@ -12,6 +12,7 @@ from guard.audit import AnyRecord, CommandTraced, Sent
 from guard.commands import OutcomeKind
 from guard.events import AccountSnapshot, BotReported, PositionSource
 from guard.explain_hops import way_words
+from guard.explain_outlook import changes_words
 from guard.explain_story import Standing, Story, gather
 from guard.explain_words import (
     DRY_RUN,
@@ -97,6 +98,7 @@ def explain(records: Sequence[AnyRecord], command_id: str) -> Explanation:
     sections = (
         Section("What was asked", tuple(_asked(story, command))),
         Section("Why", tuple(_why(story, command))),
+        *_state(story, command),
         Section("What the bot was allowed before and after", tuple(_postures(story, command))),
         Section("How it was sent and answered", tuple(_sending(story))),
         *_way(story),
@@ -122,6 +124,17 @@ def _asked(story: Story, command: Command) -> Iterator[str]:
         )
     if story.reloaded is not None:
         yield changed_words(story.reloaded, story.issued_at)
+
+
+def _state(story: Story, command: Command) -> Iterator[Section]:
+    """What state the market was in; left out where no outlook of it was recorded before."""
+    told = [each for each in story.outlooks if symbol_of(each.market) == command.symbol]
+    venues = {each.market for each in told}
+    for market in sorted(venues):
+        words = tuple(changes_words(each for each in told if each.market == market))
+        if words:
+            where = "the market" if len(venues) == 1 else str(market)
+            yield Section(f"What state {where} was in", words)
 
 
 def _waited(story: Story, main: Standing) -> str:

@@ -9,6 +9,7 @@ from guard.audit import AnyRecord, AuditGap, CommandTraced, Sent, SessionOpened,
 from guard.commands import CommandOutcome
 from guard.events import AnyEvent, BotAcked
 from guard.findings import Finding, Severity
+from guard.forecasts import MarketOutlook
 from guard.units import Nanoseconds
 from perpguard_sdk.messages import Ack, Command, Posture
 
@@ -40,6 +41,7 @@ class Story:
     outcome_event: AnyEvent | None = None
     left_open: AuditGap | None = None
     findings: dict[object, Standing] = field(default_factory=dict)
+    outlooks: list[MarketOutlook] = field(default_factory=list)
     posture_before: Posture | None = None
     posture_after: Posture | None = None
 
@@ -73,6 +75,7 @@ def _gather_step(story: Story, step: Step, bot: str | None) -> None:
     led_to_it = story.command is None
     if led_to_it:
         _gather_findings(story, step)
+        story.outlooks += step.outlooks
     _gather_commands(story, step)
     for publish in step.postures if led_to_it else ():
         if publish.posture.bot == bot and story.command is None:

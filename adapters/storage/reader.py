@@ -33,6 +33,10 @@ STORY_RECORDS_MAX = 50
 """How many changes of each reason are looked through for one that touches a command."""
 ASSESSED_WITHIN_S = 900
 """Accounts that hold something are recorded at least every five minutes: what was not for so long is over."""
+OUTLOOKS_WITHIN_S = 3_600
+"""Of hundreds of markets each is recorded every half hour at the least."""
+OUTLOOKS_TOLD, OUTLOOKS_LOOKED_AT = 60, 20_000
+"""How many outlooks lead to a command at most, among so many records before it."""
 SETTINGS_LOOKED_AT = 5
 """The last changes of settings before a command: some may have been refused, or have changed nothing."""
 
@@ -116,11 +120,20 @@ class SqliteAuditReader:
         Raises:
             AuditCorruptError: a record cannot be read.
         """
+        return await self._last_telling("assessed", within_s)
+
+    async def last_outlooks(self, within_s: int = OUTLOOKS_WITHIN_S) -> list[StoredRecord]:
+        """The steps that tell outlooks of markets, as ``last_assessments`` those that assess accounts."""
+        return await self._last_telling("outlooks", within_s)
+
+    async def _last_telling(self, field: str, within_s: int) -> list[StoredRecord]:
         sql = (
-            "SELECT number, body, hash FROM records WHERE kind = 'step' AND {span} "
-            "AND instr(body, '\"assessed\":[') ORDER BY number DESC LIMIT {left}"
+            "SELECT number, body, hash FROM records WHERE kind = 'step' AND {span} "  # noqa: S608 (two names of ours)
+            f"AND instr(body, '\"{field}\":[') ORDER BY number DESC LIMIT {{left}}"
         )
-        count = 16  # Neither times nor assessments are indexed: ask for more only where those are all recent.
+        count = (
+            16  # Neither times nor what is told are indexed: ask for more only where those are all recent.
+        )
         while True:
             found = [self._decode(row) for row in await self._newest(sql, (), count)]
             if not found:
@@ -194,7 +207,14 @@ class SqliteAuditReader:
                 (stored.number,),
                 SETTINGS_LOOKED_AT,
             )
-            numbers |= {int(row[0]) for row in (*before, *session, *changed)}
+            outlooks = await self._newest(
+                "SELECT number FROM records WHERE kind = 'step' AND number < ? AND number > ? "
+                "AND instr(body, '\"outlooks\":[') AND instr(body, ?) AND {span} "
+                "ORDER BY number DESC LIMIT {left}",
+                (stored.number, stored.number - OUTLOOKS_LOOKED_AT, f':{command.symbol}"'),
+                OUTLOOKS_TOLD,
+            )
+            numbers |= {int(row[0]) for row in (*before, *session, *changed, *outlooks)}
             for reason in Reason:
                 numbers |= await self._last_changes(reason, stored.number, command)
         return await self._read(sorted(numbers))

@@ -7,7 +7,19 @@ from __future__ import annotations
 
 import typer
 
-from guard.cli import accounts, audit, backup, bots, completion, doctor, explain, replay, running, simulate
+from guard.cli import (
+    accounts,
+    audit,
+    backup,
+    bots,
+    completion,
+    doctor,
+    explain,
+    outlook,
+    replay,
+    running,
+    simulate,
+)
 
 __all__ = ["cli", "main"]
 
@@ -26,6 +38,7 @@ cli.command("explain")(explain.explain)
 cli.command("simulate")(simulate.simulate)
 cli.command("replay")(replay.replay)
 cli.command("accounts")(accounts.accounts)
+cli.command("outlook")(outlook.outlook)
 cli.command("backup")(backup.backup)
 cli.command("restore")(backup.restore)
 cli.command("version")(running.version)
