@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-ITERATIONS = 12
+ITERATIONS = 15
 TOLERANCE = 1e-5
 
 
@@ -91,30 +91,44 @@ def _newton(problem: Problem, free: NDArray[np.bool_], theta: Floats) -> Floats:
     cells, kinds = problem.basis.shape
     columns = free.shape[1]
     ridge = np.concatenate(
-        (np.full(cells, 1e-3), *(problem.penalty * (1.0 if kind == 0 else problem.stiff) for kind in range(kinds)))
+        (
+            np.full(cells, 1e-3),
+            *(problem.penalty * (1.0 if kind == 0 else problem.stiff) for kind in range(kinds)),
+        )
     )
     chosen = np.concatenate((np.ones(cells, dtype=np.bool_), free.ravel()))
-    loss = np.inf
+    loss = _loss(problem, theta) + 0.5 * float(ridge @ theta**2)
     for _ in range(ITERATIONS):
-        gradient, hessian, now = _moments(problem, theta, columns)
-        now += 0.5 * float(ridge @ theta**2)
+        gradient, hessian = _moments(problem, theta, columns)
         gradient -= ridge * theta
         hessian[np.diag_indices_from(hessian)] += ridge
         step = np.zeros_like(theta)
         step[chosen] = np.linalg.solve(hessian[np.ix_(chosen, chosen)], gradient[chosen])
-        scale = 1.0 if now <= loss + 1e-9 else 0.5
-        theta = theta + scale * step
-        if abs(loss - now) < TOLERANCE * abs(now):
+        before = loss
+        for halving in range(8):
+            tried = theta + step * 0.5**halving
+            loss = _loss(problem, tried) + 0.5 * float(ridge @ tried**2)
+            if loss <= before:
+                theta = tried
+                break
+        if before - loss < TOLERANCE * abs(before):
             break
-        loss = now
     return theta
 
 
-def _moments(problem: Problem, theta: Floats, columns: int) -> tuple[Floats, Floats, float]:
-    """Gradient of the log-likelihood, its negative Hessian, and the loss, cell by cell."""
+def _loss(problem: Problem, theta: Floats) -> float:
+    told = _unpack(problem, theta)
+    logits = told.logits(problem.common, problem.graded)
+    known = ~np.isnan(problem.truth)
+    truth = np.where(known, problem.truth, 0.0)
+    return float(np.sum(problem.weights[:, None] * known * (np.logaddexp(0.0, logits) - truth * logits)))
+
+
+def _moments(problem: Problem, theta: Floats, columns: int) -> tuple[Floats, Floats]:
+    """Gradient of the log-likelihood, and its negative Hessian, cell by cell."""
     cells, kinds = problem.basis.shape
     size = cells + kinds * columns
-    gradient, hessian, loss = np.zeros(size), np.zeros((size, size)), 0.0
+    gradient, hessian = np.zeros(size), np.zeros((size, size))
     told = _unpack(problem, theta)
     for cell in range(cells):
         known = ~np.isnan(problem.truth[:, cell])
@@ -122,7 +136,6 @@ def _moments(problem: Problem, theta: Floats, columns: int) -> tuple[Floats, Flo
         truth, weight = problem.truth[known, cell], problem.weights[known]
         logit = np.clip(told.intercept[cell] + design @ told.weights[cell], -13.0, 13.0)
         chance = 1.0 / (1.0 + np.exp(-logit))
-        loss += float(weight @ (np.logaddexp(0.0, logit) - truth * logit))
         residual, curved = weight * (truth - chance), weight * np.maximum(chance * (1.0 - chance), 1e-6)
         by_column = residual @ design
         across = curved @ design
@@ -135,4 +148,4 @@ def _moments(problem: Problem, theta: Floats, columns: int) -> tuple[Floats, Flo
         hessian[cell, cells:] += joint
         hessian[cells:, cell] += joint
         hessian[cells:, cells:] += np.kron(np.outer(row, row), gram)
-    return gradient, hessian, loss
+    return gradient, hessian

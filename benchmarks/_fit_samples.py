@@ -139,8 +139,8 @@ class _Chain:
     def of(cls, episode: SkillEpisode) -> _Chain:
         mix = LeverageMix()
         maps = {}
-        for at, market in enumerate(episode.markets):
-            maps[market] = LiquidationMap(market, mix, MapSettings(leverage_max=_leverage_max(episode, at)))
+        for market in episode.markets:
+            maps[market] = LiquidationMap(market, mix, MapSettings())
             maps[market].boot(episode.history.get(market, ()))
         return cls(episode, {market: PriceTrack() for market in episode.markets}, maps, Observer())
 
@@ -166,13 +166,8 @@ class _Chain:
         return self.observer.features(direction, reading, measures, found)
 
 
-def _leverage_max(episode: SkillEpisode, at: int) -> float:
-    told = episode.facts["leverage_max"]
-    return float(told[at] if isinstance(told, list) else told[episode.markets[at]])
-
-
-def samples_of(episode: SkillEpisode, every_s: float) -> dict[str, NDArray[Any]]:
-    """Go through an episode; arrays as in ``Samples``."""
+def samples_of(episode: SkillEpisode, every_s: float, *, has_oracle: bool = False) -> dict[str, NDArray[Any]]:
+    """Go through an episode; arrays as in ``Samples``. Of moments the oracle is only asked if it ``has_oracle``."""
     chain = _Chain.of(episode)
     wanted = {market: _wanted(episode, market, every_s) for market in episode.markets}
     truths = {market: episode.truth(market) for market in episode.markets}
@@ -191,9 +186,11 @@ def samples_of(episode: SkillEpisode, every_s: float) -> dict[str, NDArray[Any]]
             estimated = {
                 market: chain.maps[market].side(direction) for market in _same_coin(episode, reading.market)
             }
-            exact = {market: _true_side(truths[market], direction, at) for market in estimated}
             told = chain.features(direction, reading, measures, estimated)
-            oracle = chain.features(direction, reading, measures, exact)
+            oracle = told
+            if kind != MOMENT or has_oracle:
+                exact = {market: _true_side(truths[market], direction, at) for market in estimated}
+                oracle = chain.features(direction, reading, measures, exact)
             rows.append((row, place, direction, kind, told, oracle))
     return _arrays(episode, rows)
 

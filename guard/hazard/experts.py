@@ -53,6 +53,8 @@ class Experts:
     document: Outlook
     names: tuple[Expert, ...]
     _cells: Cells
+    _places: NDArray[np.intp]
+    _graded_places: NDArray[np.intp]
 
     @classmethod
     def of(cls, document: Outlook) -> Self:
@@ -67,14 +69,16 @@ class Experts:
             weights=tuple(row for head in heads for row in _rows(head, head.weights, document.features)),
             graded_weights=tuple(row for head in heads for row in _rows(head, head.graded, document.graded)),
         )
-        return cls(document, names, Cells.of(terms))
+        places = np.array([NAMES.index(each.name) for each in document.features], dtype=np.intp)
+        graded_places = np.array([GRADED.index(each.name) for each in document.graded], dtype=np.intp)
+        return cls(document, names, Cells.of(terms), places, graded_places)
 
     def estimate(self, both: Sequence[Features]) -> tuple[dict[Expert, Estimates], ...]:
         """What each expert makes of each of ``both``; the full one says nothing where there is no map."""
         if not both:
             return ()
-        values = np.stack([each.values for each in both])
-        graded = np.stack([_graded(each) for each in both])
+        values = np.stack([each.values for each in both])[:, self._places]
+        graded = np.stack([_graded(each) for each in both])[:, :, self._graded_places]
         graded = np.tile(graded, (1, len(self.names), 1))
         told = self._cells.probabilities(values, graded).reshape(len(both), len(self.names), CELLS)
         return tuple(
@@ -196,13 +200,15 @@ def _check(document: Outlook) -> None:
         ("reach_distances", document.reach_distances, REACH_DISTANCES),
         ("horizons_s", document.horizons_s, HAZARD_HORIZONS_S),
         ("moves", document.moves, MOVES),
-        ("features", tuple(each.name for each in document.features), NAMES),
-        ("graded", tuple(each.name for each in document.graded), GRADED),
     ):
         if tuple(found) != tuple(wanted):
             raise ArtefactInvalidError(
                 where, "not those of this program: fit anew (python -m benchmarks.fit_outlook)"
             )
+    missing = [each.name for each in document.features if each.name not in NAMES]
+    missing += [each.name for each in document.graded if each.name not in GRADED]
+    if missing:
+        raise ArtefactInvalidError("features", f"this program has none named {', '.join(missing)}")
     unknown = sorted(set(document.experts) - set(Expert))
     if unknown or not document.experts:
         raise ArtefactInvalidError("experts", f"there is no expert named {', '.join(unknown) or 'at all'}")
