@@ -5,6 +5,10 @@ ctypedef long long i64
 
 cdef i64 WITHDRAWALS
 cdef i64 RUNGS_MAX
+cdef double _LEAST, _MOST, _CLIP
+cdef i64 SCALES
+
+cpdef double clipped(double ratio)
 
 cdef class Kernel:
     cdef readonly i64 nodes, samples
@@ -16,14 +20,18 @@ cdef class Kernel:
     cdef double[::1] _book
     cdef double[::1] _forced
     cdef double[::1] _left
+    cdef double[::1] _shares
+    cdef double[::1] _deviates
+    cdef double[::1] _weights
+    cdef double[::1] _strengths
     cdef double[::1] _chance
     cdef double[::1] _knots
     cdef double[::1] _rungs
 
     @cython.locals(at=i64)
     cpdef i64 clear(self) noexcept
-    @cython.locals(count=i64, at=i64, last=i64, node=i64, most=double, edge=double, edge_log=double, low=double, low_usd=double, high=double, x=double)
-    cpdef i64 lay_out(self, tuple knots, tuple rungs, double kappa) except -1
+    @cython.locals(count=i64, at=i64, last=i64, node=i64, most=double, usd=double, edge=double, edge_log=double, low=double, low_usd=double, high=double, x=double)
+    cpdef i64 lay_out(self, tuple knots, tuple rungs, tuple shares, double stays, double kappa) except -1
     @cython.locals(strength=i64, first=i64, node=i64, here=double, factor=double, total=double, x=double, left=double, back=double)
     cpdef i64 stand(self, double weight, double gone, double per_scale, double spread, double power, double floor, double refill, double refilled_max) except -1
     @cython.locals(count=i64, done=i64, node=i64, whole=i64, total=double, place=double, part=double, here=double)
@@ -39,11 +47,13 @@ cdef class Kernel:
     cpdef double reproduction(self, i64 strength, double phi, double window, double farthest)
     @cython.locals(first=i64, node=i64, most=double, before=double, start=double, f=double, step=double, end=double)
     cpdef list jumps(self, i64 strength, double phi, double least, double farthest)
+    @cython.locals(scales=i64, at=i64, strength=i64, scale=i64, forced=double, weight=double)
+    cpdef list survive(self, double phi, double log_sd, double pull, double median, double power)
+    @cython.locals(at=i64, total=double, last=double, before=double)
+    cpdef double mean(self)
+    @cython.locals(at=i64, wanted=double, last=double, before=double, here=double)
+    cpdef double quantile(self, double level)
     @cython.locals(first=i64, node=i64, at=i64, place=i64, most=double, need=double)
-    cpdef i64 chance(self, i64 strength, double phi, double weight, double flow, double median, double power) except -1
-    @cython.locals(at=i64)
-    cpdef i64 forget_chances(self) noexcept
-    @cython.locals(at=i64)
-    cpdef list chances(self)
+    cdef i64 _chances(self, i64 strength, double phi, double weight, double pull, double median, double power) except -1
     @cython.locals(low=i64, high=i64, middle=i64, share=double)
     cdef double _at(self, double[::1] curve, i64 first, double x)

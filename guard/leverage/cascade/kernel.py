@@ -25,14 +25,35 @@ WITHDRAWALS = 3
 RUNGS_MAX = 32
 """Points that a book's curve may have."""
 
+USD_MIN, USD_MAX = 1.0, 1e15
+"""Amounts that are none are counted as these."""
+
+# Gauss-Hermite for a normal deviate: of the strength of withdrawal, and of the map's scale.
+STRENGTHS = (1.0 / 6.0, 2.0 / 3.0, 1.0 / 6.0)
+STRENGTH_STEP = 1.7320508075689
+DEVIATES = (-2.8569700138728, -1.3556261799743, 0.0, 1.3556261799743, 2.8569700138728)
+WEIGHTS = (0.0112574113277, 0.2220759220056, 0.5333333333333, 0.2220759220056, 0.0112574113277)
+SCALES = len(DEVIATES)
+
+_CLIP = 5.0
+_LEAST, _MOST = 1.0, 1e15
+
+
+def clipped(ratio: float) -> float:
+    """Logarithm within -5..5; what is 0 or less is at the lower end."""
+    if ratio < 1e-9:
+        return -_CLIP
+    return min(max(math.log(ratio), -_CLIP), _CLIP)
+
 
 class Kernel:
     """Curves of one direction on ``grid`` (ascending from 0), for one market at a time.
 
-    ``sampled`` are places of the grid at which the distribution of the reach is kept.
+    ``sampled`` are places of the grid at which the distribution of the reach is kept, ``shares`` their distances as
+    fractions of the price.
     """
 
-    def __init__(self, grid: list[float], sampled: list[int]) -> None:
+    def __init__(self, grid: list[float], sampled: list[int], shares: list[float]) -> None:
         self.nodes = len(grid)
         self.samples = len(sampled)
         self.reproduction_at = 0.0
@@ -43,6 +64,10 @@ class Kernel:
         self._book = array("d", [0.0] * self.nodes)
         self._forced = array("d", [0.0] * self.nodes)
         self._left = array("d", [0.0] * (WITHDRAWALS * self.nodes))
+        self._shares = array("d", shares)
+        self._deviates = array("d", DEVIATES)
+        self._weights = array("d", WEIGHTS)
+        self._strengths = array("d", STRENGTHS)
         self._chance = array("d", [0.0] * self.samples)
         self._knots = array("d", [0.0] * RUNGS_MAX)
         self._rungs = array("d", [0.0] * RUNGS_MAX)
@@ -54,15 +79,28 @@ class Kernel:
             self._forced[at] = 0.0
         for at in range(WITHDRAWALS * self.nodes):
             self._left[at] = 0.0
-        return self.forget_chances()
+        return 0
 
-    def lay_out(self, knots: tuple[float, ...], rungs: tuple[float, ...], kappa: float) -> int:
-        """Lay a curve (USD ``rungs`` within distances ``knots``, ascending) over the grid, a power law behind it."""
+    def lay_out(
+        self,
+        knots: tuple[float, ...],
+        rungs: tuple[float, ...],
+        shares: tuple[float, ...],
+        stays: float,
+        kappa: float,
+    ) -> int:
+        """Lay a curve (USD ``rungs`` within distances ``knots``, ascending) over the grid, a power law behind it.
+
+        Never less than ``stays`` times each of ``shares`` counts, nor what is no amount.
+        """
         count = min(len(knots), RUNGS_MAX)
         most = 0.0
         for at in range(count):
             self._knots[at] = knots[at]
-            most = max(most, rungs[at])  # a curve never falls
+            most = max(most, stays * shares[at], _LEAST)  # a curve never falls
+            usd = rungs[at]
+            if usd > most:
+                most = min(usd, _MOST)
             self._rungs[at] = most
         last = count - 1
         edge = self._knots[last]
@@ -238,10 +276,55 @@ class Kernel:
             found.append((start, self._x[self.nodes - 1]))
         return found
 
-    def chance(
-        self, strength: int, phi: float, weight: float, flow: float, median: float, power: float
+    def survive(self, phi: float, log_sd: float, pull: float, median: float, power: float) -> list[float]:
+        """P(reach >= x) at each of the samples, over strengths of withdrawal and, where forced, scales of the map.
+
+        The shock is ``pull`` and a log-logistic amount of this ``median`` and ``power``.
+        """
+        scales = 1 if phi <= 0.0 else SCALES
+        for at in range(self.samples):
+            self._chance[at] = 0.0
+        for strength in range(WITHDRAWALS):
+            for scale in range(scales):
+                if scales == 1:
+                    self._chances(strength, 0.0, self._strengths[strength], pull, median, power)
+                else:
+                    forced = phi * math.exp(log_sd * self._deviates[scale])
+                    weight = self._strengths[strength] * self._weights[scale]
+                    self._chances(strength, forced, weight, pull, median, power)
+        found = []
+        for at in range(self.samples):
+            self._chance[at] = min(self._chance[at], 1.0)
+            found.append(self._chance[at])
+        return found
+
+    def mean(self) -> float:
+        """Integrate P(reach >= x), as ``survive`` left it, over the distances of the samples."""
+        total = 0.0
+        last = 0.0
+        before = 1.0
+        for at in range(self.samples):
+            total += 0.5 * (before + self._chance[at]) * (self._shares[at] - last)
+            last = self._shares[at]
+            before = self._chance[at]
+        return total
+
+    def quantile(self, level: float) -> float:
+        """Invert it: the distance that is reached with probability 1 - level; the last one where that is beyond."""
+        wanted = 1.0 - level
+        last = 0.0
+        before = 1.0
+        for at in range(self.samples):
+            here = self._chance[at]
+            if here <= wanted:
+                return last + (before - wanted) / (before - here) * (self._shares[at] - last)
+            last = self._shares[at]
+            before = here
+        return last
+
+    def _chances(
+        self, strength: int, phi: float, weight: float, pull: float, median: float, power: float
     ) -> int:
-        """Add to the distribution of the reach: a shock of ``flow`` and a log-logistic amount of this ``median``."""
         first = strength * self.nodes
         most = -phi * self._forced[0]
         node = 0
@@ -250,22 +333,14 @@ class Kernel:
             while node <= place:
                 most = max(most, self._left[first + node] - phi * self._forced[node])
                 node += 1
-            need = (most - flow) / median
+            need = (most - pull) / median
             if need <= 0.0:
                 self._chance[at] += weight
+            elif power == 1.0:
+                self._chance[at] += weight / (1.0 + need)
             else:
                 self._chance[at] += weight / (1.0 + math.pow(need, power))
         return 0
-
-    def forget_chances(self) -> int:
-        """Begin a new distribution over the same curves."""
-        for at in range(self.samples):
-            self._chance[at] = 0.0
-        return 0
-
-    def chances(self) -> list[float]:
-        """P(reach >= x) at each of the sampled nodes."""
-        return [min(self._chance[at], 1.0) for at in range(self.samples)]
 
     def _at(self, curve: array[float], first: int, x: float) -> float:
         if x <= 0.0:

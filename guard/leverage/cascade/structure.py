@@ -7,7 +7,7 @@ the shock is integrated in closed form.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import asinh, copysign, exp, inf, isfinite, log, log1p
 from typing import Protocol
 
@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from guard.events import CURVE_BPS
 from guard.forecasts import MOVES, QUANTILES, Direction
-from guard.leverage.cascade.kernel import Kernel
-from guard.leverage.cascade.result import CASCADE_FEATURES, CascadeFeatures, CascadeResult, Stretch
+from guard.leverage.cascade.kernel import STRENGTH_STEP, USD_MAX, USD_MIN, Kernel, clipped
+from guard.leverage.cascade.result import CascadeFeatures, CascadeResult, Stretch
 from guard.leverage.cascade.settings import DEFAULT, CascadeSettings
 from guard.readings import BookReading, Reading
 from guard.units import BPS_PER_UNIT
@@ -26,23 +26,12 @@ BIN_LOG = 0.001
 """Width of a map's bins, log distance."""
 
 _FARTHEST = 0.7
-_USD_MIN, _USD_MAX = 1.0, 1e15
 _LAG_MAX = 0.05
 _JUMP_MIN, _JUMPS_TO = 0.002, 0.30
 _R_WINDOW, _R_TO = 0.005, 0.1
 _CLIP = 5.0
 _GAP_MAX, _GAP_SCALE = 0.2, 25.0
 _SHOCKS = ((0.5, 0.4), (1.0, 0.3), (2.0, 0.2), (4.0, 0.1))
-# Gauss-Hermite for a normal deviate: of the map's scale, and of the strength of withdrawal.
-_SCALES = (
-    (-2.8569700138728, 0.0112574113277),
-    (-1.3556261799743, 0.2220759220056),
-    (0.0, 0.5333333333333),
-    (1.3556261799743, 0.2220759220056),
-    (2.8569700138728, 0.0112574113277),
-)
-_STRENGTHS = (1.0 / 6.0, 2.0 / 3.0, 1.0 / 6.0)
-_STRENGTH_STEP = 1.7320508075689
 _USUAL = 1  # the middle one of the strengths
 # fmt: off
 _SAMPLED = (
@@ -220,99 +209,117 @@ class _Case:
     per_scale: float
 
 
-def _survival(case: _Case) -> tuple[list[float], list[float]]:
-    """P(reach >= distance) without what is forced, and with it."""
-    kernel, phi, power = case.kernel, case.settings.phi, case.settings.shock_power
-    for strength, weight in enumerate(_STRENGTHS):
-        kernel.chance(strength, 0.0, weight, case.pull, case.median, power)
-    book = kernel.chances()
-    if not case.has_map:
-        return book, book
-    kernel.forget_chances()
-    for strength, weight in enumerate(_STRENGTHS):
-        for deviate, share in _SCALES:
-            scale = phi * exp(case.log_sd * deviate)
-            kernel.chance(strength, scale, weight * share, case.pull, case.median, power)
-    return book, kernel.chances()
+@dataclass(slots=True)
+class _Numbers:
+    """What is read from a kernel; by move of ``MOVES`` where there are several."""
+
+    barrier: list[float]
+    forced: list[float]
+    stands: list[float]
+    chances: list[float]
+    expected: float
+    expected_book: float
+    reproduction: float
+    due: float
+    liquidity: float
+    feedback: float
+    shock: float
 
 
 def _result(case: _Case) -> CascadeResult:
     """Read everything from a kernel in which books and maps are laid."""
     direction, kernel, settings, phi = case.direction, case.kernel, case.settings, case.settings.phi
-    book_survival, survival = _survival(case)
-    places = [_log_of(direction, move) for move in MOVES]
-    barrier = [kernel.barrier(_USUAL, phi, x) for x in places]
-    forced = [phi * kernel.forced_at(x) for x in places]
-    stands = [max(kernel.left_at(_USUAL, x), _USD_MIN) for x in places]
-    reproduction = kernel.reproduction(_USUAL, phi, _R_WINDOW, _R_TO) if case.has_map else 0.0
-    at = kernel.reproduction_at if reproduction > 0.0 else None
-    stretches = kernel.jumps(_USUAL, phi, _JUMP_MIN, _JUMPS_TO) if case.has_map else []
-    expected, expected_book = _mean(survival), _mean(book_survival)
-    seen_bps = case.book.bid_visible_bps if direction is Direction.DOWN else case.book.ask_visible_bps
+    down = direction is Direction.DOWN
+    # Without what is forced first: mean and quantiles are of the distribution that was worked out last.
+    survival = kernel.survive(0.0, 0.0, case.pull, case.median, settings.shock_power)
+    expected = expected_book = kernel.mean()
+    reproduction, stretches = 0.0, []
+    if case.has_map:
+        survival = kernel.survive(phi, case.log_sd, case.pull, case.median, settings.shock_power)
+        expected = kernel.mean()
+        reproduction = kernel.reproduction(_USUAL, phi, _R_WINDOW, _R_TO)
+        stretches = kernel.jumps(_USUAL, phi, _JUMP_MIN, _JUMPS_TO)
+    places = _PLACES_DOWN if down else _PLACES_UP
+    stands = [max(kernel.left_at(_USUAL, x), USD_MIN) for x in places]
+    thinned = max(kernel.whole_at(places[1]) / stands[1], 1.0)
+    found = _Numbers(
+        barrier=[kernel.barrier(_USUAL, phi, x) for x in places],
+        forced=[phi * kernel.forced_at(x) for x in places],
+        stands=stands,
+        chances=[survival[place] for place in _MOVES_AT],
+        expected=expected,
+        expected_book=expected_book,
+        reproduction=reproduction,
+        due=phi * kernel.forced_at(0.0),
+        liquidity=max(case.depth / case.now, 1.0) * thinned,
+        feedback=max(expected / expected_book, 1.0),
+        shock=max(case.median + case.pull, 0.0),
+    )
+    seen_bps = case.book.bid_visible_bps if down else case.book.ask_visible_bps
     seen = seen_bps / BPS_PER_UNIT if isfinite(seen_bps) and seen_bps > 0.0 else 0.0
-    whole = max(kernel.whole_at(places[1]), _USD_MIN)
     flow = max(settings.flow_again * case.net + case.pull, 0.0)
-    ereach = sum(w * kernel.reach(_USUAL, phi, q * case.unit * case.depth + flow) for q, w in _SHOCKS)
-    result = CascadeResult(
+    usual = case.unit * case.depth
+    ereach = sum([w * kernel.reach(_USUAL, phi, q * usual + flow) for q, w in _SHOCKS])
+    return CascadeResult(
         direction=direction,
         distances=_SAMPLED,
         survival=tuple(survival),
-        quantiles=_quantiles(survival),
-        probability=tuple([survival[place] for place in _MOVES_AT]),
+        quantiles=tuple([kernel.quantile(level) for level in QUANTILES]),
+        probability=tuple(found.chances),
         expected=expected,
         expected_book=expected_book,
         ereach=_share_of(direction, ereach),
-        barrier_usd=tuple(barrier),
+        barrier_usd=tuple(found.barrier),
         reproduction=reproduction,
-        reproduction_at=None if at is None else _share_of(direction, at),
+        reproduction_at=_share_of(direction, kernel.reproduction_at) if reproduction > 0.0 else None,
         stretches=tuple(
             [Stretch(_share_of(direction, near), _share_of(direction, far)) for near, far in stretches]
         ),
-        liquidity_factor=max(case.depth / case.now, 1.0) * max(whole / stands[1], 1.0),
-        forced_factor=1.0 + forced[1] / stands[1],
-        feedback_factor=max(expected / expected_book, 1.0),
-        flow_usd=max(case.median + case.pull, 0.0),
+        liquidity_factor=found.liquidity,
+        forced_factor=1.0 + found.forced[1] / stands[1],
+        feedback_factor=found.feedback,
+        flow_usd=found.shock,
         depth_usd=case.depth,
         thinness=case.depth / case.now,
-        forced_usd=tuple(forced),
+        forced_usd=tuple(found.forced),
         stands_usd=tuple(stands),
-        due_usd=phi * kernel.forced_at(0.0),
+        due_usd=found.due,
         extrapolated_from=None if seen >= MOVES[-1] else seen,
         has_map=case.has_map,
         map_log_sd=case.log_sd,
-        features=_NO_FEATURES,
+        features=_features(case, found),
     )
-    return replace(result, features=_features(case, result))
 
 
-def _features(case: _Case, found: CascadeResult) -> CascadeFeatures:
+def _features(case: _Case, found: _Numbers) -> CascadeFeatures:
     depth = case.depth
-    odds = [chance / max(1.0 - chance, 1e-9) for chance in found.probability]
+    barrier, forced, stands = found.barrier, found.forced, found.stands
+    odds = [chance / max(1.0 - chance, 1e-9) for chance in found.chances]
     bid, ask = case.book.bid, case.book.ask
     spread = min(max(log(ask) - log(bid), 1e-5), 1.0) if 0.0 < bid < inf and 0.0 < ask < inf else 1.0
     return CascadeFeatures(
-        barrier_2=_clipped(found.barrier_usd[0] / depth),
-        barrier_5=_clipped(found.barrier_usd[1] / depth),
-        barrier_10=_clipped(found.barrier_usd[2] / depth),
-        stands_2=_clipped(found.stands_usd[0] / depth),
-        stands_5=_clipped(found.stands_usd[1] / depth),
-        stands_10=_clipped(found.stands_usd[2] / depth),
-        touch=_clipped(10.0 * case.kernel.whole_at(0.001) / depth),
-        forced_2=_clipped(found.forced_usd[0] / found.stands_usd[0]),
-        forced_5=_clipped(found.forced_usd[1] / found.stands_usd[1]),
-        forced_10=_clipped(found.forced_usd[2] / found.stands_usd[2]),
-        reproduction=_clipped(found.reproduction),
-        reach_2=_clipped(odds[0]),
-        reach_5=_clipped(odds[1]),
-        reach_10=_clipped(odds[2]),
-        expected=_clipped(found.expected / 0.01),
-        expected_book=_clipped(found.expected_book / 0.01),
-        feedback=_clipped(found.feedback_factor),
-        liquidity=_clipped(found.liquidity_factor),
-        thinness=_clipped(found.thinness),
-        shock=_clipped(found.flow_usd / depth),
+        barrier_2=clipped(barrier[0] / depth),
+        barrier_5=clipped(barrier[1] / depth),
+        barrier_10=clipped(barrier[2] / depth),
+        stands_2=clipped(stands[0] / depth),
+        stands_5=clipped(stands[1] / depth),
+        stands_10=clipped(stands[2] / depth),
+        touch=clipped(10.0 * case.kernel.whole_at(0.001) / depth),
+        forced_2=clipped(forced[0] / stands[0]),
+        forced_5=clipped(forced[1] / stands[1]),
+        forced_10=clipped(forced[2] / stands[2]),
+        reproduction=clipped(found.reproduction),
+        reach_2=clipped(odds[0]),
+        reach_5=clipped(odds[1]),
+        reach_10=clipped(odds[2]),
+        expected=clipped(found.expected / 0.01),
+        expected_book=clipped(found.expected_book / 0.01),
+        feedback=clipped(found.feedback),
+        liquidity=clipped(found.liquidity),
+        thinness=clipped(depth / case.now),
+        shock=clipped(found.shock / depth),
         withdrawn=min(log1p(0.05 * case.per_scale), _CLIP),
-        due=min(log1p(found.due_usd / depth), _CLIP),
+        due=min(log1p(found.due / depth), _CLIP),
         gap=_GAP_SCALE * min(max(case.gap, -_GAP_MAX), _GAP_MAX),
         gap_spreads=min(max(asinh(case.gap / spread), -_CLIP), _CLIP),
     )
@@ -320,7 +327,7 @@ def _features(case: _Case, found: CascadeResult) -> CascadeFeatures:
 
 def _net(usd: float) -> float:
     """Flow that goes on, USD."""
-    return min(usd, _USD_MAX) if isfinite(usd) and usd > 0.0 else 0.0
+    return min(usd, USD_MAX) if isfinite(usd) and usd > 0.0 else 0.0
 
 
 def _gap(direction: Direction, book: BookReading, index_price: float | None) -> float:
@@ -348,18 +355,15 @@ def _stand(
         curve = _NO_CURVE
     if kappa is None or not isfinite(kappa):
         kappa = settings.kappa
-    now = usual = min(max(curve[_AT_1_PERCENT], _USD_MIN), _USD_MAX)
+    now = usual = min(max(curve[_AT_1_PERCENT], USD_MIN), USD_MAX)
     band = book.normal_bps
     if normal is not None and isfinite(normal) and normal > 0.0 and 1.0 <= band <= BPS_PER_UNIT:
         usual = normal if band == 100.0 else normal * (100.0 / band) ** settings.kappa
-        usual = min(max(usual, _USD_MIN), _USD_MAX)
+        usual = min(max(usual, USD_MIN), USD_MAX)
     # A hole in a book is filled before a cascade is through it: what stays whatever happens counts as standing.
     stays = settings.withdrawal_floor * usual
-    held = tuple(
-        [min(max(usd, stays * share, _USD_MIN), _USD_MAX) for usd, share in zip(curve, _SHARES, strict=True)]
-    )
-    kernel.lay_out(_KNOTS_DOWN if down else _KNOTS_UP, held, min(max(kappa, 0.3), 3.0))
-    there = held[_AT_1_PERCENT]
+    kernel.lay_out(_KNOTS_DOWN if down else _KNOTS_UP, curve, _SHARES, stays, min(max(kappa, 0.3), 3.0))
+    there = max(now, stays)
     gone = (max(usual / there, 1.0) - 1.0) ** (1.0 / settings.withdrawal_power)
     half_life = book.refill_half_life_s
     if half_life is None or not isfinite(half_life) or half_life <= 0.0:
@@ -368,7 +372,7 @@ def _stand(
         weight,
         gone,
         _per_scale(inputs, settings),
-        exp(_STRENGTH_STEP * settings.withdrawal_log_sd),
+        exp(STRENGTH_STEP * settings.withdrawal_log_sd),
         settings.withdrawal_power,
         min(max(stays / there, settings.withdrawal_floor), 1.0),
         settings.fall_s_per_unit * log(2.0) / max(half_life, 1e-3),
@@ -427,38 +431,6 @@ def _per_scale(inputs: CascadeInputs, settings: CascadeSettings) -> float:
     return 1.0 / (settings.withdrawal_z * _volatility(inputs, settings))
 
 
-def _mean(survival: Sequence[float]) -> float:
-    """Integrate P(reach >= distance)."""
-    total = last = 0.0
-    before = 1.0
-    for distance, chance in zip(_SAMPLED, survival, strict=True):
-        total += 0.5 * (before + chance) * (distance - last)
-        last, before = distance, chance
-    return total
-
-
-def _quantiles(survival: Sequence[float]) -> tuple[float, ...]:
-    """Invert P(reach >= distance); the last distance where it is reached more often than a quantile asks."""
-    found = []
-    at, last, before = 0, 0.0, 1.0
-    for quantile in QUANTILES:
-        wanted = 1.0 - quantile
-        while at < len(survival) and survival[at] > wanted:
-            last, before = _SAMPLED[at], survival[at]
-            at += 1
-        if at == len(survival):
-            found.append(_SAMPLED[-1])
-            continue
-        share = (before - wanted) / (before - survival[at])
-        found.append(last + share * (_SAMPLED[at] - last))
-    return tuple(found)
-
-
-def _clipped(ratio: float) -> float:
-    """Logarithm within -5..5."""
-    return min(max(log(max(ratio, 1e-9)), -_CLIP), _CLIP)
-
-
 def _log_of(direction: Direction, share: float) -> float:
     """Fraction of the price to log distance."""
     return -log(1.0 - share) if direction is Direction.DOWN else log1p(share)
@@ -475,15 +447,16 @@ def _kernel(direction: Direction) -> Kernel:
     grid += [0.2 + 0.01 * at for at in range(1, 51)]
     asked = [_log_of(direction, share) for share in _SAMPLED]
     grid = sorted({*(x for x in grid if min(abs(x - y) for y in asked) > 1e-6), *asked})
-    return Kernel(grid, [grid.index(x) for x in asked])
+    return Kernel(grid, [grid.index(x) for x in asked], list(_SAMPLED))
 
 
 _AT_1_PERCENT = CURVE_BPS.index(100.0)
 _MOVES_AT = tuple(_SAMPLED.index(move) for move in MOVES)
 _SHARES = tuple((bps / 100.0) ** DEFAULT.kappa for bps in CURVE_BPS)
-_NO_CURVE = (_USD_MIN,) * len(CURVE_BPS)
+_NO_CURVE = (USD_MIN,) * len(CURVE_BPS)
 _KNOTS_DOWN = tuple(_log_of(Direction.DOWN, bps / BPS_PER_UNIT) for bps in CURVE_BPS)
 _KNOTS_UP = tuple(_log_of(Direction.UP, bps / BPS_PER_UNIT) for bps in CURVE_BPS)
+_PLACES_DOWN = tuple(_log_of(Direction.DOWN, move) for move in MOVES)
+_PLACES_UP = tuple(_log_of(Direction.UP, move) for move in MOVES)
 _DOWN = _kernel(Direction.DOWN)
 _UP = _kernel(Direction.UP)
-_NO_FEATURES = CascadeFeatures(*(0.0 for _ in CASCADE_FEATURES))

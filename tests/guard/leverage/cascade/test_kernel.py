@@ -1,0 +1,62 @@
+"""The arithmetic as it is and compiled: the same numbers, and those that sums by hand give."""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from guard.leverage.cascade import kernel as installed
+from tests.support.uncompiled import uncompiled
+
+GRID = [0.001 * at for at in range(301)]
+SAMPLED = [10, 20, 50, 100, 300]
+KNOTS = (0.0005, 0.001, 0.005, 0.01, 0.02, 0.05)
+RUNGS = (5e4, 1e5, 4e5, 1e6, 2.2e6, 5e6)
+SHARES = tuple(x / 0.01 for x in KNOTS)
+
+
+AS_IT_IS = uncompiled("guard.leverage.cascade.kernel")[0]
+
+
+def forced_usd() -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    usd = np.zeros(700)
+    usd[15:40] = 2e5
+    usd[120:123] = 3e6
+    return usd
+
+
+def numbers_of(module: ModuleType) -> list[float]:
+    """Everything that a kernel tells of one market."""
+    made = module.Kernel(GRID, SAMPLED, [GRID[at] for at in SAMPLED])
+    made.clear()
+    made.lay_out(KNOTS, RUNGS, SHARES, 5e4, 1.2)
+    made.stand(1.0, 0.7, 30.0, 2.4, 2.2, 0.1, 25.0, 1.0)
+    made.force(forced_usd(), 0.001, -0.0015, 0.9)
+    told = [*made.survive(0.62, 0.7, -1e4, 2e5, 1.3), made.mean(), made.quantile(0.5), made.quantile(0.05)]
+    told += [made.whole_at(x) for x in (0.0, 0.0123, 0.05, 0.2, 9.0)]
+    told += [made.left_at(1, x) for x in (0.0123, 0.2)] + [made.forced_at(x) for x in (0.0123, 0.03, 0.2)]
+    told += [made.barrier(1, 0.62, x) for x in (0.01, 0.05, 0.2)]
+    told += [made.reach(1, 0.62, usd) for usd in (0.0, 1e5, 1e6, 1e12)]
+    told += [made.reproduction(1, 0.62, 0.005, 0.2), made.reproduction_at]
+    told += [edge for stretch in made.jumps(1, 0.62, 0.002, 0.3) for edge in stretch]
+    return [*told, module.clipped(0.0), module.clipped(2.0), module.clipped(1e9)]
+
+
+def test_compiled_and_as_it_is_are_the_same() -> None:
+    assert numbers_of(installed) == pytest.approx(numbers_of(AS_IT_IS), rel=1e-12)
+
+
+@pytest.mark.parametrize("module", [installed, AS_IT_IS], ids=["installed", "as it is"])
+def test_a_curve_is_straight_between_its_points_and_a_power_law_behind(module: ModuleType) -> None:
+    made = module.Kernel(GRID, SAMPLED, [GRID[at] for at in SAMPLED])
+    made.clear()
+    made.lay_out(KNOTS, RUNGS, SHARES, 0.0, 1.2)
+    made.stand(1.0, 0.0, 0.0, 1.0, 2.2, 0.0, 0.0, 0.0)
+    assert made.whole_at(0.015) == pytest.approx(1.6e6)
+    assert made.whole_at(0.2) == pytest.approx(5e6 * 4.0**1.2)
+    assert made.left_at(1, 0.2) == pytest.approx(made.whole_at(0.2))
+    made.force(forced_usd(), 0.001, 0.0, 1.0)
+    assert made.forced_at(0.02) == pytest.approx(1e6)
+    assert made.forced_at(0.13) == pytest.approx(25 * 2e5 + 9e6)
