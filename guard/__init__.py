@@ -41,7 +41,7 @@ adapter that makes events or carries decisions out.
 - ``readiness``     whether everything that is watched was seen once
 - ``load``          whether the loop keeps up, and what is said when it does not
 - ``status``        what the guard says of itself on its topics
-- ``meters``, ``measuring`` (``_accounts``)  what is counted and measured of the guard, and gathered when somebody asks
+- ``meters``, ``measuring`` (``_accounts``, ``_outlook``)  what is counted and measured, gathered when somebody asks
 - ``explain``, ``explain_story``, ``_hops``, ``_outlook``, ``_words``, ``audit_lines``  records to plain words
 
 **How it is put together and run.**

@@ -11,6 +11,7 @@ from guard.engine import Engine
 from guard.events import LinkKind
 from guard.hops import BUDGETS_NS, Hop
 from guard.measuring_accounts import measure_accounts
+from guard.measuring_outlook import measure_outlook
 from guard.meters import Distribution, Distributions, Measured, Meter, MeterKind, Sample
 from guard.ports import Importance
 from guard.readiness import Readiness
@@ -144,6 +145,9 @@ def _state(engine: Engine, now: Nanoseconds) -> Iterator[Measured]:
     refused = Counter({str(bot or "unknown"): each.count for bot, each in state.refusals.items()})
     yield _gauge("messages_refused", "Messages refused of late", refused, "bot")
     yield from measure_accounts(state.own.risks)
+    concerned = {market for record in state.bots.values() for market in record.markets}
+    held = {each.market for view in state.accounts.values() for each in view.positions}
+    yield from measure_outlook(state.outlook, concerned | held)
 
 
 def _ready(readiness: Readiness) -> Iterator[Measured]:
