@@ -15,6 +15,9 @@ REACH_BINS = 105
 SMOOTH_BINS = 7
 BANDS_MAX = 5
 
+_PLACE_LOG_SD = 0.3
+"""Of a band's mass, beside the whole map's: who is in this one and who in the next."""
+
 
 def smoothed(usd: Floats, width_bins: float) -> Floats:
     """Blur by a normal kernel of so many bins; mass that would leave at the mark is mirrored back."""
@@ -25,8 +28,10 @@ def smoothed(usd: Floats, width_bins: float) -> Floats:
     return np.convolve(padded, kernel / kernel.sum(), mode="valid")
 
 
-def bands_of(side: SideMap, direction: Direction, count: int = BANDS_MAX) -> tuple[Band, ...]:
-    """Find up to ``count`` bands within 10 % of the mark, most mass first; they do not overlap."""
+def bands_of(
+    side: SideMap, direction: Direction, unit_usd: float, count: int = BANDS_MAX
+) -> tuple[Band, ...]:
+    """Find up to ``count`` bands within 10 % of the mark, most mass first; ``unit_usd`` is liquidated at once."""
     usd = side.usd[: REACH_BINS + 4 * SMOOTH_BINS]
     fine = smoothed(usd, SMOOTH_BINS / 2.0)[:REACH_BINS]
     mean = float(fine.mean())
@@ -52,13 +57,13 @@ def bands_of(side: SideMap, direction: Direction, count: int = BANDS_MAX) -> tup
         ):
             last += 1
         free[max(first - SMOOTH_BINS, 0) : last + SMOOTH_BINS + 1] = False
-        found.append(_band(side, direction, first, last + 1, mean))
+        found.append(_band(side, direction, first, last + 1, mean, unit_usd))
     return tuple(found)
 
 
-def _band(side: SideMap, direction: Direction, first: int, end: int, mean: float) -> Band:
+def _band(side: SideMap, direction: Direction, first: int, end: int, mean: float, unit_usd: float) -> Band:
     usd = float(side.usd[first:end].sum())
-    wider = math.sqrt(side.log_sd**2 + 0.3**2)
+    wider = math.sqrt(side.log_sd**2 + _PLACE_LOG_SD**2 + math.log1p(unit_usd / max(usd, 1e-9)))
     ratio = math.exp(NORMAL_80 * wider)
     ends = []
     for at in (first, end):

@@ -4,47 +4,42 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import TypeGuard
 
 import numpy as np
 
-from guard.forecasts import MOVES, Amount, Direction, MapForecast
+from guard.forecasts import Direction, MapForecast
 from guard.leverage.crowd.bands import bands_of
+from guard.leverage.crowd.estimate import Estimate, distance_log, estimate
+from guard.leverage.crowd.evidence import BUSY_PER_S, WINDOW_S, Window, log_likelihood
 from guard.leverage.crowd.map_state import MAP_VERSION, MapState, SideState
 from guard.leverage.crowd.mix import LeverageMix, candidate_shares
 from guard.leverage.crowd.settings import BINS_KEPT, MapSettings
 from guard.leverage.crowd.side import CLASSES, Side
-from guard.leverage.crowd.side_map import BIN_LOG, BINS, NORMAL_80, Floats, SideMap
+from guard.leverage.crowd.side_map import BIN_LOG, BINS, SideMap
 from guard.leverage.tracked import TrackedPositions, TrackedSide
 from guard.readings import HistoryPoint, LiquidationFeed, Reading
 from guard.units import NS_PER_S, MarketId, Nanoseconds
 
 DIRECTIONS = (Direction.DOWN, Direction.UP)
 
-_KNOTS = tuple(round(-math.log1p(-move) / BIN_LOG) for move in (*MOVES, 0.2, 0.45))
-"""Distances at which the candidates are compared, bins."""
-
-_WINDOW_S = 60.0
-"""Evidence is weighed so often: what was swept and what was told of it are seconds apart."""
-
-_EVIDENCE_MAX = 20.0
-"""Units of evidence that one window counts for at most: a crash is one event, not a hundred."""
-
 _GONE_KEPT = 0.9
 """Of what was swept and has not been missed in open interest yet, from one open interest to the next."""
 
-_BACKGROUND = 2e-6
-"""Share of open interest that is liquidated in a window from where no map has any."""
+_MIX_S = 15.0
+"""What others learned is asked for so often."""
 
+_GAP_S = 120.0
+"""A map that heard nothing for so long between two readings does not know what happened then."""
 
-@dataclass(slots=True)
-class _Window:
-    """What was swept, by class, and told since evidence was last weighed."""
+_DOUBT_DAY = 0.6
+"""Log-sd that a day without readings adds, and with its square root others."""
 
-    swept: Floats = field(default_factory=lambda: np.zeros(CLASSES))
-    told: float = 0.0
-    is_bound: bool = False
+_EXACT_MOVE = 0.10
+
+_FLOW_HALF_LIFE_S = 60.0
+_STRESS_HALF_LIFE_S = 1_800.0
 
 
 class LiquidationMap:
@@ -63,21 +58,31 @@ class LiquidationMap:
         self.settings = MapSettings() if settings is None else settings
         self._mix = mix
         self._sides = tuple(Side(direction, self.settings) for direction in DIRECTIONS)
-        self._windows = [_Window(), _Window()]
+        self._windows = [Window(), Window()]
         self._window_s = 0.0
         self._shares = candidate_shares(self.settings.leverage_max)
         self._weights = np.zeros((2, len(self._shares)))
         self._mean = np.zeros((2, CLASSES))
         self._mix_version = -1
+        self._mix_s = math.inf
         self._open_interest = 0.0
         self._open_interest_at: Nanoseconds | None = None
         self._mark = 0.0
         self._at: Nanoseconds = 0
-        self._lows = [math.inf, -math.inf]
+        self._range = (math.inf, -math.inf)
+        """Of the mark since open interest was heard."""
         self._volume_usd_s: float | None = None
         self._gone = [0.0, 0.0]
-        """Swept since open interest was heard, as it is estimated."""
+        """Swept since open interest was heard and not missed there yet, as it is estimated."""
+        self._doubt = 0.0
+        """Log-variance of what was not seen."""
+        self._flow = (0.0, 0.0)
+        """Of late: takers' buying and selling."""
+        self._stress = 0.0
+        """Share of open interest that was swept of late."""
+        self._is_restored = False
         self._tracked: TrackedPositions | None = None
+        self._made: list[Estimate | None] = [None, None]
 
     @property
     def is_ready(self) -> bool:
@@ -85,52 +90,62 @@ class LiquidationMap:
         return self._mark > 0.0 and self._open_interest > 0.0
 
     def boot(self, points: Sequence[HistoryPoint]) -> None:
-        """Begin from open interest and prices of the past, oldest first; what is out of order or odd is left out."""
+        """Begin from open interest and prices of the past, oldest first; what is odd is left out.
+
+        A map that was restored goes on from where it was kept, if the points reach back so far; one that has begun
+        already begins anew, and takes it that the mark went straight from the last point to where it is.
+        """
         known = [point for point in points if _good(point.price) and _good(point.open_interest)]
         known.sort(key=lambda point: point.at)
         if len(known) < 2:
             return
-        volatility = _volatility_day(known) or self.settings.volatility_day
-        last = known[-1]
-        for side in self._sides:
-            side.start(known[0].price, known[0].open_interest, volatility)
+        mark, opened, at = self._mark, self._open_interest, self._at
         typical = _median([p.volume_usd for p in known if p.volume_usd is not None and _good(p.volume_usd)])
-        for before, point in pairwise(known):
-            self._go_through(before, point, typical)
-        for side in self._sides:
-            side.even_out(last.open_interest)
-        self._refresh_mix()
+        if self._is_restored and self.is_ready and known[0].at <= at:
+            known = [HistoryPoint(at=at, price=mark, open_interest=opened), *(p for p in known if p.at > at)]
+            self._go_through(known, typical)
+        else:
+            volatility = _volatility_day(known) or self.settings.volatility_day
+            for side in self._sides:
+                side.start(known[0].price, known[0].open_interest, volatility)
+            self._go_through(known, typical)
+            for side in self._sides:
+                side.even_out(known[-1].open_interest)
+        self._doubt = 0.0
+        self._is_restored = False
+        self._refresh_mix(math.inf)
+        last = known[-1]
         self._mark, self._open_interest, self._at = last.price, last.open_interest, last.at
         self._settle(last.open_interest)
+        if mark > 0.0 and at > last.at:
+            for side in self._sides:
+                side.sweep(min(mark, last.price), max(mark, last.price), mark)
+            self._mark, self._open_interest, self._at = mark, opened, at
+            self._settle(opened)
+        self._made = [None, None]
 
     def update(self, reading: Reading) -> None:
         """Take what happened since the reading before."""
         mark = reading.mark_price
         if mark is None or not _good(mark):
             return
-        low = (
-            min(mark, reading.mark_low) if reading.mark_low is not None and _good(reading.mark_low) else mark
-        )
-        high = (
-            max(mark, reading.mark_high)
-            if reading.mark_high is not None and _good(reading.mark_high)
-            else mark
-        )
-        opened = reading.open_interest
-        if opened is not None and not _good(opened):
-            opened = None
+        low = min(mark, reading.mark_low) if _is_good(reading.mark_low) else mark
+        high = max(mark, reading.mark_high) if _is_good(reading.mark_high) else mark
+        opened = reading.open_interest if _is_good(reading.open_interest) else None
         if not self.is_ready:
             if opened is None:
                 return
-            for side in self._sides:
-                side.start(mark, opened, self.settings.volatility_day)
-            self._mark, self._open_interest = mark, opened
-            self._open_interest_at = reading.open_interest_at
+            self._begin(mark, opened, reading.open_interest_at)
         elapsed_s = min(max(reading.elapsed_s, 0.0), 86_400.0)
-        self._refresh_mix()
-        self._sweep(reading, low, high, mark, elapsed_s)
+        gap_s = (reading.at - self._at) / NS_PER_S - elapsed_s if self._at > 0 else 0.0
+        if gap_s > _GAP_S:
+            low, high = min(low, self._mark), max(high, self._mark)
+            self._miss(gap_s, low, high)
+        self._doubt *= 0.5 ** (elapsed_s / 3600.0 / self.settings.holding_half_life_h)
+        self._refresh_mix(elapsed_s)
+        self._sweep(reading, low, high, mark, elapsed_s, gap_s > _GAP_S)
         self._churn(reading, low, high, elapsed_s)
-        self._lows = [min(self._lows[0], low), max(self._lows[1], high)]
+        self._range = (min(self._range[0], low), max(self._range[1], high))
         if opened is not None and reading.open_interest_at != self._open_interest_at:
             self._open_interest_at = reading.open_interest_at
             self._open_interest = opened
@@ -143,34 +158,31 @@ class LiquidationMap:
             self._tracked.sweep(low, high)
         self._mark = mark
         self._at = reading.at
+        self._made = [None, None]
 
     def take_tracked(self, tracked: TrackedPositions) -> None:
         """Count these positions exactly from now on, and estimate the rest of open interest alone."""
         self._tracked = tracked
+        self._made = [None, None]
 
     def side(self, direction: Direction) -> SideMap | None:
         """The map of one direction as it is now; ``None`` before a mark and open interest were seen."""
         if not self.is_ready:
             return None
-        usd, sds = self._estimate(DIRECTIONS.index(direction))
-        return self._with_tracked(direction, usd, sds[1])
+        return self._with_tracked(self._estimate(direction))[0]
 
     def forecast(self, direction: Direction) -> MapForecast | None:
         """The map of one direction in words: amounts within ``MOVES`` and bands, with intervals."""
         if not self.is_ready:
             return None
-        usd, sds = self._estimate(DIRECTIONS.index(direction))
-        side = self._with_tracked(direction, usd, sds[1])
-        amounts = []
-        for move, sd in zip(MOVES, sds, strict=False):
-            distance = -math.log1p(-move) if direction is Direction.DOWN else math.log1p(move)
-            amounts.append(_amount(side, distance, sd))
+        made = self._estimate(direction)
+        side, share = self._with_tracked(made)
         return MapForecast(
             direction=direction,
             mark_price=self._mark,
-            within=tuple(amounts),
-            bands=bands_of(side, direction),
-            exact_share=_exact_share(side),
+            within=made.amounts(side, share),
+            bands=bands_of(side, direction, made.unit_usd),
+            exact_share=_exact_share(side, direction),
             learned_usd=self._mix.learned_usd(self.market, direction),
         )
 
@@ -201,6 +213,7 @@ class LiquidationMap:
             bins=BINS_KEPT,
             sides=tuple(sides),
             volume_usd_s=self._volume_usd_s,
+            doubt=self._doubt,
         )
 
     def restore(self, state: MapState) -> bool:
@@ -218,50 +231,72 @@ class LiquidationMap:
             side.scale = 1.0
             side.pending.clear()
         self._open_interest, self._mark, self._at = state.open_interest, state.mark_price, state.at
-        self._volume_usd_s = state.volume_usd_s
+        self._volume_usd_s, self._doubt = state.volume_usd_s, state.doubt
+        self._mix_version, self._mix_s, self._is_restored = -1, math.inf, True
+        self._made = [None, None]
         return True
 
     # -- Steps of the filter -------------------------------------------------------------------------------------------
 
-    def _sweep(self, reading: Reading, low: float, high: float, mark: float, elapsed_s: float) -> None:
+    def _begin(self, mark: float, opened: float, opened_at: Nanoseconds | None) -> None:
+        for side in self._sides:
+            side.start(mark, opened, self.settings.volatility_day)
+        self._mark, self._open_interest, self._open_interest_at = mark, opened, opened_at
+
+    def _miss(self, gap_s: float, low: float, high: float) -> None:
+        """Take it that people came and went in a time without readings, and know less."""
+        self._doubt += _DOUBT_DAY**2 * gap_s / 86_400.0
+        ratio = 1.0 - 0.5 ** (gap_s / 3600.0 / self.settings.holding_half_life_h)
+        for at, side in enumerate(self._sides):
+            total = side.total(self._mean[at])
+            side.leave(1.0 - ratio)
+            side.enter(total * ratio, low, high)
+
+    def _sweep(
+        self, reading: Reading, low: float, high: float, mark: float, elapsed_s: float, is_blind: bool
+    ) -> None:
+        told = (reading.liquidated_longs_usd, reading.liquidated_shorts_usd)
         for at, (side, window) in enumerate(zip(self._sides, self._windows, strict=True)):
             swept = side.sweep(low, high, mark)
             if swept is not None:
+                gone = float(self._mean[at] @ swept)
+                self._gone[at] += gone
+                self._stress += gone / self._open_interest
+            if is_blind:
+                continue
+            if swept is not None:
                 window.swept += swept * mark
-                self._gone[at] += float(self._mean[at] @ swept)
-            told = reading.liquidated_longs_usd if at == 0 else reading.liquidated_shorts_usd
-            if _good(told):
-                window.told += told
-        if reading.feed is LiquidationFeed.THROTTLED and elapsed_s > 0.0:
-            busy = reading.liquidations / elapsed_s
-            if busy > 0.5:
-                self._windows[0].is_bound = self._windows[1].is_bound = True
+            if _good(told[at]):
+                window.told_usd += told[at]
+            if (
+                reading.feed is LiquidationFeed.THROTTLED
+                and reading.liquidations > BUSY_PER_S * elapsed_s > 0.0
+            ):
+                window.is_bound = True
         self._window_s += elapsed_s
-        if self._window_s >= _WINDOW_S:
-            self._weigh(reading)
+        if self._window_s >= WINDOW_S:
+            self._window_s = 0.0
+            for at, direction in enumerate(DIRECTIONS):
+                self._learn(direction, self._windows[at], reading)
+                self._windows[at] = Window()
 
-    def _weigh(self, reading: Reading) -> None:
-        """Weigh the candidates by what they foretold of this window."""
-        self._window_s = 0.0
-        unit = self.settings.unit_share * self._open_interest * self._mark
-        for at, direction in enumerate(DIRECTIONS):
-            window, self._windows[at] = self._windows[at], _Window()
-            if reading.feed is LiquidationFeed.ABSENT or unit <= 0.0:
-                continue
-            expected = self._shares @ window.swept / unit
-            if window.told <= 0.0 and float(expected.max()) < 1e-4:
-                continue
-            expected = expected + _BACKGROUND / self.settings.unit_share
-            told = window.told / unit
-            weight = 1.0
-            if reading.feed is LiquidationFeed.THROTTLED:
-                told /= self._mix.capture(self.market)
-                weight = 0.5
-            if window.is_bound:
-                expected = np.minimum(expected, max(told, 1e-9))
-            logs = told * np.log(expected) - expected
-            weight /= 1.0 + max(told, float(self._weights[at] @ expected)) / _EVIDENCE_MAX
-            self._mix.learn(self.market, direction, reading.at, logs * weight, window.told)
+    def _learn(self, direction: Direction, window: Window, reading: Reading) -> None:
+        worth = self._open_interest * self._mark
+        unit = self.settings.unit_share * worth
+        if reading.feed is LiquidationFeed.ABSENT or unit <= 0.0:
+            return
+        is_throttled = reading.feed is LiquidationFeed.THROTTLED
+        capture = self._mix.capture(self.market) if is_throttled else None
+        found = log_likelihood(window, self._shares, unit, worth, capture)
+        if found is None:
+            return
+        logs, expected = found
+        if is_throttled:
+            told = float(self._weights[DIRECTIONS.index(direction)] @ expected)
+            self._mix.compare(self.market, direction, window.told_usd / unit, told)
+        complete = 0.0 if is_throttled else window.told_usd / unit
+        self._mix.learn(self.market, direction, reading.at, logs, window.told_usd, complete)
+        self._mix_version = -1
 
     def _churn(self, reading: Reading, low: float, high: float, elapsed_s: float) -> None:
         """Replace as many positions as time and trading let expect, at the prices of now."""
@@ -276,18 +311,27 @@ class LiquidationMap:
             power, most = self.settings.pace_power, self.settings.pace_max
             pace = min(max((rate / self._volume_usd_s) ** power, 0.2), most)
             self._volume_usd_s += (rate - self._volume_usd_s) * min(elapsed_s / 21_600.0, 1.0)
-        ratio = 1.0 - 0.5 ** (pace * elapsed_s / 3600.0 / self.settings.holding_half_life_h)
+            flow_keep = 0.5 ** (elapsed_s / _FLOW_HALF_LIFE_S)
+            self._flow = (
+                self._flow[0] * flow_keep + reading.buy_usd,
+                self._flow[1] * flow_keep + reading.sell_usd,
+            )
+        self._stress *= 0.5 ** (elapsed_s / _STRESS_HALF_LIFE_S)
+        leaving = 1.0 - 0.5 ** (pace * elapsed_s / 3600.0 / self.settings.holding_half_life_h)
+        entering = leaving / (1.0 + self._stress / self.settings.stress_share)
         for at, side in enumerate(self._sides):
-            total = side.total(self._mean[at])
-            side.leave(1.0 - ratio)
-            side.enter(total * ratio, low, high)
+            shares = self._mean[at]
+            total = side.total(shares)
+            side.leave(1.0 - leaving)
+            side.enter(total * entering, low, high)
+            side.enter(total * (leaving - entering), low, high, 0.0, float(shares.sum()))
 
     def _settle(self, opened: float) -> None:
         """Make both sides add up to open interest: what is missing was opened now, what is too much has left."""
-        low, high = self._lows
+        low, high = self._range
         if low > high:
             low = high = self._mark
-        self._lows = [math.inf, -math.inf]
+        self._range = (math.inf, -math.inf)
         gone = self._gone
         self._gone = [gone[0] * _GONE_KEPT, gone[1] * _GONE_KEPT]
         for at, side in enumerate(self._sides):
@@ -299,7 +343,9 @@ class LiquidationMap:
                 missing = opened - total
                 caught = min(missing, gone[at])
                 self._gone[at] = max(self._gone[at] - caught, 0.0)
-                side.enter(missing - caught, low, high)
+                flow = self._flow[at] / max(self._flow[0] + self._flow[1], 1e-300)
+                taken = min(2.0 * flow, 1.0) if flow > 0.0 else 1.0
+                side.enter(missing - caught, low, high, taken, float(shares.sum()))
                 side.enter(caught, low, high, 1.0 - self.settings.caught_hedged, float(shares.sum()))
                 continue
             winners = min(total - opened, gone[1 - at])
@@ -310,10 +356,12 @@ class LiquidationMap:
                 total = side.total(shares)
             side.leave(opened / total)
 
-    def _refresh_mix(self) -> None:
-        if self._mix.version == self._mix_version:
+    def _refresh_mix(self, elapsed_s: float) -> None:
+        """Ask how likely candidates are now: at once after own evidence, at times for others'."""
+        self._mix_s += elapsed_s
+        if self._mix_version >= 0 and (self._mix_s < _MIX_S or self._mix.version == self._mix_version):
             return
-        self._mix_version = self._mix.version
+        self._mix_version, self._mix_s = self._mix.version, 0.0
         for at, direction in enumerate(DIRECTIONS):
             side = self._sides[at]
             before = side.total(self._mean[at])
@@ -322,13 +370,15 @@ class LiquidationMap:
             after = side.total(self._mean[at])
             if before > 0.0 and after > 0.0:
                 side.leave(before / after)
+        self._made = [None, None]
 
-    def _with_tracked(self, direction: Direction, usd: Floats, log_sd: float) -> SideMap:
-        """Put what is known exactly in the place of as much of the estimate."""
-        known = self._exactly(direction)
+    def _with_tracked(self, made: Estimate) -> tuple[SideMap, float]:
+        """Put what is known exactly in the place of as much of the estimate; and tell which share that leaves."""
+        known = self._exactly(made.direction)
         if known is None or known.coverage is None:
-            return SideMap(usd, log_sd, self._mark)
-        return SideMap(usd * (1.0 - known.coverage) + known.usd, log_sd, self._mark, known.usd)
+            return SideMap(made.usd, made.log_sd, self._mark), 1.0
+        left = 1.0 - known.coverage
+        return SideMap(made.usd * left + known.usd, made.log_sd, self._mark, known.usd), left
 
     def _exactly(self, direction: Direction) -> TrackedSide | None:
         if self._tracked is None:
@@ -337,56 +387,49 @@ class LiquidationMap:
             direction, self._mark, self._at, self._open_interest, bin_log=BIN_LOG, bins=BINS
         )
 
-    def _estimate(self, at: int) -> tuple[Floats, list[float]]:
-        """Median mass by bin, and log-sd within each of ``_KNOTS``."""
-        self._refresh_mix()
-        ahead = self._sides[at].ahead()
-        weights = self._weights[at]
-        mean = self._mean[at] @ ahead
-        sums = np.stack([ahead[:, :knot].sum(axis=1) for knot in _KNOTS], axis=1)
-        logs = np.log(np.maximum(self._shares @ sums, 1e-300))
-        middle = weights @ logs
-        target = np.exp(middle)
-        lumps = np.log1p(self.settings.unit_share * self._open_interest / np.maximum(target, 1e-300))
-        sds = np.sqrt(weights @ (logs - middle) ** 2 + lumps + self.settings.error_log_sd**2)
-        target *= np.exp(-0.5 * lumps)
-        begin, wanted = 0, 0.0
-        for knot, upto in zip(_KNOTS, target, strict=True):
-            held = float(mean[begin:knot].sum())
-            if held > 0.0:
-                mean[begin:knot] *= max(float(upto) - wanted, 0.0) / held
-            begin, wanted = knot, float(upto)
-        return mean * self._mark, [float(each) for each in sds]
+    def _estimate(self, direction: Direction) -> Estimate:
+        at = DIRECTIONS.index(direction)
+        made = self._made[at]
+        if made is None:
+            self._refresh_mix(0.0)
+            made = estimate(
+                self._sides[at],
+                self._mark,
+                self._weights[at],
+                self._shares,
+                self._open_interest,
+                math.sqrt(self._doubt),
+            )
+            self._made[at] = made
+        return made
 
-    def _go_through(self, before: HistoryPoint, point: HistoryPoint, typical_usd: float | None) -> None:
-        elapsed_h = min(max((point.at - before.at) / NS_PER_S / 3600.0, 0.0), 24.0)
-        low, high = min(before.price, point.price), max(before.price, point.price)
-        pace = 1.0
-        if typical_usd is not None and point.volume_usd is not None and _good(point.volume_usd):
-            pace = min(max(point.volume_usd / typical_usd, 0.2), 5.0)
-        ratio = 1.0 - 0.5 ** (pace * elapsed_h / self.settings.holding_half_life_h)
-        for side in self._sides:
-            side.sweep(low, high, point.price)
-            opened = max(point.open_interest - before.open_interest, 0.0) + ratio * point.open_interest
-            side.leave(1.0 - ratio)
-            side.enter(opened, low, high)
-            side.flush()
+    def _go_through(self, known: Sequence[HistoryPoint], typical_usd: float | None) -> None:
+        """Enter, sweep and close along the past."""
+        for before, point in pairwise(known):
+            elapsed_h = min(max((point.at - before.at) / NS_PER_S / 3600.0, 0.0), 24.0)
+            low, high = min(before.price, point.price), max(before.price, point.price)
+            pace = 1.0
+            if typical_usd is not None and _is_good(point.volume_usd):
+                pace = min(max(point.volume_usd / typical_usd, 0.2), 5.0)
+            ratio = 1.0 - 0.5 ** (pace * elapsed_h / self.settings.holding_half_life_h)
+            for side in self._sides:
+                side.sweep(low, high, point.price)
+                opened = max(point.open_interest - before.open_interest, 0.0) + ratio * point.open_interest
+                side.leave(1.0 - ratio)
+                side.enter(opened, low, high)
+                side.flush()
 
 
 def _good(value: float) -> bool:
     return math.isfinite(value) and value > 0.0
 
 
-def _amount(side: SideMap, distance: float, log_sd: float) -> Amount:
-    exact = side.exact_within(distance)
-    usd = side.within(distance)
-    ratio = math.exp(NORMAL_80 * log_sd)
-    guessed = max(usd - exact, 0.0)
-    return Amount(usd=usd, low_usd=exact + guessed / ratio, high_usd=exact + guessed * ratio)
+def _is_good(value: float | None) -> TypeGuard[float]:
+    return value is not None and _good(value)
 
 
-def _exact_share(side: SideMap) -> float:
-    distance = -math.log1p(-MOVES[-1])
+def _exact_share(side: SideMap, direction: Direction) -> float:
+    distance = distance_log(_EXACT_MOVE, direction)
     usd = side.within(distance)
     return min(side.exact_within(distance) / usd, 1.0) if usd > 0.0 else 0.0
 

@@ -32,3 +32,4 @@ class MapState(Struct, frozen=True, kw_only=True):
     bins: int
     sides: tuple[SideState, ...]
     volume_usd_s: float | None = None
+    doubt: float = 0.0

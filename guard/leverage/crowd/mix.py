@@ -28,7 +28,7 @@ LEVERAGED: Final = (0.12, 0.25, 0.4, 0.55, 0.7, 0.85, 0.95)
 
 CANDIDATES: Final = len(TILTS) * len(LEVERAGED)
 
-TILT_MEAN, TILT_SD = -0.2, 0.7
+TILT_MEAN, TILT_SD = 0.0, 0.7
 LEVERAGED_MEAN: Final = {Direction.DOWN: 0.8, Direction.UP: 0.5}
 """Longs are leveraged more often than shorts: who holds spot and sells the perpetual is short."""
 LEVERAGED_SD = 0.25
@@ -41,7 +41,11 @@ OTHERS_MAX = 4.0
 
 CAPTURE_FIRST = 0.7
 CAPTURE_COUNT = 4.0
-"""What of the liquidations a throttled feed is taken to tell (after seconds that held several), by so much weight."""
+CAPTURE_MAX = 200.0
+"""What of the liquidations a throttled feed is taken to tell at first, by so many units; and how many count at most."""
+
+COMPARED_FROM = 3.0
+"""A throttled feed is compared with what a complete one taught, once that told so many units."""
 
 MIX_VERSION = 1
 
@@ -101,6 +105,7 @@ class LeverageMix:
         self._by_symbol: dict[str, Floats] = {}
         self._all = np.zeros((2, CANDIDATES))
         self._capture: dict[str, Floats] = {}
+        self._complete: dict[str, Floats] = {}
         self._priors = np.array([_prior(direction) for direction in (Direction.DOWN, Direction.UP)])
 
     def weights(self, market: MarketId, direction: Direction) -> Floats:
@@ -122,9 +127,15 @@ class LeverageMix:
         return np.asarray(weights / weights.sum())
 
     def learn(
-        self, market: MarketId, direction: Direction, at: Nanoseconds, logs: Floats, observed_usd: float
+        self,
+        market: MarketId,
+        direction: Direction,
+        at: Nanoseconds,
+        logs: Floats,
+        observed_usd: float,
+        complete_units: float = 0.0,
     ) -> None:
-        """Add log-likelihoods of the candidates."""
+        """Add log-likelihoods of the candidates; ``complete_units`` were told by a feed that tells all of it."""
         self._forget(at)
         side = _side(direction)
         own = self._markets.setdefault(market, _Learned())
@@ -133,6 +144,8 @@ class LeverageMix:
         own.usd[side] += observed_usd
         self._by_symbol.setdefault(symbol_of(market), np.zeros((2, CANDIDATES)))[side] += gained
         self._all[side] += gained
+        if complete_units > 0.0:
+            self._complete.setdefault(symbol_of(market), np.zeros(2))[side] += complete_units
         self.version += 1
 
     def learned_usd(self, market: MarketId, direction: Direction) -> float:
@@ -147,12 +160,18 @@ class LeverageMix:
         told = CAPTURE_FIRST * CAPTURE_COUNT + (0.0 if seen is None else float(seen[0]))
         return min(max(told / count, 0.05), 1.0)
 
-    def compare(self, market: MarketId, told: float, expected: float) -> None:
-        """Take how much a throttled feed told and how much there should have been, in the same unit."""
+    def compare(self, market: MarketId, direction: Direction, told: float, expected: float) -> None:
+        """Take what a throttled feed told and what there should have been, in units of evidence.
+
+        Only where the same symbol was learned from a feed that tells all of it: else the two are one unknown.
+        """
+        complete = self._complete.get(symbol_of(market))
+        if complete is None or complete[_side(direction)] < COMPARED_FROM:
+            return
         seen = self._capture.setdefault(venue_of(market), np.zeros(2))
         seen += (told, expected)
-        if seen[1] > 200.0:
-            seen *= 200.0 / seen[1]
+        if seen[1] > CAPTURE_MAX:
+            seen *= CAPTURE_MAX / seen[1]
 
     def state(self) -> MixState:
         """What is to be kept."""

@@ -41,11 +41,12 @@ class MapSettings:
     volatility_day: float = 0.035
     unit_share: float = 1e-3
     evidence_half_life_h: float = 168.0
-    error_log_sd: float = 0.35
+    error_log_sd: float = 0.3
     flush_s: float = 60.0
     winners_share: float = 1.0
-    caught_hedged: float = 0.7
-    pace_max: float = 3.0
+    caught_hedged: float = 1.0
+    stress_share: float = 0.01
+    pace_max: float = 2.0
     pace_power: float = 0.5
 
 

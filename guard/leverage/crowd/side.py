@@ -171,15 +171,20 @@ class Side:
         self.pending_s = 0.0
         self.far = np.maximum(self.totals - self.mass.sum(axis=1), 0.0)
 
-    def ahead(self) -> Floats:
-        """What each class has at each of ``BINS`` distances beyond the mark, ``(K, BINS)``, base units."""
+    def window(self) -> tuple[Floats, float]:
+        """What each class has in the bins from the mark's own on, ``(K, BINS + 1)``, a view; times ``scale``.
+
+        Besides, which part of its own bin the mark has gone through: distances j to j + 1 bins beyond the mark hold
+        that part of bin j + 1 and the rest of bin j.
+        """
         start = self.place - self.base
         at = math.floor(start)
-        part = start - at
-        window = self.mass[:, at : at + BINS + 1]
-        out = window[:, :BINS] * ((1.0 - part) * self.scale)
-        out[:, : window.shape[1] - 1] += window[:, 1 : BINS + 1] * (part * self.scale)
-        return out
+        return self.mass[:, at : at + BINS + 1], start - at
+
+    def ahead(self) -> Floats:
+        """What each class has at each of ``BINS`` distances beyond the mark, ``(K, BINS)``, base units."""
+        window, part = self.window()
+        return np.asarray((window[:, :BINS] * (1.0 - part) + window[:, 1:] * part) * self.scale)
 
     def total(self, shares: Floats) -> float:
         """Open interest of this side with such shares of classes; what they leave of 1 is hedged."""
