@@ -17,7 +17,7 @@ from guard.leverage.crowd.settings import MapSettings
 from guard.leverage.crowd.side_map import SideMap
 from guard.leverage.tracked import TrackedPositions
 from guard.outlook.broken import Broken
-from guard.outlook.judging import Judging
+from guard.outlook.judging import Judging, counted
 from guard.outlook.memory import OutlookMemory, RegimeKept
 from guard.outlook.regimes import Judged, Regimes
 from guard.readings import REFRESH_S, Reading
@@ -211,7 +211,9 @@ class Estimators:
         assert reading.book is not None
         sides = self._sides[direction]
         inputs = self.observer.cascade_inputs(direction, reading, sides)
-        return cascade(direction, reading.book, sides.get(reading.market), inputs, self.cascade_settings)
+        # A map that has not been better than none of late is counted with less, down to none.
+        side = counted(sides.get(reading.market), self.judging.ledger.gate.map_share)
+        return cascade(direction, reading.book, side, inputs, self.cascade_settings)
 
     def _forecast(
         self, reading: Reading, structures: Sequence[CascadeResult]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import exp
 
 from msgspec import structs
@@ -93,6 +93,20 @@ class Judging:
     def forget(self, market: MarketId) -> None:
         """The market is watched no more."""
         self.ledger.forget(market)
+
+
+def counted(side: SideMap | None, share: float) -> SideMap | None:
+    """The map as the cascade counts with it: what is estimated by ``share``, what a venue publishes in full.
+
+    >>> import numpy as np
+    >>> half = counted(SideMap(np.array([4.0, 4.0]), 0.5, 100.0, np.array([1.0, 0.0])), 0.5)
+    >>> half.usd.tolist()
+    [2.5, 2.0]
+    """
+    if side is None or share >= 1.0:
+        return side
+    exact = 0.0 if side.exact_usd is None else side.exact_usd
+    return replace(side, usd=exact + (side.usd - exact) * share)
 
 
 def _maps(sides: Mapping[Direction, SideMap | None]) -> dict[Direction, dict[str, SideMap]]:
