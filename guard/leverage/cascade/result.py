@@ -39,6 +39,8 @@ class CascadeFeatures:
         reach_10: likewise 10 %.
         expected: log of the mean reach over 1 %.
         expected_book: log of the mean reach over 1 % if nothing were forced.
+        crash: log of ``ereach`` over 1 %: how far a crash would go, whatever goes on now.
+        crash_book: the same if nothing were forced.
         feedback: log of how much farther a shock goes with forced selling than without.
         liquidity: log of normal depth over what is left on the way.
         thinness: log of normal depth over depth now; above 0 is thin.
@@ -66,6 +68,8 @@ class CascadeFeatures:
     reach_10: float
     expected: float
     expected_book: float
+    crash: float
+    crash_book: float
     feedback: float
     liquidity: float
     thinness: float
@@ -95,8 +99,10 @@ class CascadeResult:
         probability: that it is at least each of ``guard.forecasts.MOVES``.
         expected: mean reach, the tail cut at the last of ``distances``.
         expected_book: the same if nothing were forced.
-        ereach: mean reach of 0.5, 1, 2 and 4 normal depths (within 4.2 usual 5-minute deviations) beside the recent
-            flow and the index's pull, weighed 0.4, 0.3, 0.2 and 0.1.
+        ereach: mean reach of a crash's shocks: 0.5, 1, 2 and 4 times ``crash_depths`` normal depths (within 4.2 usual
+            5-minute deviations), weighed 0.4, 0.3, 0.2 and 0.1, beside recent flow and the index's pull. It says how
+            far a market would go, whatever goes on now.
+        ereach_book: the same if nothing were forced.
         barrier_usd: ``Qc`` at each of ``MOVES``.
         reproduction: greatest local reproduction number up to 10 %.
         reproduction_at: where it is; ``None`` where nothing is forced.
@@ -124,6 +130,7 @@ class CascadeResult:
     expected: float
     expected_book: float
     ereach: float
+    ereach_book: float
     barrier_usd: tuple[float, ...]
     reproduction: float
     reproduction_at: float | None

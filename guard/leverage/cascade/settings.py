@@ -26,6 +26,7 @@ class CascadeSettings:
             minute (half an hour is 30 of them).
         shock_depths: and, if they sold nothing, in what rests now within 4.2 usual 5-minute deviations (1 % for a coin
             of 4 % a day).
+        crash_depths: what the shocks of a crash are counted in (``ereach``), in the same depths as they usually are.
         shock_power: tail exponent of it (log-logistic): that of traded volume is 1.5 (Gabaix et al., Nature 423, 2003),
             flatter as nobody knows the median well.
         fall_s_per_unit: seconds that a cascade takes for a distance of 1: 85 s from -1.5 to -5 %.
@@ -44,7 +45,8 @@ class CascadeSettings:
     volatility_5m_min: float = 0.0004
     map_log_sd_min: float = 0.25
     flow_again: float = 16.0
-    shock_depths: float = 0.1
+    shock_depths: float = 2.0
+    crash_depths: float = 8.0
     shock_power: float = 1.0
     fall_s_per_unit: float = 2400.0
     refill_half_life_s: float = 60.0

@@ -148,7 +148,7 @@ def cascade(
     ...     bid_visible_bps=500.0, ask_visible_bps=500.0, bid_kappa=1.0, ask_kappa=1.0)
     >>> found = cascade(Direction.DOWN, book, None)
     >>> [round(usd / 1e6, 2) for usd in found.barrier_usd], round(found.probability[1], 2), found.reproduction
-    ([2.23, 4.16, 5.19], 0.03, 0.0)
+    ([2.23, 4.16, 5.19], 0.34, 0.0)
     """
     kernel = _DOWN if direction is Direction.DOWN else _UP
     kernel.clear()
@@ -224,6 +224,8 @@ class _Numbers:
     liquidity: float
     feedback: float
     shock: float
+    ereach: float
+    ereach_book: float
 
 
 def _result(case: _Case) -> CascadeResult:
@@ -242,6 +244,11 @@ def _result(case: _Case) -> CascadeResult:
     places = _PLACES_DOWN if down else _PLACES_UP
     stands = [max(kernel.left_at(_USUAL, x), USD_MIN) for x in places]
     thinned = max(kernel.whole_at(places[1]) / stands[1], 1.0)
+    flow = max(settings.flow_again * case.net + case.pull, 0.0)
+    crash = settings.crash_depths * case.unit * case.depth
+    shocks = [(q * crash + flow, weight) for q, weight in _SHOCKS]
+    ereach = sum([weight * kernel.reach(_USUAL, phi, usd) for usd, weight in shocks])
+    ereach_book = sum([weight * kernel.reach(_USUAL, 0.0, usd) for usd, weight in shocks])
     found = _Numbers(
         barrier=[kernel.barrier(_USUAL, phi, x) for x in places],
         forced=[phi * kernel.forced_at(x) for x in places],
@@ -254,12 +261,11 @@ def _result(case: _Case) -> CascadeResult:
         liquidity=max(case.depth / case.now, 1.0) * thinned,
         feedback=max(expected / expected_book, 1.0),
         shock=max(case.median + case.pull, 0.0),
+        ereach=_share_of(direction, ereach),
+        ereach_book=_share_of(direction, ereach_book),
     )
     seen_bps = case.book.bid_visible_bps if down else case.book.ask_visible_bps
     seen = seen_bps / BPS_PER_UNIT if isfinite(seen_bps) and seen_bps > 0.0 else 0.0
-    flow = max(settings.flow_again * case.net + case.pull, 0.0)
-    usual = case.unit * case.depth
-    ereach = sum([w * kernel.reach(_USUAL, phi, q * usual + flow) for q, w in _SHOCKS])
     return CascadeResult(
         direction=direction,
         distances=_SAMPLED,
@@ -268,7 +274,8 @@ def _result(case: _Case) -> CascadeResult:
         probability=tuple(found.chances),
         expected=expected,
         expected_book=expected_book,
-        ereach=_share_of(direction, ereach),
+        ereach=found.ereach,
+        ereach_book=found.ereach_book,
         barrier_usd=tuple(found.barrier),
         reproduction=reproduction,
         reproduction_at=_share_of(direction, kernel.reproduction_at) if reproduction > 0.0 else None,
@@ -314,6 +321,8 @@ def _features(case: _Case, found: _Numbers) -> CascadeFeatures:
         reach_10=clipped(odds[2]),
         expected=clipped(found.expected / 0.01),
         expected_book=clipped(found.expected_book / 0.01),
+        crash=clipped(found.ereach / 0.01),
+        crash_book=clipped(found.ereach_book / 0.01),
         feedback=clipped(found.feedback),
         liquidity=clipped(found.liquidity),
         thinness=clipped(depth / case.now),

@@ -55,6 +55,7 @@ def farther(one: CascadeResult, other: CascadeResult) -> bool:
         all(a >= b - 1e-9 for a, b in zip(one.survival, other.survival, strict=True))
         and all(a >= b - 1e-9 for a, b in zip(one.quantiles, other.quantiles, strict=True))
         and one.ereach >= other.ereach - 1e-9
+        and one.ereach_book >= other.ereach_book - 1e-9
         and one.expected >= other.expected - 1e-9
     )
 
@@ -64,7 +65,7 @@ def farther(one: CascadeResult, other: CascadeResult) -> bool:
 def test_a_linear_book_amplifies_by_one_over_one_minus_r(direction: Direction, reproduction: float) -> None:
     slope = 1e8  # USD for a log distance of 1
     even = PlainMap(usd=np.full(BINS, reproduction * slope * 0.001))
-    shock = replace(STILL, shock_depths=0.5)
+    shock = replace(STILL, crash_depths=1.0)
     with_it = cascade(direction, book(slope * 0.01), even, settings=shock)
     without = cascade(direction, book(slope * 0.01), None, settings=shock)
     assert with_it.reproduction == pytest.approx(reproduction)
@@ -116,6 +117,7 @@ def test_more_leverage_or_more_flow_never_stops_nearer(
     assert farther(cascade(direction, book, side, CascadeInputs(recent_net_usd=flow)), found)
     assert found.feedback_factor >= 1.0
     assert found.expected >= found.expected_book - 1e-9
+    assert found.ereach >= found.ereach_book - 1e-9
 
 
 @given(direction=directions, book=books(), side=maps())
