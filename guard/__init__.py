@@ -16,8 +16,7 @@ adapter that makes events or carries decisions out.
 - ``bots``          one bot: as the settings name it, as it has shown itself
 - ``state``         everything that is known; ``apply(event)`` is the one mutation
 - ``market/``       one market from outside: book (in C), liquidity, baseline, flow, freshness, ``view`` of all that
-- ``leverage/``     maintenance tiers and liquidation prices; the map of everybody else's (``crowd``), what falls feed on
-  (``cascade``)
+- ``leverage/``     maintenance tiers, liquidation prices; the map of everybody else's (``crowd``); ``cascade``
 - ``account/``      positions, each counted once; pools, venues' rules, collateral, stress; limits shared among owners
 - ``signals/``, ``hazard/``, ``calibration/``   other observables; how likely a fall is, made honest; the regime
 - ``skill/``        forecasts held against what came: how much each estimator counts
@@ -41,7 +40,7 @@ adapter that makes events or carries decisions out.
 - ``readiness``     whether everything that is watched was seen once
 - ``load``          whether the loop keeps up, and what is said when it does not
 - ``status``        what the guard says of itself on its topics
-- ``meters``, ``measuring`` (``_accounts``, ``_outlook``)  what is counted and measured, gathered when somebody asks
+- ``meters``, ``measuring`` (``_accounts``, ``_outlook``)  what is counted and measured, for whoever asks
 - ``explain``, ``explain_story``, ``_hops``, ``_outlook``, ``_words``, ``audit_lines``  records to plain words
 
 **How it is put together and run.**

@@ -27,6 +27,9 @@ class Judging:
     """One for all markets: call one of ``follow`` and ``weigh`` at each reading."""
 
     ledger: Ledger = field(default_factory=Ledger)
+    _scores: tuple[SkillScore, ...] = ()
+    _weights: Mapping[str, float] = field(default_factory=dict)
+    _all_scores: tuple[SkillScore, ...] | None = None
 
     def follow(self, reading: Reading, sides: Mapping[Direction, SideMap | None]) -> None:
         """Nothing but a map can be told: judge what comes due all the same."""
@@ -73,9 +76,15 @@ class Judging:
 
     def scores(self) -> tuple[SkillScore, ...]:
         """How each has done, and the weight of those of whom nothing has come due yet."""
-        scores = self.ledger.scores()
+        scores, weights = self.ledger.scores(), self.ledger.gate.weights(Target.MAP)
+        if self._all_scores is None or scores is not self._scores or weights is not self._weights:
+            self._scores, self._weights = scores, weights
+            self._all_scores = scores + self._unscored(scores)
+        return self._all_scores
+
+    def _unscored(self, scores: tuple[SkillScore, ...]) -> tuple[SkillScore, ...]:
         told = {(score.target, score.estimator) for score in scores}
-        return scores + tuple(
+        return tuple(
             SkillScore(
                 target=str(target),
                 estimator=name,
