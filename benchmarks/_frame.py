@@ -20,7 +20,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
@@ -40,11 +40,15 @@ LIBRARIES = ("perpguard", "numpy", "ccxt", "msgspec", "aiomqtt", "aiosqlite")
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What every benchmark is told. ``quick`` asks for less work, so that a change can be seen in seconds."""
+    """What every benchmark is told. ``quick`` asks for less work, so that a change can be seen in seconds.
+
+    ``own`` holds what only this benchmark takes: see ``main``.
+    """
 
     quick: bool = False
     seed: int = SEED
     repetitions: int = REPETITIONS
+    own: argparse.Namespace = field(default_factory=argparse.Namespace)
 
 
 class Better(StrEnum):
@@ -196,13 +200,19 @@ def describe_machine() -> Machine:
 
 
 def main(
-    name: str, measure: Callable[[Options], list[Result]], arguments: Sequence[str] | None = None
+    name: str,
+    measure: Callable[[Options], list[Result]],
+    arguments: Sequence[str] | None = None,
+    own: argparse.ArgumentParser | None = None,
 ) -> int:
     """Run a benchmark as its command line says, print its table, write its JSON. Returns the exit status.
 
-    A target that was not met is shown, and is an error only with ``--strict``: other machines are slower.
+    A target that was not met is shown, and is an error only with ``--strict``: other machines are slower. ``own``
+    (without help of its own) are further options, which come as ``Options.own``.
     """
-    parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}")
+    parser = argparse.ArgumentParser(
+        prog=f"python -m benchmarks.{name}", parents=[] if own is None else [own]
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
     parser.add_argument("--quick", action="store_true", help="less work, coarser figures")
     parser.add_argument("--seed", type=int, default=SEED)
@@ -210,7 +220,7 @@ def main(
     parser.add_argument("--strict", action="store_true", help="exit 1 if a target is not met")
     given = parser.parse_args(arguments)
     repetitions = given.repetitions or (REPETITIONS_QUICK if given.quick else REPETITIONS)
-    options = Options(quick=given.quick, seed=given.seed, repetitions=repetitions)
+    options = Options(quick=given.quick, seed=given.seed, repetitions=repetitions, own=given)
 
     machine = describe_machine()
     made_at, started = datetime.now(UTC), time.monotonic()

@@ -231,7 +231,7 @@ def load(task: SkillTask, folder: Path | None = None) -> SkillEpisode:
     try:
         with np.load(path) as found:
             arrays = {name: found[name] for name in found.files}
-    except (zipfile.BadZipFile, EOFError) as error:
+    except (zipfile.BadZipFile, EOFError, ValueError) as error:
         raise ValueError(f"{path} is damaged ({error}): remove it, it is made anew") from error
     return SkillEpisode(task, arrays, path)
 

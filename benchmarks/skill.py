@@ -1,0 +1,147 @@
+"""How good the estimators are: map, reach, hazard, alarms and decisions, out of sample, beside baselines and an oracle.
+
+Episodes of six made-up worlds are read through the product's own chain, and each forecast is held against what
+came; thresholds and powers are chosen on episodes of another split. Real data in ``../shared/data`` show what they can.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import statistics
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+from rich.console import Console
+
+from adapters.simulation.worlds.seeds import Split
+from adapters.simulation.worlds.tag import stamp
+from benchmarks._frame import Better, Options, Result, main
+from benchmarks._peers import PeerUnavailableError
+from benchmarks._skill_chain import EpisodeRun, fitted_experts, refresh_ms, run_episode
+from benchmarks._skill_episodes import SkillTask, fetch, generate, made_otherwise, skill_tasks
+from benchmarks._skill_metrics import Measured
+from benchmarks._skill_radar import NAME as RADAR
+from benchmarks._skill_radar import add_severities
+from benchmarks._skill_rows import NAME, Runs, row
+from benchmarks._skill_score_alarms import score_alarms
+from benchmarks._skill_score_decisions import score_decisions
+from benchmarks._skill_score_hazard import score_hazard
+from benchmarks._skill_score_maps import score_maps
+from benchmarks._skill_score_reach import score_reach
+
+PER_WORLD = {Split.TEST: 100, Split.VALIDATION: 20, Split.TRAIN: 20}
+CHOSEN_BY = {
+    Split.TEST: (Split.VALIDATION, 20),
+    Split.VALIDATION: (Split.TRAIN, 10),
+    Split.TRAIN: (Split.VALIDATION, 10),
+}
+"""Thresholds are chosen on so many episodes a world of another split."""
+
+QUICK_PER_WORLD = 1
+DRAWS, DRAWS_QUICK = 300, 40
+MS_PER_REFRESH = 0.3
+COSTED = 3
+"""So many episodes are gone through for the cost."""
+
+
+def measure(options: Options) -> list[Result]:
+    """Make what is missing, run all, give the figures."""
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    console.print(stamp())
+    split, per_world = options.own.split, options.own.per_world
+    other, chosen_count = CHOSEN_BY[split]
+    if options.quick:
+        split, other = Split.VALIDATION, Split.TRAIN
+        per_world = chosen_count = QUICK_PER_WORLD
+    per_world = per_world or PER_WORLD[split]
+    worlds = options.own.worlds
+    judged = _run_all(skill_tasks(split, per_world, worlds=worlds), options, str(split))
+    chosen_by = _run_all(
+        skill_tasks(other, min(chosen_count, per_world), worlds=worlds), options, f"{other}, to choose by"
+    )
+    console.print(
+        f"{len(judged)} episodes of {split}, seeds of it numbered from 0; thresholds chosen on {len(chosen_by)} of "
+        f"{other}; bootstrap of episodes with seed {options.seed}"
+    )
+    others = _watched_by_others([*judged, *chosen_by])
+    draws = DRAWS_QUICK if options.quick else DRAWS
+    runs = Runs.of(judged, chosen_by, options.seed, draws)
+    return [
+        *score_maps(runs),
+        *score_reach(runs),
+        *score_hazard(runs),
+        *score_alarms(runs, others),
+        *score_decisions(runs, others),
+        _cost(skill_tasks(split, 1, worlds=worlds)[:COSTED]),
+    ]
+
+
+def _watched_by_others(runs: Sequence[EpisodeRun]) -> tuple[str, ...]:
+    """Let other programs watch the same markets; those that cannot be had are said and left out."""
+    try:
+        add_severities([market for run in runs for market in run.markets])
+    except PeerUnavailableError as error:
+        sys.stderr.write(f"without {RADAR}: {error}\n")
+        return ()
+    return (RADAR,)
+
+
+def _run_all(tasks: Sequence[SkillTask], options: Options, label: str) -> list[EpisodeRun]:
+    """Run the estimators over all episodes, in order; those that are missing are made first."""
+    processes = options.own.processes
+    made = generate(tasks, processes)
+    if made:
+        sys.stderr.write(f"{label}: {made} episodes were missing and are made now\n")
+    started = time.monotonic()
+    runs = []
+    stale = 0
+    with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
+        for run, is_stale in pool.map(_run, [(task, options.seed) for task in tasks], chunksize=2):
+            runs.append(run)
+            stale += is_stale
+            sys.stderr.write(
+                f"\r{label}: {len(runs)} of {len(tasks)} episodes, {time.monotonic() - started:.0f} s "
+            )
+            sys.stderr.flush()
+    sys.stderr.write("\n")
+    if stale:
+        sys.stderr.write(f"{label}: {stale} episodes were made by another version of the simulator\n")
+    return runs
+
+
+def _run(given: tuple[SkillTask, int]) -> tuple[EpisodeRun, bool]:
+    task, seed = given
+    episode = fetch(task)
+    return run_episode(episode, experts=fitted_experts(), seed=seed), bool(made_otherwise([episode]))
+
+
+def _cost(tasks: Sequence[SkillTask]) -> Result:
+    """CPU time of a whole refresh of one market, as the guard makes it, in calm and in a fall."""
+    took = [refresh_ms(fetch(task)) for task in tasks]
+    return row(
+        "cost: all estimators, one market, one refresh",
+        Measured(statistics.median(took), min(took), max(took)),
+        "ms CPU",
+        better=Better.LOWER,
+        target=MS_PER_REFRESH,
+        prototype=0.2,
+    )
+
+
+def own_options() -> argparse.ArgumentParser:
+    """What only this benchmark takes."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--split", type=Split, choices=list(Split), default=Split.TEST)
+    parser.add_argument("--per-world", type=int, default=None, metavar="N", help="episodes of each world")
+    parser.add_argument("--worlds", nargs="+", metavar="NAME", help="only these")
+    parser.add_argument("--processes", type=int, default=2, metavar="N")
+    parser.add_argument("--plots", type=Path, metavar="FOLDER", help="draw pictures there")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main(NAME, measure, own=own_options()))
