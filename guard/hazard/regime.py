@@ -127,7 +127,7 @@ class RegimeMachine:
     def resume_share(self) -> float:
         """How much of what was cut may be resumed: all in NORMAL and WATCH, by stages in RECOVERY, else nothing."""
         if self.regime is Regime.RECOVERY:
-            return self.settings.stages[self._stage]
+            return self.settings.stages[min(self._stage, len(self.settings.stages) - 1)]
         return 1.0 if _SEVERITY[self.regime] < 2 else 0.0
 
     def update(self, at: Nanoseconds, inputs: RegimeInputs) -> Regime:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from math import log, sqrt
 from statistics import median
 
@@ -146,6 +147,7 @@ class CrossVenue:
         }
 
 
+@lru_cache(maxsize=8_192)
 def coin_of(market: MarketId) -> str:
     """What a market is of, as its symbol says it.
 
