@@ -214,7 +214,7 @@ class App:
     async def let_bots_in(self, settings: Settings) -> None:
         """Let exactly these bots in at the embedded broker. Raises BrokerError."""
         if self.broker is not None:
-            await self.broker.refresh_users([bot.access for bot in settings.bots])
+            await self.broker.refresh_users(settings.access)
             self._blank(self.broker)
 
     def _blank(self, broker: EmbeddedBroker) -> None:
@@ -284,7 +284,7 @@ class App:
         place: dict[str, object] = {}
         if settings.broker.kind is BrokerKind.EMBEDDED:
             self.broker = await self._stack.enter_async_context(
-                EmbeddedBroker(settings.broker, [bot.access for bot in settings.bots])
+                EmbeddedBroker(settings.broker, settings.access)
             )
             broker = self.broker
             self._blank(broker)

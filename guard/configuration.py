@@ -14,7 +14,7 @@ from adapters.exchanges.asset_price_settings import AssetPriceSettings
 from adapters.exchanges.settings import VenueSettings
 from adapters.log import LogSettings
 from adapters.metrics import MetricsSettings
-from adapters.mqtt.access import NAME, BotAccess
+from adapters.mqtt.access import NAME, Access, BotAccess, TellerAccess
 from adapters.mqtt.embedded import USERNAME
 from adapters.mqtt.settings import BrokerKind, BrokerSettings
 from adapters.storage.settings import AuditSettings, SamplesSettings
@@ -210,6 +210,7 @@ class Settings(_Table):
             *_bot_problems(self),
             *_position_problems(self),
             *_dispatch_problems(self),
+            *_teller_problems(self),
         ]
         if problems:
             raise ValidationError.from_exception_data(
@@ -224,6 +225,16 @@ class Settings(_Table):
                 ],
             )
         return self
+
+    @property
+    def access(self) -> list[Access]:
+        """Everybody but the guard who may log in to the broker.
+
+        Raises:
+            SettingsError: a name or user cannot be a user of a broker.
+        """
+        teller = self.broker.outside_user
+        return [*(bot.access for bot in self.bots), *([TellerAccess(teller)] if teller else [])]
 
     @property
     def digest(self) -> str:
@@ -257,6 +268,19 @@ def _bot_problems(settings: Settings) -> Iterator[Problem]:
             yield ("bots", index, "name"), f"{bot.name} is there twice: each bot needs a name of its own"
         yield from _user_problems(settings, index)
         yield from _market_problems(settings, ("bots", index), bot.venue, bot.symbols)
+
+
+def _teller_problems(settings: Settings) -> Iterator[Problem]:
+    broker = settings.broker
+    teller = broker.outside_user
+    if teller is None:
+        return
+    if not NAME.fullmatch(teller):
+        yield ("broker", "outside_user"), "take letters, digits, - and _, 64 at most, a letter or digit first"
+    others = {bot.user or bot.name for bot in settings.bots}
+    others.add(broker.username or (USERNAME if broker.kind is BrokerKind.EMBEDDED else ""))
+    if teller in others:
+        yield ("broker", "outside_user"), f"{teller} is the guard's or a bot's user: take another"
 
 
 def _user_problems(settings: Settings, index: int) -> Iterator[Problem]:

@@ -110,7 +110,7 @@ async def add_bot(path: Path, new: NewBot, admin: Administrator | None = None) -
         try:
             if _create_key(key):
                 outcome.files.append(key)
-            bots = [*(each.access for each in settings.bots), access]
+            bots = [*settings.access, access]
             admitted = await admission.admit(access, bots)
             _note(outcome, admitted)
             _write_snippet(outcome, path, settings, bot, admission, admitted)
@@ -119,7 +119,7 @@ async def add_bot(path: Path, new: NewBot, admin: Administrator | None = None) -
             if not had_password:
                 # What failed is told; that taking it back failed as well would only hide it.
                 with contextlib.suppress(GuardError, OSError):
-                    await admission.expel(access, [each.access for each in settings.bots])
+                    await admission.expel(access, settings.access)
             if not had_key:
                 key.unlink(missing_ok=True)
             _snippet_path(path, bot.name).unlink(missing_ok=True)
@@ -149,7 +149,7 @@ async def rotate_bot(path: Path, name: str, admin: Administrator | None = None) 
             raise SettingsError(str(path), [(f"bots.{index}.key_env", problem)])
         admission = _admission(settings, path, admin)
         outcome = Outcome(name)
-        admitted = await admission.admit(bot.access, [each.access for each in settings.bots], anew=True)
+        admitted = await admission.admit(bot.access, settings.access, anew=True)
         _note(outcome, admitted)
         # The key last: a guard that runs watches it, and reads the broker's users again with it.
         _write(bot.key_file, new_password() + "\n")
@@ -189,7 +189,7 @@ async def revoke_bot(path: Path, name: str, admin: Administrator | None = None) 
             _replace(path, text)
             outcome.files.append(path)
             outcome.done.append(f"bot {name} is out of the settings: a guard that runs stops commanding it")
-        stay = [each.access for each in settings.bots if each.name != name]
+        stay = [each for each in settings.access if each != access]
         _note(outcome, await admission.expel(access, stay))
         for each in (key, _snippet_path(path, name)):
             if each is not None and each.exists() and each.parent == path.parent / FOLDER:

@@ -210,7 +210,7 @@ class TrackedPositionsSeen(Event, frozen=True, kw_only=True, tag="tracked_positi
 class OutsideFactSeen(Event, frozen=True, kw_only=True, tag="outside_fact"):
     """Somebody told a fact of the outside (flows of ETFs, balances of exchanges); latest of a name wins.
 
-    It holds until ``expires_at``; ``value`` ``None`` takes it back. ``user`` is who the broker says told it.
+    It holds until ``expires_at``; ``value`` ``None`` takes it back. ``exchange_at`` is when it was told.
     """
 
     name: str
@@ -219,7 +219,6 @@ class OutsideFactSeen(Event, frozen=True, kw_only=True, tag="outside_fact"):
     source: str
     expires_at: Nanoseconds
     observed_at: Nanoseconds | None = None
-    user: str = ""
 
 
 class LiquidationSeen(Event, frozen=True, kw_only=True, tag="liquidation"):

@@ -33,6 +33,19 @@ class BotAccess:
 
 
 @dataclass(frozen=True, slots=True)
+class TellerAccess:
+    """Somebody who tells facts from outside and may do nothing else; ``user`` is the name to log in with."""
+
+    user: str
+
+    def __post_init__(self) -> None:
+        check_name(self.user, "broker.outside_user")
+
+
+Access = BotAccess | TellerAccess
+
+
+@dataclass(frozen=True, slots=True)
 class Rights:
     """Topic filters, of which each right is one."""
 
@@ -54,6 +67,22 @@ def bot_rights(topics: Topics, bot: str) -> Rights:
         read=(*listens, topics.guard_state("+"), topics.signal("+", "+")),
         write=(topics.birth(bot), topics.bot_state(bot), topics.reported(bot), topics.ack(bot)),
     )
+
+
+def teller_rights(topics: Topics) -> Rights:
+    """To tell facts from outside, and to see what is told.
+
+    Raises:
+        SettingsError: site or root hold what some broker takes for a wildcard.
+    """
+    check_site(topics)
+    facts = (topics.outside("+"),)
+    return Rights(read=facts, write=facts)
+
+
+def rights_of(topics: Topics, access: Access) -> Rights:
+    """What somebody who is not the guard may do. Raises SettingsError as the above."""
+    return bot_rights(topics, access.bot) if isinstance(access, BotAccess) else teller_rights(topics)
 
 
 def guard_rights(topics: Topics) -> Rights:
@@ -88,10 +117,12 @@ def nats_subject(topic_filter: str) -> str:
     return ".".join(spelled.get(level, level.replace(".", "//")) for level in topic_filter.split("/"))
 
 
-def mosquitto_acl(topics: Topics, guard_user: str, bots: Sequence[BotAccess]) -> str:
+def mosquitto_acl(topics: Topics, guard_user: str, others: Sequence[Access]) -> str:
     """Write the text of an ACL file for mosquitto: nobody may do anything that does not stand in it."""
     blocks = [_acl_block(guard_user, guard_rights(topics), "the guard")]
-    blocks += [_acl_block(each.user, bot_rights(topics, each.bot), f"bot {each.bot}") for each in bots]
+    for each in others:
+        who = f"bot {each.bot}" if isinstance(each, BotAccess) else "who tells facts from outside"
+        blocks.append(_acl_block(each.user, rights_of(topics, each), who))
     return "\n".join(blocks)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from adapters.mqtt import dynsec
-from adapters.mqtt.access import BotAccess, check_name, retained_topics
+from adapters.mqtt.access import Access, BotAccess, check_name, retained_topics
 from adapters.mqtt.connection import Connection, Endpoint
 from adapters.mqtt.embedded import HOST, USERNAME, kept_port
 from adapters.mqtt.mosquitto_files import MosquittoFiles
@@ -65,7 +65,7 @@ class Admission:
             return UserStore.of(self.settings).path(access.user)
         return self.secrets / f"{access.bot}.password"
 
-    async def admit(self, access: BotAccess, bots: Sequence[BotAccess], *, anew: bool = False) -> Admitted:
+    async def admit(self, access: BotAccess, bots: Sequence[Access], *, anew: bool = False) -> Admitted:
         """Let a bot in, with a new password if it has none or if asked for ``anew``.
 
         Args:
@@ -89,7 +89,7 @@ class Admission:
         written += await self._tell_plugin(access, dynsec.admit(self.topics, access, password), to_do)
         return Admitted(path, tuple(written), tuple(to_do))
 
-    async def expel(self, access: BotAccess, bots: Sequence[BotAccess]) -> Admitted:
+    async def expel(self, access: BotAccess, bots: Sequence[Access]) -> Admitted:
         """Throw a bot out; ``bots`` are those who stay.
 
         Raises:
@@ -150,7 +150,7 @@ class Admission:
         return read_password(path)
 
     def _write_files(
-        self, access: BotAccess, bots: Sequence[BotAccess], password: str, to_do: list[str]
+        self, access: BotAccess, bots: Sequence[Access], password: str, to_do: list[str]
     ) -> list[Path]:
         guard_user = self.settings.username
         if guard_user is None:

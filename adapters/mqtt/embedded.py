@@ -20,7 +20,7 @@ from typing import Final, Self
 
 import structlog
 
-from adapters.mqtt.access import BotAccess
+from adapters.mqtt.access import Access
 from adapters.mqtt.private_files import create_private, make_private_folder, new_password, write_private
 from adapters.mqtt.settings import BrokerSettings, read_password
 from adapters.mqtt.users import UserStore, nats_authorization
@@ -53,7 +53,7 @@ class EmbeddedBroker:
     Each bot has a user of its own, which can do what that bot needs and nothing else.
     """
 
-    def __init__(self, settings: BrokerSettings, bots: Sequence[BotAccess] = ()) -> None:
+    def __init__(self, settings: BrokerSettings, bots: Sequence[Access] = ()) -> None:
         self.host = HOST
         self.port = settings.port
         self.username = settings.username or USERNAME
@@ -114,7 +114,7 @@ class EmbeddedBroker:
         """Every password that it knows now, so that none of them is ever logged."""
         return (self.password, *self._passwords.values())
 
-    async def refresh_users(self, bots: Sequence[BotAccess]) -> None:
+    async def refresh_users(self, bots: Sequence[Access]) -> None:
         """Let in exactly these bots from now on, with the passwords that their files hold now.
 
         Those whose user and password stay keep their connections; who is gone, or has a new password, is
@@ -143,7 +143,7 @@ class EmbeddedBroker:
                 f"{HOST}:{self.port}",
                 f"the embedded broker does not take its new users: look into {self._folder}/nats-server.log",
             ) from error
-        _log.info("the broker has its new users", bots=[each.bot for each in bots])
+        _log.info("the broker has its new users", users=[each.user for each in bots])
 
     async def _has_reloaded(self, present: Mapping[str, str], gone: Mapping[str, str]) -> bool:
         for user, password in present.items():

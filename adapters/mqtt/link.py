@@ -19,6 +19,7 @@ from adapters.mqtt.access import retained_topics
 from adapters.mqtt.connection import Connection, Endpoint, Inbound
 from adapters.mqtt.echoes import Echoes
 from adapters.mqtt.fence import EpochFence
+from adapters.mqtt.outside import OutsideDoor
 from adapters.mqtt.refusals import Refusal, Refusals
 from adapters.mqtt.routing import Router
 from adapters.mqtt.settings import BrokerSettings, ProtocolVersion
@@ -92,7 +93,8 @@ class MqttLink:
             session: names this run of the guard; made up if not given, see ``self.session``.
 
         Raises:
-            SettingsError: the password or a TLS file cannot be read, or ``guard`` cannot be a topic level.
+            SettingsError: the password, the key of outside facts or a TLS file cannot be read, or ``guard`` cannot
+                be a topic level.
         """
         try:
             check_level(guard, "guard")
@@ -125,7 +127,15 @@ class MqttLink:
             wait_ns=round(settings.claim_wait_s * NS_PER_S),
         )
         self._refusals = Refusals()
-        self._router = Router(self._topics, mode, self._bot_keys, self._fence, self._refusals)
+        key = settings.outside_key()
+        self._router = Router(
+            self._topics,
+            mode,
+            self._bot_keys,
+            self._fence,
+            self._refusals,
+            None if key is None else OutsideDoor(key),
+        )
         self._echoes = Echoes()
         self._connection: Connection | None = None
         self._connected = asyncio.Event()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from adapters.mqtt.access import BotAccess, check_name, mosquitto_acl
+from adapters.mqtt.access import Access, check_name, mosquitto_acl
 from adapters.mqtt.private_files import make_private_folder, write_private
 from guard.errors import BrokerError
 from perpguard_sdk.topics import Topics
@@ -38,7 +38,7 @@ class MosquittoFiles:
         return self.folder / "passwords"
 
     def write(
-        self, topics: Topics, guard_user: str, bots: Sequence[BotAccess], passwords: Mapping[str, str]
+        self, topics: Topics, guard_user: str, bots: Sequence[Access], passwords: Mapping[str, str]
     ) -> None:
         """Write both: the ACL anew, and in the password file the lines of ``passwords``.
 
@@ -53,7 +53,7 @@ class MosquittoFiles:
         lines |= {user: password_line(user, password) for user, password in passwords.items()}
         self._put(mosquitto_acl(topics, guard_user, bots), lines)
 
-    def forget(self, topics: Topics, guard_user: str, bots: Sequence[BotAccess], user: str) -> None:
+    def forget(self, topics: Topics, guard_user: str, bots: Sequence[Access], user: str) -> None:
         """Write both without ``user``; ``bots`` are those who stay.
 
         Raises:

@@ -31,6 +31,7 @@ class Refusal(StrEnum):
     EPOCH_AHEAD = "epoch_ahead"
     OVERFLOW = "overflow"
     NOT_ECHOED = "not_echoed"
+    BAD_FACT = "bad_fact"
 
 
 @dataclass(slots=True)

@@ -8,6 +8,7 @@ from typing import Final
 
 from adapters.mqtt.connection import Inbound
 from adapters.mqtt.fence import EpochFence
+from adapters.mqtt.outside import BadFactError, OutsideDoor
 from adapters.mqtt.plausible import implausible
 from adapters.mqtt.refusals import Refusal, Refusals
 from guard.events import BotAcked, BotBorn, BotReported, BotStatusSeen, EpochContested
@@ -52,13 +53,17 @@ class _RefusedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Router:
-    """Turns inbound messages of one site into events; ``bot_keys`` are the bots of our settings."""
+    """Turns inbound messages of one site into events; ``bot_keys`` are the bots of our settings.
+
+    ``outside`` judges facts from outside; without it none are heard.
+    """
 
     topics: Topics
     mode: Mode
     bot_keys: Mapping[BotId, bytes]
     fence: EpochFence
     refusals: Refusals
+    outside: OutsideDoor | None = None
 
     @property
     def filters(self) -> tuple[tuple[str, int], ...]:
@@ -76,6 +81,7 @@ class Router:
             (topics.bot_state("+"), 1),
             (topics.reported("+"), 1),
             (topics.ack("+"), 1),
+            *(((topics.outside("+"), 1),) if self.outside is not None else ()),
         )
 
     def route(self, message: Inbound, now: Nanoseconds, emit: Emit) -> None:
@@ -100,6 +106,9 @@ class Router:
             raise _RefusedError(
                 Refusal.OVERSIZE, f"{message.size_bytes} bytes, at most {PAYLOAD_BYTES_MAX} are taken"
             )
+        if parsed.kind is TopicKind.OUTSIDE:
+            self._take_fact(message.payload, message, parsed.name, now, emit)
+            return
         if not message.payload:
             if parsed.kind is not TopicKind.GUARD_STATE and BotId(parsed.name) not in self.bot_keys:
                 return  # a bot that was revoked
@@ -108,6 +117,26 @@ class Router:
             self._take_guard_state(message.payload, message.topic)
             return
         self._hand_on(self._verified(message.payload, message.topic, parsed), message, parsed, now, emit)
+
+    def _take_fact(self, payload: bytes, message: Inbound, name: str, now: Nanoseconds, emit: Emit) -> None:
+        if self.outside is None:
+            raise _RefusedError(
+                Refusal.BAD_FACT, "no key for facts from outside: set broker.outside_key_file"
+            )
+        if not payload:
+            return  # what is retained is gone; the fact holds until it expires or is taken back
+        try:
+            fact = self.outside.judge(payload, message.topic, name, now)
+        except MalformedMessageError as error:
+            raise _RefusedError(Refusal.MALFORMED, error.detail) from error
+        except SignatureMismatchError as error:
+            raise _RefusedError(
+                Refusal.WRONG_SIGNATURE, "who tells facts must sign with the key of broker.outside_key_file"
+            ) from error
+        except BadFactError as error:
+            raise _RefusedError(Refusal.BAD_FACT, str(error)) from error
+        if fact is not None:
+            emit(fact)
 
     def _hand_on(
         self, body: AnyMessage, message: Inbound, parsed: ParsedTopic, now: Nanoseconds, emit: Emit

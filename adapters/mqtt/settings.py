@@ -10,6 +10,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from guard.errors import SettingsError
+from perpguard_sdk.codec import check_key
 from perpguard_sdk.topics import check_level
 
 PORT_PLAIN = 1883
@@ -67,6 +68,19 @@ class BrokerSettings(BaseModel):
     tls_key_passphrase_env: str | None = Field(
         default=None, min_length=1, description="or the environment variable that holds it"
     )
+    outside_key_file: Path | None = Field(
+        default=None,
+        description="a file with the key that signs facts from outside (perpguard outside set); "
+        "without a key none are heard",
+    )
+    outside_key_env: str | None = Field(
+        default=None, min_length=1, description="or the environment variable that holds it"
+    )
+    outside_user: str | None = Field(
+        default=None,
+        min_length=1,
+        description="a user of the broker who may tell such facts and do nothing else, e.g. for a script",
+    )
     keepalive_s: int = Field(
         default=5, ge=1, le=3600, description="a broker that answers no ping for so long is away"
     )
@@ -101,6 +115,8 @@ class BrokerSettings(BaseModel):
     def _fits_together(self) -> Self:
         if self.password_file is not None and self.password_env is not None:
             raise ValueError("give password_file or password_env, not both")
+        if self.outside_key_file is not None and self.outside_key_env is not None:
+            raise ValueError("give outside_key_file or outside_key_env, not both")
         if self.claim_wait_s < self.claim_quiet_s:
             raise ValueError("claim_wait_s must be at least claim_quiet_s")
         if self.kind is BrokerKind.EMBEDDED:
@@ -146,6 +162,21 @@ class BrokerSettings(BaseModel):
             SettingsError: the file or the variable is missing or empty.
         """
         return _secret("password", self.password_file, self.password_env)
+
+    def outside_key(self) -> bytes | None:
+        """Read the key that signs facts from outside; ``None`` if the settings name no place.
+
+        Raises:
+            SettingsError: the file or the variable is missing, empty, or holds less than 16 bytes.
+        """
+        key = _secret("outside_key", self.outside_key_file, self.outside_key_env)
+        if key is None:
+            return None
+        where = "outside_key_file" if self.outside_key_file is not None else "outside_key_env"
+        try:
+            return check_key(key.encode(), where)
+        except ValueError as error:
+            raise SettingsError("settings", [(f"broker.{where}", str(error))]) from None
 
     def tls_key_passphrase(self) -> str | None:
         """Read the passphrase of our key; ``None`` if the settings name no place.

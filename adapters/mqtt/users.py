@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from adapters.mqtt.access import BotAccess, bot_rights, nats_subject
+from adapters.mqtt.access import Access, nats_subject, rights_of
 from adapters.mqtt.private_files import create_private, make_private_folder, new_password, write_private
 from adapters.mqtt.settings import BrokerSettings, read_password
 from guard.errors import BrokerError
@@ -89,10 +89,10 @@ class UserStore:
 def nats_authorization(
     topics: Topics,
     guard: tuple[str, str],
-    bots: Iterable[BotAccess],
+    others: Iterable[Access],
     passwords: Mapping[str, str],
 ) -> str:
-    """Write nats-server's ``authorization`` block: the guard may do all, each bot what is its own.
+    """Write nats-server's ``authorization`` block: the guard may do all, everybody else what is theirs.
 
     All are let in over MQTT only, so that NATS' own protocol, which cannot be switched off, is of no use to
     anybody. A permission for ``$MQTT.>`` is not needed (nats-server 2.15): without it, what is stored for
@@ -101,12 +101,12 @@ def nats_authorization(
     Args:
         topics: of the site.
         guard: the guard's user and password.
-        bots: who else there is.
-        passwords: by the bots' users.
+        others: who else there is: bots, and who tells facts from outside.
+        passwords: by their users.
     """
     lines = [_user(*guard)]
-    for each in bots:
-        rights = bot_rights(topics, each.bot)
+    for each in others:
+        rights = rights_of(topics, each)
         publish = json.dumps([nats_subject(topic) for topic in rights.write])
         subscribe = json.dumps([nats_subject(topic) for topic in rights.read])
         permissions = (

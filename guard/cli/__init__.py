@@ -16,6 +16,7 @@ from guard.cli import (
     doctor,
     explain,
     outlook,
+    outside,
     replay,
     running,
     simulate,
@@ -45,6 +46,7 @@ cli.command("version")(running.version)
 cli.command("completion")(completion.completion)
 cli.add_typer(audit.commands, name="audit")
 cli.add_typer(bots.commands, name="bots")
+cli.add_typer(outside.commands, name="outside")
 
 
 def main() -> None:

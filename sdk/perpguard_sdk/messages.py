@@ -353,6 +353,22 @@ class Signal(Message, frozen=True, kw_only=True, tag="signal"):
     reach_bps: float | None = None
 
 
+class OutsideFact(Message, frozen=True, kw_only=True, tag="outside_fact"):
+    """A fact from outside of all markets, retained: flows of funds, balances of exchanges. It weighs as a prior only.
+
+    ``value`` in ``unit``; ``None`` takes back what was told under ``name``. ``ts`` is when it was told and
+    ``observed_at`` what time it is about, both on the teller's clock; it holds until ``expires_at``.
+    """
+
+    name: str
+    value: float | None
+    unit: str
+    source: str
+    ts: int
+    expires_at: int
+    observed_at: int | None = None
+
+
 GuardMessage = GuardState | Heartbeat | Posture | Pause | Resume | CutLeverage | WidenStops | Signal
 BotMessage = Birth | BotState | Reported | Ack
-AnyMessage = GuardMessage | BotMessage
+AnyMessage = GuardMessage | BotMessage | OutsideFact

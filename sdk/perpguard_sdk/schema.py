@@ -20,6 +20,7 @@ from perpguard_sdk.messages import (
     GuardState,
     Heartbeat,
     Message,
+    OutsideFact,
     Pause,
     Posture,
     Reported,
@@ -29,7 +30,7 @@ from perpguard_sdk.messages import (
 )
 
 COMMANDS = (Pause, Resume, CutLeverage, WidenStops)
-ALL = (GuardState, Heartbeat, Posture, *COMMANDS, Birth, BotState, Reported, Ack, Signal)
+ALL = (GuardState, Heartbeat, Posture, *COMMANDS, Birth, BotState, Reported, Ack, Signal, OutsideFact)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,16 @@ CHANNELS = (
     ),
     Channel("ack", "bot/{bot}/ack", (Ack,), False, 1, False, True, "Of each command, several times."),
     Channel("signal", "signal/{venue}/{symbol}", (Signal,), True, 0, False, False, "For any subscriber."),
+    Channel(
+        "outside",
+        "outside/{name}",
+        (OutsideFact,),
+        False,
+        1,
+        True,
+        True,
+        "A fact from outside of all markets, under the key of broker.outside_key_file.",
+    ),
 )
 
 
@@ -130,7 +141,8 @@ def _channel(channel: Channel) -> dict[str, Any]:
     address = f"{{root}}/v{SCHEMA_VERSION}/{{site}}/{channel.address}"
     names = [part[1:-1] for part in address.split("/") if part.startswith("{")]
     kept = "retained" if channel.retained else "not retained"
-    signed = "signed with the bot's key" if channel.signed else "not signed"
+    key = "the site's key for outside facts" if channel.name == "outside" else "the bot's key"
+    signed = f"signed with {key}" if channel.signed else "not signed"
     return {
         "address": address,
         "description": f"{channel.note} QoS {channel.qos}, {kept}, {signed}.",

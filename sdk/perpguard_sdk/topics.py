@@ -26,11 +26,12 @@ class TopicKind(StrEnum):
     REPORTED = "reported"
     ACK = "ack"
     SIGNAL = "signal"
+    OUTSIDE = "outside"
 
 
 @dataclass(frozen=True, slots=True)
 class ParsedTopic:
-    """A topic taken apart: ``name`` is guard, bot or venue, ``detail`` verb or symbol."""
+    """A topic taken apart: ``name`` is guard, bot, venue or fact, ``detail`` verb or symbol."""
 
     kind: TopicKind
     name: str
@@ -95,6 +96,10 @@ class Topics:
         """Symbols hold a slash (``BTC/USDT:USDT``); it is written ``-`` in the topic."""
         return f"{self.base}/signal/{venue}/{symbol.replace('/', '-')}"
 
+    def outside(self, name: str) -> str:
+        """A fact from outside of all markets."""
+        return f"{self.base}/outside/{name}"
+
     def parse(self, topic: str) -> ParsedTopic | None:  # noqa: PLR0911 (one case a line is the table)
         """Take a topic apart; ``None`` for one that is not of this site or that nothing defines."""
         prefix = self.base + "/"
@@ -115,6 +120,8 @@ class Topics:
                 return ParsedTopic(TopicKind(kind), bot)
             case ["signal", venue, symbol] if not shadow:
                 return ParsedTopic(TopicKind.SIGNAL, venue, symbol)
+            case ["outside", name] if not shadow:
+                return ParsedTopic(TopicKind.OUTSIDE, name)
             case _:
                 return None
 
