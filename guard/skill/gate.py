@@ -78,7 +78,7 @@ class GateSettings(Struct, frozen=True, kw_only=True):
     moves the log of a weight.
     """
 
-    switch_days: float = 28.0
+    switch_days: float = 10.0
     nats_max: float = 1.0
 
 

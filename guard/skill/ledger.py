@@ -10,7 +10,7 @@ from msgspec import Struct
 from guard.forecasts import HORIZONS_S, Direction, HazardForecast, ReachForecast, SkillScore
 from guard.readings import REFRESH_S, Reading
 from guard.skill.climatology import CLASSES, Climatology, ClimatologyMemory, age_kept, class_of
-from guard.skill.evidence import Evidence, log_gains
+from guard.skill.evidence import Evidence, EvidenceMemory, log_gains
 from guard.skill.gate import BLOCK_S, ESTIMATORS, USUAL, Gate, GateMemory, Target
 from guard.skill.outcomes import GAP_S_MAX
 from guard.skill.scoreboard import Scoreboard, ScoreboardMemory
@@ -37,6 +37,7 @@ class LedgerMemory(Struct, frozen=True, kw_only=True):
     scores: ScoreboardMemory
     climatology: ClimatologyMemory
     sweeps: SweepMemory
+    evidence: EvidenceMemory
 
 
 class Ledger:
@@ -150,6 +151,7 @@ class Ledger:
             scores=self.scoreboard.state(),
             climatology=self.climatology.state(),
             sweeps=self.sweeps.state(),
+            evidence=self._evidence.state(),
         )
 
     def restore(self, memory: LedgerMemory) -> None:
@@ -158,6 +160,7 @@ class Ledger:
         self.scoreboard.restore(memory.scores)
         self.climatology.restore(memory.climatology)
         self.sweeps.restore(memory.sweeps)
+        self._evidence.restore(memory.evidence)
         self._scores = None
 
     def _of(self, market: MarketId) -> Waiting:
@@ -174,7 +177,7 @@ class Ledger:
         if self._block is not None and block > self._block:
             hours = (block - self._block) * BLOCK_S / 3600.0
             self._count_batch()
-            self.gate.learn(self._evidence.take(), hours)
+            self.gate.learn(self._evidence.take(hours), hours)
             self.scoreboard.age(age_kept(hours, SCORES_HALF_LIFE_DAYS))
             self.climatology.age(age_kept(hours, CLIMATOLOGY_HALF_LIFE_DAYS))
             self.sweeps.age(age_kept(hours, SCORES_HALF_LIFE_DAYS))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import exp, log, log1p, sqrt
@@ -37,12 +38,15 @@ BINS = 200
 LUMP_LOG_SD = 0.5
 """Positions are few and large: what is liquidated scatters by this even if the map is right."""
 
-NO_MAP_LOG_SD = 1.2
+NO_MAP_LOG_SD = 1.5
 
-NO_MAP_RATE = 0.2
-"""Before anything was seen: a move of 1 % liquidates 0.2 % of the open interest."""
+MOVE_EDGES = (0.005, 0.01, 0.02, 0.05)
+NO_MAP_RATES = (0.02, 0.05, 0.1, 0.2, 0.3)
+"""Without a map: a move of so much (log, between the edges) liquidates this of the open interest, times the move.
 
-PRIOR_WINDOWS = 20.0
+Before anything was seen; near the mark there are fewer than farther away."""
+
+PRIOR_WINDOWS = 5.0
 """That, and what a throttled feed lets through, is believed as so many windows of half a percent are."""
 
 CAPTURE = 0.5
@@ -132,7 +136,8 @@ class Sweeps:
     Formula:
         Said mass M is lognormal with ``log_sd`` and the scatter of lumps; both it and what was told, L, are put on
         ``y = log(1 + usd / (UNIT * open interest))``; loss = CRPS of y. Without a map
-        ``M = rate * open interest * move``, ``rate`` = told over open interest x move so far. On throttled feeds M is
+        ``M = rate * open interest * move``, ``rate`` = told over open interest x move so far, by how far the mark went
+        (``MOVE_EDGES``): all that is common to all markets is known without a map. On throttled feeds M is
         what the map says times what that feed has let through of what that estimator said, 1 at most: such a feed
         judges where mass lies and how much at least, not its scale.
 
@@ -148,10 +153,11 @@ class Sweeps:
         self._said: dict[str, float] = {}
         for feed in (LiquidationFeed.COMPLETE, LiquidationFeed.THROTTLED):
             # A unit of either: the open interest x half a percent.
-            self._told[f"{feed} {NO_MAP}"] = PRIOR_WINDOWS * NO_MAP_RATE
-            self._said[f"{feed} {NO_MAP}"] = PRIOR_WINDOWS
-        self._told[f"{LiquidationFeed.THROTTLED} {LEARNED}"] = PRIOR_WINDOWS * CAPTURE * NO_MAP_RATE
-        self._said[f"{LiquidationFeed.THROTTLED} {LEARNED}"] = PRIOR_WINDOWS * NO_MAP_RATE
+            for number, rate in enumerate(NO_MAP_RATES):
+                self._told[f"{feed} {NO_MAP} {number}"] = PRIOR_WINDOWS * rate
+                self._said[f"{feed} {NO_MAP} {number}"] = PRIOR_WINDOWS
+        self._told[f"{LiquidationFeed.THROTTLED} {LEARNED}"] = PRIOR_WINDOWS * CAPTURE * NO_MAP_RATES[0]
+        self._said[f"{LiquidationFeed.THROTTLED} {LEARNED}"] = PRIOR_WINDOWS * NO_MAP_RATES[0]
 
     def begin(self, reading: Reading, maps: Mapping[Direction, Mapping[str, SideMass]]) -> SweepWindow | None:
         """Begin a window of a market at this reading; ``None`` where nothing could be judged."""
@@ -184,6 +190,8 @@ class Sweeps:
         }
         for name, mass in masses.items():
             key = f"{window.feed} {name}"
+            if name == NO_MAP:
+                key = f"{key} {bisect_right(MOVE_EDGES, move)}"
             scale = self._told[key] / self._said[key] if key in self._said else 1.0
             if name != NO_MAP:
                 scale = min(scale, 1.0)
@@ -193,7 +201,8 @@ class Sweeps:
             swept.ratios[name] = happened - log1p(mass * scale / unit)
             # An 80 % band reaches 1.2816 standard deviations to each side.
             low, high = (log1p(mass * scale / unit * exp(log_sd * z)) for z in (-1.2816, 1.2816))
-            swept.covered[name] = low <= happened <= high
+            # Hardly anything is the same as nothing: positions are closed one by one.
+            swept.covered[name] = (low <= happened or low < log(2.0)) and happened <= high
             if key in self._said:
                 self._told[key] += told_usd / window.interest_usd / 0.005
                 self._said[key] += mass / window.interest_usd / 0.005
@@ -203,14 +212,9 @@ class Sweeps:
         """Let everything counted so far count ``keep`` of what it did; ratios stay."""
         for key in self._told:
             # What is left never counts less than the prior did: a ratio is kept until another is seen.
-            part = max(keep, min(1.0, PRIOR_WINDOWS * NO_MAP_RATE / max(self._said[key], 1e-12)))
+            part = max(keep, min(1.0, PRIOR_WINDOWS * NO_MAP_RATES[0] / max(self._said[key], 1e-12)))
             self._told[key] *= part
             self._said[key] *= part
-
-    def rate(self, feed: LiquidationFeed) -> float:
-        """Share of the open interest that is told as liquidated for each unit of log move."""
-        key = f"{feed} {NO_MAP}"
-        return self._told[key] / self._said[key]
 
     def state(self) -> SweepMemory:
         """All that was learned."""
