@@ -11,8 +11,9 @@ class CascadeSettings:
 
     Attributes:
         phi: share of what is liquidated that reaches the book; the rest is taken over by insurance and deleveraging.
-            Hyperliquid, 10 October 2025: 5.51 B USD liquidated, 2.10 B of it by deleveraging in 12 minutes (public
-            repository ConejoCapital/HyperMultiAssetedADL): 0.62.
+            On Hyperliquid, 10 October 2025, 5.51 B USD were liquidated, 2.10 B of it by deleveraging in 12 minutes
+            (public repository ConejoCapital/HyperMultiAssetedADL): 0.62. In made-up crashes it is 0.17 to 0.51; this
+            is between. No stream tells it.
         withdrawal_z: move, in usual deviations of 5 minutes, at which half of the depth is gone. A fit to a published
             table over 1.8 million bars of five minutes (min66633/liquidation-cascade-research): 13.3.
         withdrawal_power: its exponent: 2.2.
@@ -36,7 +37,7 @@ class CascadeSettings:
         venues_alive: share of other venues' depth and forced selling that arbitrage brings here while it lives.
     """
 
-    phi: float = 0.62
+    phi: float = 0.45
     withdrawal_z: float = 13.3
     withdrawal_power: float = 2.2
     withdrawal_floor: float = 0.15
