@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from guard.forecasts import MOVES, Amount, Direction
 from guard.leverage.crowd.side import Side
 from guard.leverage.crowd.side_map import BIN_LOG, BINS, NORMAL_80, Floats, SideMap
+from guard.units import NS_PER_S, Nanoseconds
 
 _FARTHER: Final = (0.2, BINS * BIN_LOG)
 _REFERENCE = 1
@@ -22,6 +23,11 @@ _LOW_LUMPS = 3.0
 _HIGH_LUMPS = 0.2
 _NONE_LUMPS = 0.7
 """How far an interval reaches for want of many positions: measured on training episodes, see docs/decisions/0218."""
+
+
+_OLD_BINS = 2.0
+_OLD_NS = 30 * NS_PER_S
+"""Candidates are weighed anew when the mark has moved so far, or so much time has passed."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,40 +62,70 @@ class Estimate:
         return tuple(told)
 
 
-def estimate(
-    side: Side, mark: float, weights: Floats, shares: Floats, open_interest: float, doubt: float
-) -> Estimate:
-    """Weigh candidates: the median of the mass within each knot, between knots their mean shape.
+@dataclass(frozen=True, slots=True, eq=False)
+class Factors:
+    """What candidates say beside their mean, between knots; it changes slowly, and is worked out at times."""
+
+    at: Nanoseconds
+    place: float
+    ratio: tuple[float, ...]
+    """Median over mean."""
+    log_sd: float
+    low_ratio: tuple[float, ...]
+    high_ratio: tuple[float, ...]
+    unit: float
+
+    def is_old(self, place: float, now: Nanoseconds) -> bool:
+        """Whether the mark has moved on, or time has."""
+        return abs(place - self.place) > _OLD_BINS or now - self.at >= _OLD_NS
+
+
+def weigh_candidates(
+    side: Side, weights: Floats, shares: Floats, open_interest: float, doubt: float, now: Nanoseconds
+) -> Factors:
+    """Weigh candidates: the median of the mass within each knot over its mean, and how far they disagree.
 
     Args:
         side: the filter.
-        mark: what base units are counted at.
         weights: of the candidates, ``(M,)``.
         shares: of open interest by class, ``(M, K)``.
         open_interest: base units.
         doubt: log-sd on top, of what was not seen.
+        now: our clock.
     """
     settings = side.settings
     knots = _knots(side.direction)
     window, part = side.window()
-    mixed = (weights @ shares) @ window
-    usd = (mixed[:BINS] * (1.0 - part) + mixed[1:] * part) * side.scale
     sums = np.cumsum(np.add.reduceat(window, knots[:-1], axis=1), axis=1)
     sums += (window[:, knots[1:]] - window[:, :1]) * part
-    logs = np.log(np.maximum(shares @ (sums * side.scale), 1e-300))
+    sums *= side.scale
+    logs = np.log(np.maximum(shares @ sums, 1e-300))
     middle = weights @ logs
     spread = weights @ (logs - middle) ** 2
     median = np.exp(middle)
     unit = settings.unit_share * open_interest
     lumps = unit / np.maximum(median, 1e-9 * open_interest)
-    told = median / np.sqrt(1.0 + lumps)
-    held = np.add.reduceat(usd, knots[:-1])
-    wanted = np.diff(told, prepend=0.0)
-    factor = np.where(held > 0.0, np.maximum(wanted, 0.0) / np.maximum(held, 1e-300), 0.0)
-    usd *= np.repeat(factor, np.diff(knots)) * mark
+    wanted = np.maximum(np.diff(median / np.sqrt(1.0 + lumps), prepend=0.0), 0.0)
+    held = np.diff(side.shares @ sums, prepend=0.0)
+    ratio = np.where(held > 0.0, wanted / np.maximum(held, 1e-300), 0.0)
     common = np.sqrt(spread + settings.error_log_sd**2 + doubt**2)
     low, high = _interval(common[: len(MOVES)], lumps[: len(MOVES)])
-    return Estimate(side.direction, usd, float(common[_REFERENCE]), low, high, unit * mark)
+    return Factors(now, side.place, tuple(ratio.tolist()), float(common[_REFERENCE]), low, high, unit)
+
+
+def estimate(side: Side, mark: float, factors: Factors) -> Estimate:
+    """Give the map of a side at a mark: medians by bin, the mean's shape between knots."""
+    window, part = side.window()
+    mixed = side.shares @ window
+    usd = mixed[:BINS]
+    usd += (mixed[1:] - usd) * part
+    knots = _knots_listed(side.direction)
+    scale = side.scale * mark
+    for begin, end, ratio in zip(knots, knots[1:], factors.ratio, strict=False):
+        usd[begin:end] *= ratio * scale
+    return Estimate(
+        side.direction, usd, factors.log_sd, factors.low_ratio, factors.high_ratio, factors.unit * mark
+    )
 
 
 def distance_log(move: float, direction: Direction) -> float:
@@ -108,6 +144,11 @@ def _interval(common: Floats, lumps: Floats) -> tuple[tuple[float, ...], tuple[f
     low[lumps * _NONE_LUMPS > 1.0] = 0.0
     high = np.exp(half + NORMAL_80 * common + _HIGH_LUMPS * np.log1p(lumps))
     return tuple(np.minimum(low, 1.0).tolist()), tuple(high.tolist())
+
+
+@lru_cache(maxsize=4)
+def _knots_listed(direction: Direction) -> list[int]:
+    return [int(each) for each in _knots(direction)]
 
 
 @lru_cache(maxsize=4)

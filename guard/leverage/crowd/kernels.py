@@ -23,12 +23,10 @@ class Kernels:
     """Where entries of each class are liquidated.
 
     Attributes:
-        near: the share that is so many bins beyond the entry, ``(K, BINS_KEPT)``.
-        far: the share that is beyond all bins or never, ``(K,)``.
+        near: the share that is so many bins beyond the entry, ``(K, BINS_KEPT)``; what is missing of 1 is farther.
     """
 
     near: Floats
-    far: Floats
 
 
 @lru_cache(maxsize=16)
@@ -53,7 +51,7 @@ def kernels(direction: Direction, settings: MapSettings) -> Kernels:
         for distance, share in zip(distance_of(direction, margins, rate), shares, strict=True):
             for part, each in zip(weight, distance * smear, strict=True):
                 _put(near[at], each / BIN_LOG, share * part)
-    return Kernels(near, 1.0 - near.sum(axis=1))
+    return Kernels(near)
 
 
 def settled(kernel: Floats, volatility_day: float, holding_half_life_h: float) -> Floats:

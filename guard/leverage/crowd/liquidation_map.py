@@ -11,7 +11,7 @@ import numpy as np
 
 from guard.forecasts import Direction, MapForecast
 from guard.leverage.crowd.bands import bands_of
-from guard.leverage.crowd.estimate import Estimate, distance_log, estimate
+from guard.leverage.crowd.estimate import Estimate, Factors, distance_log, estimate, weigh_candidates
 from guard.leverage.crowd.evidence import BUSY_PER_S, WINDOW_S, Window, log_likelihood
 from guard.leverage.crowd.map_state import MAP_VERSION, MapState, SideState
 from guard.leverage.crowd.mix import LeverageMix, candidate_shares
@@ -62,7 +62,6 @@ class LiquidationMap:
         self._window_s = 0.0
         self._shares = candidate_shares(self.settings.leverage_max)
         self._weights = np.zeros((2, len(self._shares)))
-        self._mean = np.zeros((2, CLASSES))
         self._mix_version = -1
         self._mix_s = math.inf
         self._open_interest = 0.0
@@ -83,6 +82,7 @@ class LiquidationMap:
         self._is_restored = False
         self._tracked: TrackedPositions | None = None
         self._made: list[Estimate | None] = [None, None]
+        self._factors: list[Factors | None] = [None, None]
 
     @property
     def is_ready(self) -> bool:
@@ -117,6 +117,7 @@ class LiquidationMap:
         last = known[-1]
         self._mark, self._open_interest, self._at = last.price, last.open_interest, last.at
         self._settle(last.open_interest)
+        self._factors = [None, None]
         if mark > 0.0 and at > last.at:
             for side in self._sides:
                 side.sweep(min(mark, last.price), max(mark, last.price), mark)
@@ -226,13 +227,14 @@ class LiquidationMap:
         for side, kept in zip(self._sides, state.sides, strict=True):
             side.mass = np.frombuffer(kept.mass, np.float32).reshape(shape).astype(np.float64)
             side.totals = np.asarray(kept.totals, dtype=np.float64)
-            side.far = np.maximum(side.totals - side.mass.sum(axis=1), 0.0)
             side.rest, side.base, side.place, side.edge = kept.rest, kept.base, kept.place, kept.edge
-            side.scale = 1.0
+            side.scale, side.added = 1.0, 0.0
+            side.held = float(side.shares @ side.totals)
             side.pending.clear()
         self._open_interest, self._mark, self._at = state.open_interest, state.mark_price, state.at
         self._volume_usd_s, self._doubt = state.volume_usd_s, state.doubt
         self._mix_version, self._mix_s, self._is_restored = -1, math.inf, True
+        self._factors = [None, None]
         self._made = [None, None]
         return True
 
@@ -247,8 +249,8 @@ class LiquidationMap:
         """Take it that people came and went in a time without readings, and know less."""
         self._doubt += _DOUBT_DAY**2 * gap_s / 86_400.0
         ratio = 1.0 - 0.5 ** (gap_s / 3600.0 / self.settings.holding_half_life_h)
-        for at, side in enumerate(self._sides):
-            total = side.total(self._mean[at])
+        for side in self._sides:
+            total = side.total()
             side.leave(1.0 - ratio)
             side.enter(total * ratio, low, high)
 
@@ -259,7 +261,7 @@ class LiquidationMap:
         for at, (side, window) in enumerate(zip(self._sides, self._windows, strict=True)):
             swept = side.sweep(low, high, mark)
             if swept is not None:
-                gone = float(self._mean[at] @ swept)
+                gone = float(side.shares @ swept)
                 self._gone[at] += gone
                 self._stress += gone / self._open_interest
             if is_blind:
@@ -319,12 +321,11 @@ class LiquidationMap:
         self._stress *= 0.5 ** (elapsed_s / _STRESS_HALF_LIFE_S)
         leaving = 1.0 - 0.5 ** (pace * elapsed_s / 3600.0 / self.settings.holding_half_life_h)
         entering = leaving / (1.0 + self._stress / self.settings.stress_share)
-        for at, side in enumerate(self._sides):
-            shares = self._mean[at]
-            total = side.total(shares)
+        for side in self._sides:
+            total = side.total()
             side.leave(1.0 - leaving)
             side.enter(total * entering, low, high)
-            side.enter(total * (leaving - entering), low, high, 0.0, float(shares.sum()))
+            side.enter(total * (leaving - entering), low, high, 0.0)
 
     def _settle(self, opened: float) -> None:
         """Make both sides add up to open interest: what is missing was opened now, what is too much has left."""
@@ -335,8 +336,7 @@ class LiquidationMap:
         gone = self._gone
         self._gone = [gone[0] * _GONE_KEPT, gone[1] * _GONE_KEPT]
         for at, side in enumerate(self._sides):
-            shares = self._mean[at]
-            total = side.total(shares)
+            total = side.total()
             if total <= 0.0:
                 continue
             if opened > total:
@@ -345,15 +345,15 @@ class LiquidationMap:
                 self._gone[at] = max(self._gone[at] - caught, 0.0)
                 flow = self._flow[at] / max(self._flow[0] + self._flow[1], 1e-300)
                 taken = min(2.0 * flow, 1.0) if flow > 0.0 else 1.0
-                side.enter(missing - caught, low, high, taken, float(shares.sum()))
-                side.enter(caught, low, high, 1.0 - self.settings.caught_hedged, float(shares.sum()))
+                side.enter(missing - caught, low, high, taken)
+                side.enter(caught, low, high, 1.0 - self.settings.caught_hedged)
                 continue
             winners = min(total - opened, gone[1 - at])
             self._gone[1 - at] = max(self._gone[1 - at] - winners, 0.0)
             winners *= self.settings.winners_share
             if winners > 1e-4 * opened:
-                side.close_winners(winners, shares)
-                total = side.total(shares)
+                side.close_winners(winners)
+                total = side.total()
             side.leave(opened / total)
 
     def _refresh_mix(self, elapsed_s: float) -> None:
@@ -363,13 +363,9 @@ class LiquidationMap:
             return
         self._mix_version, self._mix_s = self._mix.version, 0.0
         for at, direction in enumerate(DIRECTIONS):
-            side = self._sides[at]
-            before = side.total(self._mean[at])
             self._weights[at] = self._mix.weights(self.market, direction)
-            self._mean[at] = self._weights[at] @ self._shares
-            after = side.total(self._mean[at])
-            if before > 0.0 and after > 0.0:
-                side.leave(before / after)
+            self._sides[at].weigh(self._weights[at] @ self._shares)
+        self._factors = [None, None]
         self._made = [None, None]
 
     def _with_tracked(self, made: Estimate) -> tuple[SideMap, float]:
@@ -392,14 +388,18 @@ class LiquidationMap:
         made = self._made[at]
         if made is None:
             self._refresh_mix(0.0)
-            made = estimate(
-                self._sides[at],
-                self._mark,
-                self._weights[at],
-                self._shares,
-                self._open_interest,
-                math.sqrt(self._doubt),
-            )
+            side, factors = self._sides[at], self._factors[at]
+            if factors is None or factors.is_old(side.place, self._at):
+                factors = weigh_candidates(
+                    side,
+                    self._weights[at],
+                    self._shares,
+                    self._open_interest,
+                    math.sqrt(self._doubt),
+                    self._at,
+                )
+                self._factors[at] = factors
+            made = estimate(side, self._mark, factors)
             self._made[at] = made
         return made
 

@@ -42,7 +42,7 @@ class MapSettings:
     unit_share: float = 1e-3
     evidence_half_life_h: float = 168.0
     error_log_sd: float = 0.3
-    flush_s: float = 60.0
+    flush_s: float = 120.0
     winners_share: float = 1.0
     caught_hedged: float = 1.0
     stress_share: float = 0.01

@@ -20,8 +20,8 @@ _BACK = _ROOM // 2
 
 _BLOCK = 8
 
-_PENDING_MAX = 4
-"""Prices that what was entered within a minute is put down at."""
+_COARSE = 6
+"""What was entered while the mark went farther than so many bins is put down at bins so far apart."""
 
 _EDGE_BINS = 3.0
 """When price has come back so far, what lay behind the farthest it got may have been entered since."""
@@ -34,23 +34,34 @@ def _begun(direction: Direction, settings: MapSettings) -> Floats:
     return np.asarray(distance_of(direction, 1.0 / np.asarray(LEVERAGES), rates) / BIN_LOG)
 
 
+@lru_cache(maxsize=64)
+def _settled_rows(direction: Direction, settings: MapSettings, volatility_day: float) -> Floats:
+    near = kernels(direction, settings).near
+    return np.stack([settled(row, volatility_day, settings.holding_half_life_h) for row in near])
+
+
 @dataclass(slots=True)
 class Side:
     """Open interest of one side, in base units, as if all of it were in each class of leverage.
 
     ``mass[k, j]`` times the share of class k is liquidated when the mark is in bin ``base + j`` of the adverse
-    coordinate, ``-log(price)`` of longs and ``log(price)`` of shorts, so that one code serves both. ``far[k]`` is
-    liquidated nowhere near. All are times ``scale``: when people leave in proportion that alone changes.
+    coordinate, ``-log(price)`` of longs and ``log(price)`` of shorts, so that one code serves both. ``totals[k]``,
+    with what was ``added`` since, is all of class k, near and far; ``rest`` as if all were hedged. All are times
+    ``scale``: when people leave in proportion that alone changes.
     """
 
     direction: Direction
     settings: MapSettings
     mass: Floats = field(default_factory=lambda: np.zeros((CLASSES, BINS_KEPT)))
-    far: Floats = field(default_factory=lambda: np.zeros(CLASSES))
     totals: Floats = field(default_factory=lambda: np.zeros(CLASSES))
+    added: float = 0.0
     rest: float = 0.0
-    """As if all were hedged."""
     scale: float = 1.0
+    shares: Floats = field(default_factory=lambda: np.zeros(CLASSES))
+    leveraged: float = 0.0
+    """Sum of shares; what they leave of 1 is hedged."""
+    held: float = 0.0
+    """Sum of shares times totals."""
     base: int = 0
     place: float = 0.0
     """Of the mark, in bins of the adverse coordinate."""
@@ -65,20 +76,26 @@ class Side:
 
     def start(self, price: float, size: float, volatility_day: float) -> None:
         """Begin with positions that were entered over a long time."""
-        kernel = kernels(self.direction, self.settings)
         self.place = self.edge = self.adverse(price)
         self.base = math.floor(self.place) - _BACK
         self.pending.clear()
         self.pending_s = 0.0
         self.mass[:] = 0.0
         at = math.floor(self.place) - self.base
-        for k in range(CLASSES):
-            row = settled(kernel.near[k], volatility_day, self.settings.holding_half_life_h)
-            self.mass[k, at:] = row[: BINS_KEPT - at] * size
+        rows = _settled_rows(self.direction, self.settings, volatility_day)
+        self.mass[:, at:] = rows[:, : BINS_KEPT - at] * size
         self.totals[:] = size
-        self.far[:] = size - self.mass.sum(axis=1)
-        self.rest = size
-        self.scale = 1.0
+        self.rest, self.scale, self.added = size, 1.0, 0.0
+        self.held = float(self.shares @ self.totals)
+
+    def weigh(self, shares: Floats) -> None:
+        """Take other shares of the classes; open interest stays what it was."""
+        before = self.total()
+        self.shares, self.leveraged = shares, float(shares.sum())
+        self.held = float(shares @ self.totals)
+        after = self.total()
+        if before > 0.0 and after > 0.0:
+            self.leave(before / after)
 
     def sweep(self, low: float, high: float, mark: float) -> Floats | None:
         """Take out what marks between two liquidated: by class, times its share; ``None`` for nothing."""
@@ -96,26 +113,29 @@ class Side:
             self._shift(self.place)
         return swept
 
-    def enter(
-        self, size: float, low: float, high: float, unhedged: float = 1.0, leveraged: float = 0.0
-    ) -> None:
+    def enter(self, size: float, low: float, high: float, unhedged: float = 1.0) -> None:
         """Note entries between two prices; they are put down by ``flush``. Totals count them at once.
 
-        Only ``unhedged`` of what classes would get is theirs; the others' part, which makes it whole, is the hedged
-        ones', where ``leveraged`` is the sum of all classes' shares.
+        Only ``unhedged`` of what classes would get is theirs; what makes it whole is the hedged ones'.
         """
         if size <= 0.0:
             return
-        hedged = size * (1.0 - leveraged * unhedged) / max(1.0 - leveraged, 0.01)
-        self.rest += hedged / self.scale
+        size /= self.scale
+        self.rest += size * (1.0 - self.leveraged * unhedged) / max(1.0 - self.leveraged, 0.01)
         size *= unhedged
-        ends = self.adverse(low), self.adverse(high)
-        first, last = math.floor(min(ends)), math.floor(max(ends))
-        points = min(last - first + 1, _PENDING_MAX)
-        for i in range(points):
-            at = first + (last - first) * i // max(points - 1, 1)
-            self.pending[at] = self.pending.get(at, 0.0) + size / points / self.scale
-        self.totals += size / self.scale
+        if size <= 0.0:
+            return
+        self.added += size
+        sign = (1 if self.direction is Direction.UP else -1) / BIN_LOG
+        first = math.floor(sign * math.log(low))
+        last = first if low == high else math.floor(sign * math.log(high))
+        if abs(last - first) > _COARSE:
+            first, last = first - first % _COARSE, last - last % _COARSE
+        if first == last:
+            self.pending[first] = self.pending.get(first, 0.0) + size
+            return
+        self.pending[first] = self.pending.get(first, 0.0) + 0.5 * size
+        self.pending[last] = self.pending.get(last, 0.0) + 0.5 * size
 
     def leave(self, ratio: float) -> None:
         """Let everybody leave alike until ``ratio`` of all is left."""
@@ -123,7 +143,7 @@ class Side:
         if self.scale < 1e-6 or self.scale > 1e6:
             self._settle_scale()
 
-    def close_winners(self, size: float, shares: Floats) -> None:
+    def close_winners(self, size: float) -> None:
         """Let so much leave of those who have gained most on what they put in, as who is deleveraged or takes profit.
 
         A position of class k that is x from its liquidation and began at d has gained about (x - d) / d on its
@@ -134,10 +154,10 @@ class Side:
         held = self.mass[:, at:]
         blocks = held.shape[1] // _BLOCK
         coarse = held[:, : blocks * _BLOCK].reshape(CLASSES, blocks, _BLOCK).sum(axis=2)
-        begun = self._begun()[:, None]
+        begun = _begun(self.direction, self.settings)[:, None]
         distance = ((np.arange(blocks) + 0.5) * _BLOCK)[None, :]
         gain = np.maximum(distance / begun - 1.0, 0.0) ** 2
-        owned = coarse * (shares[:, None] * self.scale)
+        owned = coarse * (self.shares[:, None] * self.scale)
         low, high = 0.0, 1e3
         if float((owned * -np.expm1(-high * gain)).sum()) <= size:
             low = high
@@ -150,26 +170,23 @@ class Side:
         kept = np.repeat(np.exp(-low * gain), _BLOCK, axis=1)
         held[:, : blocks * _BLOCK] *= kept
         self.totals -= (coarse * -np.expm1(-low * gain)).sum(axis=1)
-
-    def _begun(self) -> Floats:
-        return _begun(self.direction, self.settings)
+        self.held = float(self.shares @ self.totals)
 
     def flush(self) -> None:
-        """Put down what was entered."""
+        """Put down what was entered. What is beyond the last bin counts in the totals alone."""
         kernel: Kernels = kernels(self.direction, self.settings)
         for at, size in self.pending.items():
             first = at - self.base
-            if first >= BINS_KEPT:
-                self.far += size
-                continue
             skip = max(-first, 0)
             first = max(first, 0)
             width = BINS_KEPT - first - skip
-            self.mass[:, first : first + width] += size * kernel.near[:, skip : skip + width]
-            # What of it is beyond the last bin, or would have been liquidated already, counts as far.
+            if width > 0:
+                self.mass[:, first : first + width] += size * kernel.near[:, skip : skip + width]
         self.pending.clear()
         self.pending_s = 0.0
-        self.far = np.maximum(self.totals - self.mass.sum(axis=1), 0.0)
+        self.totals += self.added
+        self.held += self.added * self.leveraged
+        self.added = 0.0
 
     def window(self) -> tuple[Floats, float]:
         """What each class has in the bins from the mark's own on, ``(K, BINS + 1)``, a view; times ``scale``.
@@ -186,20 +203,18 @@ class Side:
         window, part = self.window()
         return np.asarray((window[:, :BINS] * (1.0 - part) + window[:, 1:] * part) * self.scale)
 
-    def total(self, shares: Floats) -> float:
-        """Open interest of this side with such shares of classes; what they leave of 1 is hedged."""
-        return self.scale * (float(shares @ self.totals) + (1.0 - float(shares.sum())) * self.rest)
+    def total(self) -> float:
+        """Open interest of this side: all classes by their shares, and the hedged."""
+        return self.scale * (self.held + self.added * self.leveraged + (1.0 - self.leveraged) * self.rest)
 
     def even_out(self, size: float) -> None:
         """Give every class as much as if it had kept its share: shares are of what there is, not of what was opened."""
         self.flush()
-        held = self.mass.sum(axis=1)
         ratio = np.where(self.totals > 0.0, size / np.maximum(self.totals, 1e-300), 0.0)
         self.mass *= ratio[:, None]
-        self.far = size - held * ratio
         self.totals[:] = size
-        self.rest = size
-        self.scale = 1.0
+        self.rest, self.scale = size, 1.0
+        self.held = float(self.shares @ self.totals)
 
     def _take(self, start: float, end: float) -> Floats | None:
         first, last = start - self.base, end - self.base
@@ -215,6 +230,7 @@ class Side:
             taken += self.mass[:, high] * part
             self.mass[:, high] *= 1.0 - part
         self.totals -= taken
+        self.held -= float(self.shares @ taken)
         taken *= self.scale
         return taken
 
@@ -230,12 +246,12 @@ class Side:
             moved[:, -by:] = self.mass[:, :by]
         self.mass = moved
         self.base += by
-        self.far = np.maximum(self.totals - self.mass.sum(axis=1), 0.0)
 
     def _settle_scale(self) -> None:
         self.mass *= self.scale
-        self.far *= self.scale
         self.totals *= self.scale
+        self.held *= self.scale
+        self.added *= self.scale
         self.rest *= self.scale
         self.pending = {at: size * self.scale for at, size in self.pending.items()}
         self.scale = 1.0
