@@ -144,9 +144,11 @@ class Kernel:
             factor = per_scale * math.pow(spread, strength - 1.0)
             first = strength * self.nodes
             total = 0.0
+            left = 1.0
             for node in range(1, self.nodes):
                 x = 0.5 * (self._x[node - 1] + self._x[node])
-                left = max(here / (1.0 + math.pow(gone + factor * x, power)), floor)
+                if left > floor:  # and once it is there it stays, as it falls with x
+                    left = max(here / (1.0 + math.pow(gone + factor * x, power)), floor)
                 back = min(refill * x, refilled_max) * left
                 total += (self._book[node] - self._book[node - 1]) * left * (1.0 + back)
                 self._left[first + node] += weight * total
