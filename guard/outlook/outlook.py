@@ -90,7 +90,9 @@ class Outlook:
         late_ns, found = self._period_ns * SILENT_REFRESHES, 0
         for market, view in markets.items():
             read_at = self._gatherer.read_at(market)
-            if read_at is not None and now - read_at >= late_ns:
+            if read_at is None and not self._gatherer.has_mark(market):
+                continue
+            if read_at is None or now - read_at >= late_ns:
                 self._refresh(view, now)
                 found += 1
                 if found == SILENT_MAX:

@@ -78,3 +78,11 @@ def test_the_record_names_the_memory_and_does_not_hold_it() -> None:
     step = Step(at=1, event=OutlookRestored(received_at=1, written_at=1, digest="d", memory=b"much"))
     assert step.is_decision
     assert abridged(step).event == OutlookRestored(received_at=1, written_at=1, digest="d")
+
+
+def test_asking_for_what_was_learned_changes_nothing() -> None:
+    asked, silent = learned(), learned()
+    asked.remember("main", START_AT)
+    for number in range(10):
+        now = reading(START_AT + (1200 + 5 * number) * NS_PER_S, 100.0 + 0.01 * number)
+        assert asked.update(now, Broken()) == silent.update(now, Broken())
