@@ -54,7 +54,7 @@ class FactScale:
 
 
 SCALES = (
-    FactScale(name="etf_flow_usd", usual=0.0, spread=5e8, sign=-1, shift=0.10, is_one_sided=False),
+    FactScale(name="etf_net_flow_usd", usual=0.0, spread=5e8, sign=-1, shift=0.10, is_one_sided=False),
     FactScale(name="exchange_stablecoins_change", usual=0.0, spread=0.02, sign=-1, shift=0.05),
     FactScale(name="risk", usual=0.0, spread=1.0, sign=1, shift=0.20),
 )
@@ -71,7 +71,7 @@ class OutsideFacts:
     no published study shows more. Failure mode: a wrong fact makes a little wrong, by design no more.
 
     >>> facts = OutsideFacts()
-    >>> facts.take(OutsideFact(name="etf_flow_usd", value=-1e9, at=0, expires_at=100))
+    >>> facts.take(OutsideFact(name="etf_net_flow_usd", value=-1e9, at=0, expires_at=100))
     >>> round(facts.log_odds(Direction.DOWN, 50), 3), round(facts.log_odds(Direction.UP, 50), 3)
     (0.096, -0.096)
     >>> facts.log_odds(Direction.DOWN, 100)

@@ -14,7 +14,7 @@ PAGE = (Path(__file__).parents[3] / "docs/reference/signals.md").read_text(encod
 
 def rows(page: str) -> dict[str, str]:
     """The second column of every row of tables, by each name in the first."""
-    made = {}
+    made: dict[str, str] = {}
     for line in page.splitlines():
         cells = [cell.strip() for cell in line.strip("|").split("|")]
         if line.startswith("| `"):
