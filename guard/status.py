@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from msgspec import structs
 
 from guard.findings import Finding, Reason, Subject
+from guard.forecasts import HORIZONS_S, MOVES, QUANTILES, Direction, MarketOutlook
 from guard.market.book import Side
 from guard.market.view import BookTrust
 from guard.state import GuardState
-from guard.units import MarketId, Nanoseconds, ms_of, symbol_of, venue_of
+from guard.units import BPS_PER_UNIT, MarketId, Nanoseconds, ms_of, symbol_of, venue_of
 from perpguard_sdk.messages import GuardState as GuardStateMessage
 from perpguard_sdk.messages import GuardStatus, Signal
 
 SIGNAL_BAND_BPS = 100.0
+
+_WITHIN, _MOVE, _FAR = HORIZONS_S.index(900), MOVES.index(0.05), QUANTILES.index(0.90)
 
 CAPABILITIES = ("pause", "resume", "cut_leverage", "widen_stops", "paper", "signed")
 
@@ -84,6 +88,7 @@ def signals(
             continue
         trusted = view.trust(now) is BookTrust.TRUSTED
         bid, ask = view.depth_usd(Side.BID, SIGNAL_BAND_BPS), view.depth_usd(Side.ASK, SIGNAL_BAND_BPS)
+        outlook = state.outlook.of(market)
         yield Signal(
             venue=venue_of(market),
             symbol=symbol_of(market),
@@ -92,7 +97,25 @@ def signals(
             depth_bid_usd=bid.value if trusted and bid is not None else None,
             depth_ask_usd=ask.value if trusted and ask is not None else None,
             depth_z=view.depth_z(Side.BID) if trusted else None,
+            **({} if outlook is None else _estimated(outlook)),
         )
+
+
+def _estimated(outlook: MarketOutlook) -> dict[str, Any]:
+    """What a signal tells of an outlook; what is not known is left out."""
+    down, up = (outlook.hazard(direction) for direction in Direction)
+    near, far = (outlook.reach(direction) for direction in Direction)
+    longs, shorts = (outlook.map(direction) for direction in Direction)
+    return {
+        "hazard": None if down is None else down.probability[_WITHIN][_MOVE],
+        "hazard_up": None if up is None else up.probability[_WITHIN][_MOVE],
+        "reach_bps": None if near is None else near.quantiles[_FAR] * BPS_PER_UNIT,
+        "reach_up_bps": None if far is None else far.quantiles[_FAR] * BPS_PER_UNIT,
+        "forced_usd": None if longs is None else longs.within[_MOVE].usd,
+        "forced_up_usd": None if shorts is None else shorts.within[_MOVE].usd,
+        "regime": None if outlook.regime is None else outlook.regime.value,
+        "oi_depth": outlook.oi_depth_ratio,
+    }
 
 
 def _problem(finding: Finding) -> str:

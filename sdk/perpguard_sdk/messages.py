@@ -340,7 +340,13 @@ class Ack(Message, frozen=True, kw_only=True, tag="ack"):
 
 
 class Signal(Message, frozen=True, kw_only=True, tag="signal"):
-    """Read-only market signals for any subscriber. ``None`` is unknown, never calm."""
+    """Read-only market signals for any subscriber. ``None`` is unknown, never calm.
+
+    ``hazard`` is the probability of a fall of 5 % or more within 15 minutes, ``reach_bps`` where 9 of 10 falls stop within
+    30 minutes once a shock is under way, ``forced_usd`` what is thought to be liquidated of others' longs within 5 %;
+    their ``_up`` are of a rise. ``regime`` is normal, watch, stressed, cascade or recovery; ``oi_depth`` open interest
+    over what stands within 1 % of mid.
+    """
 
     venue: str
     symbol: str
@@ -351,6 +357,12 @@ class Signal(Message, frozen=True, kw_only=True, tag="signal"):
     depth_z: float | None = None
     hazard: float | None = None
     reach_bps: float | None = None
+    hazard_up: float | None = None
+    reach_up_bps: float | None = None
+    forced_usd: float | None = None
+    forced_up_usd: float | None = None
+    regime: str | None = None
+    oi_depth: float | None = None
 
 
 class OutsideFact(Message, frozen=True, kw_only=True, tag="outside_fact"):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from guard.findings import Finding, Limit, Reason, Severity, Subject
+from guard.forecasts import MarketOutlook, Regime
 from guard.market.view import BaselineSettings
 from guard.state import GuardState
-from guard.status import PROBLEMS_MAX, guard_state
+from guard.status import PROBLEMS_MAX, guard_state, signals
 from guard.units import market_id
 from perpguard_sdk.messages import GuardStatus
+from tests.support.market import MARKET
+from tests.support.outlooks import outlook_of
 
 
 def stale(number: int) -> Finding:
@@ -44,3 +47,21 @@ def test_hundreds_of_problems_are_counted_and_not_listed() -> None:
 
 def test_without_any_it_decides() -> None:
     assert guard_state(GuardState.of(baseline=BaselineSettings()), [], 1).state is GuardStatus.DECIDING
+
+
+def test_a_signal_tells_what_is_estimated_and_leaves_out_what_is_not() -> None:
+    state = GuardState.of(baseline=BaselineSettings(), markets=(MARKET,))
+    (before,) = signals(state, 1)
+    assert (before.hazard, before.reach_bps, before.regime) == (None, None, None)
+
+    state.outlook._latest[MARKET] = outlook_of(MARKET)
+    (said,) = signals(state, 1)
+    assert (said.hazard, said.hazard_up) == (0.01, 0.01)
+    assert (said.reach_bps, said.reach_up_bps) == (1_100.0, 1_100.0)
+    assert (said.forced_usd, said.forced_up_usd) == (9e6, 9e6)
+    assert (said.regime, said.oi_depth) == ("watch", 12.5)
+
+    state.outlook._latest[MARKET] = MarketOutlook(at=0, market=MARKET, regime=Regime.STRESSED)
+    (dark,) = signals(state, 1)
+    assert (dark.hazard, dark.reach_up_bps, dark.forced_usd, dark.oi_depth) == (None, None, None, None)
+    assert dark.regime == "stressed"
