@@ -27,8 +27,6 @@ from guard.units import NS_PER_S, MarketId, Nanoseconds
 
 DIRECTIONS = (Direction.DOWN, Direction.UP)
 
-RESTORED_S_MAX = 86_400.0
-"""A map that was kept so lately knows more than the history of open interest does, which it is not begun from again."""
 TOGETHER_NS = round(REFRESH_S * NS_PER_S)
 """What lies between markets is worked out so often, once for all of them."""
 
@@ -64,8 +62,6 @@ class Estimators:
     _markets: dict[MarketId, _Market] = field(default_factory=dict)
     _remembered: dict[MarketId, MapState] = field(default_factory=dict)
     """Maps of a former run, each until its market is heard of again."""
-    _restored_at: dict[MarketId, Nanoseconds] = field(default_factory=dict)
-    """How old the map is that a market went on from."""
     _sides: dict[Direction, dict[MarketId, SideMap | None]] = field(
         default_factory=lambda: {direction: {} for direction in DIRECTIONS}
     )
@@ -75,10 +71,7 @@ class Estimators:
         """Fold what is told of a market beside its readings."""
         match event:
             case OpenInterestHistorySeen(market=market, points=points):
-                of = self._of(market)
-                kept_at = self._restored_at.get(market)
-                if kept_at is None or event.received_at - kept_at > RESTORED_S_MAX * NS_PER_S:
-                    broken.ask("map", market, of.map.boot, points)
+                broken.ask("map", market, self._of(market).map.boot, points)
             case TrackedPositionsSeen(market=market):
                 broken.ask("positions", market, self._track, event)
             case OutsideFactSeen(name=name, value=None):
@@ -125,7 +118,6 @@ class Estimators:
     def forget(self, market: MarketId) -> None:
         """The market is watched no more."""
         self._markets.pop(market, None)
-        self._restored_at.pop(market, None)
         self.observer.forget(market)
         self.signals.forget(market)
         self.judging.forget(market)
@@ -138,8 +130,8 @@ class Estimators:
         if found is None:
             found = self._markets[market] = _Market(LiquidationMap(market, self.mix, self.map_settings))
             kept = self._remembered.pop(market, None)
-            if kept is not None and found.map.restore(kept):
-                self._restored_at[market] = kept.at
+            if kept is not None:
+                found.map.restore(kept)
         return found
 
     def remember(self, guard: str, at: Nanoseconds) -> OutlookMemory:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from copy import deepcopy
 from itertools import pairwise
 from typing import TypeGuard
 
@@ -193,6 +194,8 @@ class LiquidationMap:
             return None
         sides = []
         for side in self._sides:
+            # On a copy: asking must not change what is told, or a run could not be judged again from its record.
+            side = deepcopy(side)  # noqa: PLW2901
             side.flush()
             sides.append(
                 SideState(
@@ -233,6 +236,13 @@ class LiquidationMap:
             side.pending.clear()
         self._open_interest, self._mark, self._at = state.open_interest, state.mark_price, state.at
         self._volume_usd_s, self._doubt = state.volume_usd_s, state.doubt
+        for at, direction in enumerate(DIRECTIONS):
+            side = self._sides[at]
+            self._weights[at] = self._mix.weights(self.market, direction)
+            side.weigh(self._weights[at] @ self._shares)
+            total = side.total()
+            if total > 0.0:
+                side.leave(state.open_interest / total)
         self._mix_version, self._mix_s, self._is_restored = -1, math.inf, True
         self._factors = [None, None]
         self._made = [None, None]
