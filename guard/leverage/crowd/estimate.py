@@ -19,7 +19,7 @@ _FARTHER: Final = (0.2, BINS * BIN_LOG)
 _REFERENCE = 1
 """Which of ``MOVES`` the one number of a map's uncertainty is told for."""
 
-_LOW_LUMPS = 3.0
+_LOW_LUMPS = 2.0
 _HIGH_LUMPS = 0.2
 _NONE_LUMPS = 0.7
 """How far an interval reaches for want of many positions: measured on training episodes, see docs/decisions/0218."""

@@ -37,6 +37,9 @@ _GAP_S = 120.0
 _DOUBT_DAY = 0.6
 """Log-sd that a day without readings adds, and with its square root others."""
 
+_SWEPT_DOUBT = 0.3
+"""Log-variance that a sweep of all open interest adds: who came and went in a cascade is known less well."""
+
 _EXACT_MOVE = 0.10
 
 _FLOW_HALF_LIFE_S = 60.0
@@ -75,7 +78,7 @@ class LiquidationMap:
         self._gone = [0.0, 0.0]
         """Swept since open interest was heard and not missed there yet, as it is estimated."""
         self._doubt = 0.0
-        """Log-variance of what was not seen."""
+        """Log-variance of what was not seen, or went on in cascades."""
         self._flow = (0.0, 0.0)
         """Of late: takers' buying and selling."""
         self._stress = 0.0
@@ -274,6 +277,7 @@ class LiquidationMap:
                 gone = float(side.shares @ swept)
                 self._gone[at] += gone
                 self._stress += gone / self._open_interest
+                self._doubt += _SWEPT_DOUBT * gone / self._open_interest
             if is_blind:
                 continue
             if swept is not None:

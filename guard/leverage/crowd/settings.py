@@ -41,7 +41,7 @@ class MapSettings:
     volatility_day: float = 0.035
     unit_share: float = 1e-3
     evidence_half_life_h: float = 168.0
-    error_log_sd: float = 0.3
+    error_log_sd: float = 0.2
     flush_s: float = 120.0
     winners_share: float = 1.0
     caught_hedged: float = 1.0
