@@ -38,6 +38,9 @@ BINS = 200
 LUMP_LOG_SD = 0.5
 """Positions are few and large: what is liquidated scatters by this even if the map is right."""
 
+THROTTLE_LOG_SD = 0.8
+"""How much a throttled feed lets through varies by this: the more is liquidated, the less of it is told."""
+
 NO_MAP_LOG_SD = 1.5
 
 MOVE_EDGES = (0.005, 0.01, 0.02, 0.05)
@@ -195,7 +198,7 @@ class Sweeps:
             scale = self._told[key] / self._said[key] if key in self._said else 1.0
             if name != NO_MAP:
                 scale = min(scale, 1.0)
-            log_sd = sqrt(side.log_sd[name] ** 2 + LUMP_LOG_SD**2) if name in side.log_sd else NO_MAP_LOG_SD
+            log_sd = self._log_sd(window.feed, side.log_sd.get(name))
             places = np.log1p(mass * scale / unit * np.exp(log_sd * _PLACES))
             swept.losses[name] = _crps(places, happened)
             swept.ratios[name] = happened - log1p(mass * scale / unit)
@@ -207,6 +210,13 @@ class Sweeps:
                 self._told[key] += told_usd / window.interest_usd / 0.005
                 self._said[key] += mass / window.interest_usd / 0.005
         return swept
+
+    @staticmethod
+    def _log_sd(feed: LiquidationFeed, of_map: float | None) -> float:
+        if of_map is None:
+            return NO_MAP_LOG_SD
+        throttle = THROTTLE_LOG_SD if feed is LiquidationFeed.THROTTLED else 0.0
+        return sqrt(of_map**2 + LUMP_LOG_SD**2 + throttle**2)
 
     def age(self, keep: float) -> None:
         """Let everything counted so far count ``keep`` of what it did; ratios stay."""
