@@ -111,7 +111,7 @@ class RegimeMachine:
         self.regime = Regime.NORMAL
         self.since_at: Nanoseconds = 0
         self.reasons: tuple[str, ...] = ()
-        """The criteria that hold the level, worst first."""
+        """What enters the level, else what holds it, worst first; nothing while only its dwell time does."""
         self.is_held_unknown = False
         """The state stands only because nothing is known."""
         self._at: Nanoseconds | None = None
@@ -148,6 +148,7 @@ class RegimeMachine:
             self._recover(at, elapsed_s, inputs, held)
         elif current and self._has_been_calm(held < current, elapsed_s) >= self._dwell_s:
             self._step_down(at, inputs, held)
+        self.reasons = self._why(at, inputs)
         return self.regime
 
     # ---------------------------------------------------------------- how bad it is
@@ -185,24 +186,30 @@ class RegimeMachine:
     def _levels(self, at: Nanoseconds) -> tuple[int, int]:
         """The level that is entered now, and the one that is held."""
         entered = held = 0
-        reasons: list[tuple[int, float, str]] = []
         forget_at = at - int(self.settings.remembered_s * NS_PER_S)
-        for (level, name), seen in self._loads.items():
+        for (level, _), seen in self._loads.items():
             if seen.at < forget_at:
                 continue
             if seen.load >= 1.0 and seen.at == at:
                 entered = max(entered, level)
             if seen.load >= self.settings.exit_share:
                 held = max(held, level)
-                reasons.append((level, seen.load, name))
-        current = _SEVERITY[self.regime]
-        told = (
-            name
-            for level, _, name in sorted(reasons, reverse=True)
-            if level >= max(entered, min(current, held))
-        )
-        self.reasons = tuple(dict.fromkeys(told))
         return entered, held
+
+    def _why(self, at: Nanoseconds, inputs: RegimeInputs) -> tuple[str, ...]:
+        """What enters the level now, else what holds it; in RECOVERY what is not back."""
+        if self.regime is Regime.RECOVERY:
+            return () if self._is_recovered(inputs) else ("book",)
+        current, forget_at = _SEVERITY[self.regime], at - int(self.settings.remembered_s * NS_PER_S)
+        if current == 0:
+            return ()
+        found = [
+            (level, seen.load, name)
+            for (level, name), seen in self._loads.items()
+            if level >= current and seen.at >= forget_at and seen.load >= self.settings.exit_share
+        ]
+        entering = [each for each in found if each[1] >= 1.0]
+        return tuple(dict.fromkeys(name for _, _, name in sorted(entering or found, reverse=True)))
 
     # ---------------------------------------------------------------- where it goes
 

@@ -159,6 +159,20 @@ def test_no_time_alone_brings_a_market_back(inputs: RegimeInputs) -> None:
     assert run.machine.resume_share == 0.25
 
 
+def test_reasons_are_what_enters_else_what_holds_else_nothing() -> None:
+    run = Run()
+    run.step(replace(THIN, depth_ratio=0.35, round_trip_ratio=3.0))  # the others hold, thinness enters
+    assert run.machine.reasons == ("depth_z",)
+    run.step(replace(CALM, depth_z=-2.0))
+    assert run.machine.reasons == ("depth_z",)
+    run.step(CALM)
+    assert not run.machine.reasons
+    run.step(SELLING)
+    run.until(Regime.RECOVERY, CALM)
+    run.step(replace(CALM, spread_ratio=5.0))
+    assert run.machine.reasons == ("book",)
+
+
 def test_a_relapse_goes_up_at_once_and_comes_back_through_recovery() -> None:
     run = Run()
     run.step(SELLING)
@@ -272,7 +286,7 @@ RANK = {Regime.NORMAL: 0, Regime.WATCH: 1, Regime.RECOVERY: 1, Regime.STRESSED: 
 DWELL_S = {Regime.WATCH: 120, Regime.STRESSED: 600, Regime.CASCADE: 1_800, Regime.RECOVERY: 900}
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(LEGS)
 def test_down_goes_one_step_after_its_dwell_and_never_on_unknown_data(
     legs: list[tuple[RegimeInputs, int]],
@@ -296,7 +310,7 @@ def test_down_goes_one_step_after_its_dwell_and_never_on_unknown_data(
                 since = at
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(st.lists(st.booleans(), min_size=100, max_size=400), st.integers(1, 40))
 def test_watch_flaps_a_few_times_an_hour_at_the_very_most(thin: list[bool], steps: int) -> None:
     run, changes = Run(), []
