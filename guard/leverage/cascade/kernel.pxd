@@ -7,6 +7,7 @@ cdef i64 WITHDRAWALS
 cdef i64 RUNGS_MAX
 cdef double _LEAST, _MOST, _CLIP
 cdef i64 SCALES
+cdef i64 SHOCK_COUNT
 
 cpdef double clipped(double ratio)
 
@@ -24,6 +25,8 @@ cdef class Kernel:
     cdef double[::1] _deviates
     cdef double[::1] _weights
     cdef double[::1] _strengths
+    cdef double[::1] _shocks
+    cdef double[::1] _shock_weights
     cdef double[::1] _chance
     cdef double[::1] _knots
     cdef double[::1] _rungs
@@ -53,6 +56,10 @@ cdef class Kernel:
     cpdef double mean(self)
     @cython.locals(at=i64, wanted=double, last=double, before=double, here=double)
     cpdef double quantile(self, double level)
+    @cython.locals(scales=i64, strength=i64, scale=i64, forced=double, weight=double, total=double)
+    cpdef double crash(self, double phi, double log_sd, double usd, double flow)
+    @cython.locals(first=i64, node=i64, shock=i64, before=double, total=double, f=double, wanted=double, x=double)
+    cdef double _crash(self, i64 strength, double phi, double usd, double flow)
     @cython.locals(first=i64, node=i64, at=i64, place=i64, most=double, need=double)
     cdef i64 _chances(self, i64 strength, double phi, double weight, double pull, double median, double power) except -1
     @cython.locals(low=i64, high=i64, middle=i64, share=double)

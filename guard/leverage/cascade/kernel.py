@@ -35,6 +35,11 @@ DEVIATES = (-2.8569700138728, -1.3556261799743, 0.0, 1.3556261799743, 2.85697001
 WEIGHTS = (0.0112574113277, 0.2220759220056, 0.5333333333333, 0.2220759220056, 0.0112574113277)
 SCALES = len(DEVIATES)
 
+# A crash's shocks in units of its size, ascending, and how they are weighed.
+SHOCKS = (0.5, 1.0, 2.0, 4.0)
+SHOCK_WEIGHTS = (0.4, 0.3, 0.2, 0.1)
+SHOCK_COUNT = len(SHOCKS)
+
 _CLIP = 5.0
 _LEAST, _MOST = 1.0, 1e15
 
@@ -68,6 +73,8 @@ class Kernel:
         self._deviates = array("d", DEVIATES)
         self._weights = array("d", WEIGHTS)
         self._strengths = array("d", STRENGTHS)
+        self._shocks = array("d", SHOCKS)
+        self._shock_weights = array("d", SHOCK_WEIGHTS)
         self._chance = array("d", [0.0] * self.samples)
         self._knots = array("d", [0.0] * RUNGS_MAX)
         self._rungs = array("d", [0.0] * RUNGS_MAX)
@@ -323,6 +330,42 @@ class Kernel:
             last = self._shares[at]
             before = here
         return last
+
+    def crash(self, phi: float, log_sd: float, usd: float, flow: float) -> float:
+        """Average the reach of ``flow`` and each shock times ``usd`` over withdrawals and scales of the map."""
+        scales = 1 if phi <= 0.0 else SCALES
+        total = 0.0
+        for strength in range(WITHDRAWALS):
+            for scale in range(scales):
+                if scales == 1:
+                    total += self._strengths[strength] * self._crash(strength, 0.0, usd, flow)
+                else:
+                    forced = phi * math.exp(log_sd * self._deviates[scale])
+                    weight = self._strengths[strength] * self._weights[scale]
+                    total += weight * self._crash(strength, forced, usd, flow)
+        return total
+
+    def _crash(self, strength: int, phi: float, usd: float, flow: float) -> float:
+        first = strength * self.nodes
+        before = -phi * self._forced[0]
+        total = 0.0
+        shock = 0
+        while shock < SHOCK_COUNT and before >= self._shocks[shock] * usd + flow:
+            shock += 1
+        for node in range(1, self.nodes):
+            if shock == SHOCK_COUNT:
+                break
+            f = self._left[first + node] - phi * self._forced[node]
+            while shock < SHOCK_COUNT and f >= self._shocks[shock] * usd + flow:
+                wanted = self._shocks[shock] * usd + flow
+                x = self._x[node - 1] + (wanted - before) / (f - before) * (self._x[node] - self._x[node - 1])
+                total += self._shock_weights[shock] * x
+                shock += 1
+            before = f
+        while shock < SHOCK_COUNT:
+            total += self._shock_weights[shock] * self._x[self.nodes - 1]
+            shock += 1
+        return total
 
     def _chances(
         self, strength: int, phi: float, weight: float, pull: float, median: float, power: float

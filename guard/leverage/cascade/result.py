@@ -99,9 +99,9 @@ class CascadeResult:
         probability: that it is at least each of ``guard.forecasts.MOVES``.
         expected: mean reach, the tail cut at the last of ``distances``.
         expected_book: the same if nothing were forced.
-        ereach: mean reach of a crash's shocks: 0.5, 1, 2 and 4 times ``crash_depths`` normal depths (within 4.2 usual
-            5-minute deviations), weighed 0.4, 0.3, 0.2 and 0.1, beside recent flow and the index's pull. It says how
-            far a market would go, whatever goes on now.
+        ereach: mean reach, over the same uncertainties, of a crash's shocks: 0.5, 1, 2 and 4 times ``crash_depths``
+            normal depths (within 4.2 usual 5-minute deviations), weighed 0.4, 0.3, 0.2 and 0.1, beside recent flow and
+            the index's pull. It says how far a market would go, whatever goes on now.
         ereach_book: the same if nothing were forced.
         barrier_usd: ``Qc`` at each of ``MOVES``.
         reproduction: greatest local reproduction number up to 10 %.

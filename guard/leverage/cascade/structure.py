@@ -31,7 +31,6 @@ _JUMP_MIN, _JUMPS_TO = 0.002, 0.30
 _R_WINDOW, _R_TO = 0.005, 0.1
 _CLIP = 5.0
 _GAP_MAX, _GAP_SCALE = 0.2, 25.0
-_SHOCKS = ((0.5, 0.4), (1.0, 0.3), (2.0, 0.2), (4.0, 0.1))
 _USUAL = 1  # the middle one of the strengths
 # fmt: off
 _SAMPLED = (
@@ -246,9 +245,9 @@ def _result(case: _Case) -> CascadeResult:
     thinned = max(kernel.whole_at(places[1]) / stands[1], 1.0)
     flow = max(settings.flow_again * case.net + case.pull, 0.0)
     crash = settings.crash_depths * case.unit * case.depth
-    shocks = [(q * crash + flow, weight) for q, weight in _SHOCKS]
-    ereach = sum([weight * kernel.reach(_USUAL, phi, usd) for usd, weight in shocks])
-    ereach_book = sum([weight * kernel.reach(_USUAL, 0.0, usd) for usd, weight in shocks])
+    ereach = ereach_book = kernel.crash(0.0, 0.0, crash, flow)
+    if case.has_map:
+        ereach = kernel.crash(phi, case.log_sd, crash, flow)
     found = _Numbers(
         barrier=[kernel.barrier(_USUAL, phi, x) for x in places],
         forced=[phi * kernel.forced_at(x) for x in places],

@@ -35,6 +35,7 @@ def numbers_of(module: ModuleType) -> list[float]:
     made.stand(1.0, 0.7, 30.0, 2.4, 2.2, 0.1, 25.0, 1.0)
     made.force(forced_usd(), 0.001, -0.0015, 0.9)
     told = [*made.survive(0.62, 0.7, -1e4, 2e5, 1.3), made.mean(), made.quantile(0.5), made.quantile(0.05)]
+    told += [made.crash(0.62, 0.7, 1e6, 2e4), made.crash(0.0, 0.0, 1e9, 0.0)]
     told += [made.whole_at(x) for x in (0.0, 0.0123, 0.05, 0.2, 9.0)]
     told += [made.left_at(1, x) for x in (0.0123, 0.2)] + [made.forced_at(x) for x in (0.0123, 0.03, 0.2)]
     told += [made.barrier(1, 0.62, x) for x in (0.01, 0.05, 0.2)]
@@ -60,3 +61,14 @@ def test_a_curve_is_straight_between_its_points_and_a_power_law_behind(module: M
     made.force(forced_usd(), 0.001, 0.0, 1.0)
     assert made.forced_at(0.02) == pytest.approx(1e6)
     assert made.forced_at(0.13) == pytest.approx(25 * 2e5 + 9e6)
+
+
+def test_a_crash_is_the_mean_of_its_shocks() -> None:
+    made = installed.Kernel(GRID, SAMPLED, [GRID[at] for at in SAMPLED])
+    made.clear()
+    made.lay_out(KNOTS, RUNGS, SHARES, 0.0, 1.2)
+    made.stand(1.0, 0.0, 0.0, 1.0, 2.2, 0.0, 0.0, 0.0)
+    made.force(forced_usd(), 0.001, 0.0, 1.0)
+    shocks = zip((0.5, 1.0, 2.0, 4.0), (0.4, 0.3, 0.2, 0.1), strict=True)
+    by_hand = sum(weight * made.reach(1, 0.5, 1e6 * shock + 3e4) for shock, weight in shocks)
+    assert made.crash(0.5, 0.0, 1e6, 3e4) == pytest.approx(by_hand)
