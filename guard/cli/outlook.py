@@ -23,7 +23,7 @@ from guard.cli.shared import (
     print_json,
 )
 from guard.explain_words import utc_words
-from guard.forecasts import MarketOutlook
+from guard.forecasts import MarketOutlook, SkillScore
 from guard.ports import StoredRecord
 from guard.units import NS_PER_S, MarketId, symbol_of
 
@@ -91,13 +91,21 @@ def outlook(
 
 
 def latest_of(stored: Iterable[StoredRecord]) -> list[tuple[int, MarketOutlook]]:
-    """The latest outlook of each market with the number of its record, by name; ``stored`` is newest first."""
+    """The latest outlook of each market with the number of its record, by name; ``stored`` is newest first.
+
+    How estimators have done is the same for all markets and stands once in a record.
+    """
     found: dict[MarketId, tuple[int, MarketOutlook]] = {}
+    skill: tuple[SkillScore, ...] = ()
     for each in stored:
         if isinstance(each.record, Step):
             for told in each.record.outlooks:
                 found.setdefault(told.market, (each.number, told))
-    return [found[name] for name in sorted(found)]
+                skill = skill or told.skill
+    return [
+        (number, told if told.skill else msgspec.structs.replace(told, skill=skill))
+        for _, (number, told) in sorted(found.items())
+    ]
 
 
 def is_named(market: MarketId, name: str) -> bool:

@@ -7,21 +7,23 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from guard.forecasts import MarketOutlook, Regime
+from guard.forecasts import Band, MarketOutlook, Regime
 from guard.outlook.settings import OutlookSettings
 from guard.units import NS_PER_S, MarketId, Nanoseconds
 
 DIGITS = 6
 """Significant digits of every number in a record."""
+BANDS = 3
+"""Of each direction in a record."""
 
 
 @dataclass(slots=True)
 class Recording:
     """Remembers what was written of each market and says what is to be written now.
 
-    A record of an outlook takes 3 to 5 KB. Of up to 20 markets each is written once a minute: 6 MB a day and market,
-    120 MB a day at the most, however many there are; changes of regime come on top, held to a few an hour by the
-    regime's own dwell times.
+    An outlook takes 4 KB of a record, and what is said of estimators 3 KB once a record. Of up to 20 markets each is
+    written once a minute: 6 MB a day and market, 120 MB a day at the most, however many there are; changes of regime
+    come on top, held to a few an hour by the regime's own dwell times.
     """
 
     _regimes: dict[MarketId, Regime | None] = field(default_factory=dict)
@@ -54,7 +56,11 @@ class Recording:
         """Return what is to be written, by name of the market; it counts as written."""
         if not self._waiting:
             return ()
-        found = tuple(abridged(self._waiting[market]) for market in sorted(self._waiting))
+        # How estimators have done is the same for all markets: it is written once in a record.
+        found = tuple(
+            abridged(self._waiting[market], with_skill=number == 0)
+            for number, market in enumerate(sorted(self._waiting))
+        )
         for market in self._waiting:
             self._at[market] = now
         self._waiting.clear()
@@ -67,14 +73,24 @@ class Recording:
         self._waiting.pop(market, None)
 
 
-def abridged(outlook: MarketOutlook) -> MarketOutlook:
-    """The outlook as it is recorded: six significant digits are more than anybody knows.
+def abridged(outlook: MarketOutlook, *, with_skill: bool = True) -> MarketOutlook:
+    """The outlook as it is recorded: six digits, the largest bands, observables that are known.
 
     >>> abridged(MarketOutlook(at=1, market=MarketId("venue:A"), price=0.123456789)).price
     0.123457
     """
-    told = _rounded(msgspec.to_builtins(outlook))
+    short = msgspec.structs.replace(
+        outlook,
+        maps=tuple(msgspec.structs.replace(each, bands=_largest(each.bands)) for each in outlook.maps),
+        signals=tuple(each for each in outlook.signals if each.value is not None),
+        skill=outlook.skill if with_skill else (),
+    )
+    told = _rounded(msgspec.to_builtins(short))
     return msgspec.convert(told, MarketOutlook)
+
+
+def _largest(bands: tuple[Band, ...]) -> tuple[Band, ...]:
+    return tuple(sorted(bands, key=lambda band: -band.mass.usd)[:BANDS])
 
 
 def _rounded(value: object) -> object:

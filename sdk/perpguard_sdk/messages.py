@@ -344,8 +344,8 @@ class Signal(Message, frozen=True, kw_only=True, tag="signal"):
 
     ``hazard`` is the probability of a fall of 5 % or more within 15 minutes, ``reach_bps`` where 9 of 10 falls stop
     within 30 minutes once a shock is under way, ``forced_usd`` what is thought to be liquidated of others' longs within
-    5 %; their ``_up`` are of a rise. ``regime`` is normal, watch, stressed, cascade or recovery; ``oi_depth`` open interest
-    over what stands within 1 % of mid.
+    5 %; their ``_up`` are of a rise. ``regime`` is normal, watch, stressed, cascade or recovery; ``oi_depth`` is open
+    interest over what stands within 1 % of mid.
     """
 
     venue: str

@@ -20,6 +20,7 @@ from guard.state import GuardState
 from guard.units import NS_PER_S as S
 from guard.units import MarketId
 from tests.support.market import MARKET, even_features
+from tests.support.outlooks import outlook_of
 
 OTHER = MarketId("bybit:ETH/USDT:USDT")
 
@@ -152,6 +153,19 @@ def test_an_estimator_that_raises_is_a_finding_that_limits_nobody_and_the_others
     engine.process(even_features(20 * S, market=MARKET))
     engine.process(Tick(received_at=21 * S))
     assert engine.findings == ()
+
+
+def test_a_record_holds_what_is_worth_it() -> None:
+    recording = Recording()
+    whole = [outlook_of(OTHER), outlook_of(MARKET)]
+    recording.tick(whole, 0, OutlookSettings())
+    recording.tick(whole, 60 * S, OutlookSettings())
+    first, second = recording.take(60 * S)
+    assert [each.mass.usd for each in first.maps[0].bands] == [1.2e7, 4e6, 2e6]
+    assert [each.name for each in first.signals] == ["volatility_jump"]
+    assert (bool(first.skill), bool(second.skill)) == (True, False)
+    assert second.reaches == whole[0].reaches
+    assert len(encode_record(Step(at=0, event=Tick(received_at=0), outlooks=(second,)))) < 5_000
 
 
 def test_an_outlook_can_be_read_back_from_the_record() -> None:
