@@ -40,6 +40,9 @@ _DOUBT_DAY = 0.6
 _SWEPT_DOUBT = 0.3
 """Log-variance that a sweep of all open interest adds: who came and went in a cascade is known less well."""
 
+_GUESS_DOUBT = 0.45
+"""Log-variance of a map whose past nobody told."""
+
 _EXACT_MOVE = 0.10
 
 _FLOW_HALF_LIFE_S = 60.0
@@ -257,6 +260,7 @@ class LiquidationMap:
         for side in self._sides:
             side.start(mark, opened, self.settings.volatility_day)
         self._mark, self._open_interest, self._open_interest_at = mark, opened, opened_at
+        self._doubt = _GUESS_DOUBT
 
     def _miss(self, gap_s: float, low: float, high: float) -> None:
         """Take it that people came and went in a time without readings, and know less."""
