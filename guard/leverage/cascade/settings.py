@@ -35,6 +35,7 @@ class CascadeSettings:
         refilled_max: no more than this share of what stands comes back on the way.
         kappa: exponent of unseen depth where a book does not tell its own.
         venues_alive: share of other venues' depth and forced selling that arbitrage brings here while it lives.
+        venues_apart: log distance between two venues' mids at which half of that is left.
     """
 
     phi: float = 0.45
@@ -54,6 +55,7 @@ class CascadeSettings:
     refilled_max: float = 1.0
     kappa: float = 1.16
     venues_alive: float = 0.7
+    venues_apart: float = 0.03
 
 
 DEFAULT = CascadeSettings()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import pairwise
-from math import isfinite
+from math import inf, isfinite
 from typing import NamedTuple
 
 from guard.events import CURVE_BPS
@@ -187,8 +187,8 @@ def _price_at(price: float, reach: float, margin: float, direction: Direction) -
     if not (price > 0.0 and isfinite(price)):
         raise ValueError(f"a price has to be above 0, not {price!r}")
     for name, share in (("reach", reach), ("margin", margin)):
-        if not 0.0 <= share < 1.0:
-            raise ValueError(f"{name} has to be a fraction from 0 to below 1, not {share!r}")
+        if not (0.0 <= share < inf and (share < 1.0 or direction is Direction.UP)):
+            raise ValueError(f"{name} has to be a fraction, from 0 and for a fall below 1, not {share!r}")
     sign = direction.sign
     return price * (1.0 + sign * reach) * (1.0 + sign * margin)
 

@@ -155,7 +155,7 @@ def cascade(
     net = _net(inputs.recent_net_usd)
     has_map = _force(kernel, direction, book, side, 1.0, inputs.index_price)
     for other in inputs.elsewhere:
-        alive = settings.venues_alive if other.alive is None else other.alive
+        alive = _alive(book, other, settings)
         if isfinite(alive) and alive > 0.0:
             alive = min(alive, 1.0)
             depth_there, now_there = _stand(kernel, direction, other.book, alive, inputs, settings)
@@ -331,6 +331,16 @@ def _features(case: _Case, found: _Numbers) -> CascadeFeatures:
         gap=_GAP_SCALE * min(max(case.gap, -_GAP_MAX), _GAP_MAX),
         gap_spreads=min(max(asinh(case.gap / spread), -_CLIP), _CLIP),
     )
+
+
+def _alive(book: BookReading, other: Elsewhere, settings: CascadeSettings) -> float:
+    """Share of another venue that is met here: less, the farther the two mids are apart, unless it is told."""
+    if other.alive is not None:
+        return other.alive
+    here, there = book.mid, other.book.mid
+    if not (0.0 < here < inf and 0.0 < there < inf):
+        return 0.0
+    return settings.venues_alive / (1.0 + ((log(here) - log(there)) / settings.venues_apart) ** 2)
 
 
 def _net(usd: float) -> float:

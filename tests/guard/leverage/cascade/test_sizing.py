@@ -150,6 +150,10 @@ def test_what_is_no_fraction_is_refused(odd: float) -> None:
         largest_leverage(0.1, odd, 0.0)
 
 
+def test_a_price_may_double_but_not_fall_by_all_of_itself() -> None:
+    assert 0.0 < largest_leverage(1.2, 0.01, 0.0, Direction.UP) < 1.0
+
+
 def test_no_reach_and_no_maintenance_bound_nothing() -> None:
     with pytest.raises(ValueError, match="no largest size"):
         largest_leverage(0.0, 0.0, 0.0)

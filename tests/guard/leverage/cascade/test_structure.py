@@ -240,6 +240,16 @@ def test_price_goes_where_the_index_is(direction: Direction) -> None:
     assert behind.features.gap < level.features.gap < ahead.features.gap
 
 
+def test_a_venue_that_has_gone_its_own_way_is_met_less() -> None:
+    near, far = (
+        cascade(Direction.DOWN, book(), None, CascadeInputs(elsewhere=[Elsewhere(book=book(mid=each))]))
+        for each in (100.0, 90.0)
+    )
+    alone = cascade(Direction.DOWN, book(), None)
+    assert alone.depth_usd < far.depth_usd < 1.1 * alone.depth_usd
+    assert near.depth_usd == pytest.approx((1.0 + CascadeSettings().venues_alive) * alone.depth_usd)
+
+
 def test_a_result_does_not_depend_on_the_one_before() -> None:
     cluster = PlainMap()
     cluster.usd[5:50] = 1e6
