@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import structlog
 
-from adapters.storage.outlook_memory import OutlookMemoryFile
+from adapters.storage.outlook_memory import OutlookMemoryFile, read_memory
+from guard.errors import FileUnusableError
 from guard.events import OutlookRestored
 from guard.outlook.memory import OutlookMemory, decode, encode
 from guard.outlook.outlook import Outlook
@@ -19,6 +21,18 @@ WRITE_S = 300.0
 """What a kill -9 can cost. Gathering it takes the loop 0.1 ms a market, the rest is done in a thread."""
 
 log = structlog.get_logger()
+
+
+def remembered_in(path: Path) -> OutlookRestored:
+    """What a file of any guard holds, as an event. FileUnusableError where it holds nothing that can be used."""
+    try:
+        kept = read_memory(path)
+        decode(kept.body)
+    except (OSError, ValueError) as error:
+        raise FileUnusableError(str(path), str(error)) from error
+    return OutlookRestored(
+        received_at=kept.written_at, written_at=kept.written_at, digest=kept.digest, memory=kept.body
+    )
 
 
 @dataclass(slots=True)

@@ -25,12 +25,17 @@ def replay(
     every: Annotated[
         float, typer.Option("--every", min=0.05, max=86_400.0, help="Seconds between two rows of a market.")
     ] = 1.0,
+    memory: Annotated[
+        Path | None,
+        typer.Option("--memory", help="What estimators had learned before: a guard's NAME.outlook file."),
+    ] = None,
 ) -> None:
     """Judge a file of events as if it happened now: same engine, same policies, as fast as the machine goes."""
     with errors_told():
         from adapters.history.event_file import EventFile  # noqa: PLC0415 (each command loads only what it needs)
         from adapters.history.series_file import check_replaceable  # noqa: PLC0415
         from guard.configuration import load  # noqa: PLC0415
+        from guard.remembering import remembered_in  # noqa: PLC0415
         from guard.replay.report import lines_of  # noqa: PLC0415
         from guard.replay.run import Replay  # noqa: PLC0415
 
@@ -39,7 +44,8 @@ def replay(
         if series is not None:
             check_replaceable(series)
         with progress("replaying", events.span.events) as tell:
-            report = Replay(loaded, events, every_s=every, on_progress=tell).run(series)
+            remembered = None if memory is None else remembered_in(memory)
+            report = Replay(loaded, events, every_s=every, on_progress=tell, memory=remembered).run(series)
         if json_file is not None:
             json_file.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
     for line in lines_of(report):

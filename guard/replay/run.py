@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from msgspec import structs
+
 from adapters.history.event_file import EventFile
 from adapters.history.event_schema import EventOrder
 from adapters.history.series_file import SeriesHeader, SeriesWriter
@@ -16,7 +18,7 @@ from guard.audit import GENESIS_HASH, Step, abridged, chain_hash, encode_record
 from guard.building import build_engine, engine_parts
 from guard.configuration import Settings
 from guard.engine import Engine
-from guard.events import AnyEvent, GuardStarted, Tick
+from guard.events import AnyEvent, GuardStarted, OutlookRestored, Tick
 from guard.findings import Severity
 from guard.replay.report import ReasonCount, ReplayReport
 from guard.replay.rows import Rows
@@ -45,6 +47,7 @@ class Replay:
         every_s: seconds between two rows of a market.
         on_progress: told now and then how many events are done.
         stopwatch: seconds on a clock, from any start.
+        memory: what estimators had learned before the first event; without it they start as on their first day.
 
     Raises:
         FileUnusableError: the file cannot be read.
@@ -55,6 +58,7 @@ class Replay:
     every_s: float = EVERY_S
     on_progress: Callable[[int], None] = lambda events: None  # noqa: ARG005 (told, and does nothing with it)
     stopwatch: Callable[[], float] = time.perf_counter
+    memory: OutlookRestored | None = None
     engine: Engine = field(init=False)
     _stand_ins: tuple[StandIn, ...] = ()
     _asked: tuple[Hypothetical, ...] = ()
@@ -107,6 +111,8 @@ class Replay:
     def _run(self) -> None:
         counts, adds_time = self._counts, self._adds_time
         for event in self.file.events():
+            if counts.events == 0 and self.memory is not None:
+                self._process(structs.replace(self.memory, received_at=event.received_at))
             if adds_time:
                 self._pass_time(event.received_at)
             self._process(event)

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from adapters.storage.outlook_memory import OutlookMemoryFile
+from guard.errors import FileUnusableError
 from guard.events import AnyEvent
 from guard.outlook.outlook import Outlook
 from guard.outlook.settings import OutlookSettings
-from guard.remembering import Remembering
+from guard.remembering import Remembering, remembered_in
 from tests.support.eventually import eventually
 from tests.support.fakes import FakeClock
 from tests.support.skill_readings import MARKET, START_AT, reading, refreshes
@@ -82,3 +83,13 @@ async def test_a_body_that_no_longer_means_anything_is_set_aside(path: Path) -> 
     OutlookMemoryFile(path, "main").write(b"of another program", 1)
     assert await remembering(path, Outlook()).recall() is None
     assert is_there(path.with_name(path.name + ".newer-1"))
+
+
+async def test_a_replay_may_be_given_a_guards_file(path: Path) -> None:
+    assert await remembering(path, experienced()).write()
+    event = remembered_in(path)
+    later = Outlook()
+    later.hear(event)
+    assert [each.market for each in later.remember("main", START_AT).maps] == [MARKET]
+    with pytest.raises(FileUnusableError, match="nowhere"):
+        remembered_in(path.with_name("nowhere"))

@@ -20,11 +20,14 @@ from guard.building import build_engine
 from guard.cli import cli
 from guard.configuration import Settings
 from guard.errors import FileUnusableError
-from guard.events import AnyEvent, GuardStarted, Tick
+from guard.events import AnyEvent, GuardStarted, OutlookRestored, Tick
+from guard.forecasts import Direction
+from guard.leverage.crowd.mix import CANDIDATES, MIX_VERSION, MixState
+from guard.outlook.memory import OutlookMemory, encode
 from guard.replay.report import ReplayReport, lines_of
 from guard.replay.run import Replay
 from guard.replay.stand_in import stand_ins_of
-from guard.units import NS_PER_S
+from guard.units import NS_PER_S, MarketId
 from perpguard_sdk.messages import Mode
 from tests.support.builders import T0
 from tests.support.made_up_events import BTC, ETH, made_up_events
@@ -177,6 +180,29 @@ def test_what_cannot_be_read_to_its_end_leaves_no_series(tmp_path: Path) -> None
     with pytest.raises(FileUnusableError, match="damaged"):
         Replay(SETTINGS, EventFile(path)).run(tmp_path / "series.parquet")
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_replay_starts_with_what_it_is_told_was_learned(tmp_path: Path) -> None:
+    events = write(tmp_path / "events.parquet", made_up_events(30))
+    elsewhere = MarketId("binanceusdm:WIF/USDT:USDT")
+    kept = MixState(
+        version=MIX_VERSION,
+        at=T0,
+        candidates=CANDIDATES,
+        learned_usd={elsewhere: (7.0, 0.0)},
+        evidence={elsewhere: ((0.0,) * CANDIDATES,) * 2},
+    )
+    memory = OutlookRestored(
+        received_at=1, written_at=1, digest="d", memory=encode(OutlookMemory(guard="g", at=1, mix=kept))
+    )
+    told, untold = Replay(SETTINGS, events, memory=memory), Replay(SETTINGS, events)
+    told.run()
+    untold.run()
+    learned = [
+        replay.engine.state.outlook.estimators.mix.learned_usd(elsewhere, Direction.DOWN)
+        for replay in (told, untold)
+    ]
+    assert learned[0] > 0.0 == learned[1]
 
 
 def test_a_stand_in_confirms_what_it_is_told(replayed: tuple[ReplayReport, Path]) -> None:
