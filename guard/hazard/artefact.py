@@ -72,7 +72,11 @@ class FittedOn(Struct, frozen=True, kw_only=True):
 
 
 class Outlook(Struct, frozen=True, kw_only=True):
-    """The document. ``weights`` are those of the experts before anything was seen of how they do."""
+    """The document.
+
+    ``weights`` are those of the experts before anything was seen of how they do. ``shocks_per_h`` is how often shocks
+    came in a quiet market-hour of what was fitted on, and counts like ``prior_h`` market-hours of one's own.
+    """
 
     format: int
     name: str
@@ -84,8 +88,8 @@ class Outlook(Struct, frozen=True, kw_only=True):
     graded: tuple[Feature, ...]
     experts: dict[str, Heads]
     weights: dict[str, float]
-    watch_threshold: float = 0.05
-    alarm_threshold: float = 0.3
+    shocks_per_h: float
+    prior_h: float = 24.0
 
 
 def check_format(document: Mapping[str, object]) -> None:

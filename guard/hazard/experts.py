@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import log
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from guard.calibration.cells import Cells, CellTerms, Feature
+from guard.calibration.cells import LOGIT_MAX, Cells, CellTerms, Feature
 from guard.calibration.distribution import mean, quantiles
 from guard.calibration.monotone import falling, ordered
 from guard.errors import ArtefactInvalidError
 from guard.forecasts import HORIZONS_S, MOVES, QUANTILES, Direction, HazardForecast, ReachForecast
 from guard.hazard.artefact import FORMAT, Expert, Head, Heads, Outlook
-from guard.hazard.features import GRADED, HAZARD_HORIZONS_S, NAMES, REACH_DISTANCES, Features
+from guard.hazard.features import GRADED, HAZARD_HORIZONS_S, NAMES, REACH_DISTANCES, Features, Quiet
 from guard.leverage.cascade.result import CascadeResult
 
 Floats = NDArray[np.float64]
@@ -24,6 +25,9 @@ _REACH = len(REACH_DISTANCES)
 _HAZARD = len(HAZARD_HORIZONS_S) * len(MOVES)
 CELLS = _REACH + _HAZARD + 2
 """Of each expert: reach, hazard, vulnerability, shock."""
+
+SHIFT_MAX = 7.0
+"""Shocks are not taken to be rarer (more frequent) than by this in log-odds, however long none came."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,7 +84,10 @@ class Experts:
         values = np.stack([each.values for each in both])[:, self._places]
         graded = np.stack([_graded(each) for each in both])[:, :, self._graded_places]
         graded = np.tile(graded, (1, len(self.names), 1))
-        told = self._cells.probabilities(values, graded).reshape(len(both), len(self.names), CELLS)
+        logits = self._cells.logits(values, graded).reshape(len(both), len(self.names), CELLS)
+        logits[:, :, _REACH : _REACH + _HAZARD] += np.array([[[self.shift(each.quiet)]] for each in both])
+        logits[:, :, -1] += np.array([[self.shift(each.quiet)] for each in both])
+        told = 1.0 / (1.0 + np.exp(-np.clip(logits, -LOGIT_MAX, LOGIT_MAX)))
         return tuple(
             {
                 name: _estimates(told[at, place])
@@ -89,6 +96,16 @@ class Experts:
             }
             for at, each in enumerate(both)
         )
+
+    def shift(self, quiet: Quiet) -> float:
+        """Give what is added to log-odds of hazards and shock: how much rarer shocks are here than where it was fitted.
+
+        Formula: ``share log(((r T + shocks) / (T + hours)) / r)``, the mean of a Gamma prior of T market-hours at
+        the rate r of what was fitted on; none once a shock is under way, for then its rarity is no argument any more.
+        """
+        rate, prior = self.document.shocks_per_h, self.document.prior_h
+        ratio = (rate * prior + quiet.shocks) / ((prior + quiet.hours) * rate)
+        return quiet.share * min(max(log(ratio), -SHIFT_MAX), SHIFT_MAX)
 
     def weights(self, given: Mapping[str, float] | None = None) -> dict[Expert, float]:
         """Weights by expert: ``given`` (missing ones are 0), or those of the document; they need not sum to 1."""
@@ -205,6 +222,8 @@ def _check(document: Outlook) -> None:
             raise ArtefactInvalidError(
                 where, "not those of this program: fit anew (python -m benchmarks.fit_outlook)"
             )
+    if not (document.shocks_per_h > 0.0 and document.prior_h > 0.0):
+        raise ArtefactInvalidError("shocks_per_h", "a rate and its weight have to be above 0")
     missing = [each.name for each in document.features if each.name not in NAMES]
     missing += [each.name for each in document.graded if each.name not in GRADED]
     if missing:

@@ -4,21 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from math import asinh, log, sqrt
+from math import asinh, inf, log, sqrt
+
+from msgspec import Struct
 
 from guard.forecasts import Direction
-from guard.hazard.features import Features, features
+from guard.hazard.features import Features, Quiet, features
 from guard.hazard.peers import Peers
-from guard.hazard.tracks import FlowTrack, within_1_percent
+from guard.hazard.tracks import ONSET_LOG, ONSET_REFRACTORY_NS, FlowTrack, within_1_percent
 from guard.leverage.cascade.result import CascadeResult
 from guard.leverage.cascade.structure import NOTHING_MORE, CascadeInputs, Elsewhere, SideMap
 from guard.readings import BookReading, Reading
 from guard.signals.price_measures import PriceMeasures
-from guard.units import MarketId
+from guard.units import MarketId, Nanoseconds
 
 MINUTE_ROOT_S, FIVE_MINUTES_ROOT_S = sqrt(60.0), sqrt(300.0)
 VOLATILITY_MIN = 2e-5
 """Per square root of a second; a market that stood still is not infinitely surprised by a tick."""
+
+
+QUIET_HALF_LIFE_H = 14 * 24.0
+"""In which half of what was counted of shocks is forgotten, by a market's own time."""
+QUIET_GAP_S = 60.0
+"""A longer silence is not counted as quiet."""
+
+
+class QuietState(Struct, frozen=True, kw_only=True):
+    """What was counted of shocks, to be kept; see ``Quiet``."""
+
+    shocks: float = 0.0
+    hours: float = 0.0
 
 
 @dataclass(slots=True)
@@ -30,6 +45,8 @@ class Observer:
 
     tracks: dict[MarketId, FlowTrack] = field(default_factory=dict)
     peers: Peers = field(default_factory=Peers)
+    shocks: float = 0.0
+    hours: float = 0.0
     _books: dict[MarketId, BookReading | None] = field(default_factory=dict)
 
     def update(self, reading: Reading, price: PriceMeasures | None) -> None:
@@ -37,12 +54,41 @@ class Observer:
         track = self.tracks.get(reading.market)
         if track is None:
             track = self.tracks[reading.market] = FlowTrack()
+        onsets = (track.onset_down_at, track.onset_up_at)
         track.update(reading, price)
+        self._count(reading, track, onsets)
         self._books[reading.market] = reading.book
         if price is not None and reading.price is not None and reading.price > 0.0:
             self.peers.write(
                 reading.market, reading.at, reading.price, _row(reading, price, track), reading.elapsed_s
             )
+
+    def state(self) -> QuietState:
+        """How often shocks came, to be kept over a restart."""
+        return QuietState(shocks=self.shocks, hours=self.hours)
+
+    def restore(self, state: QuietState) -> None:
+        """Go on from what a former run had counted."""
+        if 0.0 <= state.shocks < inf and 0.0 <= state.hours < inf:
+            self.shocks, self.hours = state.shocks, state.hours
+
+    def _count(self, reading: Reading, track: FlowTrack, onsets: tuple[Nanoseconds | None, ...]) -> None:
+        """Count the market's quiet time, and the shocks that ended it."""
+        before = tuple(at is not None and reading.at - at < ONSET_REFRACTORY_NS for at in onsets)
+        began = sum(at == reading.at for at in (track.onset_down_at, track.onset_up_at))
+        elapsed_h = min(max(reading.elapsed_s, 0.0), QUIET_GAP_S) / 3600.0
+        if any(before):
+            return
+        kept = 0.5 ** (elapsed_h / (QUIET_HALF_LIFE_H * max(len(self.tracks), 1)))
+        self.shocks = self.shocks * kept + min(began, 1)
+        self.hours = self.hours * kept + elapsed_h
+
+    def _quiet(self, direction: Direction, price: PriceMeasures | None, track: FlowTrack) -> Quiet:
+        share = 0.0
+        if price is not None and track.onset_age_s(direction) is None:
+            gone = price.drawdown_5m if direction is Direction.DOWN else price.runup_5m
+            share = max(1.0 - (gone or 0.0) / ONSET_LOG, 0.0)
+        return Quiet(shocks=self.shocks, hours=self.hours, share=share)
 
     def forget(self, market: MarketId) -> None:
         """The market is watched no more."""
@@ -89,7 +135,11 @@ class Observer:
         """What models are given of the reading that was taken last of its market."""
         track = self.tracks.get(reading.market)
         peers = self.peers.view(reading.market, reading.at, direction)
-        return features(direction, reading, price, FlowTrack() if track is None else track, peers, cascade)
+        if track is None:
+            return features(direction, reading, price, FlowTrack(), peers, cascade)
+        return features(
+            direction, reading, price, track, peers, cascade, self._quiet(direction, price, track)
+        )
 
 
 def _row(reading: Reading, price: PriceMeasures, track: FlowTrack) -> tuple[float, ...]:

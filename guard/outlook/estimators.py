@@ -144,6 +144,7 @@ class Estimators:
             mix=self.mix.state(),
             signals=self.signals.state(),
             ledger=self.judging.ledger.state(),
+            quiet=self.observer.state(),
             regimes=tuple(
                 RegimeKept(market=market, state=state) for market, state in self.regimes.state().items()
             ),
@@ -157,6 +158,8 @@ class Estimators:
             self.signals.restore(memory.signals)
         if memory.ledger is not None:
             self.judging.ledger.restore(memory.ledger)
+        if memory.quiet is not None:
+            self.observer.restore(memory.quiet)
         for regime in memory.regimes:
             self.regimes.restore(regime.market, regime.state)
         self._remembered = {kept.market: kept for kept in memory.maps if kept.market not in self._markets}

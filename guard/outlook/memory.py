@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 from msgspec import Struct
 
+from guard.hazard.observer import QuietState
 from guard.hazard.regime import RegimeState
 from guard.leverage.crowd.map_state import MapState
 from guard.leverage.crowd.mix import MixState
@@ -36,6 +37,7 @@ class OutlookMemory(Struct, frozen=True, kw_only=True):
     mix: MixState | None = None
     signals: SignalsState | None = None
     ledger: LedgerMemory | None = None
+    quiet: QuietState | None = None
     regimes: tuple[RegimeKept, ...] = ()
 
 
