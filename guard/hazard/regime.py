@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import isfinite
+from math import exp, isfinite, log
 
 from msgspec import Struct
 
 from guard.forecasts import Regime
 from guard.hazard.regime_settings import RegimeSettings
+from guard.signals.memory import UsualState
+from guard.signals.usual import Usual
 from guard.units import NS_PER_S, Nanoseconds
 
 __all__ = ["RegimeInputs", "RegimeMachine", "RegimeSettings", "RegimeState"]
@@ -17,6 +19,9 @@ ELAPSED_S_MAX = 30.0
 """Of a longer silence no more counts as calm than this."""
 LOAD_MAX = 1e6
 NOT_CALM = -1.0
+HAZARD_HALF_LIFE_S = 86_400.0
+HAZARD_MIN, HAZARD_PRIOR, HAZARD_USUAL_MAX = 1e-6, 0.001, 0.05
+"""What is usual counts as no more than this: a guard that is started in a crash must not take it for usual."""
 _SEVERITY = {
     Regime.NORMAL: 0,
     Regime.RECOVERY: 1,
@@ -72,6 +77,7 @@ class RegimeState(Struct, frozen=True, kw_only=True):
     dwell_s: float = 0.0
     had_cascade: bool = False
     entered_at: dict[Regime, Nanoseconds] = {}
+    hazard: UsualState | None = None
 
 
 @dataclass(slots=True)
@@ -91,7 +97,8 @@ class RegimeMachine:
     RECOVERY to NORMAL. RECOVERY is entered, and its stages of resuming follow one another, only while depth, spread and
     refill are back.
 
-    * WATCH: hazard / h1, depth z / -3. STRESSED: hazard / h2, round trip / 5, reproduction number / 1.
+    * WATCH: hazard / max(h1, 4 u), depth z / -3; u is what the hazard usually is here (decayed over a day, not learned
+      while STRESSED or worse). STRESSED: hazard / max(h2, 12 u), round trip / 5, reproduction number / 1.
     * CASCADE: the lesser of liquidations per minute / 0.3 and speed / 3; 0.2 / depth ratio, once it lasted 3 s.
 
     Where data is unknown the state holds and time does not count; an input that turned unknown counts as it last was
@@ -122,6 +129,7 @@ class RegimeMachine:
         self._collapsed_at: Nanoseconds | None = None
         self._entered_at: dict[Regime, Nanoseconds] = {}
         self._loads: dict[tuple[int, str], _Load] = {}
+        self._hazard = Usual(HAZARD_HALF_LIFE_S, warm_s=600.0, prior=(log(HAZARD_PRIOR), 1.0, 120.0))
 
     @property
     def resume_share(self) -> float:
@@ -139,7 +147,7 @@ class RegimeMachine:
         if not inputs.is_known:
             self._collapsed_at = None
             return self.regime
-        self._weigh(at, inputs)
+        self._weigh(at, elapsed_s, inputs)
         entered, held = self._levels(at)
         current = _SEVERITY[self.regime]
         if entered > current:
@@ -153,12 +161,15 @@ class RegimeMachine:
 
     # ---------------------------------------------------------------- how bad it is
 
-    def _weigh(self, at: Nanoseconds, inputs: RegimeInputs) -> None:
+    def _weigh(self, at: Nanoseconds, elapsed_s: float, inputs: RegimeInputs) -> None:
         settings = self.settings
         watch = settings.hazard_watch if inputs.hazard_watch is None else inputs.hazard_watch
         stressed = settings.hazard_stressed if inputs.hazard_stressed is None else inputs.hazard_stressed
+        usual = self._usual_hazard(inputs.hazard_15m, elapsed_s)
+        watch = max(watch, settings.hazard_rise_watch * usual)
+        stressed = max(stressed, watch, settings.hazard_rise_stressed * usual)
         self._note(at, 1, "hazard", _over(inputs.hazard_15m, watch))
-        self._note(at, 2, "hazard", _over(inputs.hazard_15m, max(stressed, watch)))
+        self._note(at, 2, "hazard", _over(inputs.hazard_15m, stressed))
         self._note(at, 1, "depth_z", _over(inputs.depth_z, settings.depth_z_watch))
         self._note(at, 2, "round_trip", _over(inputs.round_trip_ratio, settings.round_trip_stressed))
         self._note(at, 2, "reproduction", _over(inputs.reproduction, settings.reproduction_stressed))
@@ -166,6 +177,13 @@ class RegimeMachine:
         speed = _over(inputs.speed, settings.speed_cascade)
         self._note(at, 3, "liquidations", None if flow is None or speed is None else min(flow, speed))
         self._note(at, 3, "collapse", self._collapse(at, inputs.depth_ratio))
+
+    def _usual_hazard(self, hazard: float | None, elapsed_s: float) -> float:
+        """What the hazard usually is of this market, as far as it is known; a model's base rate may be another's."""
+        usual = min(exp(self._hazard.mean), HAZARD_USUAL_MAX)
+        if hazard is not None and isfinite(hazard) and _SEVERITY[self.regime] < 2:
+            self._hazard.update(log(min(max(hazard, HAZARD_MIN), 1.0)), elapsed_s)
+        return usual
 
     def _collapse(self, at: Nanoseconds, ratio: float | None) -> float | None:
         if ratio is None or not isfinite(ratio):
@@ -283,6 +301,7 @@ class RegimeMachine:
             dwell_s=self._dwell_s,
             had_cascade=self._had_cascade,
             entered_at=dict(self._entered_at),
+            hazard=self._hazard.state(),
         )
 
     def restore(self, state: RegimeState) -> None:
@@ -293,6 +312,8 @@ class RegimeMachine:
         self._calm_s, self._dwell_s = max(state.calm_s, NOT_CALM), max(state.dwell_s, 0.0)
         self._stage = min(max(state.stage, 0), len(self.settings.stages) - 1)
         self._had_cascade, self._entered_at = state.had_cascade, dict(state.entered_at)
+        if state.hazard is not None:
+            self._hazard.restore(state.hazard)
 
 
 def _over(value: float | None, entry: float) -> float | None:

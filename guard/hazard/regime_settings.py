@@ -16,6 +16,8 @@ class RegimeSettings:
     Attributes:
         hazard_watch: WATCH from this probability of 5 % within 15 minutes on, where the cost rule gives none; 0..1.
         hazard_stressed: STRESSED, likewise; 0..1, not below ``hazard_watch``.
+        hazard_rise_watch: ... and not before it is so many times what it usually is of this market; 1..100, 1: any.
+        hazard_rise_stressed: STRESSED, likewise; 1..100.
         depth_z_watch: WATCH from this robust z-score of depth down; -20..-0.5.
         round_trip_stressed: STRESSED from so many times the usual round trip on; 1.5..100.
         reproduction_stressed: STRESSED where one USD forced would force so much more within reach; 0.1..10.
@@ -39,6 +41,8 @@ class RegimeSettings:
 
     hazard_watch: float = 0.02
     hazard_stressed: float = 0.10
+    hazard_rise_watch: float = 4.0
+    hazard_rise_stressed: float = 12.0
     depth_z_watch: float = -3.0
     round_trip_stressed: float = 5.0
     reproduction_stressed: float = 1.0
@@ -65,6 +69,8 @@ class RegimeSettings:
                 raise ValueError(f"{name} must be within {least:g} and {most:g}, not {getattr(self, name)}")
         if self.hazard_stressed < self.hazard_watch:
             raise ValueError("hazard_stressed must not be below hazard_watch")
+        if self.hazard_rise_stressed < self.hazard_rise_watch:
+            raise ValueError("hazard_rise_stressed must not be below hazard_rise_watch")
         if not self.stages or self.stages[-1] != 1.0 or list(self.stages) != sorted(set(self.stages)):
             raise ValueError(f"stages must rise and end with 1, not {self.stages}")
         if self.stages[0] <= 0.0:
@@ -75,6 +81,8 @@ _DAY_S = 86_400.0
 _BOUNDS = {
     "hazard_watch": (0.0, 1.0),
     "hazard_stressed": (0.0, 1.0),
+    "hazard_rise_watch": (1.0, 100.0),
+    "hazard_rise_stressed": (1.0, 100.0),
     "depth_z_watch": (-20.0, -0.5),
     "round_trip_stressed": (1.5, 100.0),
     "reproduction_stressed": (0.1, 10.0),

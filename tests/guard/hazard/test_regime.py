@@ -58,7 +58,7 @@ class Run:
 @pytest.mark.parametrize(
     ("inputs", "regime", "reason"),
     [
-        (replace(CALM, hazard_15m=0.02), Regime.WATCH, "hazard"),
+        (replace(CALM, hazard_15m=0.021), Regime.WATCH, "hazard"),
         (replace(CALM, depth_z=-3.0), Regime.WATCH, "depth_z"),
         (replace(CALM, hazard_15m=0.11), Regime.STRESSED, "hazard"),
         (replace(CALM, round_trip_ratio=5.5), Regime.STRESSED, "round_trip"),
@@ -103,6 +103,19 @@ def test_thresholds_of_cost_go_before_those_of_the_settings() -> None:
     dear = replace(CALM, hazard_15m=0.3, hazard_watch=0.55, hazard_stressed=0.6)
     assert Run().step(cheap) is Regime.WATCH
     assert Run().step(dear) is Regime.NORMAL
+
+
+def test_a_hazard_that_is_always_high_here_is_not_alarming_unless_it_rises() -> None:
+    run = Run()
+    usual = replace(CALM, hazard_15m=0.035)
+    run.step(usual, 3_600)
+    run.until(Regime.NORMAL, usual)
+    assert run.step(usual, 7_200) is Regime.NORMAL
+    assert run.step(replace(CALM, hazard_15m=0.13), 5) is Regime.NORMAL
+    assert run.step(replace(CALM, hazard_15m=0.18)) is Regime.WATCH
+    assert run.step(replace(CALM, hazard_15m=0.60)) is Regime.STRESSED
+    crashing = Run()
+    assert crashing.step(replace(CALM, hazard_15m=0.7), 3 * 3_600) is Regime.STRESSED
 
 
 def test_a_level_is_held_down_to_half_its_entry_and_then_for_its_dwell() -> None:
