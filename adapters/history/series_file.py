@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from adapters.history.event_schema import EventFileHeader
 from adapters.history.outlook_columns import COLUMNS as OUTLOOK_COLUMNS
-from adapters.history.outlook_columns import cells_of
+from adapters.history.outlook_columns import Cell, cells_of
 from guard.columns import Column, Kind
 from guard.errors import FileUnusableError
 from guard.events import DEPTH_BANDS_BPS
@@ -141,6 +141,8 @@ class SeriesWriter(RowWriter):
 
     def __init__(self, path: Path, header: SeriesHeader) -> None:
         super().__init__(path, COLUMNS, {HEADER_KEY: msgspec.json.encode(header, order="deterministic")})
+        # Rows of a market repeat its outlook until the next one is made.
+        self._cells: dict[MarketId, tuple[MarketOutlook | None, tuple[Cell, ...]]] = {}
 
     def take(self, row: SeriesRow) -> None:
         """Write one row. Raises FileUnusableError."""
@@ -169,6 +171,12 @@ class SeriesWriter(RowWriter):
                 row.max_leverage,
                 row.findings_opened,
                 row.findings_closed,
-                *cells_of(row.outlook),
+                *self._outlook_cells(row),
             )
         )
+
+    def _outlook_cells(self, row: SeriesRow) -> tuple[Cell, ...]:
+        former = self._cells.get(row.market)
+        if former is None or former[0] is not row.outlook:
+            former = self._cells[row.market] = row.outlook, cells_of(row.outlook)
+        return former[1]
