@@ -16,11 +16,17 @@ from guard.events import (
     AccountSnapshot,
     BookSide,
     BookStatus,
+    HistoryPoint,
+    LongShortRatioSeen,
     MarketFeatures,
     MarketsSampled,
     MarkPriceSeen,
+    OpenInterestHistorySeen,
+    OutsideFactSeen,
     PositionSource,
     Tick,
+    TrackedPosition,
+    TrackedPositionsSeen,
 )
 from guard.units import AccountId
 from tests.support.audit_records import MARKET, seconds
@@ -94,6 +100,27 @@ async def test_samples_that_were_judged_together_are_kept_as_if_each_had_come_al
 
     assert bench.read == together
     assert bench.recorder.stats.kept == len(together) > 10
+
+
+async def test_what_estimators_are_fed_with_is_kept_too(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    points = (
+        HistoryPoint(at=1, price=2.0, open_interest=3.0),
+        HistoryPoint(at=2, price=2.5, open_interest=3.5, volume_usd=4.0),
+    )
+    held = TrackedPosition(account="a", size=-1.0, entry_price=None, liquidation_price=9.0)
+    fed: list[samples.Sample] = [
+        OpenInterestHistorySeen(received_at=seconds(1), market=MARKET, points=points),
+        LongShortRatioSeen(received_at=seconds(2), market=MARKET, longs_share=0.6),
+        TrackedPositionsSeen(
+            received_at=seconds(3), market=MARKET, accounts=("a",), positions=(held,), asked_accounts=1
+        ),
+        OutsideFactSeen(
+            received_at=seconds(4), name="f", value=None, unit="usd", source="s", expires_at=seconds(5)
+        ),
+    ]
+    await bench.keep(fed)
+    assert bench.read == fed
 
 
 async def test_nothing_is_kept_when_switched_off(tmp_path: Path) -> None:
