@@ -149,6 +149,17 @@ def cascade(
     >>> [round(usd / 1e6, 2) for usd in found.barrier_usd], round(found.probability[1], 2), found.reproduction
     ([2.23, 4.16, 5.19], 0.34, 0.0)
     """
+    return _result(_case(direction, book, side, inputs, settings))
+
+
+def _case(
+    direction: Direction,
+    book: BookReading,
+    side: SideMap | None,
+    inputs: CascadeInputs,
+    settings: CascadeSettings,
+) -> _Case:
+    """Lay all books and maps into the kernel of a direction."""
     kernel = _DOWN if direction is Direction.DOWN else _UP
     kernel.clear()
     depth, now = _stand(kernel, direction, book, 1.0, inputs, settings)
@@ -169,7 +180,7 @@ def cascade(
         log_sd = min(max(told, settings.map_log_sd_min), 3.0)
     gap = _gap(direction, book, inputs.index_price)
     unit = _shock_unit(inputs, settings)
-    case = _Case(
+    return _Case(
         direction=direction,
         kernel=kernel,
         book=book,
@@ -185,7 +196,6 @@ def cascade(
         log_sd=log_sd,
         per_scale=_per_scale(inputs, settings),
     )
-    return _result(case)
 
 
 @dataclass(slots=True, kw_only=True)
