@@ -15,7 +15,7 @@ from guard.leverage.crowd.bands import bands_of
 from guard.leverage.crowd.estimate import Estimate, Factors, distance_log, estimate, weigh_candidates
 from guard.leverage.crowd.evidence import BUSY_PER_S, WINDOW_S, Window, log_likelihood
 from guard.leverage.crowd.map_state import MAP_VERSION, MapState, SideState
-from guard.leverage.crowd.mix import LeverageMix, candidate_shares
+from guard.leverage.crowd.mix import LeverageMix, candidate_shares, lean_of
 from guard.leverage.crowd.settings import BINS_KEPT, MapSettings
 from guard.leverage.crowd.side import CLASSES, Side
 from guard.leverage.crowd.side_map import BIN_LOG, BINS, SideMap
@@ -86,6 +86,7 @@ class LiquidationMap:
         """Of late: takers' buying and selling."""
         self._stress = 0.0
         """Share of open interest that was swept of late."""
+        self._lean = 0.0
         self._is_restored = False
         self._tracked: TrackedPositions | None = None
         self._made: list[Estimate | None] = [None, None]
@@ -150,6 +151,7 @@ class LiquidationMap:
             low, high = min(low, self._mark), max(high, self._mark)
             self._miss(gap_s, low, high)
         self._doubt *= 0.5 ** (elapsed_s / 3600.0 / self.settings.holding_half_life_h)
+        self._lean = lean_of(reading.longs_share, reading.funding_rate)
         self._refresh_mix(elapsed_s)
         self._sweep(reading, low, high, mark, elapsed_s, gap_s > _GAP_S)
         self._churn(reading, low, high, elapsed_s)
@@ -381,7 +383,7 @@ class LiquidationMap:
             return
         self._mix_version, self._mix_s = self._mix.version, 0.0
         for at, direction in enumerate(DIRECTIONS):
-            self._weights[at] = self._mix.weights(self.market, direction)
+            self._weights[at] = self._mix.weights(self.market, direction, self._lean)
             self._sides[at].weigh(self._weights[at] @ self._shares)
         self._factors = [None, None]
         self._made = [None, None]

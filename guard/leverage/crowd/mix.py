@@ -33,6 +33,10 @@ LEVERAGED_MEAN: Final = {Direction.DOWN: 0.8, Direction.UP: 0.5}
 """Longs are leveraged more often than shorts: who holds spot and sells the perpetual is short."""
 LEVERAGED_SD = 0.25
 
+LEAN_WEIGHT = 0.3
+FUNDING_USUAL = 5e-4
+"""How much accounts and funding say of which side is leveraged: little, a third of a standard deviation at most."""
+
 OTHER_SIDE = 0.4
 SAME_SYMBOL = 0.6
 OTHERS = 0.4
@@ -48,6 +52,8 @@ COMPARED_FROM = 3.0
 """A throttled feed is compared with what a complete one taught, once that told so many units."""
 
 MIX_VERSION = 1
+
+_LEANING: Final = np.tile((np.asarray(LEVERAGED) - np.mean(LEVERAGED)) / LEVERAGED_SD, len(TILTS))
 
 
 class MixState(Struct, frozen=True, kw_only=True):
@@ -108,10 +114,13 @@ class LeverageMix:
         self._complete: dict[str, Floats] = {}
         self._priors = np.array([_prior(direction) for direction in (Direction.DOWN, Direction.UP)])
 
-    def weights(self, market: MarketId, direction: Direction) -> Floats:
-        """How likely each candidate is for a side of a market, ``(CANDIDATES,)``; adds up to 1."""
+    def weights(self, market: MarketId, direction: Direction, lean: float = 0.0) -> Floats:
+        """How likely each candidate is for a side of a market, ``(CANDIDATES,)``; adds up to 1.
+
+        ``lean`` (-1..1, see ``lean_of``) is above 0 where longs seem to be the many with leverage.
+        """
         side = _side(direction)
-        logs = self._priors[side].copy()
+        logs = self._priors[side] - (LEAN_WEIGHT * lean * direction.sign) * _LEANING
         own = self._markets.get(market)
         here = np.zeros((2, CANDIDATES)) if own is None else own.logs
         logs += here[side] + OTHER_SIDE * here[1 - side]
@@ -224,6 +233,22 @@ class LeverageMix:
                 self._by_symbol[symbol] *= keep
             self._all *= keep
         self._at = at
+
+
+def lean_of(longs_share: float | None, funding_rate: float | None) -> float:
+    """Tell from what is weakly known on which side the many with leverage are: 1 longs, -1 shorts, 0 nobody knows.
+
+    Most accounts long means many small ones against few large, hedged ones; funding is paid by whom leverage presses.
+
+    >>> lean_of(None, None), lean_of(0.5, 0.0), 0.0 < lean_of(0.7, 0.0002) < 1.0
+    (0.0, 0.0, True)
+    """
+    lean = 0.0
+    if longs_share is not None and 0.0 <= longs_share <= 1.0:
+        lean += 0.5 * (2.0 * longs_share - 1.0)
+    if funding_rate is not None and math.isfinite(funding_rate):
+        lean += 0.5 * math.tanh(funding_rate / FUNDING_USUAL)
+    return lean
 
 
 def _side(direction: Direction) -> int:

@@ -160,3 +160,16 @@ def test_the_true_mix_is_found_among_candidates() -> None:
     assert weights[truth] > 5.0 * before
     guessed = float((weights @ shares) @ np.asarray(LEVERAGES))
     assert guessed == pytest.approx(float(shares[truth] @ np.asarray(LEVERAGES)), rel=0.5)
+
+
+def test_accounts_and_funding_lean_a_little_and_no_more() -> None:
+    mix = LeverageMix()
+    means = {
+        (direction, lean): float((mix.weights(MARKET, direction, lean) @ candidate_shares()).sum())
+        for direction in Direction
+        for lean in (-1.0, 0.0, 1.0)
+    }
+    assert means[Direction.DOWN, -1.0] < means[Direction.DOWN, 0.0] < means[Direction.DOWN, 1.0]
+    assert means[Direction.UP, -1.0] > means[Direction.UP, 0.0] > means[Direction.UP, 1.0]
+    for direction in Direction:
+        assert means[direction, 1.0] == pytest.approx(means[direction, -1.0], rel=0.3)
