@@ -21,7 +21,7 @@ from benchmarks._skill_episodes import SkillEpisode
 from benchmarks._skill_maps import EntryMap, MapRows, StaticMap, TrueMap
 from benchmarks._skill_observables import observables, radar_inputs, volatility
 from guard.errors import ArtefactInvalidError
-from guard.forecasts import Direction, HazardForecast
+from guard.forecasts import Direction, HazardForecast, ReachForecast
 from guard.hazard.artefact import Expert
 from guard.hazard.experts import Estimates, Experts, hazard_forecast, reach_forecast
 from guard.hazard.observer import Observer
@@ -49,9 +49,9 @@ DIRECTIONS = tuple(Direction)
 
 ROWS_THIN = 6
 """All chains are evaluated at every so manieth reading (half a minute), the product's own at each."""
-ROWS_CALM = 3
+ROWS_CALM = 6
 """Where nothing moves, estimates are made at every so manieth reading, and hold until the next; ..."""
-MOVED = 0.005
+MOVED = 0.01
 """... and at each one where price went so far from the extreme of the last five minutes."""
 MAP_S = 120.0
 """Maps are held against the truth so often."""
@@ -211,13 +211,13 @@ class Chain:
         own = {direction: sides[direction].get(reading.market) for direction in DIRECTIONS}
         if said is None or said.experts is None:
             self.judging.follow(reading, own)
-            return (), ()
+            return _by_structure(said), ()
         return self.judging.weigh(reading, said.structures, said.experts, (0.0, 0.0), own)
 
     def weigh(self, reading: Reading, said: Said | None) -> Told:
         """Weigh what was said by the same weights, and keep nothing: it is not the product's."""
         if said is None or said.experts is None:
-            return (), ()
+            return _by_structure(said), ()
         ledger = self.judging.ledger
         reaches, hazards = [], []
         for structure, by_expert in zip(said.structures, said.experts, strict=True):
@@ -252,6 +252,11 @@ class Said:
 
     structures: Sequence[CascadeResult]
     experts: Sequence[Mapping[Expert, Estimates]] | None
+
+
+def _by_structure(said: Said | None) -> tuple[ReachForecast, ...]:
+    """What is told where no models are fitted."""
+    return () if said is None else tuple(structure.forecast() for structure in said.structures)
 
 
 def run_episode(
@@ -362,6 +367,7 @@ class _Scored:
         self._calm: list[bool] = []
         self._static, self._entries = StaticMap(), EntryMap()
         self._entries.boot(episode.history.get(market, ()))
+        self._entries_row = 0
         self._start_at = episode.facts["start_at_ns"]
         self._map_due_at = self._start_at + round(MAP_FROM_S * NS_PER_S)
 
@@ -419,11 +425,13 @@ class _Scored:
 
     def maps(self, reading: Reading, held: LiquidationMap, truth: TrueMap) -> None:
         """Hold the maps against the truth, if it is time."""
-        self._static.update(reading)
-        self._entries.update(reading)
+        if not self._entries_row % ROWS_THIN:
+            self._entries.update(reading)
+        self._entries_row += 1
         if reading.at < self._map_due_at or reading.mark_price is None or reading.open_interest is None:
             return
         self._map_due_at += round(MAP_S * NS_PER_S)
+        self._static.update(reading)
         interest_usd = reading.open_interest * reading.mark_price
         row = int(np.searchsorted(self.run.at, reading.at))
         before = self.run.price[max(row - 360, 0) : row + 1]

@@ -24,8 +24,10 @@ from benchmarks._peers import PeerUnavailableError
 from benchmarks._skill_chain import EpisodeRun, fitted_experts, refresh_ms, run_episode
 from benchmarks._skill_episodes import SkillTask, fetch, generate, made_otherwise, skill_tasks
 from benchmarks._skill_metrics import Measured
+from benchmarks._skill_plots import plot_all
 from benchmarks._skill_radar import NAME as RADAR
 from benchmarks._skill_radar import add_severities
+from benchmarks._skill_real import SHARED, score_real
 from benchmarks._skill_rows import NAME, Runs, row
 from benchmarks._skill_score_alarms import score_alarms
 from benchmarks._skill_score_decisions import score_decisions
@@ -35,7 +37,7 @@ from benchmarks._skill_score_reach import score_reach
 
 PER_WORLD = {Split.TEST: 100, Split.VALIDATION: 20, Split.TRAIN: 20}
 CHOSEN_BY = {
-    Split.TEST: (Split.VALIDATION, 20),
+    Split.TEST: (Split.VALIDATION, 10),
     Split.VALIDATION: (Split.TRAIN, 10),
     Split.TRAIN: (Split.VALIDATION, 10),
 }
@@ -70,14 +72,18 @@ def measure(options: Options) -> list[Result]:
     others = _watched_by_others([*judged, *chosen_by])
     draws = DRAWS_QUICK if options.quick else DRAWS
     runs = Runs.of(judged, chosen_by, options.seed, draws)
-    return [
+    results = [
         *score_maps(runs),
         *score_reach(runs),
         *score_hazard(runs),
         *score_alarms(runs, others),
         *score_decisions(runs, others),
+        *_real(options, draws),
         _cost(skill_tasks(split, 1, worlds=worlds)[:COSTED]),
     ]
+    if options.own.plots is not None:
+        plot_all(options.own.plots, runs, results)
+    return results
 
 
 def _watched_by_others(runs: Sequence[EpisodeRun]) -> tuple[str, ...]:
@@ -88,6 +94,16 @@ def _watched_by_others(runs: Sequence[EpisodeRun]) -> tuple[str, ...]:
         sys.stderr.write(f"without {RADAR}: {error}\n")
         return ()
     return (RADAR,)
+
+
+def _real(options: Options, draws: int) -> list[Result]:
+    """Figures of real data, if they are there."""
+    if options.quick:
+        return []
+    results = score_real(options.seed, draws)
+    if not results:
+        sys.stderr.write(f"no real data: {SHARED} is not there\n")
+    return results
 
 
 def _run_all(tasks: Sequence[SkillTask], options: Options, label: str) -> list[EpisodeRun]:
