@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 
@@ -15,54 +16,60 @@ REACH_BINS = 105
 SMOOTH_BINS = 7
 BANDS_MAX = 5
 
+_EDGE_RATIO = 0.7
 _PLACE_LOG_SD = 0.3
 """Of a band's mass, beside the whole map's: who is in this one and who in the next."""
 
 
-def smoothed(usd: Floats, width_bins: float) -> Floats:
-    """Blur by a normal kernel of so many bins; mass that would leave at the mark is mirrored back."""
-    reach = math.ceil(3.0 * width_bins)
-    places = np.arange(-reach, reach + 1)
-    kernel = np.exp(-0.5 * (places / width_bins) ** 2)
+def smoothed(usd: Floats) -> Floats:
+    """Blur by a normal kernel of half of ``SMOOTH_BINS``; mass that would leave at the mark is mirrored back."""
+    kernel = _kernel()
+    reach = len(kernel) // 2
     padded = np.concatenate((usd[:reach][::-1], usd, np.zeros(reach)))
-    return np.convolve(padded, kernel / kernel.sum(), mode="valid")
+    return np.convolve(padded, kernel, mode="valid")
 
 
 def bands_of(
     side: SideMap, direction: Direction, unit_usd: float, count: int = BANDS_MAX
 ) -> tuple[Band, ...]:
-    """Find up to ``count`` bands within 10 % of the mark, most mass first; ``unit_usd`` is liquidated at once."""
-    usd = side.usd[: REACH_BINS + 4 * SMOOTH_BINS]
-    fine = smoothed(usd, SMOOTH_BINS / 2.0)[:REACH_BINS]
-    mean = float(fine.mean())
-    if mean <= 0.0:
-        return ()
-    free = np.ones(REACH_BINS, dtype=bool)
-    found = []
-    for _ in range(count):
-        masked = np.where(free, fine, -1.0)
-        top = int(masked.argmax())
-        if masked[top] <= 0.0:
+    """Find up to ``count`` bands within 10 % of the mark, the densest first; they do not overlap.
+
+    A band is what holds 0.7 of the density of its top, blurred, up to ``SMOOTH_BINS`` to each side. ``unit_usd`` is
+    liquidated at once.
+    """
+    usd: list[float] = side.usd[:REACH_BINS].tolist()
+    left: list[float] = smoothed(side.usd[: REACH_BINS + 4 * SMOOTH_BINS])[:REACH_BINS].tolist()
+    mean = sum(left) / REACH_BINS
+    found: list[Band] = []
+    while mean > 0.0 and len(found) < count:
+        most = max(left)
+        if most <= 0.0:
             break
+        top = left.index(most)
+        edge = _EDGE_RATIO * most
+        nearest, farthest = max(top - SMOOTH_BINS, 0), min(top + SMOOTH_BINS, REACH_BINS - 1)
         first = last = top
-        while (
-            first > 0 and free[first - 1] and fine[first - 1] >= 0.7 * fine[top] and top - first < SMOOTH_BINS
-        ):
+        while first > nearest and left[first - 1] >= edge:
             first -= 1
-        while (
-            last + 1 < REACH_BINS
-            and free[last + 1]
-            and fine[last + 1] >= 0.7 * fine[top]
-            and last - top < SMOOTH_BINS
-        ):
+        while last < farthest and left[last + 1] >= edge:
             last += 1
-        free[max(first - SMOOTH_BINS, 0) : last + SMOOTH_BINS + 1] = False
-        found.append(_band(side, direction, first, last + 1, mean, unit_usd))
+        begin, end = max(first - SMOOTH_BINS, 0), min(last + SMOOTH_BINS + 1, REACH_BINS)
+        left[begin:end] = [0.0] * (end - begin)
+        found.append(_band(side, direction, first, last + 1, sum(usd[first : last + 1]), mean, unit_usd))
     return tuple(found)
 
 
-def _band(side: SideMap, direction: Direction, first: int, end: int, mean: float, unit_usd: float) -> Band:
-    usd = float(side.usd[first:end].sum())
+@lru_cache(maxsize=1)
+def _kernel() -> Floats:
+    width = SMOOTH_BINS / 2.0
+    reach = math.ceil(3.0 * width)
+    kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / width) ** 2)
+    return np.asarray(kernel / kernel.sum())
+
+
+def _band(
+    side: SideMap, direction: Direction, first: int, end: int, usd: float, mean: float, unit_usd: float
+) -> Band:
     wider = math.sqrt(side.log_sd**2 + _PLACE_LOG_SD**2 + math.log1p(unit_usd / max(usd, 1e-9)))
     ratio = math.exp(NORMAL_80 * wider)
     ends = []

@@ -449,6 +449,8 @@ def _is_good(value: float | None) -> TypeGuard[float]:
 
 
 def _exact_share(side: SideMap, direction: Direction) -> float:
+    if side.exact_usd is None:
+        return 0.0
     distance = distance_log(_EXACT_MOVE, direction)
     usd = side.within(distance)
     return min(side.exact_within(distance) / usd, 1.0) if usd > 0.0 else 0.0
