@@ -14,7 +14,7 @@ from guard.hazard.experts import Estimates, hazard_forecast, reach_forecast
 from guard.leverage.cascade import CascadeResult
 from guard.leverage.crowd.side_map import SideMap
 from guard.readings import Reading
-from guard.skill.gate import LEARNED, NO_MAP, PUBLISHED, USUAL, Target
+from guard.skill.gate import LEARNED, NO_MAP, PUBLISHED, SETTLED, USUAL, Target
 from guard.skill.ledger import Ledger
 from guard.skill.mixing import mix_hazards, mix_reaches
 from guard.units import MarketId
@@ -59,6 +59,8 @@ class Judging:
             by_reach: dict[str, ReachForecast] = {
                 str(name): reach_forecast(direction, each, structure) for name, each in said.items()
             }
+            if Expert.FULL in said:
+                by_hazard[SETTLED] = ledger.recalibration.settle(by_hazard[str(Expert.FULL)])
             hazard = mix_hazards(
                 gate, {USUAL: ledger.climatology.hazard(reading.market, direction), **by_hazard}
             )

@@ -61,6 +61,8 @@ class Evidence:
         self._gains: dict[Target, dict[int, Floats]] = {}
         self._together = dict.fromkeys(Target, 0.0)
         self._apart = dict.fromkeys(Target, 0.0)
+        self.effects: dict[Target, float] = {}
+        """Design effects of the block that was taken last."""
 
     def add_hazards(self, batch: Batch, gate: Gate) -> None:
         """Count a batch of hazards; ``gate`` gives the mixture that they are held against."""
@@ -89,12 +91,14 @@ class Evidence:
         """Give the block's gains in nats and begin another; ``hours`` since the one before."""
         keep = age_kept(hours, CORRELATION_HALF_LIFE_DAYS)
         found: dict[Target, dict[str, float]] = {}
+        self.effects = {}
         for target, of_markets in self._gains.items():
             rows = np.array(list(of_markets.values()))
             total = rows.sum(axis=0)
             self._together[target] = keep * self._together[target] + float((total**2).sum())
             self._apart[target] = keep * self._apart[target] + float((rows**2).sum())
-            gains = total / self.design_effect(target, len(rows))
+            self.effects[target] = self.design_effect(target, len(rows))
+            gains = total / self.effects[target]
             found[target] = dict(zip(NAMES[target], gains.tolist(), strict=True))
         self._gains = {}
         return found

@@ -11,8 +11,9 @@ from guard.forecasts import HORIZONS_S, Direction, HazardForecast, ReachForecast
 from guard.readings import REFRESH_S, Reading
 from guard.skill.climatology import CLASSES, Climatology, ClimatologyMemory, age_kept, class_of
 from guard.skill.evidence import Evidence, EvidenceMemory, log_gains
-from guard.skill.gate import BLOCK_S, ESTIMATORS, USUAL, Gate, GateMemory, Target
+from guard.skill.gate import BLOCK_S, ESTIMATORS, HAZARDS, USUAL, Gate, GateMemory, Target
 from guard.skill.outcomes import GAP_S_MAX
+from guard.skill.recalibration import Recalibration, RecalibrationMemory
 from guard.skill.scoreboard import Scoreboard, ScoreboardMemory
 from guard.skill.sweeps import SideMass, SweepMemory, Sweeps, Swept
 from guard.skill.waiting import KEEP_S, Batch, DueReach, Waiting
@@ -38,6 +39,7 @@ class LedgerMemory(Struct, frozen=True, kw_only=True):
     climatology: ClimatologyMemory
     sweeps: SweepMemory
     evidence: EvidenceMemory
+    recalibration: RecalibrationMemory | None = None
 
 
 class Ledger:
@@ -55,6 +57,7 @@ class Ledger:
         self.climatology = Climatology()
         self.scoreboard = Scoreboard()
         self.sweeps = Sweeps()
+        self.recalibration = Recalibration()
         self._refresh_s = refresh_s
         self._evidence = Evidence()
         self._batch = Batch.of(BATCH, len(ESTIMATORS))
@@ -152,6 +155,7 @@ class Ledger:
             climatology=self.climatology.state(),
             sweeps=self.sweeps.state(),
             evidence=self._evidence.state(),
+            recalibration=self.recalibration.state(),
         )
 
     def restore(self, memory: LedgerMemory) -> None:
@@ -161,6 +165,8 @@ class Ledger:
         self.climatology.restore(memory.climatology)
         self.sweeps.restore(memory.sweeps)
         self._evidence.restore(memory.evidence)
+        if memory.recalibration is not None:
+            self.recalibration.restore(memory.recalibration)
         self._scores = None
 
     def _of(self, market: MarketId) -> Waiting:
@@ -177,7 +183,11 @@ class Ledger:
         if self._block is not None and block > self._block:
             hours = (block - self._block) * BLOCK_S / 3600.0
             self._count_batch()
-            self.gate.learn(self._evidence.take(hours), hours)
+            gains = self._evidence.take(hours)
+            self.recalibration.turn(
+                hours, np.array([self._evidence.effects.get(each, 1.0) for each in HAZARDS])
+            )
+            self.gate.learn(gains, hours)
             self.scoreboard.age(age_kept(hours, SCORES_HALF_LIFE_DAYS))
             self.climatology.age(age_kept(hours, CLIMATOLOGY_HALF_LIFE_DAYS))
             self.sweeps.age(age_kept(hours, SCORES_HALF_LIFE_DAYS))
@@ -189,6 +199,7 @@ class Ledger:
         if batch.count == 0:
             return
         self._evidence.add_hazards(batch, self.gate)
+        self.recalibration.add(batch)
         self.scoreboard.add_hazards(batch)
         for horizon, length_s in enumerate(HORIZONS_S):
             of_horizon = batch.horizon[: batch.count] == horizon

@@ -18,6 +18,7 @@ from guard.skill.gate import ESTIMATORS, FLOW, FULL, OI_DEPTH, USUAL, Gate, Targ
 
 Floats = NDArray[np.float64]
 
+PRIOR = {USUAL: 0.05, OI_DEPTH: 0.1, FLOW: 0.25, FULL: 0.6}
 TAIL = 2.75
 """Of falls of 2 %, 8 in 100 go to 5 %, 12 in 1000 to 10 %."""
 MINUTES = 15
@@ -58,7 +59,7 @@ def live(
     true = rate / MINUTES * everywhere * _factor(known)
     sizes = _falls(chance, true, everywhere[:, 0] * rate / MINUTES)
     farthest = _farthest(sizes)
-    gate = gate or Gate()
+    gate = gate or Gate({Target.HAZARD_15: PRIOR})
     evidence, weights = Evidence(), []
     for hour in range(hours):
         rates: Mapping[str, Floats] = {

@@ -32,7 +32,7 @@ def test_a_fall_is_counted_for_those_who_said_it_and_a_quiet_hour_for_those_who_
     five = scores[str(Target.HAZARD_5), FULL]
     assert five.skill is not None
     assert five.skill > 0.5
-    assert five.weight > 0.6
+    assert five.weight > 0.5
     assert 220 <= five.count <= 240
     worse = scores[str(Target.HAZARD_5), OI_DEPTH]
     assert worse.skill is not None
