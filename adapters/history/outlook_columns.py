@@ -24,27 +24,37 @@ Cell = float | int | str | None
 BANDS = 3
 """The largest of each direction, the largest first."""
 
+_HAZARD = ("usual", "oi_depth", "flow", "full", "settled", "published")
+
 TARGETS = {
     "map": ("none", "learned"),
-    "reach": ("usual", "oi_depth", "flow", "full"),
-    "hazard 5 min": ("usual", "oi_depth", "flow", "full"),
-    "hazard 15 min": ("usual", "oi_depth", "flow", "full"),
-    "hazard 60 min": ("usual", "oi_depth", "flow", "full"),
+    "reach": ("usual", "oi_depth", "flow", "full", "published"),
+    "hazard 5 min": _HAZARD,
+    "hazard 15 min": _HAZARD,
+    "hazard 60 min": _HAZARD,
 }
-"""What is forecast, and by which estimators, as ``SkillScore`` names them."""
+"""What is forecast, and by which estimators, as ``SkillScore`` names them; ``published`` is what is told in the end."""
 
 SIGNALS = (
     "failed_rebounds_down",
     "failed_rebounds_up",
     "volatility_jump",
     "jump_share",
-    "funding_z",
+    "vacuum",
+    "absorption",
     "open_interest_change_5m",
-    "round_trip_ratio",
     "spread_ratio",
+    "round_trip_ratio",
+    "mark_basis",
+    "spot_basis",
+    "funding_z",
+    "funding_z_venues",
+    "venue_divergence",
+    "venue_gap",
+    "leader_move",
     "comovement",
     "peg_deviation",
-    "venue_divergence",
+    "outside_prior",
 )
 """Observables that have columns, as ``SignalValue`` names them."""
 
@@ -158,6 +168,8 @@ COLUMNS = (
         "outlook_at", Kind.INTEGER, "when what follows was estimated, Unix ns; null: not yet, or turned off"
     ),
     Column("regime", Kind.NAME, "normal, watch, stressed, cascade or recovery; null: not known"),
+    Column("regime_reasons", Kind.NAME, "what holds it there, worst first; empty: it is only left slowly"),
+    _number("resume_share", "how much of what was cut may be resumed in it, 0..1"),
     Column(
         "outlook_unknown",
         Kind.NAME,
@@ -170,7 +182,10 @@ COLUMNS = (
     *(column for each in Direction for column in _map_columns(each)),
     *(column for each in Direction for column in _reach_columns(each)),
     *(column for each in Direction for column in _hazard_columns(each)),
-    *(_number(f"signal_{name}", f"the observable `{name}`, in its unit") for name in SIGNALS),
+    *(
+        _number(f"signal_{name}", f"the observable `{name}`, in its unit ([signals](signals.md))")
+        for name in SIGNALS
+    ),
     *_skill_columns(),
 )
 
@@ -184,6 +199,8 @@ def cells_of(outlook: MarketOutlook | None) -> tuple[Cell, ...]:
     cells: list[Cell] = [
         outlook.at,
         None if outlook.regime is None else outlook.regime.value,
+        ", ".join(outlook.regime_reasons),
+        outlook.resume_share,
         ", ".join(outlook.unknown),
         outlook.oi_depth_ratio,
     ]

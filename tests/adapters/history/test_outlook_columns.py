@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from adapters.history.outlook_columns import COLUMNS, TARGETS, cells_of
+from adapters.history.outlook_columns import COLUMNS, SIGNALS, TARGETS, cells_of
 from guard.forecasts import MarketOutlook
+from guard.signals.outside import SCALES
+from guard.signals.signals import Signals
 from guard.skill.gate import PRIORS
 from tests.support.market import MARKET
 from tests.support.outlooks import outlook_of
@@ -32,12 +34,21 @@ def test_everything_known_is_told_in_its_column() -> None:
 
 def test_what_is_not_known_is_null() -> None:
     row = dict(zip(NAMES, cells_of(MarketOutlook(at=7, market=MARKET, unknown=("book", "map"))), strict=True))
-    assert {name for name, cell in row.items() if cell is not None} == {"outlook_at", "outlook_unknown"}
+    assert {name for name, cell in row.items() if cell is not None} == {
+        "outlook_at",
+        "outlook_unknown",
+        "regime_reasons",
+    }
     assert row["outlook_unknown"] == "book, map"
     assert set(cells_of(None)) == {None}
 
 
 def test_the_estimators_that_are_weighed_have_columns() -> None:
-    assert {str(target): set(weights) for target, weights in PRIORS.items()} == {
-        target: set(estimators) for target, estimators in TARGETS.items()
-    }
+    assert set(map(str, PRIORS)) == set(TARGETS)
+    assert all(set(weights) <= set(TARGETS[target]) for target, weights in PRIORS.items())
+
+
+def test_observables_have_columns_by_the_names_that_they_go_by() -> None:
+    told = [value.name for value in Signals().values(MARKET, 0)]
+    assert set(SIGNALS) <= set(told)
+    assert set(told) - set(SIGNALS) <= {"own_round_trip", *(scale.name for scale in SCALES)}
