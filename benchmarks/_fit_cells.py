@@ -6,8 +6,7 @@ weight in cell j is ``basis[j] . c``, so that a model of seventeen distances has
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,7 +59,7 @@ class Fitted:
 
 
 def fit(problem: Problem) -> Fitted:
-    """Fit by Newton's method; columns whose sign comes out wrong lose their slope, then their weight, and it is fitted anew.
+    """Fit by Newton's method; columns of the wrong sign lose their slope, then their weight, and it is fitted anew.
 
     Deterministic.
     """

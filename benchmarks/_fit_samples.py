@@ -32,7 +32,7 @@ from guard.leverage.crowd.side_map import SideMap
 from guard.readings import Reading
 from guard.signals.price_measures import PriceMeasures
 from guard.signals.price_track import PriceTrack
-from guard.skill.outcomes import REACH_WINDOW_S, farthest, falls, onsets
+from guard.skill.outcomes import REACH_WINDOW_S, falls, farthest, onsets
 from guard.units import NS_PER_S, MarketId
 
 Floats = NDArray[np.float64]
@@ -78,11 +78,18 @@ class Samples:
 
 
 def collect(
-    tasks: Sequence[SkillTask], *, every_s: float = 60.0, processes: int = 1, is_anew: bool = False
+    tasks: Sequence[SkillTask], *, every_s: float = 60.0, processes: int = 1, name: str | None = None
 ) -> Samples:
-    """Give the samples of these episodes, from the folder where they are there."""
-    digest = digest_of_code()
-    jobs = [(task, number, every_s, digest, is_anew) for number, task in enumerate(tasks)]
+    """Give the samples of these episodes, from the folder where they are there.
+
+    With a ``name`` those that were kept by another version of the code, as far as they are there, and none is made.
+    """
+    digest = name or digest_of_code()
+    jobs = [
+        (task, number, every_s, digest)
+        for number, task in enumerate(tasks)
+        if name is None or _kept(task, every_s, digest).exists()
+    ]
     if processes > 1:
         with ProcessPoolExecutor(processes, mp_context=get_context("fork")) as pool:
             parts = list(pool.map(_part, jobs, chunksize=2))
@@ -106,12 +113,16 @@ def digest_of_code() -> str:
     return found.hexdigest()[:12]
 
 
-def _part(job: tuple[SkillTask, int, float, str, bool]) -> dict[str, NDArray[Any]]:
-    task, number, every_s, digest, is_anew = job
-    path = (
+def _kept(task: SkillTask, every_s: float, digest: str) -> Path:
+    return (
         skill_folder() / "fit" / f"{digest}-{every_s:g}" / f"{task.split}-{task.world}-{task.number:03d}.npz"
     )
-    if path.exists() and not is_anew:
+
+
+def _part(job: tuple[SkillTask, int, float, str]) -> dict[str, NDArray[Any]]:
+    task, number, every_s, digest = job
+    path = _kept(task, every_s, digest)
+    if path.exists():
         with np.load(path) as kept:
             found = {name: kept[name] for name in kept.files}
     else:
@@ -248,16 +259,26 @@ def _arrays(episode: SkillEpisode, rows: Sequence[tuple[Any, ...]]) -> dict[str,
     return {
         "values": np.array([told.values for *_, told, _ in rows], np.float32),
         "oracle": np.array([oracle.values[structure] for *_, oracle in rows], np.float32),
-        "reach": np.array([told.reach for (*_, told, _), keep in zip(rows, kept) if keep], np.float32),
+        "reach": np.array(
+            [told.reach for (*_, told, _), keep in zip(rows, kept, strict=True) if keep], np.float32
+        ),
         "reach_oracle": np.array(
-            [oracle.reach for (*_, oracle), keep in zip(rows, kept) if keep], np.float32
+            [oracle.reach for (*_, oracle), keep in zip(rows, kept, strict=True) if keep], np.float32
         ),
         "hazard": np.array([told.hazard for *_, told, _ in rows], np.float32),
         "hazard_oracle": np.array([oracle.hazard for *_, oracle in rows], np.float32),
-        "gone": np.array([found["gone"][row[0]] for row, found in zip(rows, reached)], np.float32),
-        "reached": np.array([found["reached"][row[0]] for row, found in zip(rows, reached)], np.float32),
-        "shock": np.array([found["shock"][row[0]] for row, found in zip(rows, reached)], np.float32),
-        "next_reach": np.array([found["next"][row[0]] for row, found in zip(rows, reached)], np.float32),
+        "gone": np.array(
+            [found["gone"][row[0]] for row, found in zip(rows, reached, strict=True)], np.float32
+        ),
+        "reached": np.array(
+            [found["reached"][row[0]] for row, found in zip(rows, reached, strict=True)], np.float32
+        ),
+        "shock": np.array(
+            [found["shock"][row[0]] for row, found in zip(rows, reached, strict=True)], np.float32
+        ),
+        "next_reach": np.array(
+            [found["next"][row[0]] for row, found in zip(rows, reached, strict=True)], np.float32
+        ),
         "has_map": np.array([told.has_map for *_, told, _ in rows], np.bool_),
         "meta": np.array(
             [

@@ -33,8 +33,11 @@ def log_loss(chances: Floats, truth: Floats) -> float:
     return float(-np.mean(truth * np.log(held) + (1.0 - truth) * np.log1p(-held)))
 
 
-def reliability_error(chances: Floats, truth: Floats, bins: int = 10) -> float:
+def reliability_error(chances: Floats, truth: Floats, bins: int = 10, weights: Floats | None = None) -> float:
     """Mean distance of what was told from what came, over bins of equal count (the expected calibration error)."""
+    weights = np.ones(len(truth)) if weights is None else weights
     order = np.argsort(chances, kind="stable")
-    parts = np.array_split(order, bins)
-    return float(sum(len(part) * abs(chances[part].mean() - truth[part].mean()) for part in parts) / len(order))
+    parts = [part for part in np.array_split(order, bins) if len(part)]
+    return float(
+        sum(abs(np.sum(weights[part] * (chances[part] - truth[part]))) for part in parts) / weights.sum()
+    )

@@ -126,6 +126,7 @@ class Peers:
             for twin in self._twins.get(_coin(market), ())
             if twin != market
             and venue_of(twin) != venue_of(market)
+            and twin in self._log_price
             and at - self._log_price[twin][0] < STALE_NS
         ]
 

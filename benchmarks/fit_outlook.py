@@ -1,0 +1,261 @@
+"""Fits the experts of reach and hazard on training episodes, and writes the artefact and how it did, world by world.
+
+``python -m benchmarks.fit_outlook [--per-world 15] [--processes 1] [--report outlook.json] [--out PATH]``
+
+Each expert is fitted six times without one world and judged on that; a slope and a shift by what came of that are put
+into the model that is fitted on all of them. Validation seeds are only told beside, test seeds are not looked at. The
+same episodes and the same code give the same bytes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from adapters.simulation.worlds.seeds import Split
+from adapters.simulation.worlds.tag import tag
+from adapters.simulation.worlds.variants import WORLDS
+from benchmarks import _fit_heads as heads
+from benchmarks._fit_cells import Fitted
+from benchmarks._fit_samples import MOMENT, Samples, collect, digest_of_code
+from benchmarks._fit_scores import auc, brier, log_loss, reliability_error
+from benchmarks._skill_episodes import available, skill_tasks
+from guard.calibration.distribution import quantiles
+from guard.forecasts import MOVES
+from guard.hazard.artefact import FORMAT, Expert, FittedOn, Head, Heads, Outlook
+from guard.hazard.features import HAZARD_HORIZONS_S, NAMES, REACH_DISTANCES
+
+Floats = NDArray[np.float64]
+
+OUT = Path(__file__).parent.parent / "guard" / "artefacts" / "outlook-1.json"
+WEIGHTS = {Expert.OI_DEPTH: 0.1, Expert.FLOW: 0.3, Expert.FULL: 0.6}
+MIXTURE = (
+    "episodes of the released worlds: of ten, four as on 10 October 2025, two falls, two squeezes, one failing venue, "
+    "one calm"
+)
+TOLD = ((900, 0.05), (2700, 0.05), (3600, 0.02))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Fit, report, write."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.fit_outlook")
+    parser.add_argument(
+        "--per-world", type=int, default=15, metavar="N", help="training episodes of each world"
+    )
+    parser.add_argument(
+        "--validation", type=int, default=0, metavar="N", help="validation episodes of each world"
+    )
+    parser.add_argument("--processes", type=int, default=1, metavar="N")
+    parser.add_argument(
+        "--samples", metavar="NAME", help="take kept samples of this name, not those of the code of now"
+    )
+    parser.add_argument("--report", type=Path, metavar="PATH", help="write what was measured there, as JSON")
+    parser.add_argument("--out", type=Path, default=OUT, metavar="PATH")
+    given = parser.parse_args(arguments)
+    tasks = available(skill_tasks(Split.TRAIN, given.per_world))
+    samples = collect(tasks, processes=given.processes, name=given.samples)
+    beside = available(skill_tasks(Split.VALIDATION, given.validation)) if given.validation else ()
+    held = collect(beside, processes=given.processes, name=given.samples) if beside else None
+    episodes = len(set(samples.meta[:, 1].tolist()))
+    document, report = fitted(samples, held, tasks_of=episodes)
+    body = msgspec.json.format(msgspec.json.encode(document), indent=1) + b"\n"
+    given.out.write_bytes(body)
+    if given.report is not None:
+        given.report.write_text(json.dumps(report, indent=1) + "\n")
+    sys.stdout.write(table(report))
+    return 0
+
+
+def fitted(samples: Samples, held: Samples | None, *, tasks_of: int) -> tuple[Outlook, dict[str, Any]]:
+    """Fit all heads of all experts; the document, and what was measured."""
+    standard = heads.Standard.of(samples)
+    made: dict[Expert, dict[str, Head]] = {expert: {} for expert in Expert}
+    report: dict[str, Any] = {}
+    for kind, task_of, choices in heads.TASKS:
+        task = task_of(samples)
+        for expert in Expert:
+            inputs = heads.inputs_of(samples, task, standard, choices[expert])
+            unseen = _left_out(samples, task, inputs)
+            whole = heads.fit_head(task, inputs, np.ones(len(task.rows), dtype=np.bool_))
+            stretched = heads.recalibrated(whole, unseen, task)
+            made[expert][kind] = heads.head_of(stretched, inputs)
+            told = _stretched(unseen, whole, stretched)
+            report.setdefault(kind, {})[str(expert)] = _measured(kind, samples, task, told)
+            if held is not None:
+                report.setdefault(f"{kind} validation", {})[str(expert)] = _validated(
+                    kind, held, standard, choices[expert], stretched
+                )
+            sys.stderr.write(f"{kind} {expert} fitted\n")
+        if kind == "reach":
+            report[kind]["oracle"] = _oracle(samples, task, standard, choices[Expert.FULL])
+    document = Outlook(
+        format=FORMAT,
+        name="outlook",
+        fitted_on=FittedOn(
+            tag=tag(),
+            split=str(Split.TRAIN),
+            worlds=tuple(WORLDS),
+            per_world=tasks_of // len(WORLDS),
+            onsets=int(np.sum(samples.meta[:, 4] == 1)),
+            moments=int(np.sum(samples.meta[:, 4] == MOMENT)),
+            mixture=MIXTURE,
+            report=hashlib.sha256(json.dumps(report, sort_keys=True).encode()).hexdigest()[:16],
+        ),
+        reach_distances=REACH_DISTANCES,
+        horizons_s=HAZARD_HORIZONS_S,
+        moves=MOVES,
+        features=standard.features,
+        graded=standard.graded,
+        experts={str(expert): Heads(**made[expert]) for expert in Expert},
+        weights={str(expert): weight for expert, weight in WEIGHTS.items()},
+        shocks_per_h=_shocks_per_h(samples),
+    )
+    report["fitted_on"] = {
+        **msgspec.to_builtins(document.fitted_on),
+        "code": digest_of_code(),
+        "episodes": tasks_of,
+    }
+    return document, report
+
+
+def _left_out(samples: Samples, task: heads.Task, inputs: heads.Inputs) -> Floats:
+    """Log-odds of each row by the model that was fitted without its world."""
+    worlds = heads.worlds_of(samples, task.rows)
+    told = np.zeros(task.truth.shape)
+    for world in heads.left_out(worlds):
+        out = worlds == world
+        model = heads.fit_head(task, inputs, ~out)
+        told[out] = model.logits(inputs.common[out], inputs.graded[out])
+    return told
+
+
+def _stretched(unseen: Floats, whole: Fitted, stretched: Fitted) -> Floats:
+    """What is told of unseen worlds once it is stretched and shifted as the model is."""
+    flat = np.abs(whole.weights).max(initial=0.0)
+    slope = 1.0 if flat == 0.0 else float(np.abs(stretched.weights).max() / flat)
+    return heads.in_order(
+        1.0 / (1.0 + np.exp(-(unseen * slope + stretched.intercept - whole.intercept * slope)))
+    )
+
+
+def _oracle(samples: Samples, task: heads.Task, standard: heads.Standard, chosen: Any) -> dict[str, Any]:
+    """The full expert with the true map in place of the estimated one, fitted on it."""
+    inputs = heads.inputs_of(samples, task, standard, chosen, oracle=True)
+    unseen = _left_out(samples, task, inputs)
+    stretched = heads.recalibrated(
+        Fitted(np.zeros(len(unseen[0])), np.ones((len(unseen[0]), 1))), unseen, task
+    )
+    told = heads.in_order(1.0 / (1.0 + np.exp(-(unseen * stretched.weights[0, 0] + stretched.intercept))))
+    return _measured("reach", samples, task, told)
+
+
+def _validated(
+    kind: str, held: Samples, standard: heads.Standard, chosen: Any, model: Fitted
+) -> dict[str, Any]:
+    task = next(task_of for name, task_of, _ in heads.TASKS if name == kind)(held)
+    inputs = heads.inputs_of(held, task, standard, chosen)
+    told = heads.in_order(1.0 / (1.0 + np.exp(-model.logits(inputs.common, inputs.graded))))
+    return _measured(kind, held, task, told)
+
+
+def _measured(kind: str, samples: Samples, task: heads.Task, told: Floats) -> dict[str, Any]:
+    worlds = heads.worlds_of(samples, task.rows)
+    if kind == "reach":
+        rows = heads.is_onset(samples, task.rows)
+        reached = samples.reached[task.rows].astype(np.float64)
+        found: dict[str, Any] = {"all": _of_reach(told[rows], reached[rows], task.truth[rows])}
+        for world in heads.left_out(worlds):
+            here = rows & (worlds == world)
+            found[tuple(WORLDS)[world]] = _of_reach(told[here], reached[here], task.truth[here])
+        return found
+    cells = {"": 0}
+    if kind == "hazard":
+        cells = {
+            f"{move:g} in {horizon}": HAZARD_HORIZONS_S.index(horizon) * len(MOVES) + MOVES.index(move)
+            for horizon, move in TOLD
+        }
+    found = {}
+    for name, cell in cells.items():
+        known = ~np.isnan(task.truth[:, cell])
+        for world in (-1, *heads.left_out(worlds)):
+            here = known if world < 0 else known & (worlds == world)
+            where = f"{name} {'all' if world < 0 else tuple(WORLDS)[world]}".strip()
+            found[where] = _of_chances(told[here, cell], task.truth[here, cell], task.weights[here])
+    return found
+
+
+def _of_reach(told: Floats, reached: Floats, truth: Floats) -> dict[str, float]:
+    distances, levels = np.array(REACH_DISTANCES), np.array((0.1, 0.5, 0.9))
+    band = np.array([quantiles(distances, row, levels) for row in told]).reshape(-1, 3)
+    at_5 = REACH_DISTANCES.index(0.05)
+    held = np.maximum(reached, distances[0] / 10.0)
+    return _rounded(
+        onsets=float(len(told)),
+        base=float(truth[:, at_5].mean()),
+        auc=auc(told[:, at_5], truth[:, at_5]),
+        brier=brier(told[:, at_5], truth[:, at_5]),
+        log_loss=log_loss(told, truth),
+        reliability_error=reliability_error(told[:, at_5], truth[:, at_5]),
+        covered=float(np.mean((held >= band[:, 0]) & (held <= band[:, 2]))),
+        width=float(np.mean(band[:, 2] - band[:, 0])),
+        width_median=float(np.median(band[:, 2] - band[:, 0])),
+    )
+
+
+def _of_chances(told: Floats, truth: Floats, weights: Floats) -> dict[str, float]:
+    base = float(np.average(truth, weights=weights))
+    missed = float(np.average((told - truth) ** 2, weights=weights))
+    return _rounded(
+        samples=float(len(told)),
+        base=base,
+        auc=auc(told, truth),
+        brier_skill=1.0 - missed / max(base * (1.0 - base), 1e-9),
+        reliability_error=reliability_error(told, truth, weights=weights),
+    )
+
+
+def _shocks_per_h(samples: Samples) -> float:
+    """Onsets in either direction a quiet market-hour, as the program counts them."""
+    moments = samples.meta[:, 4] == MOMENT
+    down = samples.meta[:, 3] == 0
+    quiet = (samples.values[:, NAMES.index("is_onset")] == 0) & (
+        samples.values[:, NAMES.index("is_other_onset")] == 0
+    )
+    hours = float(np.sum(moments & down & quiet)) / 60.0
+    first = (samples.meta[:, 4] == 1) & (samples.values[:, NAMES.index("is_other_onset")] == 0)
+    return round(float(np.sum(first)) / max(hours, 1.0), 4)
+
+
+def _rounded(**numbers: float) -> dict[str, float]:
+    return {name: round(number, 4) for name, number in numbers.items()}
+
+
+def table(report: dict[str, Any]) -> str:
+    """Say the report as Markdown."""
+    lines = []
+    for kind, experts in report.items():
+        if kind == "fitted_on":
+            continue
+        for where in next(iter(experts.values())):
+            lines += [f"\n{kind} {where}".rstrip(), ""]
+            measures = list(next(iter(experts.values()))[where])
+            lines += ["| expert | " + " | ".join(measures) + " |", "|---" * (len(measures) + 1) + "|"]
+            lines += [
+                f"| {name} | " + " | ".join(f"{found[where][each]:g}" for each in measures) + " |"
+                for name, found in experts.items()
+                if where in found
+            ]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,179 @@
+"""Experts evaluated together: order, mirrors, missing maps, weights, rarity, and what a document may not be."""
+
+from __future__ import annotations
+
+from math import log
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from msgspec.structs import replace
+
+from guard.errors import ArtefactInvalidError
+from guard.forecasts import HORIZONS_S, MOVES, QUANTILES, Direction
+from guard.hazard.artefact import Expert, Head
+from guard.hazard.experts import (
+    Estimates,
+    Experts,
+    chance_of_reach,
+    chance_within,
+    hazard_forecast,
+    mixed,
+    reach_forecast,
+)
+from guard.hazard.features import HAZARD_HORIZONS_S, NAMES, REACH_DISTANCES, Features, Quiet
+from guard.leverage.cascade.structure import cascade
+from guard.models import load_experts
+from tests.guard.hazard.forecasting import Watched, book_at, document, reading_at
+
+
+def watched(step: float) -> Watched:
+    """A market that stood for twenty minutes and then moved by so much each five seconds."""
+    found = Watched()
+    for at in range(240):
+        found.take(reading_at(at * 5.0, 100.0 + 0.01 * (at % 3)))
+    for at in range(12):
+        found.take(reading_at(1200 + at * 5.0, 100.0 * (1.0 + step) ** at))
+    return found
+
+
+def features_of(found: Watched, direction: Direction, *, structure: bool = True) -> Features:
+    """What models are given of the last reading."""
+    assert found.reading is not None
+    assert found.reading.book is not None
+    told = cascade(direction, found.reading.book, None) if structure else None
+    return found.observer.features(direction, found.reading, found.measures, told)
+
+
+def test_what_is_told_is_in_order_and_is_no_certainty() -> None:
+    """Farther is never likelier, longer never less so, and nothing is told as 0 or 1, for any features."""
+    experts = load_experts()
+    rng = np.random.default_rng(7)
+    for _ in range(50):
+        features = Features(
+            values=rng.normal(0.0, 5.0, len(NAMES)),
+            reach=rng.normal(0.0, 5.0, (len(REACH_DISTANCES), 6)),
+            hazard=rng.normal(0.0, 5.0, (len(HAZARD_HORIZONS_S) * len(MOVES), 6)),
+            has_map=True,
+        )
+        features.values[rng.integers(len(NAMES), size=9)] = np.nan
+        for told in experts.estimate([features])[0].values():
+            assert (np.diff(told.reach) <= 1e-12).all()
+            assert (np.diff(told.hazard, axis=0) >= -1e-12).all()
+            assert (np.diff(told.hazard, axis=1) <= 1e-12).all()
+            for each in (*told.reach, *told.hazard.ravel(), told.vulnerability, told.shock):
+                assert 0.0 < each < 1.0
+
+
+def test_a_fall_and_a_rise_are_mirrors() -> None:
+    """What a fall is downwards, a rise is upwards; the other direction is told less."""
+    experts = Experts.of(document())
+    fall, rise = watched(-0.001), watched(0.001)
+    down, up = experts.estimate([features_of(fall, each) for each in Direction])
+    down_of_rise, up_of_rise = experts.estimate([features_of(rise, each) for each in Direction])
+    assert down[Expert.FLOW].reach == pytest.approx(up_of_rise[Expert.FLOW].reach, rel=0.06)
+    assert up[Expert.FLOW].reach == pytest.approx(down_of_rise[Expert.FLOW].reach, rel=0.06)
+    assert (down[Expert.FLOW].reach > up[Expert.FLOW].reach).all()
+    assert down[Expert.CLIMATOLOGY].reach == pytest.approx(up[Expert.CLIMATOLOGY].reach)
+
+
+def test_without_a_map_the_full_expert_is_silent() -> None:
+    """A structure of the book alone is not what it was fitted on."""
+    told = Experts.of(document()).estimate([features_of(watched(-0.001), Direction.DOWN)])[0]
+    assert Expert.FULL not in told
+    assert set(told) == {Expert.CLIMATOLOGY, Expert.OI_DEPTH, Expert.FLOW}
+
+
+def test_nothing_known_is_told_as_usual() -> None:
+    """A market of which nothing is known gets the intercepts."""
+    nothing = Features(
+        values=np.full(len(NAMES), np.nan),
+        reach=np.full((len(REACH_DISTANCES), 6), np.nan),
+        hazard=np.full((12, 6), np.nan),
+        has_map=False,
+    )
+    told = Experts.of(document()).estimate([nothing])[0]
+    assert told[Expert.FLOW].reach == pytest.approx(told[Expert.CLIMATOLOGY].reach)
+
+
+def test_the_mixture_lies_between_and_follows_the_weights() -> None:
+    """The linear pool of two; nobody's weight gives nothing."""
+    flat = [Estimates(np.full(17, each), np.full((4, 3), each), each, each) for each in (0.2, 0.6)]
+    said = {Expert.FLOW: flat[0], Expert.FULL: flat[1]}
+    told = mixed(said, {Expert.FLOW: 3.0, Expert.FULL: 1.0})
+    assert told is not None
+    assert told.reach == pytest.approx(np.full(17, 0.3))
+    assert told.shock == pytest.approx(0.3)
+    assert mixed(said, {}) is None
+
+
+def test_forecasts_take_their_shape_from_the_vocabulary() -> None:
+    """Quantiles along QUANTILES, probabilities along HORIZONS_S and MOVES; between cells it is interpolated."""
+    found = watched(-0.001)
+    told = Experts.of(document()).estimate([features_of(found, Direction.DOWN)])[0][Expert.FLOW]
+    reach = reach_forecast(Direction.DOWN, told, cascade(Direction.DOWN, book_at(100.0), None))
+    hazard = hazard_forecast(Direction.DOWN, told)
+    assert len(reach.quantiles) == len(QUANTILES)
+    assert list(reach.quantiles) == sorted(reach.quantiles)
+    assert reach.probability == pytest.approx([chance_of_reach(told, move) for move in MOVES])
+    assert len(hazard.probability) == len(HORIZONS_S)
+    assert hazard.probability[1][1] == pytest.approx(chance_within(told, 900, 0.05))
+    assert hazard.probability[1][1] <= chance_within(told, 1800, 0.05) <= hazard.probability[2][1]
+    assert msgspec.json.decode(msgspec.json.encode(hazard), type=type(hazard)) == hazard
+
+
+def test_hazards_of_a_quiet_market_follow_how_rare_shocks_are_there() -> None:
+    """Weeks without one make them rare; once a shock is under way that is no argument any more."""
+    experts = Experts.of(document())
+    here = experts.shift(Quiet(shocks=0.0, hours=0.0, share=1.0))
+    calm = experts.shift(Quiet(shocks=0.0, hours=1176.0, share=1.0))
+    wild = experts.shift(Quiet(shocks=588.0, hours=588.0, share=1.0))
+    assert here == 0.0
+    assert calm == pytest.approx(log(0.02))
+    assert wild > 0.0
+    assert experts.shift(Quiet(shocks=0.0, hours=1200.0, share=0.0)) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("spoiled", "where"),
+    [
+        (replace(document(), format=2), "format"),
+        (replace(document(), reach_distances=(0.01,)), "reach_distances"),
+        (replace(document(), shocks_per_h=0.0), "shocks_per_h"),
+        (replace(document(), experts={}), "experts"),
+        (replace(document(), experts={"oracle": document().experts["flow"]}), "experts"),
+        (
+            replace(
+                document(), experts={"flow": replace(document().experts["flow"], shock=Head(intercept=()))}
+            ),
+            "experts.flow",
+        ),
+        (
+            replace(document(), features=(replace(document().features[0], name="omen"),)),
+            "features",
+        ),
+    ],
+)
+def test_a_document_for_another_program_is_refused(spoiled: object, where: str) -> None:
+    """What does not fit is named."""
+    with pytest.raises(ArtefactInvalidError) as told:
+        Experts.of(spoiled)  # type: ignore[arg-type]
+    assert told.value.where == where
+
+
+def test_the_artefact_that_is_shipped_is_taken() -> None:
+    """It lies in the package, and was fitted on something."""
+    experts = load_experts()
+    assert set(experts.names) == set(Expert)
+    assert experts.document.format == 1
+
+
+def test_files_that_are_no_artefacts_are_refused(tmp_path: Path) -> None:
+    """Not there, not JSON, another format, numbers missing."""
+    for body in (None, b"{", b'{"format": 99}', b'{"format": 1}'):
+        path = tmp_path / "outlook.json"
+        if body is not None:
+            path.write_bytes(body)
+        with pytest.raises(ArtefactInvalidError):
+            load_experts(path)
