@@ -7,7 +7,7 @@ from math import inf, nan
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guard.events import CURVE_BPS
@@ -35,6 +35,7 @@ def spare_usd(
     return equity + direction.sign * size * (price - worst) - r * size * worst
 
 
+@settings(max_examples=40)
 @given(direction=directions, reach=reaches, r=ratios, margin=margins, price=st.floats(1e-6, 1e6))
 def test_a_position_of_the_largest_leverage_just_lives_through_it(
     direction: Direction, reach: float, r: float, margin: float, price: float
@@ -45,6 +46,7 @@ def test_a_position_of_the_largest_leverage_just_lives_through_it(
     assert largest_leverage(min(reach + 0.01, 0.99), r, margin, direction) < leverage
 
 
+@settings(max_examples=40)
 @given(direction=directions, reach=reaches, r=ratios, equity=st.floats(1.0, 1e6), cost=st.floats(0.0, 0.02))
 def test_what_is_left_after_a_cut_and_its_cost_just_lives_through_it(
     direction: Direction, reach: float, r: float, equity: float, cost: float
@@ -105,6 +107,33 @@ def test_an_exit_that_costs_more_than_it_frees_is_none() -> None:
     assert left is None
 
 
+def test_a_cut_may_do_where_closing_everything_costs_too_much() -> None:
+    def steep(closed: float) -> float:
+        return 0.2 * closed**2
+
+    left = largest_size(
+        Direction.DOWN,
+        price=100.0,
+        equity_usd=450.0,
+        size=50.0,
+        reach=0.1,
+        maintenance_ratio=0.01,
+        exit_cost_usd=steep,
+    )
+    assert steep(50.0) > 450.0
+    # 450 - 0.2 c^2 = (50 - c) (100 - 0.99 * 90), the smaller root
+    assert left == pytest.approx(50.0 - (10.9 - (10.9**2 - 0.8 * 95.0) ** 0.5) / 0.4)
+
+
+@pytest.mark.parametrize("direction", BOTH)
+def test_nothing_fills_nearer_than_half_a_spread_which_a_crash_widens(direction: Direction) -> None:
+    wide = replace(book(1e6, normal_usd=1e6), bid=99.9, ask=100.1)
+    assert exit_cost(direction, wide, 1.0) == pytest.approx(1e-3)
+    found = cascade(direction, wide, None)
+    costs = exit_costs(direction, wide, 1.0, 0.0, found, 0.05)
+    assert costs.crash - 0.05 == pytest.approx(1e-3 * found.liquidity_factor**0.75, rel=0.01)
+
+
 @pytest.mark.parametrize("direction", BOTH)
 @pytest.mark.parametrize("kappa", [0.8, 1.0, 2.0])
 @pytest.mark.parametrize("usd", [1e4, 1e6, 8e7])
@@ -123,6 +152,7 @@ def test_an_exit_costs_the_mean_distance_of_what_it_takes(
     assert exit_cost(direction, known, usd, 0.0005) == pytest.approx(max(expected, 1e-5) + 0.0005, rel=1e-4)
 
 
+@settings(max_examples=40)
 @given(direction=directions, usd=st.floats(0.0, 1e9), depth=st.floats(0.01, 1.0))
 def test_an_exit_never_costs_less_in_a_thinner_book(direction: Direction, usd: float, depth: float) -> None:
     whole = exit_cost(direction, book(), usd)
@@ -159,6 +189,7 @@ def test_no_reach_and_no_maintenance_bound_nothing() -> None:
         largest_leverage(0.0, 0.0, 0.0)
 
 
+@settings(max_examples=40)
 @given(usd=st.sampled_from([nan, inf, -1.0, 0.0, 1e300]), odd=st.sampled_from([nan, inf, -1.0, 0.0, 1e300]))
 def test_odd_numbers_cost_at_most_everything(usd: float, odd: float) -> None:
     strange = replace(book(), bid_curve_usd=(odd,) * len(CURVE_BPS), bid_kappa=odd)

@@ -91,6 +91,7 @@ def test_a_cluster_heavier_than_the_book_is_crossed_at_once(direction: Direction
     assert share_of(direction, 0.02) < found.reproduction_at < share_of(direction, 0.03)
 
 
+@settings(max_examples=40)
 @given(direction=directions, book=books(), side=maps(), ratio=st.floats(1.0, 5.0))
 def test_more_depth_never_reaches_farther(
     direction: Direction, book: BookReading, side: PlainMap, ratio: float
@@ -107,6 +108,7 @@ def test_more_depth_never_reaches_farther(
     assert all(a >= b - 1e-6 for a, b in zip(in_deep.barrier_usd, in_thin.barrier_usd, strict=True))
 
 
+@settings(max_examples=40)
 @given(direction=directions, book=books(), side=maps(), ratio=st.floats(1.0, 5.0), flow=st.floats(0.0, 1e8))
 def test_more_leverage_or_more_flow_never_stops_nearer(
     direction: Direction, book: BookReading, side: PlainMap, ratio: float, flow: float
@@ -120,6 +122,7 @@ def test_more_leverage_or_more_flow_never_stops_nearer(
     assert found.ereach >= found.ereach_book - 1e-9
 
 
+@settings(max_examples=40)
 @given(direction=directions, book=books(), side=maps())
 def test_it_is_harder_to_get_farther(direction: Direction, book: BookReading, side: PlainMap) -> None:
     found = cascade(direction, book, side)
@@ -130,6 +133,7 @@ def test_it_is_harder_to_get_farther(direction: Direction, book: BookReading, si
     assert all(0.0 <= chance <= 1.0 for chance in found.survival)
 
 
+@settings(max_examples=40)
 @given(direction=directions, book=books())
 def test_an_empty_map_is_no_map(direction: Direction, book: BookReading) -> None:
     with_it, without = cascade(direction, book, PlainMap()), cascade(direction, book, None)
@@ -139,6 +143,7 @@ def test_an_empty_map_is_no_map(direction: Direction, book: BookReading) -> None
     assert (with_it.has_map, without.has_map) == (True, False)
 
 
+@settings(max_examples=40)
 @given(side=maps(), kappa=st.floats(0.6, 2.4), depth=amounts)
 def test_up_mirrors_down(side: PlainMap, kappa: float, depth: float) -> None:
     """Books and maps are mirrored in log distance, where 5 % up is a little nearer than 5 % down and than 6 % up."""
@@ -210,6 +215,7 @@ def test_what_is_usual_in_a_market_is_counted_in_its_own_moves() -> None:
     )
     a, b = (log_of(Direction.DOWN, each.ereach) for each in (quiet, nervous))
     assert b == pytest.approx(3.0 * a)
+    assert nervous.flow_usd == pytest.approx(3.0 * quiet.flow_usd)
 
 
 @pytest.mark.parametrize("direction", BOTH)
@@ -238,6 +244,36 @@ def test_price_goes_where_the_index_is(direction: Direction) -> None:
     assert farther(level, ahead)
     assert behind.quantiles[0] > 0.01 > ahead.quantiles[0]
     assert behind.features.gap < level.features.gap < ahead.features.gap
+
+
+def test_what_is_sold_elsewhere_is_sold_here() -> None:
+    idle, busy = (
+        cascade(
+            Direction.DOWN,
+            book(),
+            None,
+            CascadeInputs(elsewhere=[Elsewhere(book=book(), recent_net_usd=net)]),
+        )
+        for net in (0.0, 1e6)
+    )
+    again = CascadeSettings().flow_again * CascadeSettings().venues_alive * 1e6
+    assert busy.flow_usd - idle.flow_usd == pytest.approx(again)
+
+
+def test_a_baseline_of_another_band_is_that_of_1_percent_by_the_usual_shape() -> None:
+    quarter = replace(book(1e6), bid_normal_usd=1e5, normal_bps=25.0)
+    assert cascade(Direction.DOWN, quarter, None).depth_usd == pytest.approx(1e5 * 4.0**1.16)
+
+
+def test_a_map_that_is_hardly_known_may_be_worse_than_it_says() -> None:
+    heavy = PlainMap()
+    heavy.usd[10:60] = 5e3
+    sure, unsure = (
+        cascade(Direction.DOWN, book(), PlainMap(usd=heavy.usd, log_sd=each), settings=STILL)
+        for each in (0.0, 2.0)
+    )
+    assert unsure.map_log_sd > sure.map_log_sd
+    assert unsure.probability[2] > 1.05 * sure.probability[2]
 
 
 def test_a_venue_that_has_gone_its_own_way_is_met_less() -> None:
@@ -269,7 +305,7 @@ odd = st.sampled_from([nan, inf, -inf, 0.0, -1.0, 1e300, 1e-300, 5e-324])
 
 
 @given(direction=directions, numbers=st.lists(odd, min_size=14, max_size=14), usd=odd)
-@settings(max_examples=200)
+@settings(max_examples=100)
 def test_odd_numbers_give_finite_ones(direction: Direction, numbers: list[float], usd: float) -> None:
     strange = replace(
         book(),
