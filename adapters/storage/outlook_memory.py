@@ -27,10 +27,10 @@ from guard.units import Nanoseconds
 VERSION = 1
 MAGIC = b"perpguard-outlook "
 BYTES_MAX = 128 * 1024 * 1024
-"""Of what is in it; 500 markets of 60 KB are a quarter of it."""
+"""Of what is in it; 500 markets of 120 KB are half of it."""
 HEADER_BYTES_MAX = 4096
 RESTORED_MAX = 8
-"""A guard that is restarted daily keeps a week; one file of 200 markets is some MB."""
+"""A guard that is restarted daily keeps a week; one file of 200 markets is 13 MB."""
 COMPRESSION = 1
 """Half of it are zeros, which any level sees."""
 

@@ -46,7 +46,7 @@ _decoder = msgspec.msgpack.Decoder(OutlookMemory)
 
 
 def encode(memory: OutlookMemory) -> bytes:
-    """Give its bytes: 60 KB a market, most of it zeros."""
+    """Give its bytes: 120 KB a market, half of it zeros."""
     return _encoder.encode(memory)
 
 
