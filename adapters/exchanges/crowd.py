@@ -30,6 +30,8 @@ from guard.events import (
 from guard.ports import Clock, Emit
 from guard.units import NS_PER_S, Nanoseconds, market_id
 
+START_S = 5.0
+"""At a start books and accounts go first."""
 LOOK_S = 1.0
 """How often it is looked whether something new is watched."""
 FILE_LOOK_S = 60.0
@@ -123,6 +125,8 @@ class CrowdFeed:
     async def run(self, emit: Emit) -> None:
         """Emit until cancelled; what fails is tried again."""
         settings, ways = self._settings, self._ways
+        if settings.rate_limit:
+            await self._pause(START_S)
         connection = await self._connect()
         try:
             await self._load(connection)

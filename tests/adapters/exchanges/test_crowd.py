@@ -14,7 +14,7 @@ from msgspec import structs
 
 from adapters.clock import SystemClock
 from adapters.exchanges import VenueSettings, venue_feeds
-from adapters.exchanges.crowd import CrowdFeed, CrowdWays
+from adapters.exchanges.crowd import START_S, CrowdFeed, CrowdWays
 from adapters.exchanges.crowd_session import Breathe
 from adapters.exchanges.venue import PositionSeen
 from adapters.simulation import LoopbackVenue, VenueAccountSpec
@@ -240,7 +240,9 @@ async def test_after_a_failure_it_waits_ever_longer_and_then_tells_the_whole() -
     connection, clock = FakeCrowd(), HandClock()
     connection.history = [VenueError("binanceusdm", "busy")] * 4 + [a_past(3)]
     async with running([a_feed(connection, clock, set())]) as events:
-        await clock.advance(1.0, step_s=0.25)
+        await clock.advance(START_S - 0.5, step_s=0.25)
+        assert not connection.asked, "books and accounts go first"
+        await clock.advance(1.5, step_s=0.25)
         assert len(connection.spans) == 1
         await clock.advance(6.0, step_s=0.25)
         assert 2 <= len(connection.spans) <= 4
@@ -306,7 +308,8 @@ def test_settings_that_cannot_be_followed_are_refused(changed: dict[str, Any], s
 async def test_a_feed_that_is_stopped_closes_its_connection() -> None:
     connection, clock = FakeCrowd(), HandClock()
     connection.history = [()]
-    task = asyncio.create_task(a_feed(connection, clock, set()).run(lambda _: None))
+    feed = a_feed(connection, clock, set(), rate_limit=False)
+    task = asyncio.create_task(feed.run(lambda _: None))
     await eventually(lambda: bool(connection.spans))
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
