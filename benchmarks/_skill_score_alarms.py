@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks._frame import Better, Result
-from benchmarks._skill_alarms import Judged, Watched, judge, labels_of, threshold_of
+from benchmarks._skill_alarms import FALSE_A_DAY, Judged, Watched, judge, labels_of, threshold_of
 from benchmarks._skill_chain import MarketRun
 from benchmarks._skill_metrics import Measured, average_precision, bootstrap_sums, hazard_by
 from benchmarks._skill_observables import SCORES, held
@@ -21,6 +21,8 @@ Scorer = Callable[[MarketRun, Direction], Floats]
 
 RECALL, EARLY = 0.85, 0.65
 PROTOTYPE = {"recall": 0.66, "early": 0.41, "precision": 0.296}
+BUDGET = FALSE_A_DAY / len(Direction)
+"""False alarms a day of each direction: both of a market share one."""
 ROWS_PRECISION = 6
 """Average precision is over every so manieth reading."""
 
@@ -60,13 +62,13 @@ def score_alarms(runs: Runs, extra: Sequence[str] = ()) -> list[Result]:
     name = max(chosen, key=lambda each: (chosen[each][1], chosen[each][2]))
     threshold = chosen[name][0]
     told = judge(watch(runs.judged, _hazard(*PRODUCT[name])), threshold)
-    oracle_threshold = threshold_of(watch(runs.chosen_by, _oracle(*PRODUCT[name])))
+    oracle_threshold = threshold_of(watch(runs.chosen_by, _oracle(*PRODUCT[name])), BUDGET)
     oracle = _sums(judge(watch(runs.judged, _oracle(*PRODUCT[name])), oracle_threshold)).sum(axis=0)
     others: dict[str, Floats] = {}
     precisions: dict[str, float] = {}
     for other in (*SCORES, *extra):
         watched = watch(runs.judged, _seen(other))
-        limit = threshold_of(watch(runs.chosen_by, _seen(other)))
+        limit = threshold_of(watch(runs.chosen_by, _seen(other)), BUDGET)
         others[other] = _sums(judge(watched, limit)).sum(axis=0)
         precisions[other] = precision_of(watched)
     sums = _sums(told)
@@ -127,7 +129,7 @@ def precision_of(watched: Sequence[Watched]) -> float:
 def _best(runs: Runs, score: Scorer) -> tuple[float, float, float]:
     """Threshold, recall and early recall on the episodes that are chosen by."""
     watched = watch(runs.chosen_by, score)
-    threshold = threshold_of(watched)
+    threshold = threshold_of(watched, BUDGET)
     sums = _sums(judge(watched, threshold)).sum(axis=0)
     return threshold, _share(sums[1], sums[0]), _share(sums[2], sums[0])
 
