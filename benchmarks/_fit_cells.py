@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 ITERATIONS = 15
-TOLERANCE = 1e-5
+TOLERANCE = 5e-5
 
 
 @dataclass(slots=True, kw_only=True)

@@ -25,8 +25,10 @@ RIDGE_REACH, RIDGE_HAZARD, RIDGE_STATE = 40.0, 100.0, 60.0
 KIND_WEIGHTS = np.array([0.0, 1.0, 0.5, 0.35])
 """Of onsets and of the smaller moves that are fitted along: they are like onsets, not the same."""
 HINGES: dict[str, tuple[float, ...]] = {}
-QUIET_EVERY_S = 240
-"""Of moments in which nothing moves so many seconds' worth is one sample, that counts for all of them."""
+QUIET_EVERY_S, MOVING_EVERY_S = 480, 180
+"""Of moments in which nothing (something) moves so many seconds' worth is one sample, that counts for all of them."""
+
+PAIRED_ABOVE, MANY_ROWS = 1, 4_000
 
 _D = np.array(REACH_DISTANCES)
 _CELLS = [(horizon, move) for horizon in HAZARD_HORIZONS_S for move in MOVES]
@@ -161,9 +163,10 @@ def _moments(samples: Samples) -> tuple[Rows, Floats]:
     moving = (samples.values[:, NAMES.index("is_onset")] > 0) | (
         samples.values[:, NAMES.index("beyond_5m")] > 0.7
     )
-    every = (at // 60) % (QUIET_EVERY_S // 60) == samples.meta[:, 1] % (QUIET_EVERY_S // 60)
-    rows = np.flatnonzero(moments & (moving | every))
-    return rows, np.where(moving[rows], 1.0, QUIET_EVERY_S / 60.0)
+    seldom, often = QUIET_EVERY_S // 60, MOVING_EVERY_S // 60
+    minute = at // 60 + samples.meta[:, 1]
+    rows = np.flatnonzero(moments & np.where(moving, minute % often == 0, minute % seldom == 0))
+    return rows, np.where(moving[rows], float(often), float(seldom))
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,3 +290,11 @@ def is_onset(samples: Samples, rows: Rows) -> NDArray[np.bool_]:
 def left_out(worlds: Rows) -> Sequence[int]:
     """The worlds that are left out in turn."""
     return sorted(set(worlds.tolist()))
+
+
+def folds(worlds: Rows, cells: int) -> Sequence[tuple[int, ...]]:
+    """Worlds that are left out together: each by itself, and in pairs where there are many cells, for time's sake."""
+    found = left_out(worlds)
+    if cells <= PAIRED_ABOVE or len(worlds) < MANY_ROWS:
+        return [(world,) for world in found]
+    return [tuple(found[at :: (len(found) + 1) // 2]) for at in range((len(found) + 1) // 2)]

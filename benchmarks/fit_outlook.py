@@ -131,8 +131,8 @@ def _left_out(samples: Samples, task: heads.Task, inputs: heads.Inputs) -> Float
     """Log-odds of each row by the model that was fitted without its world."""
     worlds = heads.worlds_of(samples, task.rows)
     told = np.zeros(task.truth.shape)
-    for world in heads.left_out(worlds):
-        out = worlds == world
+    for left in heads.folds(worlds, task.truth.shape[1]):
+        out = np.isin(worlds, left)
         model = heads.fit_head(task, inputs, ~out)
         told[out] = model.logits(inputs.common[out], inputs.graded[out])
     return told
