@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from guard.leverage.crowd.side_map import BIN_LOG, BINS
+from guard.leverage.crowd.side_map import BINS
 
 LEVERAGES = (1.5, 2.0, 3.0, 5.0, 7.0, 10.0, 15.0, 20.0, 30.0, 50.0, 75.0, 100.0)
 """Classes of leverage; people choose round ones."""
@@ -25,11 +25,15 @@ class MapSettings:
         cross_spare: how much more stands behind those, as a ratio of initial margin, on the mean (exponential).
         maintenance: of notional.
         holding_half_life_h: in which half of all positions are closed by their owners.
-        churn_share: of what takers trade that opens a position which replaces another.
         volatility_day: standard deviation of log price over a day, where no history tells better.
         unit_share: of open interest that is liquidated at once: how coarse evidence is.
-        evidence_half_life_h: in which half of what was learned is forgotten.
         error_log_sd: of the map's mass beyond what the mix leaves open: entries, sizes, the form of the model.
+        flush_s: entries are put into bins so often.
+        winners_share: of what leaves opposite those who were swept, the part that goes by how much was gained.
+        caught_hedged: of what enters where others were swept, the part that has no leverage.
+        pace_max: churn goes with the pace of trading to ``pace_power``, up to so many times the usual.
+        pace_power: see above.
+        stress_share: when so much of open interest was swept of late, half as many enter with leverage.
     """
 
     leverage_max: float = 125.0
@@ -37,10 +41,8 @@ class MapSettings:
     cross_spare: float = 0.8
     maintenance: float = 0.01
     holding_half_life_h: float = 36.0
-    churn_share: float = 0.25
     volatility_day: float = 0.035
     unit_share: float = 1e-3
-    evidence_half_life_h: float = 168.0
     error_log_sd: float = 0.2
     flush_s: float = 120.0
     winners_share: float = 1.0
@@ -52,5 +54,3 @@ class MapSettings:
 
 BINS_KEPT = BINS + 324
 """Of liquidation prices on one side: as far as a map tells, and room for the mark to move."""
-
-KEPT_LOG = BINS_KEPT * BIN_LOG
