@@ -109,20 +109,20 @@ def test_an_exit_that_costs_more_than_it_frees_is_none() -> None:
 
 def test_a_cut_may_do_where_closing_everything_costs_too_much() -> None:
     def steep(closed: float) -> float:
-        return 0.2 * closed**2
+        return 2.0 * closed**2
 
     left = largest_size(
         Direction.DOWN,
         price=100.0,
-        equity_usd=450.0,
+        equity_usd=540.0,
         size=50.0,
         reach=0.1,
         maintenance_ratio=0.01,
         exit_cost_usd=steep,
     )
-    assert steep(50.0) > 450.0
-    # 450 - 0.2 c^2 = (50 - c) (100 - 0.99 * 90), the smaller root
-    assert left == pytest.approx(50.0 - (10.9 - (10.9**2 - 0.8 * 95.0) ** 0.5) / 0.4)
+    assert steep(50.0) > 540.0
+    # 540 - 2 c^2 = (50 - c) (100 - 0.99 * 90), the smaller root
+    assert left == pytest.approx(50.0 - (10.9 - (10.9**2 - 40.0) ** 0.5) / 4.0)
 
 
 @pytest.mark.parametrize("direction", BOTH)

@@ -184,6 +184,11 @@ def test_a_book_that_is_thin_already_is_not_thinned_twice() -> None:
     shock = CascadeInputs(recent_net_usd=1e6)
     calm = cascade(Direction.DOWN, book(1e6, normal_usd=1e6), None, shock)
     thin = cascade(Direction.DOWN, book(1e5, normal_usd=1e6), None, shock)
+    bare = CascadeSettings(withdrawal_floor=0.0, refilled_max=0.0)
+    whole, tenth = (
+        cascade(Direction.DOWN, book(each, normal_usd=1e6), None, settings=bare) for each in (1e6, 1e5)
+    )
+    assert tenth.stands_usd[-1] > 1.1 * 0.1 * whole.stands_usd[-1]
     far = -1
     assert (
         thin.stands_usd[far] > 1.5 * 0.1 * calm.stands_usd[far]
