@@ -98,7 +98,7 @@ class RegimeMachine:
     refill are back.
 
     * WATCH: hazard / max(h1, 4 u), depth z / -3; u is what the hazard usually is here (decayed over a day, not learned
-      while STRESSED or worse). STRESSED: hazard / max(h2, 12 u), round trip / 5, reproduction number / 1.
+      while STRESSED or worse). STRESSED: hazard / max(h2, 12 u), round trip / 5, reproduction number / 1 that lasts.
     * CASCADE: the lesser of liquidations per minute / 0.3 and speed / 3; 0.2 / depth ratio, once it lasted 3 s.
 
     Where data is unknown the state holds and time does not count; an input that turned unknown counts as it last was
@@ -127,6 +127,7 @@ class RegimeMachine:
         self._dwell_s = 0.0
         self._had_cascade = False
         self._collapsed_at: Nanoseconds | None = None
+        self._forced_at: Nanoseconds | None = None
         self._entered_at: dict[Regime, Nanoseconds] = {}
         self._loads: dict[tuple[int, str], _Load] = {}
         self._hazard = Usual(HAZARD_HALF_LIFE_S, warm_s=600.0, prior=(log(HAZARD_PRIOR), 1.0, 120.0))
@@ -145,7 +146,7 @@ class RegimeMachine:
         self._at = at
         self.is_held_unknown = not inputs.is_known
         if not inputs.is_known:
-            self._collapsed_at = None
+            self._collapsed_at = self._forced_at = None
             return self.regime
         self._weigh(at, elapsed_s, inputs)
         entered, held = self._levels(at)
@@ -172,7 +173,7 @@ class RegimeMachine:
         self._note(at, 2, "hazard", _over(inputs.hazard_15m, stressed))
         self._note(at, 1, "depth_z", _over(inputs.depth_z, settings.depth_z_watch))
         self._note(at, 2, "round_trip", _over(inputs.round_trip_ratio, settings.round_trip_stressed))
-        self._note(at, 2, "reproduction", _over(inputs.reproduction, settings.reproduction_stressed))
+        self._note(at, 2, "reproduction", self._reproduction(at, inputs.reproduction))
         flow = _over(inputs.liquidations_per_min, settings.liquidations_cascade)
         speed = _over(inputs.speed, settings.speed_cascade)
         self._note(at, 3, "liquidations", None if flow is None or speed is None else min(flow, speed))
@@ -184,6 +185,19 @@ class RegimeMachine:
         if hazard is not None and isfinite(hazard) and _SEVERITY[self.regime] < 2:
             self._hazard.update(log(min(max(hazard, HAZARD_MIN), 1.0)), elapsed_s)
         return usual
+
+    def _reproduction(self, at: Nanoseconds, value: float | None) -> float | None:
+        load = _over(value, self.settings.reproduction_stressed)
+        if load is None or load < 1.0:
+            self._forced_at = None
+            return load
+        if self._forced_at is None:
+            self._forced_at = at
+        has_lasted = (at - self._forced_at) / NS_PER_S >= self.settings.reproduction_s
+        if has_lasted:
+            return load
+        # Before it has lasted it enters nothing, and holds only what was entered.
+        return 0.999 if _SEVERITY[self.regime] >= 2 else 0.999 * self.settings.exit_share
 
     def _collapse(self, at: Nanoseconds, ratio: float | None) -> float | None:
         if ratio is None or not isfinite(ratio):

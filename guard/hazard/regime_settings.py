@@ -20,7 +20,8 @@ class RegimeSettings:
         hazard_rise_stressed: STRESSED, likewise; 1..100.
         depth_z_watch: WATCH from this robust z-score of depth down; -20..-0.5.
         round_trip_stressed: STRESSED from so many times the usual round trip on; 1.5..100.
-        reproduction_stressed: STRESSED where one USD forced would force so much more within reach; 0.1..10.
+        reproduction_stressed: STRESSED where one USD forced would force so much more within reach ...; 0.1..10.
+        reproduction_s: ... for so long: in calm it is there for a refresh or two; 0..300.
         liquidations_cascade: CASCADE from this flow of liquidations on, share of depth a minute, with speed; 0.01..10.
         speed_cascade: ... and this speed, usual 1-minute deviations a minute; 0.5..50.
         depth_collapse: CASCADE while depth is below this share of normal ...; 0.01..0.9.
@@ -46,6 +47,7 @@ class RegimeSettings:
     depth_z_watch: float = -3.0
     round_trip_stressed: float = 5.0
     reproduction_stressed: float = 1.0
+    reproduction_s: float = 20.0
     liquidations_cascade: float = 0.3
     speed_cascade: float = 3.0
     depth_collapse: float = 0.2
@@ -86,6 +88,7 @@ _BOUNDS = {
     "depth_z_watch": (-20.0, -0.5),
     "round_trip_stressed": (1.5, 100.0),
     "reproduction_stressed": (0.1, 10.0),
+    "reproduction_s": (0.0, 300.0),
     "liquidations_cascade": (0.01, 10.0),
     "speed_cascade": (0.5, 50.0),
     "depth_collapse": (0.01, 0.9),

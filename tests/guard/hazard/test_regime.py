@@ -62,7 +62,6 @@ class Run:
         (replace(CALM, depth_z=-3.0), Regime.WATCH, "depth_z"),
         (replace(CALM, hazard_15m=0.11), Regime.STRESSED, "hazard"),
         (replace(CALM, round_trip_ratio=5.5), Regime.STRESSED, "round_trip"),
-        (replace(CALM, reproduction=1.0), Regime.STRESSED, "reproduction"),
         (SELLING, Regime.CASCADE, "liquidations"),
     ],
 )
@@ -96,6 +95,15 @@ def test_a_collapse_of_depth_counts_when_it_lasts() -> None:
     assert machine.update(4 * NS_PER_S, gone) is Regime.NORMAL
     assert machine.update(5 * NS_PER_S, gone) is Regime.CASCADE
     assert machine.reasons == ("collapse",)
+
+
+def test_a_reproduction_number_counts_when_it_lasts() -> None:
+    run, forced = Run(), replace(CALM, reproduction=1.2)
+    for _ in range(20):
+        assert run.step(forced, 20) is Regime.NORMAL
+        assert run.step(CALM) is Regime.NORMAL
+    assert run.step(forced, 25) is Regime.STRESSED
+    assert run.machine.reasons == ("reproduction",)
 
 
 def test_thresholds_of_cost_go_before_those_of_the_settings() -> None:
