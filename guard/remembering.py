@@ -18,7 +18,7 @@ from guard.ports import Clock, Emit
 from guard.units import NS_PER_S
 
 WRITE_S = 300.0
-"""What a kill -9 can cost. Gathering it takes the loop 0.1 ms a market, the rest is done in a thread."""
+"""What a kill -9 can cost. Gathering it takes the loop 0.3 ms a market, the rest is done in a thread."""
 
 log = structlog.get_logger()
 
