@@ -99,7 +99,10 @@ class Cells:
         return cls(terms, *_standard(terms.features), *_standard(terms.graded), intercept, weights, graded)
 
     def logits(self, values: Floats, graded: Floats | None) -> Floats:
-        """Give log-odds ``(..., J)`` from ``values`` ``(..., F)`` and ``graded`` ``(..., J, S)``; NaN is unknown."""
+        """Give log-odds ``(..., J)`` from ``values`` ``(..., F)`` and ``graded`` ``(..., J, S)``; NaN is unknown.
+
+        Where J is several times as many cells, as graded ones are given, those are meant for each of the several.
+        """
         told = self._intercept + _expanded(
             values, self._centre, self._scale, self._clip, self._hinged, self._knots
         ) @ (self._weights.T)
@@ -112,7 +115,9 @@ class Cells:
                 self._graded_hinged,
                 self._graded_knots,
             )
-            told = told + (spread * self._graded_weights).sum(axis=-1)
+            cells, width = spread.shape[-2:]
+            weights = self._graded_weights.reshape(-1, cells, width)
+            told = told + (spread[..., None, :, :] * weights).sum(axis=-1).reshape(told.shape)
         return np.clip(told, -LOGIT_MAX, LOGIT_MAX)
 
     def probabilities(self, values: Floats, graded: Floats | None) -> Floats:

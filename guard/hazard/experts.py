@@ -81,16 +81,25 @@ class Experts:
         """What each expert makes of each of ``both``; the full one says nothing where there is no map."""
         if not both:
             return ()
-        values = np.stack([each.values for each in both])[:, self._places]
-        graded = np.stack([_graded(each) for each in both])[:, :, self._graded_places]
-        graded = np.tile(graded, (1, len(self.names), 1))
+        values = np.array([each.values for each in both])[:, self._places]
+        graded = np.array([_graded(each) for each in both])[:, :, self._graded_places]
         logits = self._cells.logits(values, graded).reshape(len(both), len(self.names), CELLS)
-        logits[:, :, _REACH : _REACH + _HAZARD] += np.array([[[self.shift(each.quiet)]] for each in both])
-        logits[:, :, -1] += np.array([[self.shift(each.quiet)] for each in both])
-        told = 1.0 / (1.0 + np.exp(-np.clip(logits, -LOGIT_MAX, LOGIT_MAX)))
+        for at, each in enumerate(both):
+            shift = self.shift(each.quiet)
+            logits[at, :, _REACH : _REACH + _HAZARD] += shift
+            logits[at, :, -1] += shift
+        told = 1.0 / (1.0 + np.exp(-np.minimum(np.maximum(logits, -LOGIT_MAX), LOGIT_MAX)))
+        reach = falling(told[:, :, :_REACH])
+        shape = (len(both), len(self.names), len(HAZARD_HORIZONS_S), len(MOVES))
+        hazard = ordered(told[:, :, _REACH : _REACH + _HAZARD].reshape(shape))
         return tuple(
             {
-                name: _estimates(told[at, place])
+                name: Estimates(
+                    reach[at, place],
+                    hazard[at, place],
+                    float(told[at, place, -2]),
+                    float(told[at, place, -1]),
+                )
                 for place, name in enumerate(self.names)
                 if name is not Expert.FULL or each.has_map
             }
@@ -168,15 +177,6 @@ def hazard_forecast(direction: Direction, estimates: Estimates) -> HazardForecas
         probability=tuple(tuple(estimates.hazard[at].tolist()) for at in _HORIZONS_TOLD),
         vulnerability=estimates.vulnerability,
         shock=estimates.shock,
-    )
-
-
-def _estimates(told: Floats) -> Estimates:
-    return Estimates(
-        reach=falling(told[:_REACH]),
-        hazard=ordered(told[_REACH : _REACH + _HAZARD].reshape(len(HAZARD_HORIZONS_S), len(MOVES))),
-        vulnerability=float(told[-2]),
-        shock=float(told[-1]),
     )
 
 
