@@ -21,7 +21,7 @@ from guard.hazard.features import GRADED, HAZARD_HORIZONS_S, NAMES, REACH_DISTAN
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
 
-RIDGE_REACH, RIDGE_HAZARD, RIDGE_STATE = 40.0, 100.0, 60.0
+RIDGE_REACH, RIDGE_HAZARD, RIDGE_STATE = 60.0, 100.0, 60.0
 KIND_WEIGHTS = np.array([0.0, 1.0, 0.5, 0.35])
 """Of onsets and of the smaller moves that are fitted along: they are like onsets, not the same."""
 HINGES: dict[str, tuple[float, ...]] = {}
