@@ -19,6 +19,8 @@ Floats = NDArray[np.float64]
 Arrays = NDArray[Any]
 
 PERCENT_AT = CURVE_BPS.index(100.0)
+ROWS_RADAR = 6
+"""It is asked each half a minute."""
 UNITS_OF_INTEREST = 1e4
 """What is liquidated is told to others in hundredths of a per cent of open interest."""
 ROWS_MINUTE = 12
@@ -99,8 +101,8 @@ def radar_inputs(columns: Mapping[str, Arrays]) -> Floats:
             columns["book.ask"],
             np.where(has_book, columns["book.bid_curve_usd"][:, PERCENT_AT], np.nan),
             np.where(has_book, columns["book.ask_curve_usd"][:, PERCENT_AT], np.nan),
-            columns["liquidated_longs_usd"] * told,
-            columns["liquidated_shorts_usd"] * told,
+            trailing_sum(columns["liquidated_longs_usd"], ROWS_RADAR) * told,
+            trailing_sum(columns["liquidated_shorts_usd"], ROWS_RADAR) * told,
         ],
         axis=1,
     )

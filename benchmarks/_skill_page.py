@@ -37,8 +37,8 @@ def page(figures: Sequence[Mapping[str, Any]], split: str) -> str:
     """The figures as a table, and that of the decision test by world."""
     run = figures[0]["run"]
     lines = [
-        f"Measured on the {split} split on {run['made_at'][:10]}, commit {run['machine']['commit']}; in brackets where 95 of",
-        "100 bootstraps of whole episodes lie.",
+        f"Measured on the {split} split on {run['made_at'][:10]}, commit {run['machine']['commit']}; in brackets",
+        "where 95 of 100 bootstraps of whole episodes lie.",
         "",
         "| | guard | simple rules, the best | oracle | target |",
         "|---|---|---|---|---|",

@@ -13,7 +13,7 @@ from typing import Any
 
 from wickra_radar import Radar  # type: ignore[import-not-found,unused-ignore]
 
-ROWS = 60
+ROWS = 10
 SPECIFICATION = {
     "signals": [
         {"kind": "oi_delta", "params": [ROWS, 0.02], "weight": 1.0},
