@@ -1,8 +1,8 @@
 """Lets ``wickra-radar`` watch the same markets: its severity becomes one more score that needs no model of ours.
 
 It is given all that it takes, each half a minute: open interest, funding and mark; best bid and ask with what rests
-within 1 %; what was liquidated. It cannot say how far, in which direction, or how likely: its severity is taken for both
-directions, and thresholds and powers are chosen for it as for everybody else.
+within 1 %; what was liquidated. It cannot say how far, in which direction, or how likely: its severity is taken for
+both directions, and thresholds and powers are chosen for it as for everybody else.
 """
 
 from __future__ import annotations
