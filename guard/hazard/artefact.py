@@ -89,7 +89,7 @@ class Outlook(Struct, frozen=True, kw_only=True):
     experts: dict[str, Heads]
     weights: dict[str, float]
     shocks_per_h: float
-    prior_h: float = 24.0
+    prior_h: float = 48.0
 
 
 def check_format(document: Mapping[str, object]) -> None:

@@ -26,7 +26,7 @@ _HAZARD = len(HAZARD_HORIZONS_S) * len(MOVES)
 CELLS = _REACH + _HAZARD + 2
 """Of each expert: reach, hazard, vulnerability, shock."""
 
-SHIFT_MAX = 7.0
+SHIFT_MAX = 4.0
 """Shocks are not taken to be rarer (more frequent) than by this in log-odds, however long none came."""
 
 
