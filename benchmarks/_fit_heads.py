@@ -279,7 +279,8 @@ TASKS: tuple[
 
 def worlds_of(samples: Samples, rows: Rows) -> Rows:
     """The world of each row."""
-    return samples.meta[rows, 0]
+    found: Rows = samples.meta[rows, 0]
+    return found
 
 
 def is_onset(samples: Samples, rows: Rows) -> NDArray[np.bool_]:

@@ -129,7 +129,7 @@ def _part(job: tuple[SkillTask, int, float, str]) -> dict[str, NDArray[Any]]:
         found = samples_of(load(task), every_s)
         path.parent.mkdir(parents=True, exist_ok=True)
         passing = path.with_suffix(f".{os.getpid()}.part.npz")
-        np.savez(passing, **found)
+        np.savez(passing, allow_pickle=False, **found)
         passing.replace(path)
     found["meta"] = found["meta"].copy()
     found["meta"][:, 0] = _WORLDS.index(task.world)

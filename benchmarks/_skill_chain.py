@@ -8,6 +8,7 @@ readings is what the guard's own ``Outlook`` makes of them.
 from __future__ import annotations
 
 import heapq
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -76,6 +77,9 @@ WHOLE: Mapping[str, int] = {
 }
 """Written at thin rows: quantiles of the reach, P(reach) of ``MOVES``, its mean; hazard by ``HORIZONS_S`` and
 ``MOVES``; and of the structure alone Ereach, mean reach with and without forced selling, P and quantiles."""
+
+AS_FITTED = "full, at the rates it was fitted on"
+"""The full expert's hazards without what rarity takes from them in quiet markets (decision 0231)."""
 
 EXPERT: Mapping[str, int] = {"reach": 3, "hazard": 9, "expected": 1}
 
@@ -203,8 +207,10 @@ class Chain:
             result = cascade(direction, reading.book, sides[direction].get(reading.market), inputs)
             results.append(result)
             features.append(self.observer.features(direction, reading, price, result))
-        experts = None if self.experts is None else self.experts.estimate(features)
-        return Said(results, experts)
+        if self.experts is None:
+            return Said(results, None)
+        shifts = [self.experts.shift(each.quiet) for each in features]
+        return Said(results, self.experts.estimate(features), shifts)
 
     def judge(self, reading: Reading, said: Said | None, sides: Sides) -> Told:
         """Weigh what was said as the guard does, and keep it to be judged."""
@@ -248,10 +254,20 @@ class Chain:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """Structure and experts of one reading, both directions; ``experts`` is ``None`` where none are fitted."""
+    """Structure and experts of one reading, both directions; ``experts`` is ``None`` where none are fitted.
+
+    ``shifts`` is what rarity has added to log-odds of the hazards.
+    """
 
     structures: Sequence[CascadeResult]
     experts: Sequence[Mapping[Expert, Estimates]] | None
+    shifts: Sequence[float] = ()
+
+
+def _unshifted(told: Floats, shift: float) -> Floats:
+    """Probabilities whose log-odds were shifted, as they were before."""
+    odds = told / np.maximum(1.0 - told, 1e-12) * math.exp(-shift)
+    return odds / (1.0 + odds)
 
 
 def _by_structure(said: Said | None) -> tuple[ReachForecast, ...]:
@@ -356,7 +372,7 @@ class _Scored:
             often=Table(len(at), OFTEN),
             whole=Table(len(thin), WHOLE),
             oracle=Table(len(thin), WHOLE),
-            experts={name: Table(len(thin), EXPERT) for name in Expert},
+            experts={name: Table(len(thin), EXPERT) for name in (*Expert, AS_FITTED)},
         )
         moved = np.max(np.abs([self.run.seen[each]["drop, 5 min"] for each in DIRECTIONS]), axis=0)
         self.is_estimated = (np.arange(len(at)) % rows_calm == 0) | (moved >= MOVED)
@@ -394,8 +410,13 @@ class _Scored:
         self.write(self.run.whole, row, said, told)
         if said is None or said.experts is None:
             return
-        for structure, by_expert in zip(said.structures, said.experts, strict=True):
+        for structure, by_expert, shift in zip(said.structures, said.experts, said.shifts, strict=True):
             direction = structure.direction
+            if (full := by_expert.get(Expert.FULL)) is not None:
+                shifted = np.array(hazard_forecast(direction, full).probability).ravel()
+                self.run.experts[AS_FITTED].write(
+                    place, DIRECTIONS.index(direction), {"hazard": _unshifted(shifted, shift)}
+                )
             for name, each in by_expert.items():
                 reach = reach_forecast(direction, each, structure)
                 self.run.experts[name].write(

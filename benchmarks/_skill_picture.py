@@ -124,7 +124,8 @@ def by_price(at: float, usd: dict[Direction, Floats]) -> Floats:
         found[here - below : here] = down[:below][::-1]
         above = min(rows - here, len(up))
         found[here : here + above] = up[:above]
-    return found.reshape(-1, STEP).sum(axis=1)
+    summed: Floats = found.reshape(-1, STEP).sum(axis=1)
+    return summed
 
 
 def _map(axis: Any, drawn: Drawn, maps: Sequence[Floats], top: float) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks._frame import Better, Result
-from benchmarks._skill_chain import MarketRun
+from benchmarks._skill_chain import AS_FITTED, MarketRun
 from benchmarks._skill_metrics import (
     auc,
     block_sums,
@@ -113,7 +113,7 @@ def _of_cell(runs: Runs, horizon_s: int, move: float) -> list[Result]:
     experts = {
         name: skill(_brier(values, came), brier(simple, came))
         for name, values in judged.told.items()
-        if name in (f"expert {Expert.OI_DEPTH}", f"expert {Expert.FLOW}")
+        if name in (f"expert {Expert.OI_DEPTH}", f"expert {Expert.FLOW}", f"expert {AS_FITTED}")
     }
     results = [
         row(
@@ -150,7 +150,14 @@ def _of_reliability(runs: Runs, judged: Moments, what: str) -> list[Result]:
         blocks, lambda drawn: auc(told[drawn], came[drawn]), runs.seed, draws=max(runs.draws // 5, 20)
     )
     return [
-        row(f"{what}: reliability error", measured, "ratio", better=Better.LOWER, target=RELIABILITY),
+        row(
+            f"{what}: reliability error",
+            measured,
+            "ratio",
+            better=Better.LOWER,
+            target=RELIABILITY,
+            baselines={AS_FITTED: _reliability(judged.told[f"expert {AS_FITTED}"], judged.came)},
+        ),
         row(f"{what}: AUC at all times", ranked, "", better=Better.HIGHER),
     ]
 
@@ -192,3 +199,8 @@ def _by_ratio(former: Moments, judged: Moments) -> Floats:
 def _brier(values: Floats, came: Floats) -> float:
     kept = np.isfinite(values)
     return brier(values[kept], came[kept]) if kept.any() else float("nan")
+
+
+def _reliability(values: Floats, came: Floats) -> float:
+    kept = np.isfinite(values)
+    return reliability_error(values[kept], came[kept]) if kept.any() else float("nan")

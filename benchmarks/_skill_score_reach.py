@@ -103,7 +103,7 @@ def _tables(run: MarketRun) -> dict[str, Table]:
     return {
         "product": run.whole,
         "oracle": run.oracle,
-        **{f"expert {name}": table for name, table in run.experts.items()},
+        **{f"expert {name}": run.experts[name] for name in Expert},
     }
 
 

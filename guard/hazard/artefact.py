@@ -47,6 +47,14 @@ class Heads(Struct, frozen=True, kw_only=True):
     shock: Head
 
 
+LIFE_SHOCKS_PER_H = 0.03
+"""Shocks in a market-hour of real life.
+
+Seven Binance perpetuals of December 2025 and January 2026 moved by 1.5 % between two closes of five minutes 143 times
+in 10,415 market-hours (0.0007 an hour in BTC, 0.040 in WIF); by the mid it is about twice as often.
+"""
+
+
 class FittedOn(Struct, frozen=True, kw_only=True):
     """What the numbers come from, so that somebody else gets the same.
 
@@ -75,7 +83,8 @@ class Outlook(Struct, frozen=True, kw_only=True):
     """The document.
 
     ``weights`` are those of the experts before anything was seen of how they do. ``shocks_per_h`` is how often shocks
-    came in a quiet market-hour of what was fitted on, and counts like ``prior_h`` market-hours of one's own.
+    came in a quiet market-hour of what was fitted on; ``prior_shocks_per_h`` is how often they are taken to come where
+    a guard runs, before it has counted any, and counts like ``prior_h`` market-hours of its own.
     """
 
     format: int
@@ -89,7 +98,8 @@ class Outlook(Struct, frozen=True, kw_only=True):
     experts: dict[str, Heads]
     weights: dict[str, float]
     shocks_per_h: float
-    prior_h: float = 48.0
+    prior_shocks_per_h: float = LIFE_SHOCKS_PER_H
+    prior_h: float = 24.0
 
 
 def check_format(document: Mapping[str, object]) -> None:

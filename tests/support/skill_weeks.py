@@ -92,7 +92,8 @@ def guesses(hour: int, known: Floats, noise: Floats) -> Floats:
 
 def exaggerates(hour: int, known: Floats, noise: Floats) -> Floats:
     """It knows, and says five times too much."""
-    return knows(hour, known, noise) + np.log(5.0)
+    found: Floats = knows(hour, known, noise) + np.log(5.0)
+    return found
 
 
 def _factor(known: Floats) -> Floats:
@@ -124,7 +125,8 @@ def _falls(chance: np.random.Generator, true: Floats, common: Floats) -> Floats:
 def _farthest(sizes: Floats) -> Floats:
     """Greatest fall that begins within ``MINUTES`` after each minute."""
     padded = np.concatenate([sizes, np.zeros((MINUTES, *sizes.shape[1:]))])
-    return np.max([padded[late : late + len(sizes)] for late in range(MINUTES)], axis=0)
+    farthest: Floats = np.max([padded[late : late + len(sizes)] for late in range(MINUTES)], axis=0)
+    return farthest
 
 
 def _said(rates: Mapping[str, Floats], markets: int) -> Floats:

@@ -12,8 +12,9 @@ from msgspec.structs import replace
 
 from guard.errors import ArtefactInvalidError
 from guard.forecasts import HORIZONS_S, MOVES, QUANTILES, Direction
-from guard.hazard.artefact import Expert, Head
+from guard.hazard.artefact import LIFE_SHOCKS_PER_H, Expert, Head
 from guard.hazard.experts import (
+    SHIFT_MAX,
     Estimates,
     Experts,
     chance_of_reach,
@@ -124,13 +125,15 @@ def test_forecasts_take_their_shape_from_the_vocabulary() -> None:
 
 
 def test_hazards_of_a_quiet_market_follow_how_rare_shocks_are_there() -> None:
-    """Weeks without one make them rare; once a shock is under way that is no argument any more."""
+    """A guard begins with the rate of life, and counts; once a shock is under way rarity is no argument any more."""
     experts = Experts.of(document())
     here = experts.shift(Quiet(shocks=0.0, hours=0.0, share=1.0))
     calm = experts.shift(Quiet(shocks=0.0, hours=2352.0, share=1.0))
+    as_fitted = experts.shift(Quiet(shocks=500.0, hours=1000.0, share=1.0))
     wild = experts.shift(Quiet(shocks=588.0, hours=588.0, share=1.0))
-    assert here == 0.0
-    assert calm == pytest.approx(log(0.02), rel=1e-6)
+    assert here == pytest.approx(log(LIFE_SHOCKS_PER_H / document().shocks_per_h))
+    assert calm == -SHIFT_MAX
+    assert as_fitted == pytest.approx(0.0, abs=0.03)
     assert wild > 0.0
     assert experts.shift(Quiet(shocks=0.0, hours=1200.0, share=0.0)) == 0.0
 
