@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from guard.calibration.cells import LOGIT_MAX, Cells, CellTerms, Feature
-from guard.calibration.distribution import mean, quantiles
+from guard.calibration.kernel import Reaching
 from guard.calibration.monotone import falling, ordered
 from guard.errors import ArtefactInvalidError
 from guard.forecasts import HORIZONS_S, MOVES, QUANTILES, Direction, HazardForecast, ReachForecast
@@ -82,7 +82,13 @@ class Experts:
         if not both:
             return ()
         values = np.array([each.values for each in both])[:, self._places]
-        graded = np.array([_graded(each) for each in both])[:, :, self._graded_places]
+        graded = np.empty((len(both), CELLS, len(GRADED)))
+        for at, each in enumerate(both):
+            of = graded[at]
+            of[:_REACH], of[_REACH : _REACH + _HAZARD] = each.reach, each.hazard
+            of[-2], of[-1] = each.reach[VULNERABLE_AT], each.hazard[SHOCK_AT]
+        if len(self._graded_places) != len(GRADED) or (self._graded_places != _IN_ORDER).any():
+            graded = graded[:, :, self._graded_places]
         logits = self._cells.logits(values, graded).reshape(len(both), len(self.names), CELLS)
         for at, each in enumerate(both):
             shift = self.shift(each.quiet)
@@ -109,11 +115,13 @@ class Experts:
     def shift(self, quiet: Quiet) -> float:
         """Give what is added to log-odds of hazards and shock: how much rarer shocks are here than where it was fitted.
 
-        Formula: ``share log(((r T + shocks) / (T + hours)) / r)``, the mean of a Gamma prior of T market-hours at
-        the rate r of what was fitted on; none once a shock is under way, for then its rarity is no argument any more.
+        Formula: ``share log(((p T + shocks) / (T + hours)) / r)``, the mean of a Gamma prior of T market-hours at the
+        rate p of life over the rate r of what was fitted on; none once a shock is under way, for then its rarity is no
+        argument any more.
         """
-        rate, prior = self.document.shocks_per_h, self.document.prior_h
-        ratio = (rate * prior + quiet.shocks) / ((prior + quiet.hours) * rate)
+        document = self.document
+        expected = document.prior_shocks_per_h * document.prior_h + quiet.shocks
+        ratio = expected / ((document.prior_h + quiet.hours) * document.shocks_per_h)
         return quiet.share * min(max(log(ratio), -SHIFT_MAX), SHIFT_MAX)
 
     def weights(self, given: Mapping[str, float] | None = None) -> dict[Expert, float]:
@@ -154,11 +162,12 @@ def chance_within(estimates: Estimates, horizon_s: float, move: float) -> float:
 
 def reach_forecast(direction: Direction, estimates: Estimates, cascade: CascadeResult) -> ReachForecast:
     """Tell a reach: its distribution as calibrated, its factors from the structure."""
+    reach = estimates.reach.tolist()
     return ReachForecast(
         direction=direction,
-        quantiles=tuple(quantiles(_DISTANCES, estimates.reach, _LEVELS).tolist()),
-        probability=tuple(float(estimates.reach[at]) for at in _MOVES_IN_REACH),
-        expected=mean(_DISTANCES, estimates.reach),
+        quantiles=_REACHING.quantiles(reach),
+        probability=tuple([reach[at] for at in _MOVES_IN_REACH]),
+        expected=_REACHING.mean(reach),
         barrier_usd=cascade.barrier_usd,
         reproduction=cascade.reproduction,
         reproduction_at=cascade.reproduction_at,
@@ -172,17 +181,12 @@ def reach_forecast(direction: Direction, estimates: Estimates, cascade: CascadeR
 
 def hazard_forecast(direction: Direction, estimates: Estimates) -> HazardForecast:
     """Tell a hazard."""
+    hazard = estimates.hazard.tolist()
     return HazardForecast(
         direction=direction,
-        probability=tuple(tuple(estimates.hazard[at].tolist()) for at in _HORIZONS_TOLD),
+        probability=tuple([tuple(hazard[at]) for at in _HORIZONS_TOLD]),
         vulnerability=estimates.vulnerability,
         shock=estimates.shock,
-    )
-
-
-def _graded(each: Features) -> Floats:
-    return np.concatenate(
-        (each.reach, each.hazard, each.reach[VULNERABLE_AT, None], each.hazard[SHOCK_AT, None])
     )
 
 
@@ -222,8 +226,8 @@ def _check(document: Outlook) -> None:
             raise ArtefactInvalidError(
                 where, "not those of this program: fit anew (python -m benchmarks.fit_outlook)"
             )
-    if not (document.shocks_per_h > 0.0 and document.prior_h > 0.0):
-        raise ArtefactInvalidError("shocks_per_h", "a rate and its weight have to be above 0")
+    if not (document.shocks_per_h > 0.0 and document.prior_shocks_per_h > 0.0 and document.prior_h > 0.0):
+        raise ArtefactInvalidError("shocks_per_h", "rates and the weight of one have to be above 0")
     missing = [each.name for each in document.features if each.name not in NAMES]
     missing += [each.name for each in document.graded if each.name not in GRADED]
     if missing:
@@ -243,9 +247,9 @@ VULNERABLE_AT = REACH_DISTANCES.index(0.05)
 """Graded features of the vulnerability are those of this distance."""
 SHOCK_AT = HAZARD_HORIZONS_S.index(900) * len(MOVES)
 """Those of the shock are of 15 minutes and the least move."""
-_DISTANCES = np.array(REACH_DISTANCES)
-_LOG_DISTANCES = np.log(_DISTANCES)
+_IN_ORDER = np.arange(len(GRADED))
+_LOG_DISTANCES = np.log(np.array(REACH_DISTANCES))
+_REACHING = Reaching(REACH_DISTANCES, QUANTILES)
 _LOG_HORIZONS = np.log(np.array(HAZARD_HORIZONS_S, dtype=np.float64))
-_LEVELS = np.array(QUANTILES)
 _MOVES_IN_REACH = tuple(REACH_DISTANCES.index(move) for move in MOVES)
 _HORIZONS_TOLD = tuple(HAZARD_HORIZONS_S.index(horizon) for horizon in HORIZONS_S)

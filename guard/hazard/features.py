@@ -6,12 +6,15 @@ in what is usual for the market, so that numbers of one market mean the same in 
 
 from __future__ import annotations
 
+from array import array
 from dataclasses import dataclass
+from functools import lru_cache
 from math import asinh, log, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
 
+from guard.calibration.kernel import lay_along, log_odds
 from guard.forecasts import MOVES, Direction
 from guard.hazard.peers import PeerView
 from guard.hazard.tracks import FlowTrack, premium_of, within_1_percent
@@ -52,8 +55,8 @@ GRADED = ("random_walk_1m", "random_walk_15m", "random_walk_60m", "chance", "for
 """Those that have a value for each distance (and horizon)."""
 
 UNKNOWN = float("nan")
-CHANCE_LOGIT_MAX = 8.0
-_LOG_REACH = np.log(np.array(REACH_DISTANCES))
+CHANCE_MIN = 3.4e-4
+"""Structural chances are held within this and 1 less it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,12 +113,11 @@ def features(
         *((UNKNOWN,) * len(CASCADE_FEATURES) if cascade is None else cascade.features.values()),
     ]
     has_map = cascade is not None and cascade.has_map
-    at_moves = _graded_structure(cascade)
-    walks = _walks(price)
+    reach, hazard = _graded(price, cascade)
     return Features(
         values=np.array(values, dtype=np.float64),
-        reach=np.concatenate((walks.reach, at_moves[0]), axis=1),
-        hazard=np.concatenate((walks.hazard, np.tile(at_moves[1], (len(HAZARD_HORIZONS_S), 1))), axis=1),
+        reach=reach,
+        hazard=hazard,
         has_map=has_map,
         quiet=quiet,
     )
@@ -250,47 +252,34 @@ def _of_interest(reading: Reading, flow: FlowTrack, depth: float | None) -> list
     ]
 
 
-def _graded_structure(cascade: CascadeResult | None) -> tuple[Floats, Floats]:
-    """Structural chance, forced over standing and barrier at each distance; they are told at three, and between."""
-    if cascade is None:
-        return _NO_STRUCTURE
-    told = np.log(np.maximum(np.array(cascade.distances), 1e-6))
-    chance = np.minimum(np.maximum(np.array(cascade.survival), 3.4e-4), 1.0 - 3.4e-4)
-    logit = np.log(chance / (1.0 - chance))
-    named = cascade.features
-    forced = (named.forced_2, named.forced_5, named.forced_10)
-    barrier = (named.barrier_2, named.barrier_5, named.barrier_10)
-    reach, hazard = (
-        np.stack(
-            (
-                np.interp(at, told, logit),
-                np.interp(at, _LOG_MOVES, forced),
-                np.interp(at, _LOG_MOVES, barrier),
-            ),
-            axis=1,
+def _graded(price: PriceMeasures | None, cascade: CascadeResult | None) -> tuple[Floats, Floats]:
+    """Give ``Features.reach`` and ``Features.hazard``.
+
+    Log of what a random walk goes in the time, over the distance: how usual such a move would be. And structural
+    chance, forced over standing and barrier at each distance; the latter two are told at three, and between.
+    """
+    reach, hazard = _UNKNOWN_REACH.copy(), _UNKNOWN_HAZARD.copy()
+    if price is not None:
+        volatilities = (price.volatility_1m, price.volatility_15m, price.volatility_60m)
+        spread = np.array([UNKNOWN if not each else log(max(each, 1e-6)) for each in volatilities])
+        np.add(_REACH_WALK, spread, out=reach[:, : len(spread)])
+        np.add(_HAZARD_WALK, spread, out=hazard[:, : len(spread)])
+    if cascade is not None:
+        named = cascade.features
+        told = (
+            (_logs_of(cascade.distances), log_odds(cascade.survival, CHANCE_MIN)),
+            (_LOG_MOVES, array("d", (named.forced_2, named.forced_5, named.forced_10))),
+            (_LOG_MOVES, array("d", (named.barrier_2, named.barrier_5, named.barrier_10))),
         )
-        for at in (_LOG_REACH, _LOG_MOVES)
-    )
+        for column, (places, values) in enumerate(told, start=GRADED.index("chance")):
+            lay_along(reach, column, _LOG_REACH, places, values)
+            lay_along(hazard, column, _LOG_HAZARD, places, values)
     return reach, hazard
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Walks:
-    reach: Floats
-    hazard: Floats
-
-
-def _walks(price: PriceMeasures | None) -> _Walks:
-    """Log of what a random walk goes in the time, over the distance: how usual such a move would be."""
-    if price is None:
-        return _NO_WALKS
-    spread = np.array(
-        [
-            UNKNOWN if not each else log(max(each, 1e-6))
-            for each in (price.volatility_1m, price.volatility_15m, price.volatility_60m)
-        ]
-    )
-    return _Walks(_REACH_WALK[:, None] + spread, _HAZARD_WALK[:, None] + spread)
+@lru_cache(maxsize=8)
+def _logs_of(distances: tuple[float, ...]) -> array[float]:
+    return array("d", [log(max(distance, 1e-6)) for distance in distances])
 
 
 def _signed(sign: int, move: float | None, unit: float) -> float:
@@ -317,10 +306,12 @@ def _flow(usd: float, unit: float | None, times: float) -> float:
 
 
 _OTHER = {Direction.DOWN: Direction.UP, Direction.UP: Direction.DOWN}
-_LOG_MOVES = np.log(np.array(MOVES))
-_REACH_WALK = 0.5 * np.log(1800.0) - _LOG_REACH
-_HAZARD_WALK = np.array([0.5 * log(horizon) - log(move) for horizon in HAZARD_HORIZONS_S for move in MOVES])
-_NO_STRUCTURE = (np.full((len(REACH_DISTANCES), 3), UNKNOWN), np.full((len(MOVES), 3), UNKNOWN))
-_NO_WALKS = _Walks(
-    np.full((len(REACH_DISTANCES), 3), UNKNOWN), np.full((len(HAZARD_HORIZONS_S) * len(MOVES), 3), UNKNOWN)
-)
+_LOG_REACH = array("d", [log(distance) for distance in REACH_DISTANCES])
+_LOG_MOVES = array("d", [log(move) for move in MOVES])
+_LOG_HAZARD = _LOG_MOVES * len(HAZARD_HORIZONS_S)
+_REACH_WALK = (0.5 * np.log(1800.0) - np.log(np.array(REACH_DISTANCES)))[:, None]
+_HAZARD_WALK = np.array([0.5 * log(horizon) - log(move) for horizon in HAZARD_HORIZONS_S for move in MOVES])[
+    :, None
+]
+_UNKNOWN_REACH = np.full((len(REACH_DISTANCES), len(GRADED)), UNKNOWN)
+_UNKNOWN_HAZARD = np.full((len(HAZARD_HORIZONS_S) * len(MOVES), len(GRADED)), UNKNOWN)

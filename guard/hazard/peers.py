@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import log
 
@@ -55,6 +56,19 @@ class PeerView:
     gap: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What the others do, upwards positive; ``means`` along ``FIELDS``."""
+
+    market: MarketId
+    at: Nanoseconds
+    count: int = 0
+    means: Sequence[float] = ()
+    rise_max: float = 0.0
+    fall_max: float = 0.0
+    ahead: float | None = None
+
+
 @dataclass(slots=True)
 class Peers:
     """A row for each market, written at its refresh and read at everybody else's.
@@ -67,11 +81,14 @@ class Peers:
     _log_price: dict[MarketId, tuple[Nanoseconds, float]] = field(default_factory=dict)
     _twins: dict[str, list[MarketId]] = field(default_factory=dict)
     _usual_gap: dict[MarketId, Faded] = field(default_factory=dict)
+    _seen: _Seen | None = None
+    """The last look at the others: both directions ask for it."""
 
     def write(
         self, market: MarketId, at: Nanoseconds, price: float, row: tuple[float, ...], elapsed_s: float
     ) -> None:
         """Tell what a market is doing: ``FIELDS`` after the first, upwards positive."""
+        self._seen = None
         place = self._index.get(market)
         if place is None:
             place = self._index[market] = len(self._index)
@@ -86,6 +103,25 @@ class Peers:
 
     def view(self, market: MarketId, at: Nanoseconds, direction: Direction) -> PeerView | None:
         """What the others do in this direction; ``None`` where nobody else was seen within a minute."""
+        seen = self._seen
+        if seen is None or seen.market != market or seen.at != at:
+            seen = self._seen = self._look(market, at)
+        if seen.count == 0:
+            return None
+        means, sign = seen.means, direction.sign
+        return PeerView(
+            count=seen.count,
+            speed_1m=sign * means[_Z1],
+            speed_5m=sign * means[_Z5],
+            move_5m=sign * means[_M5],
+            move_5m_max=seen.rise_max if sign > 0 else seen.fall_max,
+            depth_log=means[_BID if sign < 0 else _ASK],
+            forced_log=means[_LONGS if sign < 0 else _SHORTS],
+            wild_log=means[_WILD],
+            gap=None if seen.ahead is None else sign * seen.ahead,
+        )
+
+    def _look(self, market: MarketId, at: Nanoseconds) -> _Seen:
         rows = self._rows[: len(self._index)]
         fresh = rows[:, _AT] > (at - STALE_NS) / NS_PER_S
         own = self._index.get(market)
@@ -93,26 +129,22 @@ class Peers:
             fresh[own] = False
         others = rows[fresh]
         if not len(others):
-            return None
-        means = others.mean(axis=0)
-        sign = direction.sign
+            return _Seen(market, at)
+        moves = others[:, _M5]
         gap, usual = self._gap_now(market, at), self._usual_gap.get(market)
-        ahead = None if gap is None or usual is None or usual.mean is None else sign * (gap - usual.mean)
-        moves = sign * others[:, _M5]
-        return PeerView(
-            count=len(others),
-            speed_1m=float(sign * means[_Z1]),
-            speed_5m=float(sign * means[_Z5]),
-            move_5m=float(sign * means[_M5]),
-            move_5m_max=float(moves.max()),
-            depth_log=float(means[_BID if sign < 0 else _ASK]),
-            forced_log=float(means[_LONGS if sign < 0 else _SHORTS]),
-            wild_log=float(means[_WILD]),
-            gap=ahead,
+        return _Seen(
+            market,
+            at,
+            len(others),
+            others.mean(axis=0).tolist(),
+            float(moves.max()),
+            -float(moves.min()),
+            None if gap is None or usual is None or usual.mean is None else gap - usual.mean,
         )
 
     def forget(self, market: MarketId) -> None:
         """The market is watched no more: its row is never fresh again, and used anew if it comes back."""
+        self._seen = None
         place = self._index.get(market)
         if place is not None:
             self._rows[place, _AT] = -np.inf

@@ -46,18 +46,24 @@ class Judging:
     ) -> Told:
         """Tell reach and hazard of each direction; ``shifts`` is what outside facts add to the log-odds of a move."""
         ledger, gate = self.ledger, self.ledger.gate
-        onsets = ledger.observe(reading)
+        onsets, is_kept = ledger.observe(reading), ledger.wants(reading)
+        weighed_hazard, weighed_reach = gate.weights(Target.HAZARD_15), gate.weights(Target.REACH)
         reaches: list[ReachForecast] = []
         hazards: list[HazardForecast] = []
         all_reaches: dict[Direction, dict[str, ReachForecast]] = {}
         all_hazards: dict[Direction, dict[str, HazardForecast]] = {}
         for structure, said, shift in zip(structures, estimates, shifts, strict=True):
             direction = structure.direction
+            # Who is scored but not weighed is asked only for what is kept to be scored: once a minute, at onsets.
             by_hazard: dict[str, HazardForecast] = {
-                str(name): hazard_forecast(direction, each) for name, each in said.items()
+                str(name): hazard_forecast(direction, each)
+                for name, each in said.items()
+                if is_kept or name in weighed_hazard
             }
             by_reach: dict[str, ReachForecast] = {
-                str(name): reach_forecast(direction, each, structure) for name, each in said.items()
+                str(name): reach_forecast(direction, each, structure)
+                for name, each in said.items()
+                if direction in onsets or name in weighed_reach
             }
             if Expert.FULL in said:
                 by_hazard[SETTLED] = ledger.recalibration.settle(by_hazard[str(Expert.FULL)])

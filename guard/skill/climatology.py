@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import log
 
 import numpy as np
@@ -41,6 +42,7 @@ class ClimatologyMemory(Struct, frozen=True, kw_only=True):
     reaches: list[float]
 
 
+@lru_cache(maxsize=4096)
 def class_of(market: MarketId) -> str:
     """What markets a market is counted with: bitcoin and ether apart from all others.
 

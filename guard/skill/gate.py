@@ -120,6 +120,8 @@ class Gate:
     priors: Mapping[Target, Mapping[str, float]]
     settings: GateSettings
     _weights: dict[Target, dict[str, float]]
+    _shares: dict[tuple[str, ...], dict[str, float]]
+    """Worked out since weights changed last, by target and who spoke."""
 
     def __init__(
         self, priors: Mapping[Target, Mapping[str, float]] = PRIORS, settings: GateSettings | None = None
@@ -127,6 +129,7 @@ class Gate:
         self.priors = {target: _normal(weights) for target, weights in priors.items()}
         self.settings = settings or GateSettings()
         self._weights = {target: dict(weights) for target, weights in self.priors.items()}
+        self._shares = {}
 
     def weights(self, target: Target) -> Mapping[str, float]:
         """What each estimator of ``target`` counts now; they sum to 1."""
@@ -141,13 +144,16 @@ class Gate:
         """How much of the map's mass the cascade should count with: all of it unless it lost weight, 0: no map."""
         return min(1.0, self.weight(Target.MAP, LEARNED) / self.priors[Target.MAP][LEARNED])
 
-    def shares(self, target: Target, spoken: Mapping[str, object]) -> dict[str, float]:
+    def shares(self, target: Target, spoken: Mapping[str, object]) -> Mapping[str, float]:
         """Weights of those that ``spoken`` names, sum 1; empty if none of them is known."""
-        weights = self._weights[target]
-        total = sum(weights.get(name, 0.0) for name in spoken)
-        if total <= 0.0:
-            return {}
-        return {name: weights[name] / total for name in spoken if name in weights}
+        asked = (target, *spoken)
+        found = self._shares.get(asked)
+        if found is None:
+            weights = self._weights[target]
+            total = sum(weights.get(name, 0.0) for name in spoken)
+            known = [name for name in spoken if name in weights] if total > 0.0 else []
+            found = self._shares[asked] = {name: weights[name] / total for name in known}
+        return found
 
     def combine(self, target: Target, probabilities: Mapping[str, float]) -> float | None:
         """Mix probabilities, each by its estimator's weight; ``None`` if no estimator is known."""
@@ -161,6 +167,7 @@ class Gate:
 
         Estimators that are not named keep their share against the mixture (gain 0). ``hours`` since the block before.
         """
+        self._shares.clear()
         back = 1.0 - exp(-hours / (24.0 * self.settings.switch_days))
         for target, weights in self._weights.items():
             total = dict(gains.get(target, {}))
@@ -185,6 +192,7 @@ class Gate:
 
     def restore(self, memory: GateMemory) -> None:
         """Go on from a former state; what is new since then starts at its prior."""
+        self._shares.clear()
         for target, prior in self.priors.items():
             kept = memory.weights.get(str(target), {})
             known = {name: kept.get(name, weight) for name, weight in prior.items()}

@@ -118,6 +118,10 @@ class Ledger:
                 all_said = {USUAL: self.climatology.reach(direction), **reaches[direction]}
                 waiting.keep_reach(reading.at, price, direction, all_said, _ROWS)
 
+    def wants(self, reading: Reading) -> bool:
+        """Whether ``keep`` would keep hazards that are said at this reading."""
+        return reading.book is not None and self._of(reading.market).wants(reading.at)
+
     def under_way(self, market: MarketId) -> tuple[Direction, ...]:
         """Directions in which a fall (rise) of 5 % within 30 minutes was seen in the last hour."""
         waiting = self._markets.get(market)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from guard.calibration.kernel import averaged
 from guard.forecasts import HazardForecast, ReachForecast
 from guard.skill.gate import HAZARDS, Gate, Target
 
@@ -22,15 +23,15 @@ def mix_hazards(gate: Gate, said: Mapping[str, HazardForecast]) -> HazardForecas
         shares = gate.shares(target, said)
         if not shares:
             return None
-        row = _averaged([(share, said[name].probability[horizon]) for name, share in shares.items()])
+        row = averaged(list(shares.values()), [said[name].probability[horizon] for name in shares])
         rows.append(tuple(map(max, row, rows[-1])) if rows else row)
     shares = gate.shares(Target.HAZARD_15, said)
     first = next(iter(said.values()))
     return HazardForecast(
         direction=first.direction,
         probability=tuple(rows),
-        vulnerability=sum(share * said[name].vulnerability for name, share in shares.items()),
-        shock=sum(share * said[name].shock for name, share in shares.items()),
+        vulnerability=sum([share * said[name].vulnerability for name, share in shares.items()]),
+        shock=sum([share * said[name].shock for name, share in shares.items()]),
     )
 
 
@@ -48,16 +49,10 @@ def mix_reaches(
         return None
     if structure is None:
         structure = said[max(shares, key=lambda name: shares[name])]
+    weights, counted = list(shares.values()), [said[name] for name in shares]
     return msgspec.structs.replace(
         structure,
-        quantiles=_averaged([(share, said[name].quantiles) for name, share in shares.items()]),
-        probability=_averaged([(share, said[name].probability) for name, share in shares.items()]),
-        expected=sum(share * said[name].expected for name, share in shares.items()),
-    )
-
-
-def _averaged(rows: list[tuple[float, tuple[float, ...]]]) -> tuple[float, ...]:
-    return tuple(
-        sum(share * value for (share, _), value in zip(rows, values, strict=True))
-        for values in zip(*(row for _, row in rows), strict=True)
+        quantiles=averaged(weights, [each.quantiles for each in counted]),
+        probability=averaged(weights, [each.probability for each in counted]),
+        expected=sum([share * each.expected for share, each in zip(weights, counted, strict=True)]),
     )

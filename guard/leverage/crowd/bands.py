@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from array import array
 from functools import lru_cache
 
 import numpy as np
 
 from guard.forecasts import Amount, Band, Direction
+from guard.leverage.crowd.band_search import BandSearch
 from guard.leverage.crowd.side_map import BIN_LOG, NORMAL_80, Floats, SideMap
 
 REACH_BINS = 105
@@ -21,14 +23,6 @@ _PLACE_LOG_SD = 0.3
 """Of a band's mass, beside the whole map's: who is in this one and who in the next."""
 
 
-def smoothed(usd: Floats) -> Floats:
-    """Blur by a normal kernel of half of ``SMOOTH_BINS``; mass that would leave at the mark is mirrored back."""
-    kernel = _kernel()
-    reach = len(kernel) // 2
-    padded = np.concatenate((usd[:reach][::-1], usd, np.zeros(reach)))
-    return np.convolve(padded, kernel, mode="valid")
-
-
 def bands_of(
     side: SideMap, direction: Direction, unit_usd: float, count: int = BANDS_MAX
 ) -> tuple[Band, ...]:
@@ -37,26 +31,8 @@ def bands_of(
     A band is what holds 0.7 of the density of its top, blurred, up to ``SMOOTH_BINS`` to each side. ``unit_usd`` is
     liquidated at once.
     """
-    usd: list[float] = side.usd[:REACH_BINS].tolist()
-    left: list[float] = smoothed(side.usd[: REACH_BINS + 4 * SMOOTH_BINS])[:REACH_BINS].tolist()
-    mean = sum(left) / REACH_BINS
-    found: list[Band] = []
-    while mean > 0.0 and len(found) < count:
-        most = max(left)
-        if most <= 0.0:
-            break
-        top = left.index(most)
-        edge = _EDGE_RATIO * most
-        nearest, farthest = max(top - SMOOTH_BINS, 0), min(top + SMOOTH_BINS, REACH_BINS - 1)
-        first = last = top
-        while first > nearest and left[first - 1] >= edge:
-            first -= 1
-        while last < farthest and left[last + 1] >= edge:
-            last += 1
-        begin, end = max(first - SMOOTH_BINS, 0), min(last + SMOOTH_BINS + 1, REACH_BINS)
-        left[begin:end] = [0.0] * (end - begin)
-        found.append(_band(side, direction, first, last + 1, sum(usd[first : last + 1]), mean, unit_usd))
-    return tuple(found)
+    mean, found = _search().find(side.usd, count)
+    return tuple([_band(side, direction, first, end, usd, mean, unit_usd) for first, end, usd in found])
 
 
 @lru_cache(maxsize=1)
@@ -65,6 +41,12 @@ def _kernel() -> Floats:
     reach = math.ceil(3.0 * width)
     kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / width) ** 2)
     return np.asarray(kernel / kernel.sum())
+
+
+@lru_cache(maxsize=1)
+def _search() -> BandSearch:
+    # Mass that would be blurred beyond the mark is mirrored back.
+    return BandSearch(array("d", _kernel()), REACH_BINS, SMOOTH_BINS, _EDGE_RATIO)
 
 
 def _band(
