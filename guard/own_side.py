@@ -12,6 +12,7 @@ from guard.account.action_time import ActionTimes
 from guard.account.assessment import Assessed, Surroundings, Tried, assess
 from guard.account.betas import Betas
 from guard.account.collateral import HaircutSettings
+from guard.account.peg_settings import USD, fold
 from guard.account.pegs import PegBook
 from guard.account.pools import Pool
 from guard.account.positions import AccountView
@@ -23,6 +24,7 @@ from guard.market.book import Side
 from guard.market.freshness import StreamState
 from guard.market.speed import PriceSpeed
 from guard.market.view import BookTrust, MarketView
+from guard.outlook.outlook import Outlook
 from guard.units import NS_PER_S, AccountId, MarketId, Nanoseconds, symbol_of, venue_of
 
 PERIOD_S_MIN = 1.0
@@ -237,6 +239,35 @@ class OwnSide:
         self._fresh.discard(account)
         self._held.pop(account, None)
         self._heard_then.pop(account, None)
+
+
+def tick_outlook(
+    own: OwnSide,
+    outlook: Outlook,
+    accounts: Mapping[AccountId, AccountView],
+    markets: Mapping[MarketId, MarketView],
+    now: Nanoseconds,
+) -> None:
+    """Let time pass in the outlook; at times it is told what one holds, and of all pegs that are known."""
+    if outlook.wants_own(now):
+        _tell(own, outlook, accounts, now)
+    outlook.tick(markets, now)
+
+
+def _tell(
+    own: OwnSide, outlook: Outlook, accounts: Mapping[AccountId, AccountView], now: Nanoseconds
+) -> None:
+    held: dict[MarketId, float] = {}
+    for view in accounts.values():
+        for position in view.positions:
+            price = position.mark_price or position.entry_price
+            usd = position.contracts_usd if price is None else position.size * price
+            if usd is not None:
+                held[position.market] = held.get(position.market, 0.0) + abs(usd)
+    settings = own.pegs.settings
+    assets = {fold(asset) for asset in (*settings.cash, *settings.stablecoins, *settings.claims)} - {USD}
+    found = {asset: own.pegs.depeg(asset, now) for asset in sorted(assets)}
+    outlook.take_own(held, {asset: each.value for asset, each in found.items() if each is not None}, now)
 
 
 def _leader_of(venue: str, markets: Mapping[MarketId, MarketView]) -> MarketId | None:

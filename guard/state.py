@@ -51,7 +51,7 @@ from guard.events import (
 from guard.market.freshness import StreamClock
 from guard.market.view import BaselineSettings, MarketView
 from guard.outlook.outlook import Outlook
-from guard.own_side import OwnSide
+from guard.own_side import OwnSide, tick_outlook
 from guard.units import AccountId, BotId, MarketId, Nanoseconds, market_id, symbol_of, venue_of
 from perpguard_sdk.messages import ALL_SYMBOLS, Birth, Mode, Posture, Reported
 
@@ -177,7 +177,7 @@ class GuardState:
         match event:
             case Tick():
                 self.own.look(self.accounts, self.markets, self.now)
-                self.outlook.tick(self.markets, self.now)
+                tick_outlook(self.own, self.outlook, self.accounts, self.markets, self.now)
             case BotAcked() | CommandSent() | SettingsChanged():
                 pass  # acks and sendings concern dispatch alone, settings came before
             case MarginTermsSeen():

@@ -14,8 +14,8 @@ class RegimeSettings:
     An entry is left at ``exit_share`` of it (of a ratio that is bad when low: at its entry over ``exit_share``).
 
     Attributes:
-        hazard_watch: WATCH from this probability of 5 % within 15 minutes on, where the cost rule gives none; 0..1.
-        hazard_stressed: STRESSED, likewise; 0..1, not below ``hazard_watch``.
+        hazard_watch: WATCH from this probability of 5 % within 15 minutes on; 0..1, 0: as leaving now and then cost.
+        hazard_stressed: STRESSED, likewise; 0..1, 0: by cost, else not below ``hazard_watch``.
         hazard_rise_watch: ... and not before it is so many times what it usually is of this market; 1..100, 1: any.
         hazard_rise_stressed: STRESSED, likewise; 1..100.
         depth_z_watch: WATCH from this robust z-score of depth down; -20..-0.5.
@@ -69,7 +69,7 @@ class RegimeSettings:
         for name, (least, most) in _BOUNDS.items():
             if not least <= getattr(self, name) <= most:
                 raise ValueError(f"{name} must be within {least:g} and {most:g}, not {getattr(self, name)}")
-        if self.hazard_stressed < self.hazard_watch:
+        if 0.0 < self.hazard_stressed < self.hazard_watch:
             raise ValueError("hazard_stressed must not be below hazard_watch")
         if self.hazard_rise_stressed < self.hazard_rise_watch:
             raise ValueError("hazard_rise_stressed must not be below hazard_rise_watch")

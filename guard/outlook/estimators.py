@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from guard.events import AnyEvent, OpenInterestHistorySeen, OutsideFactSeen, TrackedPositionsSeen
@@ -112,8 +112,21 @@ class Estimators:
             hazards=hazards,
             signals=signals,
             skill=broken.ask("skill", None, self.judging.scores) or (),
-            unknown=(*_missing(reading), *(() if maps else ("map",)), *broken.names(market)),
+            unknown=(
+                *_missing(reading),
+                *(() if maps else ("map",)),
+                *((f"regime held: {judged.regime}",) if judged is not None and judged.is_held else ()),
+                *broken.names(market),
+            ),
         )
+
+    def take_own(
+        self, held_usd: Mapping[MarketId, float], depegs: Mapping[str, float], at: Nanoseconds
+    ) -> None:
+        """Take what one holds, USD by market, and how far assets are below what they stand for, log by asset."""
+        for market in self._markets:
+            self.signals.hold(market, held_usd.get(market) or None)
+        self.signals.take_pegs(depegs, at)
 
     def forget(self, market: MarketId) -> None:
         """The market is watched no more."""

@@ -54,6 +54,7 @@ class Outlook:
     _recording: Recording = field(default_factory=Recording)
     _latest: dict[MarketId, MarketOutlook] = field(default_factory=dict)
     _looked_at: Nanoseconds = 0
+    _own_at: Nanoseconds = 0
 
     def of(self, market: MarketId) -> MarketOutlook | None:
         """The latest outlook of a market; ``None`` before the first."""
@@ -98,6 +99,17 @@ class Outlook:
                 if found == SILENT_MAX:
                     break
         self._recording.tick(self._latest.values(), now, self.settings)
+
+    def wants_own(self, now: Nanoseconds) -> bool:
+        """Whether what one holds and what collateral is worth is to be told anew, by ``take_own``."""
+        return self.settings.enabled and now - self._own_at >= self._period_ns
+
+    def take_own(
+        self, held_usd: Mapping[MarketId, float], depegs: Mapping[str, float], now: Nanoseconds
+    ) -> None:
+        """Take what one holds, USD by market, and how far assets are below what they stand for, log by asset."""
+        self._own_at = now
+        self.broken.ask("own side", None, self.estimators.take_own, held_usd, depegs, now)
 
     def take_worth_recording(self, now: Nanoseconds) -> tuple[MarketOutlook, ...]:
         """What is to be written down since the last call."""

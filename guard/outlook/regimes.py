@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from math import sqrt
+from dataclasses import dataclass, field, replace
+from math import exp, inf, log, sqrt
 
 import numpy as np
 
@@ -12,16 +12,23 @@ from guard.events import CURVE_BPS
 from guard.forecasts import HORIZONS_S, MOVES, HazardForecast, Regime, SignalValue
 from guard.hazard.regime import RegimeInputs, RegimeMachine, RegimeState
 from guard.hazard.regime_settings import RegimeSettings
+from guard.hazard.thresholds import thresholds
 from guard.hazard.tracks import FlowTrack
 from guard.leverage.cascade import CascadeResult
 from guard.readings import BookReading, Reading
 from guard.signals.price_measures import PriceMeasures
+from guard.signals.usual import Usual
 from guard.units import MarketId, Nanoseconds
 
 _WITHIN = HORIZONS_S.index(900), MOVES.index(0.05)
 _ONE_PERCENT = CURVE_BPS.index(100.0)
 _USUAL_MOVES = 2.0 * sqrt(900.0)
 """A stretch that feeds itself is near if it begins within two usual moves of 15 minutes."""
+
+_NAMED = RegimeSettings()
+_REFILL_HALF_LIFE_S = 86_400.0
+_REFILL_WARM_S = 1_800.0
+_UNHURT = (Regime.NORMAL, Regime.WATCH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +39,8 @@ class Judged:
     since: Nanoseconds
     reasons: tuple[str, ...]
     resume_share: float
+    is_held: bool = False
+    """It stands only because nothing is known."""
 
 
 @dataclass(slots=True)
@@ -40,6 +49,8 @@ class Regimes:
 
     settings: RegimeSettings = field(default_factory=RegimeSettings)
     _machines: dict[MarketId, RegimeMachine] = field(default_factory=dict)
+    _refills: dict[MarketId, Usual] = field(default_factory=dict)
+    """Log of each book's usual half-life of refilling, s; learned while nothing is wrong, anew by every run."""
 
     def judge(
         self,
@@ -64,13 +75,51 @@ class Regimes:
             flow: what flowed through it.
         """
         machine = self._of(reading.market)
-        inputs = (
-            RegimeInputs(is_known=False)
-            if reading.book is None
-            else _inputs(reading.book, structures, hazards, signals, measures, sigma, flow)
-        )
+        inputs = RegimeInputs(is_known=False)
+        if reading.book is not None:
+            inputs = _inputs(reading.book, structures, hazards, signals, measures, sigma, flow)
+            watch, stressed = self._by_cost(reading.book, structures, hazards)
+            refill = self._refill(reading, machine.regime)
+            inputs = replace(inputs, hazard_watch=watch, hazard_stressed=stressed, refill_ratio=refill)
         regime = machine.update(reading.at, inputs)
-        return Judged(regime, machine.since_at, machine.reasons, machine.resume_share)
+        return Judged(
+            regime, machine.since_at, machine.reasons, machine.resume_share, machine.is_held_unknown
+        )
+
+    def _by_cost(
+        self, book: BookReading, structures: Sequence[CascadeResult], hazards: Sequence[HazardForecast]
+    ) -> tuple[float | None, float | None]:
+        """Entries of the hazard that the settings leave to cost: for the direction whose hazard is worse."""
+        settings = self.settings
+        if settings.hazard_watch > 0.0 and settings.hazard_stressed > 0.0:
+            return None, None
+        horizon, move = _WITHIN
+        worst = max(hazards, key=lambda each: each.probability[horizon][move], default=None)
+        found = next(
+            (each for each in structures if worst is not None and each.direction is worst.direction), None
+        )
+        if found is None:
+            watch, stressed = _NAMED.hazard_watch, _NAMED.hazard_stressed
+        else:
+            told = thresholds(found.direction, book, found)
+            watch, stressed = told.watch, told.cut
+        return (
+            settings.hazard_watch or watch,
+            settings.hazard_stressed or stressed,
+        )
+
+    def _refill(self, reading: Reading, regime: Regime) -> float | None:
+        """How long the book takes to refill over how long it usually does; ``None`` until that is known."""
+        half_life_s = None if reading.book is None else reading.book.refill_half_life_s
+        if half_life_s is None or not 0.0 < half_life_s < inf:
+            return None
+        usual = self._refills.get(reading.market)
+        if usual is None:
+            usual = self._refills[reading.market] = Usual(_REFILL_HALF_LIFE_S)
+        ratio = exp(log(half_life_s) - usual.mean) if usual.seconds >= _REFILL_WARM_S else None
+        if regime in _UNHURT:
+            usual.update(log(half_life_s), min(reading.elapsed_s, 60.0))
+        return ratio
 
     def reconfigure(self, settings: RegimeSettings) -> None:
         """Judge by other settings from now on; states stay."""
@@ -81,6 +130,7 @@ class Regimes:
     def forget(self, market: MarketId) -> None:
         """The market is watched no more."""
         self._machines.pop(market, None)
+        self._refills.pop(market, None)
 
     def state(self) -> Mapping[MarketId, RegimeState]:
         """What is remembered for another run."""

@@ -114,7 +114,7 @@ def numbers_of(value: object) -> Iterator[float]:
         (without(OpenInterestSeen, OpenInterestHistorySeen), {"open interest", "map"}, False, True),
         (only(MarketFeatures), {"open interest", "map"}, False, True),
         (only(MarketFeatures, OpenInterestSeen), set(), True, True),
-        (without(MarketFeatures), {"book"}, True, False),
+        (without(MarketFeatures), {"book", "regime held: normal"}, True, False),
     ],
     ids=[
         "nobody says what is watched",
