@@ -26,6 +26,8 @@ _HAZARD = len(HAZARD_HORIZONS_S) * len(MOVES)
 CELLS = _REACH + _HAZARD + 2
 """Of each expert: reach, hazard, vulnerability, shock."""
 
+_OF_FLOW = (Expert.FLOW, Expert.FULL)
+
 SHIFT_MAX = 4.0
 """Shocks are not taken to be rarer (more frequent) than by this in log-odds, however long none came."""
 
@@ -78,7 +80,10 @@ class Experts:
         return cls(document, names, Cells.of(terms), places, graded_places)
 
     def estimate(self, both: Sequence[Features]) -> tuple[dict[Expert, Estimates], ...]:
-        """What each expert makes of each of ``both``; the full one says nothing where there is no map."""
+        """What each expert makes of each of ``both``; the full one says nothing where there is no map.
+
+        Neither it nor the flow says anything of a price that is not known for a minute yet.
+        """
         if not both:
             return ()
         values = np.array([each.values for each in both])[:, self._places]
@@ -107,7 +112,7 @@ class Experts:
                     float(told[at, place, -1]),
                 )
                 for place, name in enumerate(self.names)
-                if name is not Expert.FULL or each.has_map
+                if not ((name is Expert.FULL and not each.has_map) or (name in _OF_FLOW and each.is_young))
             }
             for at, each in enumerate(both)
         )

@@ -89,6 +89,8 @@ class Features:
     hazard: Floats
     has_map: bool
     quiet: Quiet = NOT_QUIET
+    is_young: bool = False
+    """Whether not even a minute of the price is known."""
 
 
 def features(
@@ -120,6 +122,7 @@ def features(
         hazard=hazard,
         has_map=has_map,
         quiet=quiet,
+        is_young=price is None or price.volatility_1m is None,
     )
 
 
@@ -136,7 +139,7 @@ def _of_price(direction: Direction, price: PriceMeasures | None, flow: FlowTrack
     sign = direction.sign
     usual = flow.variance_slow.mean
     slow = sqrt(usual) if usual else None
-    hour = price.volatility_60m
+    minute, quarter, hour = _volatilities(price)
     unit = max(hour or 0.0, slow or 0.0, 2e-5)
     return [
         _signed(sign, price.move_1m, 0.005),
@@ -148,11 +151,11 @@ def _of_price(direction: Direction, price: PriceMeasures | None, flow: FlowTrack
         _plus(price.drawdown_30m if is_down else price.runup_30m, 0.02),
         _plus(price.runup_30m if is_down else price.drawdown_30m, 0.02),
         _plain(price.regained_30m if is_down else price.given_back_30m),
-        _ratio(price.volatility_1m, 1e-4),
-        _ratio(price.volatility_15m, 1e-4),
+        _ratio(minute, 1e-4),
+        _ratio(quarter, 1e-4),
         _ratio(hour, 1e-4),
-        _ratio(price.volatility_1m, unit),
-        _ratio(price.volatility_15m, unit),
+        _ratio(minute, unit),
+        _ratio(quarter, unit),
         _ratio(hour, slow),
         _plain(price.jump_share_15m),
         *onsets,
@@ -260,8 +263,7 @@ def _graded(price: PriceMeasures | None, cascade: CascadeResult | None) -> tuple
     """
     reach, hazard = _UNKNOWN_REACH.copy(), _UNKNOWN_HAZARD.copy()
     if price is not None:
-        volatilities = (price.volatility_1m, price.volatility_15m, price.volatility_60m)
-        spread = np.array([UNKNOWN if not each else log(max(each, 1e-6)) for each in volatilities])
+        spread = np.array([UNKNOWN if not each else log(max(each, 1e-6)) for each in _volatilities(price)])
         np.add(_REACH_WALK, spread, out=reach[:, : len(spread)])
         np.add(_HAZARD_WALK, spread, out=hazard[:, : len(spread)])
     if cascade is not None:
@@ -275,6 +277,17 @@ def _graded(price: PriceMeasures | None, cascade: CascadeResult | None) -> tuple
             lay_along(reach, column, _LOG_REACH, places, values)
             lay_along(hazard, column, _LOG_HAZARD, places, values)
     return reach, hazard
+
+
+def _volatilities(price: PriceMeasures) -> tuple[float | None, float | None, float | None]:
+    """Of a minute, a quarter and an hour; while a window is not long enough the next shorter one stands for it.
+
+    Weights of the three balance each other: were one left out, a quiet market would be taken for a wild one.
+    """
+    minute = price.volatility_1m
+    quarter = minute if price.volatility_15m is None else price.volatility_15m
+    hour = quarter if price.volatility_60m is None else price.volatility_60m
+    return minute, quarter, hour
 
 
 @lru_cache(maxsize=8)

@@ -85,8 +85,10 @@ class Observer:
 
     def _quiet(self, direction: Direction, price: PriceMeasures | None, track: FlowTrack) -> Quiet:
         share = 0.0
-        if price is not None and track.onset_age_s(direction) is None:
-            gone = price.drawdown_5m if direction is Direction.DOWN else price.runup_5m
+        if track.onset_age_s(direction) is None:
+            gone: float | None = 0.0
+            if price is not None:
+                gone = price.drawdown_5m if direction is Direction.DOWN else price.runup_5m
             share = max(1.0 - (gone or 0.0) / ONSET_LOG, 0.0)
         return Quiet(shocks=self.shocks, hours=self.hours, share=share)
 

@@ -86,6 +86,17 @@ def test_without_a_map_the_full_expert_is_silent() -> None:
     assert set(told) == {Expert.CLIMATOLOGY, Expert.OI_DEPTH, Expert.FLOW}
 
 
+def test_a_market_of_a_few_seconds_is_told_by_what_is_usual_alone() -> None:
+    """Of a price that is not known for a minute nobody who reads prices says anything."""
+    found = Watched()
+    for at in range(3):
+        found.take(reading_at(at * 5.0, 100.0))
+    young = found.observer.features(Direction.DOWN, reading_at(10.0, 100.0), found.measures, None)
+    assert young.is_young
+    assert young.quiet.share == 1.0
+    assert set(Experts.of(document()).estimate([young])[0]) == {Expert.CLIMATOLOGY, Expert.OI_DEPTH}
+
+
 def test_nothing_known_is_told_as_usual() -> None:
     """A market of which nothing is known gets the intercepts."""
     nothing = Features(

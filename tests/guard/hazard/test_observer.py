@@ -42,6 +42,18 @@ def test_selling_downwards_is_buying_upwards(name: str) -> None:
     assert value(fall, Direction.DOWN, name) != pytest.approx(value(fall, Direction.UP, name), rel=1e-2)
 
 
+def test_a_shorter_window_stands_for_one_that_is_not_long_enough_yet() -> None:
+    """Weights of the three balance each other: a quiet market without an hour's volatility was told as a wild one."""
+    found = stood(5.0)
+    hour, quarter, minute = (
+        value(found, Direction.DOWN, name) for name in ("volatility_60m", "volatility_15m", "volatility_1m")
+    )
+    assert found.measures is not None
+    assert found.measures.volatility_60m is None
+    assert hour == quarter
+    assert np.isfinite(minute)
+
+
 def test_an_onset_is_under_way_for_an_hour() -> None:
     """It is marked when it comes, its age grows, and it is over after 60 minutes."""
     found = stood()
