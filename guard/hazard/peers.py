@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from math import log
 
 import numpy as np
@@ -171,5 +172,6 @@ class Peers:
         return sum(found) / len(found) - own[1] if found else None
 
 
+@lru_cache(maxsize=4096)
 def _coin(market: MarketId) -> str:
     return market.partition(":")[2].partition("/")[0]

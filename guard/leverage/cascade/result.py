@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from operator import attrgetter
 from typing import NamedTuple
 
 from guard.forecasts import Direction, ReachForecast
@@ -81,11 +82,13 @@ class CascadeFeatures:
 
     def values(self) -> tuple[float, ...]:
         """All of them, along ``CASCADE_FEATURES``."""
-        return tuple(getattr(self, name) for name in CASCADE_FEATURES)
+        told: tuple[float, ...] = _VALUES(self)
+        return told
 
 
 CASCADE_FEATURES = tuple(each.name for each in fields(CascadeFeatures))
 """Their names, in order."""
+_VALUES = attrgetter(*CASCADE_FEATURES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
