@@ -96,7 +96,8 @@ def collect(
     else:
         parts = [_part(job) for job in jobs]
     names = list(Samples.__dataclass_fields__)
-    joined = {name: np.concatenate([part[name] for part in parts]) for name in names}
+    parts = [part for part in parts if len(part["meta"])]  # there are episodes too short for any
+    joined = {name: np.concatenate([part[name] for part in parts if len(part[name])]) for name in names}
     # Rows of reach are kept for onsets only; everything else is one row a sample.
     return Samples(**joined)
 

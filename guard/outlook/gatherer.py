@@ -113,14 +113,15 @@ class Gatherer:
     >>> gatherer.apply(MarkPriceSeen(received_at=2 * NS_PER_S, market=market, mark_price=100.0))
     >>> reading = gatherer.take(market, 5 * NS_PER_S, MarketView(market))
     >>> reading.mark_price, reading.mark_high, reading.book, reading.feed.value
-    (100.0, 101.0, None, 'complete')
+    (100.0, 101.0, None, 'absent')
     """
 
-    __slots__ = ("_absent", "_markets")
+    __slots__ = ("_absent", "_markets", "_tells")
 
     def __init__(self) -> None:
         self._markets: dict[MarketId, _Gathered] = {}
         self._absent: dict[str, frozenset[Stream]] = {}
+        self._tells: set[str] = set()
 
     def apply(self, event: AnyEvent) -> None:  # noqa: C901, PLR0912 (one case an event is the table of the fold)
         """Fold one event; those that are about no market are ignored."""
@@ -141,6 +142,7 @@ class Gatherer:
                 if 0.0 < usd < inf:
                     gathered = self._of(market)
                     gathered.liquidations += 1
+                    self._tells.add(venue_of(market))
                     if size > 0.0:
                         gathered.longs_usd += usd
                     else:
@@ -169,9 +171,13 @@ class Gatherer:
         self._markets.pop(market, None)
 
     def feed(self, market: MarketId) -> LiquidationFeed:
-        """How much of a market's liquidations its venue tells."""
+        """How much of a market's liquidations its venue tells.
+
+        Of a venue that nobody said is watched, as in somebody's file, silence says nothing until it has told one.
+        """
         venue = venue_of(market)
-        if Stream.LIQUIDATIONS in self._absent.get(venue, ()):
+        absent = self._absent.get(venue)
+        if venue not in self._tells if absent is None else Stream.LIQUIDATIONS in absent:
             return LiquidationFeed.ABSENT
         return next(
             (feed for begin, feed in FEEDS.items() if venue.startswith(begin)), LiquidationFeed.THROTTLED

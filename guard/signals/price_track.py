@@ -326,6 +326,45 @@ class PriceTrack:
             for at, price in zip(state.at, state.price, strict=False):
                 self.update(at, price)
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Copy it to the last bit, compiled or not."""
+        arrays = (
+            bytes(self.at),
+            bytes(self.logs),
+            bytes(self.variance_upto),
+            bytes(self.seconds_upto),
+            bytes(self.bipower_upto),
+            bytes(self.paired_upto),
+            bytes(self.highs),
+            bytes(self.lows),
+            bytes(self.starts),
+        )
+        places = (self.first, self.count, self.high_first, self.high_end, self.low_first, self.low_end)
+        return _copy_of, (arrays, places, (self.last_return, self.last_dt))
+
+    def copy_from(
+        self, arrays: tuple[bytes, ...], places: tuple[int, ...], last: tuple[float, float]
+    ) -> None:
+        """Take what ``__reduce__`` of another gave."""
+        self.at = array("q", arrays[0])
+        self.logs = array("d", arrays[1])
+        self.variance_upto = array("d", arrays[2])
+        self.seconds_upto = array("d", arrays[3])
+        self.bipower_upto = array("d", arrays[4])
+        self.paired_upto = array("d", arrays[5])
+        self.highs = array("q", arrays[6])
+        self.lows = array("q", arrays[7])
+        self.starts = array("q", arrays[8])
+        self.first, self.count, self.high_first, self.high_end, self.low_first, self.low_end = places
+        self.last_return, self.last_dt = last
+        self._measured = None
+
+
+def _copy_of(arrays: tuple[bytes, ...], places: tuple[int, ...], last: tuple[float, float]) -> PriceTrack:
+    track = PriceTrack()
+    track.copy_from(arrays, places, last)
+    return track
+
 
 def _known(value: float) -> float | None:
     return value if -INF < value < INF else None

@@ -107,6 +107,17 @@ class Usual:
         """Standard deviations from the mean, none smaller than ``floor``, within -50 and 50."""
         return clip((value - self.mean) / max(self.sd, floor), -50.0, 50.0)
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Copy it to the last bit, compiled or not."""
+        numbers = (self.mean, self.variance, self.weight, self.seconds)
+        return _usual_of, (self.half_life_s, self.clip_sd, self.warm_s, numbers)
+
+
+def _usual_of(half_life_s: float, clip_sd: float, warm_s: float, numbers: tuple[float, ...]) -> Usual:
+    copied = Usual(half_life_s, clip_sd=clip_sd, warm_s=warm_s)
+    copied.mean, copied.variance, copied.weight, copied.seconds = numbers
+    return copied
+
 
 class WindowSum:
     """The sum of what came in the last so many seconds; bounded memory at readings at least a second apart.
@@ -143,3 +154,20 @@ class WindowSum:
         self._times[place], self._values[place] = at, value
         self._length += 1
         self.total += value
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Copy it to the last bit, compiled or not."""
+        numbers = (self.window_ns, self.slots, self._first, self._length)
+        return _copy_of, (bytes(self._times), bytes(self._values), numbers, self.total)
+
+    def copy_from(self, times: bytes, values: bytes, numbers: tuple[int, ...], total: float) -> None:
+        """Take what ``__reduce__`` of another gave."""
+        self._times, self._values = array("q", times), array("d", values)
+        self.window_ns, self.slots, self._first, self._length = numbers
+        self.total = total
+
+
+def _copy_of(times: bytes, values: bytes, numbers: tuple[int, ...], total: float) -> WindowSum:
+    copied = WindowSum(1.0, 1)
+    copied.copy_from(times, values, numbers, total)
+    return copied

@@ -154,11 +154,21 @@ def test_a_stream_that_is_cut_off_counts_for_nothing_at_once() -> None:
 def test_how_much_a_venue_tells_of_liquidations(venue: str, feed: LiquidationFeed) -> None:
     market = MarketId(f"{venue}:BTC/USDT:USDT")
     gatherer = Gatherer()
+    gatherer.apply(MarketsWatched(received_at=1, venue=venue, markets=(market,)))
     assert gatherer.feed(market) is feed
     gatherer.apply(
         MarketsWatched(received_at=1, venue=venue, markets=(market,), absent=(Stream.LIQUIDATIONS,))
     )
     assert gatherer.feed(market) is LiquidationFeed.ABSENT
+
+
+def test_silence_of_a_venue_that_nobody_watches_says_nothing() -> None:
+    """Somebody's file may hold no liquidations at all: that is not a market without any."""
+    market = MarketId("binanceusdm:BTC/USDT:USDT")
+    gatherer = Gatherer()
+    assert gatherer.feed(market) is LiquidationFeed.ABSENT
+    gatherer.apply(LiquidationSeen(received_at=1, market=market, size=1.0, price=100.0, notional_usd=100.0))
+    assert gatherer.feed(market) is LiquidationFeed.THROTTLED
 
 
 def test_odd_numbers_are_left_out() -> None:
