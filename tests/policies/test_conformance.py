@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import dataclasses
 import re
+from array import array
+from decimal import Decimal
 from typing import Any, get_type_hints
 
 import numpy as np
@@ -198,13 +200,21 @@ MOMENTS = (0.0, 30.0, WARM_S + 4.001, WARM_S + 6.001, WARM_S + 3_600.0)
 
 def as_data(value: Any, seen: frozenset[int] = frozenset()) -> Any:
     """Everything in ``value``, recursively, as something that can be compared."""
+    if value is None or isinstance(value, int | str | bytes):
+        return value
+    if isinstance(value, float | Decimal):
+        return repr(value)
+    return _inside(value, seen)
+
+
+def _inside(value: Any, seen: frozenset[int]) -> Any:
     if id(value) in seen:
         return "..."
     seen |= {id(value)}
     if isinstance(value, np.ndarray):
         return value.shape, value.tobytes()  # a number that is none equals itself here
-    if isinstance(value, bytes):
-        return value
+    if isinstance(value, array):
+        return value.tobytes()
     if isinstance(value, dict):
         return [(as_data(key, seen), as_data(item, seen)) for key, item in value.items()]
     if isinstance(value, set | frozenset):
