@@ -149,7 +149,8 @@ class TrackedPositions:
         chosen = (arrays.size * direction.sign < 0.0) & ~arrays.is_swept & (weight > 0.0)
         if not chosen.any():
             return None
-        usd = np.abs(arrays.size[chosen]) * mark_price * weight[chosen]
+        with np.errstate(over="ignore"):  # sizes that nobody can hold are infinite amounts, not warnings
+            usd = np.abs(arrays.size[chosen]) * mark_price * weight[chosen]
         held_usd = float(usd.sum())
         distance = direction.sign * (arrays.log_price[chosen] - math.log(mark_price))
         # Whom no price liquidates has an infinite distance; whom the mark has passed a negative one.

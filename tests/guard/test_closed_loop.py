@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import pytest
+from msgspec import structs
 
 from guard.commands import OutcomeKind
 from guard.events import MarginMode, Position
@@ -174,5 +175,6 @@ def test_a_world_that_stays_thin_settles() -> None:
     before = len(trader.guard.steps)
     trader.live(260.0, 320.0, depth=20.0)
 
-    late = [step for step in trader.guard.steps[before:] if step.is_decision]
+    # What is estimated of the market is written down each minute, and decides nothing.
+    late = [step for step in trader.guard.steps[before:] if structs.replace(step, outlooks=()).is_decision]
     assert late == []

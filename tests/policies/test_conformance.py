@@ -207,7 +207,7 @@ def as_data(value: Any, seen: frozenset[int] = frozenset()) -> Any:
     return _inside(value, seen)
 
 
-def _inside(value: Any, seen: frozenset[int]) -> Any:
+def _inside(value: Any, seen: frozenset[int]) -> Any:  # noqa: PLR0911 (one for each kind of value)
     if id(value) in seen:
         return "..."
     seen |= {id(value)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks._skill_chain import EXPERT, OFTEN, ROWS_THIN, WHOLE, MarketRun, Table
+from benchmarks._skill_chain import AS_FITTED, EXPERT, OFTEN, ROWS_THIN, WHOLE, MarketRun, Table
 from benchmarks._skill_observables import SCORES
 from guard.forecasts import HORIZONS_S, MOVES, QUANTILES, Direction
 from guard.hazard.artefact import Expert
@@ -48,7 +48,7 @@ def falling_run(number: int, sureness: float, *, world: str = "news", rows: int 
         often=Table(rows, OFTEN),
         whole=Table(len(thin), WHOLE),
         oracle=Table(len(thin), WHOLE),
-        experts={name: Table(len(thin), EXPERT) for name in Expert},
+        experts={name: Table(len(thin), EXPERT) for name in (*Expert, AS_FITTED)},
     )
     for place, direction in enumerate(DIRECTIONS):
         _tell(run, place, direction, sureness, generator)
