@@ -113,18 +113,19 @@ def _reach_columns(direction: Direction) -> Iterator[Column]:
         )
     yield _number(
         f"{direction}_reproduction",
-        "greatest local reproduction number R up to 10 %; above 1 it feeds itself",
+        "greatest local reproduction number R up to 10 %; above 1 it feeds itself; null without a map",
     )
     yield _number(f"{direction}_reproduction_at", f"the distance where that is; null: no {whose} are forced")
     yield _number(
         f"{direction}_liquidity_factor", "normal depth over what is expected to be left on the way, 1 or more"
     )
     yield _number(
-        f"{direction}_forced_factor", "1 + forced orders up to 5 % over the depth that stands there"
+        f"{direction}_forced_factor",
+        "1 + forced orders up to 5 % over the depth that stands there; null without a map",
     )
     yield _number(
         f"{direction}_feedback_factor",
-        f"how much farther a normal shock {falls} price because of them, 1 or more",
+        f"how much farther a normal shock {falls} price because of them, 1 or more; null without a map",
     )
     yield _number(
         f"{direction}_shock_flow_usd",
@@ -146,7 +147,7 @@ def _hazard_columns(direction: Direction) -> Iterator[Column]:
             )
     yield _number(
         f"{direction}_vulnerability",
-        f"probability that a shock, were it to come now, becomes a {fall} of 5 %",
+        f"probability that a shock of 1.5 %, were it to come now, becomes a {fall} of 5 %",
     )
     yield _number(
         f"{direction}_shock", f"probability that one (a {fall} of 1.5 % in 5 min) comes within 15 minutes"
@@ -207,7 +208,8 @@ def cells_of(outlook: MarketOutlook | None) -> tuple[Cell, ...]:
     for direction in Direction:
         cells += _map_cells(outlook.map(direction))
     for direction in Direction:
-        cells += _reach_cells(outlook.reach(direction))
+        has_map = outlook.map(direction) is not None
+        cells += _reach_cells(outlook.reach(direction), has_map=has_map)
     for direction in Direction:
         cells += _hazard_cells(outlook.hazard(direction))
     cells += [signals.get(name) for name in SIGNALS]
@@ -241,7 +243,8 @@ def _amount(amount: Amount) -> tuple[float, float, float]:
     return amount.usd, amount.low_usd, amount.high_usd
 
 
-def _reach_cells(told: ReachForecast | None) -> list[Cell]:
+def _reach_cells(told: ReachForecast | None, *, has_map: bool) -> list[Cell]:
+    """Cells of a reach; what is forced is unknown, and none of it is calm, where there is no map."""
     if told is None:
         return [None] * (len(QUANTILES) + 2 * len(MOVES) + 8)
     return [
@@ -249,11 +252,11 @@ def _reach_cells(told: ReachForecast | None) -> list[Cell]:
         *told.probability,
         told.expected,
         *told.barrier_usd,
-        told.reproduction,
+        told.reproduction if has_map else None,
         told.reproduction_at,
         told.liquidity_factor,
-        told.forced_factor,
-        told.feedback_factor,
+        told.forced_factor if has_map else None,
+        told.feedback_factor if has_map else None,
         told.flow_usd,
         told.extrapolated_from,
     ]
