@@ -221,7 +221,8 @@ def _inside(value: Any, seen: frozenset[int]) -> Any:  # noqa: PLR0911 (one for 
         return sorted((as_data(item, seen) for item in value), key=repr)  # a copy may have another order
     if isinstance(value, list | tuple):
         return [as_data(item, seen) for item in value]
-    if type(value).__reduce__ is not object.__reduce__:  # compiled ones show nothing but this
+    how_copied: Any = type(value).__reduce__
+    if how_copied is not object.__reduce__:  # compiled ones show nothing but this
         return as_data(value.__reduce__()[1:], seen)
     slots = [
         name
