@@ -171,6 +171,8 @@ def shifted(usd: Floats, bins: int) -> Floats:
     if bins == 0:
         return usd
     found = np.zeros_like(usd)
+    if abs(bins) >= len(usd):
+        return found  # price has left the map within a minute
     if bins > 0:
         found[: len(usd) - bins] = usd[bins:]
     else:

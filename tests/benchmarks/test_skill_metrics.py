@@ -130,6 +130,8 @@ def test_shapes_are_as_far_apart_as_they_were_moved() -> None:
     assert carried_bps(bumps(30), bumps(40)) == pytest.approx(100.0, rel=0.02)
     assert np.isnan(carried_bps(np.zeros(BINS), bumps(40)))
     assert shifted(bumps(40), 10)[:60] == pytest.approx(bumps(30)[:60])
+    for far in (-2_000, 2_000):
+        assert not shifted(bumps(40), far).any()
     assert shifted(bumps(40), -10)[20:80] == pytest.approx(bumps(50)[20:80])
 
 
