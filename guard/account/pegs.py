@@ -22,6 +22,9 @@ FORGOTTEN_NS = 3_600 * NS_PER_S
 SPREAD_BPS_MAX = 2_000.0
 """A book wider than this says nothing of a price."""
 
+LOG_PRICE_MAX = 700.0
+"""Beyond it a float ends."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reference:
@@ -193,8 +196,8 @@ class PegBook:
         if agreed is None:
             return None
         return Reference(
-            price_usd=exp(agreed.worse),
-            dearest_usd=exp(agreed.better),
+            price_usd=_price_of(agreed.worse),
+            dearest_usd=_price_of(agreed.better),
             venues=tuple(sorted(agreed.voices)),
             spread_bps=agreed.spread_bps,
             half_spread_bps=agreed.half_spread_bps,
@@ -249,8 +252,8 @@ class PegBook:
         normal = max(0.0, 0.0 if learned is None else learned)
         return Depeg(
             value=max(0.0, normal - ratio.worse) + below.value,
-            ratio=exp(ratio.worse),
-            normal=exp(normal),
+            ratio=_price_of(ratio.worse),
+            normal=_price_of(normal),
             is_cold=learned is None or below.is_cold,
             is_disputed=ratio.is_disputed or below.is_disputed,
         )
@@ -394,3 +397,8 @@ def _house(venue: str | None) -> str | None:
 
 def _narrowest(voices: Iterable[Voice]) -> Voice | None:
     return min(voices, key=lambda voice: voice.half_spread_bps, default=None)
+
+
+def _price_of(log_price: float) -> float:
+    """Of a price that nobody pays any number is right that can be counted with."""
+    return exp(min(log_price, LOG_PRICE_MAX))

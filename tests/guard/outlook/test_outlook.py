@@ -47,6 +47,9 @@ class SaysWhenAsked:
     def hear(self, event: object, broken: Broken) -> None:
         pass
 
+    def take_own(self, held_usd: object, depegs: object, now: int) -> None:
+        pass
+
     def forget(self, market: MarketId) -> None:
         pass
 
