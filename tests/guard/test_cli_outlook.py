@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 from typer.testing import CliRunner, Result
 
 from adapters.storage import SqliteAudit
@@ -101,6 +102,16 @@ def test_what_is_not_known_is_said_and_never_blank() -> None:
     assert "UNKNOWN   book, open interest: what rests on that is left out, and is not calm" in text
     assert text.count("how far a cascade would go is not known") == 2
     assert any("?" in line for line in table_lines([MarketOutlook(at=0, market=ETH)]))
+
+
+def test_what_is_forced_is_not_known_without_a_map() -> None:
+    """No forced orders, no feedback and R of 0 would be calm numbers for something that nobody knows."""
+    whole = outlook_of(MARKET, START, Regime.NORMAL)
+    assert "forced orders x" in "\n".join(outlook_lines(whole))
+    lines = "\n".join(outlook_lines(structs.replace(whole, maps=())))
+    assert "forced orders and feedback are not known: there is no map" in lines
+    assert "forced orders x" not in lines
+    assert "R is at most" not in lines
 
 
 def test_a_record_without_outlooks_says_how_to_get_one(tmp_path: Path) -> None:
