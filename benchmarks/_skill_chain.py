@@ -240,10 +240,7 @@ class Chain:
                 ledger.gate,
                 {
                     USUAL: usual.reach(direction),
-                    **{
-                        str(name): reach_forecast(direction, each, structure)
-                        for name, each in by_expert.items()
-                    },
+                    **{str(name): reach_forecast(each, structure) for name, each in by_expert.items()},
                 },
                 structure.forecast(),
             )
@@ -418,7 +415,7 @@ class _Scored:
                     place, DIRECTIONS.index(direction), {"hazard": _unshifted(shifted, shift)}
                 )
             for name, each in by_expert.items():
-                reach = reach_forecast(direction, each, structure)
+                reach = reach_forecast(each, structure)
                 self.run.experts[name].write(
                     place,
                     DIRECTIONS.index(direction),

@@ -88,18 +88,22 @@ class ReachForecast(Struct, frozen=True, kw_only=True):
     """How far price goes from here within 30 minutes if a shock is under way: a distribution, never a number.
 
     A crash is liquidity falling x forced selling rising x feedback; the three factors are told by themselves, each 1
-    in a calm market or where there is none of it.
+    in a calm market or where there is none of it. What needs a map of others' positions is ``None`` without one: that
+    nothing is known to be forced is not that nothing is. What is only counted, not modelled, has a distribution alone.
 
     Attributes:
         quantiles: distances, along ``QUANTILES``.
         probability: that it reaches each of ``MOVES``.
         expected: mean distance.
-        barrier_usd: what has to be sold by others than the liquidated until price is at each of ``MOVES``: ``Qc``.
-        reproduction: greatest local reproduction number up to 10 %: USD forced for each USD that the book takes.
-        reproduction_at: the distance where that is; ``None`` where nothing is forced.
+        barrier_usd: what has to be sold by others than the liquidated until price is at each of ``MOVES``: ``Qc``;
+            ``None`` without a map.
+        reproduction: greatest local reproduction number up to 10 %: USD forced for each USD that the book takes; 0
+            where nothing is forced, ``None`` without a map.
+        reproduction_at: the distance where that is; ``None`` where nothing is forced, and without a map.
         liquidity_factor: normal depth over what is expected to be left on the way, 1 or more.
-        forced_factor: 1 + forced selling up to 5 % over the depth that stands there.
-        feedback_factor: how much farther a normal shock goes with forced selling than without it, 1 or more.
+        forced_factor: 1 + forced selling up to 5 % over the depth that stands there; ``None`` without a map.
+        feedback_factor: how much farther a normal shock goes with forced selling than without it, 1 or more; ``None``
+            without a map.
         flow_usd: the shock that was counted with, selling (buying) by others than the liquidated.
         extrapolated_from: distance from which on depth was extrapolated; ``None``: all of it up to 10 % was seen.
     """
@@ -108,13 +112,13 @@ class ReachForecast(Struct, frozen=True, kw_only=True):
     quantiles: tuple[float, ...]
     probability: tuple[float, ...]
     expected: float
-    barrier_usd: tuple[float, ...]
-    reproduction: float
-    reproduction_at: float | None
-    liquidity_factor: float
-    forced_factor: float
-    feedback_factor: float
-    flow_usd: float
+    barrier_usd: tuple[float, ...] | None = None
+    reproduction: float | None = None
+    reproduction_at: float | None = None
+    liquidity_factor: float | None = None
+    forced_factor: float | None = None
+    feedback_factor: float | None = None
+    flow_usd: float | None = None
     extrapolated_from: float | None = None
 
 

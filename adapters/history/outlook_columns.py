@@ -109,13 +109,16 @@ def _reach_columns(direction: Direction) -> Iterator[Column]:
         way = "sold" if direction is Direction.DOWN else "bought"
         yield _number(
             f"{direction}_barrier_usd_{name}",
-            f"what others than the liquidated must have {way} until price is {move:.0%} away (Qc), USD",
+            f"what others than the liquidated must have {way} until price is {move:.0%} away (Qc), USD; "
+            "null without a map",
         )
     yield _number(
         f"{direction}_reproduction",
         "greatest local reproduction number R up to 10 %; above 1 it feeds itself; null without a map",
     )
-    yield _number(f"{direction}_reproduction_at", f"the distance where that is; null: no {whose} are forced")
+    yield _number(
+        f"{direction}_reproduction_at", f"the distance where that is; null: no {whose} are forced, or no map"
+    )
     yield _number(
         f"{direction}_liquidity_factor", "normal depth over what is expected to be left on the way, 1 or more"
     )
@@ -208,8 +211,7 @@ def cells_of(outlook: MarketOutlook | None) -> tuple[Cell, ...]:
     for direction in Direction:
         cells += _map_cells(outlook.map(direction))
     for direction in Direction:
-        has_map = outlook.map(direction) is not None
-        cells += _reach_cells(outlook.reach(direction), has_map=has_map)
+        cells += _reach_cells(outlook.reach(direction))
     for direction in Direction:
         cells += _hazard_cells(outlook.hazard(direction))
     cells += [signals.get(name) for name in SIGNALS]
@@ -243,20 +245,19 @@ def _amount(amount: Amount) -> tuple[float, float, float]:
     return amount.usd, amount.low_usd, amount.high_usd
 
 
-def _reach_cells(told: ReachForecast | None, *, has_map: bool) -> list[Cell]:
-    """Cells of a reach; what is forced is unknown, and none of it is calm, where there is no map."""
+def _reach_cells(told: ReachForecast | None) -> list[Cell]:
     if told is None:
         return [None] * (len(QUANTILES) + 2 * len(MOVES) + 8)
     return [
         *told.quantiles,
         *told.probability,
         told.expected,
-        *told.barrier_usd,
-        told.reproduction if has_map else None,
+        *(told.barrier_usd or (None,) * len(MOVES)),
+        told.reproduction,
         told.reproduction_at,
         told.liquidity_factor,
-        told.forced_factor if has_map else None,
-        told.feedback_factor if has_map else None,
+        told.forced_factor,
+        told.feedback_factor,
         told.flow_usd,
         told.extrapolated_from,
     ]

@@ -95,7 +95,7 @@ def _way_lines(outlook: MarketOutlook, direction: Direction) -> Iterator[str]:
     if reach is None:
         yield "  how far a cascade would go is not known"
     else:
-        yield from _reach_lines(reach, direction, has_map=told is not None)
+        yield from _reach_lines(reach, direction)
     if hazard is not None:
         yield from _hazard_lines(hazard)
 
@@ -119,14 +119,21 @@ def _map_lines(told: MapForecast, whose: str) -> Iterator[str]:
     yield f"    {rests or 'nothing was liquidated yet to learn from: it rests on what is usual elsewhere'}"
 
 
-def _reproduction_line(reach: ReachForecast, whose: str) -> str:
+def _factor_lines(reach: ReachForecast, whose: str) -> Iterator[str]:
+    thin = "" if reach.liquidity_factor is None else f"thin books x{reach.liquidity_factor:.1f}"
+    if reach.forced_factor is None or reach.feedback_factor is None or reach.reproduction is None:
+        unknown = "forced orders and feedback are not known: there is no map"
+        yield f"    {'; '.join(each for each in (thin, unknown) if each)}"
+        return
+    yield f"    {thin}, forced orders x{reach.forced_factor:.1f}, feedback x{reach.feedback_factor:.1f}"
     if reach.reproduction_at is None:
-        return f"    no {whose} are known to be forced"
+        yield f"    no {whose} are known to be forced"
+        return
     feeds = "it feeds itself there" if reach.reproduction > 1.0 else "it dies out"
-    return f"    R is at most {reach.reproduction:.2f}, at {_share(reach.reproduction_at)}: {feeds}"
+    yield f"    R is at most {reach.reproduction:.2f}, at {_share(reach.reproduction_at)}: {feeds}"
 
 
-def _reach_lines(reach: ReachForecast, direction: Direction, *, has_map: bool) -> Iterator[str]:
+def _reach_lines(reach: ReachForecast, direction: Direction) -> Iterator[str]:
     _, whose, sold = _WAYS[direction]
     quantiles = dict(zip(QUANTILES, reach.quantiles, strict=True))
     yield "  if a shock is under way, within 30 minutes:"
@@ -138,16 +145,12 @@ def _reach_lines(reach: ReachForecast, direction: Direction, *, has_map: bool) -
         f"{move:.0%}: {_share(chance)}" for move, chance in zip(MOVES, reach.probability, strict=True)
     )
     yield f"    chance to reach {chances}"
-    barriers = ", ".join(
-        f"{move:.0%}: {_usd(usd)}" for move, usd in zip(MOVES, reach.barrier_usd, strict=True)
-    )
-    yield f"    must be {sold} by others for that: {barriers}"
-    thin = f"    thin books x{reach.liquidity_factor:.1f}"
-    if has_map:
-        yield f"{thin}, forced orders x{reach.forced_factor:.1f}, feedback x{reach.feedback_factor:.1f}"
-        yield _reproduction_line(reach, whose)
-    else:
-        yield f"{thin}; forced orders and feedback are not known: there is no map"
+    if reach.barrier_usd is not None:
+        barriers = ", ".join(
+            f"{move:.0%}: {_usd(usd)}" for move, usd in zip(MOVES, reach.barrier_usd, strict=True)
+        )
+        yield f"    must be {sold} by others for that: {barriers}"
+    yield from _factor_lines(reach, whose)
     if reach.extrapolated_from is not None:
         yield f"    depth beyond {_share(reach.extrapolated_from)} was not seen: it is extrapolated"
 

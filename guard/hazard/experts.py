@@ -165,22 +165,11 @@ def chance_within(estimates: Estimates, horizon_s: float, move: float) -> float:
     return float(-np.expm1(-np.exp(summed)))
 
 
-def reach_forecast(direction: Direction, estimates: Estimates, cascade: CascadeResult) -> ReachForecast:
+def reach_forecast(estimates: Estimates, cascade: CascadeResult) -> ReachForecast:
     """Tell a reach: its distribution as calibrated, its factors from the structure."""
     reach = estimates.reach.tolist()
-    return ReachForecast(
-        direction=direction,
-        quantiles=_REACHING.quantiles(reach),
-        probability=tuple([reach[at] for at in _MOVES_IN_REACH]),
-        expected=_REACHING.mean(reach),
-        barrier_usd=cascade.barrier_usd,
-        reproduction=cascade.reproduction,
-        reproduction_at=cascade.reproduction_at,
-        liquidity_factor=cascade.liquidity_factor,
-        forced_factor=cascade.forced_factor,
-        feedback_factor=cascade.feedback_factor,
-        flow_usd=cascade.flow_usd,
-        extrapolated_from=cascade.extrapolated_from,
+    return cascade.told(
+        _REACHING.quantiles(reach), tuple([reach[at] for at in _MOVES_IN_REACH]), _REACHING.mean(reach)
     )
 
 

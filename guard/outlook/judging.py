@@ -61,7 +61,7 @@ class Judging:
                 if is_kept or name in weighed_hazard
             }
             by_reach: dict[str, ReachForecast] = {
-                str(name): reach_forecast(direction, each, structure)
+                str(name): reach_forecast(each, structure)
                 for name, each in said.items()
                 if direction in onsets or name in weighed_reach
             }

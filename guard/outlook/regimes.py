@@ -187,11 +187,15 @@ def _ratio(curve: tuple[float, ...], normal_usd: float | None, bps: float) -> fl
 
 
 def _reproduction(structures: Sequence[CascadeResult], sigma: float | None) -> float | None:
-    """The greatest R that price may come to on an ordinary day; only whether it is above 1 where it is not told."""
-    if not structures or not sigma:
+    """The greatest R that price may come to on an ordinary day; only whether it is above 1 where it is not told.
+
+    Without a map of others' positions it is not known what is forced, and not 0.
+    """
+    known = [each for each in structures if each.has_map]
+    if not known or not sigma:
         return None
     near, worst = _USUAL_MOVES * sigma, 0.0
-    for each in structures:
+    for each in known:
         if each.reproduction_at is not None and each.reproduction_at <= near:
             worst = max(worst, each.reproduction)
         elif any(stretch.near <= near for stretch in each.stretches):

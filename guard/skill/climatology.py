@@ -151,13 +151,6 @@ class Climatology:
                 quantiles=quantiles,
                 probability=probability,
                 expected=expected,
-                barrier_usd=(0.0,) * len(MOVES),
-                reproduction=0.0,
-                reproduction_at=None,
-                liquidity_factor=1.0,
-                forced_factor=1.0,
-                feedback_factor=1.0,
-                flow_usd=0.0,
             )
             for direction in Direction
         )

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from msgspec import structs
 from typer.testing import CliRunner, Result
 
 from adapters.storage import SqliteAudit
@@ -22,7 +21,7 @@ from guard.explain_outlook import changes_words
 from guard.forecasts import MarketOutlook, Regime
 from guard.units import NS_PER_S, MarketId
 from tests.support.audit_records import MARKET, PAUSE_ID, START, whole_story
-from tests.support.outlooks import outlook_of
+from tests.support.outlooks import outlook_of, without_map
 
 ETH = MarketId("bybit:ETH/USDT:USDT")
 
@@ -108,10 +107,26 @@ def test_what_is_forced_is_not_known_without_a_map() -> None:
     """No forced orders, no feedback and R of 0 would be calm numbers for something that nobody knows."""
     whole = outlook_of(MARKET, START, Regime.NORMAL)
     assert "forced orders x" in "\n".join(outlook_lines(whole))
-    lines = "\n".join(outlook_lines(structs.replace(whole, maps=())))
+    lines = "\n".join(outlook_lines(without_map(whole)))
     assert "forced orders and feedback are not known: there is no map" in lines
     assert "forced orders x" not in lines
     assert "R is at most" not in lines
+    assert "must be sold by others" not in lines
+
+
+def test_what_is_not_known_is_null_for_programs(tmp_path: Path) -> None:
+    unknown = without_map(outlook_of(MARKET, START, Regime.NORMAL))
+    answer = json.loads(
+        outlook("--audit", keep(tmp_path / "a.sqlite3", [told(START, unknown)]), "--json").stdout
+    )
+    reach = answer["outlooks"][0]["reaches"][0]
+    assert {name for name, value in reach.items() if value is None} == {
+        "barrier_usd",
+        "reproduction",
+        "reproduction_at",
+        "forced_factor",
+        "feedback_factor",
+    }
 
 
 def test_a_record_without_outlooks_says_how_to_get_one(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec import structs
+
 from guard.forecasts import (
     HORIZONS_S,
     MOVES,
@@ -91,4 +93,24 @@ def outlook_of(
                 count=420.0,
             ),
         ),
+    )
+
+
+def without_map(outlook: MarketOutlook) -> MarketOutlook:
+    """The same of a market of which no open interest is told: what is forced is not known."""
+    return structs.replace(
+        outlook,
+        maps=(),
+        reaches=tuple(
+            structs.replace(
+                each,
+                barrier_usd=None,
+                reproduction=None,
+                reproduction_at=None,
+                forced_factor=None,
+                feedback_factor=None,
+            )
+            for each in outlook.reaches
+        ),
+        unknown=("map",),
     )

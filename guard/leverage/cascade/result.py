@@ -154,17 +154,24 @@ class CascadeResult:
 
     def forecast(self) -> ReachForecast:
         """Tell it as a message, not calibrated on anything."""
+        return self.told(self.quantiles, self.probability, self.expected)
+
+    def told(
+        self, quantiles: tuple[float, ...], probability: tuple[float, ...], expected: float
+    ) -> ReachForecast:
+        """Tell a distribution of the reach with the factors of this cascade; what needs a map is unknown without."""
+        has_map = self.has_map
         return ReachForecast(
             direction=self.direction,
-            quantiles=self.quantiles,
-            probability=self.probability,
-            expected=self.expected,
-            barrier_usd=self.barrier_usd,
-            reproduction=self.reproduction,
-            reproduction_at=self.reproduction_at,
+            quantiles=quantiles,
+            probability=probability,
+            expected=expected,
+            barrier_usd=self.barrier_usd if has_map else None,
+            reproduction=self.reproduction if has_map else None,
+            reproduction_at=self.reproduction_at if has_map else None,
             liquidity_factor=self.liquidity_factor,
-            forced_factor=self.forced_factor,
-            feedback_factor=self.feedback_factor,
+            forced_factor=self.forced_factor if has_map else None,
+            feedback_factor=self.feedback_factor if has_map else None,
             flow_usd=self.flow_usd,
             extrapolated_from=self.extrapolated_from,
         )

@@ -8,7 +8,7 @@ from guard.signals.outside import SCALES
 from guard.signals.signals import Signals
 from guard.skill.gate import PRIORS
 from tests.support.market import MARKET
-from tests.support.outlooks import outlook_of
+from tests.support.outlooks import outlook_of, without_map
 
 NAMES = [column.name for column in COLUMNS]
 
@@ -41,6 +41,13 @@ def test_what_is_not_known_is_null() -> None:
     }
     assert row["outlook_unknown"] == "book, map"
     assert set(cells_of(None)) == {None}
+
+
+def test_without_a_map_what_is_forced_is_null_and_the_distribution_is_not() -> None:
+    row = dict(zip(NAMES, cells_of(without_map(outlook_of(at=7))), strict=True))
+    unknown = ("barrier_usd_5pct", "reproduction", "reproduction_at", "forced_factor", "feedback_factor")
+    assert [row[f"down_{name}"] for name in unknown] == [None] * 5
+    assert (row["down_reach_q50"], row["down_liquidity_factor"], row["up_shock_flow_usd"]) == (0.04, 1.5, 3e5)
 
 
 def test_the_estimators_that_are_weighed_have_columns() -> None:

@@ -124,8 +124,11 @@ def test_forecasts_take_their_shape_from_the_vocabulary() -> None:
     """Quantiles along QUANTILES, probabilities along HORIZONS_S and MOVES; between cells it is interpolated."""
     found = watched(-0.001)
     told = Experts.of(document()).estimate([features_of(found, Direction.DOWN)])[0][Expert.FLOW]
-    reach = reach_forecast(Direction.DOWN, told, cascade(Direction.DOWN, book_at(100.0), None))
+    reach = reach_forecast(told, cascade(Direction.DOWN, book_at(100.0), None))
     hazard = hazard_forecast(Direction.DOWN, told)
+    assert (reach.direction, reach.forced_factor, reach.reproduction) == (Direction.DOWN, None, None), (
+        "no map"
+    )
     assert len(reach.quantiles) == len(QUANTILES)
     assert list(reach.quantiles) == sorted(reach.quantiles)
     assert reach.probability == pytest.approx([chance_of_reach(told, move) for move in MOVES])

@@ -16,6 +16,7 @@ from guard.outlook.regimes import Judged, Regimes
 from guard.readings import BookReading, Reading
 from guard.state import GuardState
 from guard.units import NS_PER_S as S
+from tests.guard.leverage.cascade.books import PlainMap
 from tests.support.builders import at, position, snapshot, tick
 from tests.support.market import MARKET, even_features
 
@@ -68,9 +69,14 @@ def test_what_one_holds_and_pegs_are_told_to_the_observables() -> None:
 
 
 def judged(
-    regimes: Regimes, at_s: float, book: BookReading | None = BOOK, hazard: float | None = 0.0
+    regimes: Regimes,
+    at_s: float,
+    book: BookReading | None = BOOK,
+    hazard: float | None = 0.0,
+    side: PlainMap | None = None,
+    sigma: float | None = None,
 ) -> Judged:
-    structures = () if book is None else [cascade(each, book, None, CascadeInputs()) for each in Direction]
+    structures = () if book is None else [cascade(each, book, side, CascadeInputs()) for each in Direction]
     row = (0.0, hazard or 0.0, 0.0)
     hazards = (
         ()
@@ -83,7 +89,7 @@ def judged(
         hazards=hazards,
         signals=(SignalValue(name="spread_ratio", value=1.0, unit="ratio", alarm=0.0),),
         measures=None,
-        sigma=None,
+        sigma=sigma,
         flow=None,
     )
 
@@ -106,6 +112,18 @@ def test_hazards_are_held_against_cost_only_where_the_settings_leave_it_to_that(
 def test_without_any_hazard_cost_says_nothing() -> None:
     by_cost = RegimeSettings(hazard_watch=0.0, hazard_stressed=0.0)
     assert judged(Regimes(by_cost), 5.0, hazard=None).regime is Regime.NORMAL
+
+
+def test_a_map_that_is_lost_does_not_calm_what_was_forced() -> None:
+    """What R was counts on for a while where it is not known any more; by a map of nothing it is over at once."""
+    for side, reasons in ((None, ("reproduction",)), (PlainMap(), ())):
+        regimes = Regimes(RegimeSettings(reproduction_s=0.0))
+        near = PlainMap()
+        near.usd[1:40] = 1e8
+        forced = judged(regimes, 5.0, side=near, sigma=1e-3)
+        assert (forced.regime, forced.reasons) == (Regime.STRESSED, ("reproduction",))
+        later = judged(regimes, 10.0, side=side, sigma=1e-3)
+        assert (later.regime, later.reasons) == (Regime.STRESSED, reasons)
 
 
 def test_a_state_that_stands_only_because_nothing_is_known_is_said() -> None:

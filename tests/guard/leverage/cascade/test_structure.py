@@ -143,6 +143,19 @@ def test_an_empty_map_is_no_map(direction: Direction, book: BookReading) -> None
     assert (with_it.has_map, without.has_map) == (True, False)
 
 
+@pytest.mark.parametrize("direction", BOTH)
+def test_what_is_forced_is_told_only_by_a_map(direction: Direction) -> None:
+    """Nothing forced is 0 and 1 by a map that is empty, and unknown without one."""
+    by_map = cascade(direction, book(), PlainMap()).forecast()
+    without = cascade(direction, book(), None).forecast()
+    assert (by_map.reproduction, by_map.reproduction_at) == (0.0, None)
+    assert (by_map.forced_factor, by_map.feedback_factor) == (1.0, 1.0)
+    assert by_map.barrier_usd is not None
+    assert (without.reproduction, without.forced_factor, without.feedback_factor) == (None, None, None)
+    assert without.barrier_usd is None
+    assert (without.liquidity_factor, without.flow_usd) == (by_map.liquidity_factor, by_map.flow_usd)
+
+
 @settings(max_examples=40)
 @given(side=maps(), kappa=st.floats(0.6, 2.4), depth=amounts)
 def test_up_mirrors_down(side: PlainMap, kappa: float, depth: float) -> None:
