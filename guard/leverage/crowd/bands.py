@@ -49,20 +49,26 @@ def _search() -> BandSearch:
     return BandSearch(array("d", _kernel()), REACH_BINS, SMOOTH_BINS, _EDGE_RATIO)
 
 
+@lru_cache(maxsize=4)
+def _moves(direction: Direction) -> tuple[tuple[float, float], ...]:
+    """Distance as a share of price, and what price is multiplied with, by bin."""
+    factors = [math.exp(direction.sign * at * BIN_LOG) for at in range(REACH_BINS + 1)]
+    return tuple([(abs(factor - 1.0), factor) for factor in factors])
+
+
 def _band(
     side: SideMap, direction: Direction, first: int, end: int, usd: float, mean: float, unit_usd: float
 ) -> Band:
     wider = math.sqrt(side.log_sd**2 + _PLACE_LOG_SD**2 + math.log1p(unit_usd / max(usd, 1e-9)))
     ratio = math.exp(NORMAL_80 * wider)
-    ends = []
-    for at in (first, end):
-        factor = math.exp(direction.sign * at * BIN_LOG)
-        ends.append((abs(factor - 1.0), side.mark_price * factor))
+    moves = _moves(direction)
+    near, near_factor = moves[first]
+    far, far_factor = moves[end]
     return Band(
-        near=ends[0][0],
-        far=ends[1][0],
-        near_price=ends[0][1],
-        far_price=ends[1][1],
-        mass=Amount(usd=usd, low_usd=usd / ratio, high_usd=usd * ratio),
+        near=near,
+        far=far,
+        near_price=side.mark_price * near_factor,
+        far_price=side.mark_price * far_factor,
+        mass=Amount(usd, usd / ratio, usd * ratio),
         ratio=usd / (end - first) / mean,
     )

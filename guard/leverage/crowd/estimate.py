@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from guard.forecasts import MOVES, Amount, Direction
+from guard.leverage.crowd.drawing import agree, draw, held_within, upto
 from guard.leverage.crowd.side import Side
 from guard.leverage.crowd.side_map import BIN_LOG, BINS, NORMAL_80, Floats, SideMap
 from guard.units import NS_PER_S, Nanoseconds
@@ -47,17 +49,14 @@ class Estimate:
     def amounts(self, side: SideMap, estimated: float) -> tuple[Amount, ...]:
         """Mass within each of ``MOVES`` of the whole map; ``estimated`` of what this is about is not known exactly."""
         told = []
-        for at, move in enumerate(MOVES):
-            distance = distance_log(move, self.direction)
-            exact = side.exact_within(distance)
-            usd = max(side.within(distance), exact)
+        places = _places(self.direction)
+        whole = upto(side.usd, places)
+        known = (0.0,) * len(whole) if side.exact_usd is None else upto(side.exact_usd, places)
+        for at, exact in enumerate(known):
+            usd = max(whole[at], exact)
             guessed = usd - exact if estimated > 0.0 else 0.0
             told.append(
-                Amount(
-                    usd=usd,
-                    low_usd=exact + guessed * self.low_ratio[at],
-                    high_usd=exact + guessed * self.high_ratio[at],
-                )
+                Amount(usd, exact + guessed * self.low_ratio[at], exact + guessed * self.high_ratio[at])
             )
         return tuple(told)
 
@@ -95,34 +94,36 @@ def weigh_candidates(
     """
     settings = side.settings
     knots = _knots(side.direction)
-    window, part = side.window()
-    sums = np.cumsum(np.add.reduceat(window, knots[:-1], axis=1), axis=1)
-    sums += (window[:, knots[1:]] - window[:, :1]) * part
-    sums *= side.scale
-    logs = np.log(np.maximum(shares @ sums, 1e-300))
-    middle = weights @ logs
-    spread = weights @ (logs - middle) ** 2
-    median = np.exp(middle)
+    first, part = side.begun()
+    count = len(knots) - 1
+    sums, median, spread = np.empty((len(shares[0]), count)), np.empty(count), np.empty(count)
+    held_within(side.mass, first, part, side.scale, knots, sums)
+    agree(sums, shares, weights, median, spread)
     unit = settings.unit_share * open_interest
-    lumps = unit / np.maximum(median, 1e-9 * open_interest)
-    wanted = np.maximum(np.diff(median / np.sqrt(1.0 + lumps), prepend=0.0), 0.0)
-    held = np.diff(side.shares @ sums, prepend=0.0)
-    ratio = np.where(held > 0.0, wanted / np.maximum(held, 1e-300), 0.0)
-    common = np.sqrt(spread + settings.error_log_sd**2 + doubt**2)
+    more = settings.error_log_sd**2 + doubt**2
+    common, lumps, ratio = [], [], []
+    wanted_before = held_before = 0.0
+    for usd, squared, held in zip(
+        median.tolist(), spread.tolist(), (side.shares @ sums).tolist(), strict=True
+    ):
+        lump = unit / max(usd, 1e-9 * open_interest)
+        wanted = usd / math.sqrt(1.0 + lump)
+        part_held = held - held_before
+        ratio.append(max(wanted - wanted_before, 0.0) / part_held if part_held > 0.0 else 0.0)
+        common.append(math.sqrt(squared + more))
+        lumps.append(lump)
+        wanted_before, held_before = wanted, held
     low, high = _interval(common[: len(MOVES)], lumps[: len(MOVES)])
-    return Factors(now, side.place, tuple(ratio.tolist()), float(common[_REFERENCE]), low, high, unit)
+    return Factors(now, side.place, tuple(ratio), common[_REFERENCE], low, high, unit)
 
 
 def estimate(side: Side, mark: float, factors: Factors) -> Estimate:
     """Give the map of a side at a mark: medians by bin, the mean's shape between knots."""
-    window, part = side.window()
-    mixed = side.shares @ window
-    usd = mixed[:BINS]
-    usd += (mixed[1:] - usd) * part
-    knots = _knots_listed(side.direction)
+    first, part = side.begun()
     scale = side.scale * mark
-    for begin, end, ratio in zip(knots, knots[1:], factors.ratio, strict=False):
-        usd[begin:end] *= ratio * scale
+    ratios = array("d", [ratio * scale for ratio in factors.ratio])
+    usd = np.empty(BINS)
+    draw(side.mass, first, part, side.shares, _knots(side.direction), ratios, usd)
     return Estimate(
         side.direction, usd, factors.log_sd, factors.low_ratio, factors.high_ratio, factors.unit * mark
     )
@@ -133,29 +134,32 @@ def distance_log(move: float, direction: Direction) -> float:
     return abs(math.log1p(direction.sign * move))
 
 
-def _interval(common: Floats, lumps: Floats) -> tuple[tuple[float, ...], tuple[float, ...]]:
+@lru_cache(maxsize=4)
+def _places(direction: Direction) -> array[float]:
+    """Distances of ``MOVES``, in bins."""
+    return array("d", [distance_log(move, direction) / BIN_LOG for move in MOVES])
+
+
+def _interval(common: Sequence[float], lumps: Sequence[float]) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Give both ends of 80 % intervals over the median.
 
     Few positions may be none: the lower end falls with how much one of them is of the mass, to 0 where the mass is
     less than one of them; the upper end rises far less.
     """
-    half = 0.5 * np.log1p(lumps)
-    low = np.exp(half - NORMAL_80 * common - _LOW_LUMPS * lumps)
-    low[lumps * _NONE_LUMPS > 1.0] = 0.0
-    high = np.exp(half + NORMAL_80 * common + _HIGH_LUMPS * np.log1p(lumps))
-    return tuple(np.minimum(low, 1.0).tolist()), tuple(high.tolist())
+    low, high = [], []
+    for spread, lump in zip(common, lumps, strict=True):
+        more = math.log1p(lump)
+        end = 0.5 * more - NORMAL_80 * spread - _LOW_LUMPS * lump
+        low.append(0.0 if lump * _NONE_LUMPS > 1.0 else min(math.exp(end), 1.0))
+        high.append(math.exp(0.5 * more + NORMAL_80 * spread + _HIGH_LUMPS * more))
+    return tuple(low), tuple(high)
 
 
 @lru_cache(maxsize=4)
-def _knots_listed(direction: Direction) -> list[int]:
-    return [int(each) for each in _knots(direction)]
-
-
-@lru_cache(maxsize=4)
-def _knots(direction: Direction) -> NDArray[np.intp]:
+def _knots(direction: Direction) -> array[int]:
     """Bins between which candidates are weighed, from 0 on."""
-    return np.array(
+    return array(
+        "q",
         [0, *(round(distance_log(move, direction) / BIN_LOG) for move in MOVES)]
         + [round(move / BIN_LOG) for move in _FARTHER],
-        dtype=np.intp,
     )

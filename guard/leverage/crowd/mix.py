@@ -9,6 +9,7 @@ others in part and up to so much.
 from __future__ import annotations
 
 import math
+from array import array
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -16,6 +17,7 @@ import numpy as np
 from msgspec import Struct
 
 from guard.forecasts import Direction
+from guard.leverage.crowd.drawing import believe
 from guard.leverage.crowd.settings import LEVERAGES, SHARES
 from guard.leverage.crowd.side_map import Floats
 from guard.units import NS_PER_S, MarketId, Nanoseconds, symbol_of, venue_of
@@ -52,6 +54,8 @@ COMPARED_FROM = 3.0
 """A throttled feed is compared with what a complete one taught, once that told so many units."""
 
 MIX_VERSION = 1
+
+_NOTHING: Final = np.zeros((2, CANDIDATES))
 
 _LEANING: Final = np.tile((np.asarray(LEVERAGED) - np.mean(LEVERAGED)) / LEVERAGED_SD, len(TILTS))
 
@@ -122,18 +126,12 @@ class LeverageMix:
         side = _side(direction)
         logs = self._priors[side] - (LEAN_WEIGHT * lean * direction.sign) * _LEANING
         own = self._markets.get(market)
-        here = np.zeros((2, CANDIDATES)) if own is None else own.logs
-        logs += here[side] + OTHER_SIDE * here[1 - side]
+        here = _NOTHING if own is None else own.logs
         symbol = self._by_symbol.get(symbol_of(market))
-        there = here if symbol is None else symbol
-        logs += SAME_SYMBOL * (there[side] - here[side])
-        others = len(self._markets)
-        if others > 0:
-            pooled = (self._all - there)[side] + OTHER_SIDE * (self._all - there)[1 - side]
-            logs += OTHERS * pooled / max(1.0, others / OTHERS_MAX)
-        logs -= logs.max()
-        weights = np.exp(logs)
-        return np.asarray(weights / weights.sum())
+        others = OTHERS / max(1.0, len(self._markets) / OTHERS_MAX)
+        counts = array("d", [OTHER_SIDE, SAME_SYMBOL, others, others * OTHER_SIDE])
+        believe(logs, here, here if symbol is None else symbol, self._all, side, counts)
+        return np.asarray(logs)
 
     def learn(
         self,

@@ -194,9 +194,14 @@ class Side:
         Besides, which part of its own bin the mark has gone through: distances j to j + 1 bins beyond the mark hold
         that part of bin j + 1 and the rest of bin j.
         """
+        at, part = self.begun()
+        return self.mass[:, at : at + BINS + 1], part
+
+    def begun(self) -> tuple[int, float]:
+        """Which bin the mark is in, and which part of it the mark has gone through."""
         start = self.place - self.base
         at = math.floor(start)
-        return self.mass[:, at : at + BINS + 1], start - at
+        return at, start - at
 
     def ahead(self) -> Floats:
         """What each class has at each of ``BINS`` distances beyond the mark, ``(K, BINS)``, base units."""
