@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from adapters.exchanges.ccxt_session import Markets, asked, close_client, make_client
-from adapters.exchanges.crowd_history import SPACING_NS
+from adapters.exchanges.crowd_history import SPACING_NS, Candle, InterestRow, joined
 from adapters.exchanges.settings import VenueSettings
 from adapters.exchanges.terms_session import Deaf
 from adapters.exchanges.venue import PositionSeen
@@ -20,13 +21,22 @@ Breathe = Callable[[], Awaitable[None]]
 
 
 class CrowdClient:
-    """The common part of a CrowdConnection (see ``crowd``) over one ccxt client."""
+    """A CrowdConnection (see ``crowd``) over one ccxt client; a venue says what it tells, and one request of each kind.
+
+    Of ``_interest``, ``_candles``, ``_latest_share`` and ``_positions`` it has those whose figures below say so; all but
+    the last are given the venue's own name of a market, the first two a span of time whose ends count, of no more rows
+    than one answer holds.
+    """
 
     DEFAULTS: Mapping[str, Any] = {}
     """What ccxt is told besides what every venue's client is told."""
     QUIRKS: type | None = None
     HISTORY_DAYS = 0.0
     """How far back open interest is told every five minutes; 0: not at all."""
+    INTEREST_ROWS = 0
+    """The most that one answer holds."""
+    CANDLE_ROWS = 0
+    """Likewise of candles, which tell price and volume; 0: they are not asked for."""
     TELLS_RATIO = False
     """Whether the share of accounts that are long is told."""
     PUBLISHES_POSITIONS = False
@@ -68,9 +78,23 @@ class CrowdClient:
     async def _history(
         self, symbol: str, since: Nanoseconds, until: Nanoseconds, breathe: Breathe
     ) -> tuple[HistoryPoint, ...]:
+        code, candles = self._code(symbol), []
+        interest = await pages(partial(self._interest, code), since, until, self.INTEREST_ROWS, breathe)
+        if self.CANDLE_ROWS:
+            await breathe()
+            candles = await pages(partial(self._candles, code), since, until, self.CANDLE_ROWS, breathe)
+        return joined(interest, candles)
+
+    async def _interest(self, code: str, begin_ms: int, end_ms: int) -> list[InterestRow]:
+        raise NotImplementedError
+
+    async def _candles(self, code: str, begin_ms: int, end_ms: int) -> list[Candle]:
         raise NotImplementedError
 
     async def _longs_share(self, symbol: str) -> tuple[float, Nanoseconds | None]:
+        return await self._latest_share(self._code(symbol))
+
+    async def _latest_share(self, code: str) -> tuple[float, Nanoseconds | None]:
         raise NotImplementedError
 
     async def _positions(self, address: str) -> Sequence[PositionSeen]:
