@@ -21,11 +21,11 @@ Breathe = Callable[[], Awaitable[None]]
 
 
 class CrowdClient:
-    """A CrowdConnection (see ``crowd``) over one ccxt client; a venue says what it tells, and one request of each kind.
+    """A CrowdConnection (see ``crowd``) over one ccxt client; a venue says what it tells, and how that is asked for.
 
-    Of ``_interest``, ``_candles``, ``_latest_share`` and ``_positions`` it has those whose figures below say so; all but
-    the last are given the venue's own name of a market, the first two a span of time whose ends count, of no more rows
-    than one answer holds.
+    It has those of ``_interest``, ``_candles``, ``_latest_share`` and ``_positions`` that the figures below say. All
+    but the last are given the venue's own name of a market; the first two a span of time whose ends count, which holds
+    no more rows than one answer does.
     """
 
     DEFAULTS: Mapping[str, Any] = {}
