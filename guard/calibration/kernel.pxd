@@ -11,11 +11,20 @@ cdef class Reaching:
     cdef double[::1] _logs
     cdef double[::1] _levels
     cdef double[::1] _under
+    cdef double[::1] _reaching
+    cdef readonly double[::1] found
+    cdef readonly double expected
 
-    @cython.locals(last=i64, at=i64, place=i64, level=double, below=double, slope=double)
+    @cython.locals(at=i64)
     cpdef tuple quantiles(self, list reaching)
-    @cython.locals(at=i64, total=double, before=double, here=double)
+    @cython.locals(at=i64)
     cpdef double mean(self, list reaching) except? -1.0
+    @cython.locals(at=i64)
+    cpdef i64 take(self, const double[:, ::1] told, i64 row) except -1
+    @cython.locals(last=i64, at=i64, place=i64, level=double, below=double, slope=double)
+    cdef i64 _invert(self) except -1
+    @cython.locals(at=i64, total=double, before=double, here=double)
+    cdef double _integral(self) noexcept
 
 @cython.locals(count=i64, at=i64, row=i64, total=double, share=double)
 cpdef tuple averaged(list shares, list rows)

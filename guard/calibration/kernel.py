@@ -34,14 +34,36 @@ class Reaching:
         self._logs = array("d", [math.log(place) for place in places])
         self._levels = array("d", levels)
         self._under = array("d", [0.0] * len(places))
+        self._reaching = array("d", [0.0] * len(distances))
+        self.found = array("d", [0.0] * len(levels))
+        self.expected = 0.0
 
     def quantiles(self, reaching: list[float]) -> tuple[float, ...]:
         """Invert: the distance that is not exceeded with the probability of each level, ascending."""
+        for at in range(self.count):
+            self._reaching[at] = reaching[at]
+        self._invert()
+        return tuple([self.found[at] for at in range(self.levels)])
+
+    def mean(self, reaching: list[float]) -> float:
+        """Integrate the probability over the distance."""
+        for at in range(self.count):
+            self._reaching[at] = reaching[at]
+        return self._integral()
+
+    def take(self, told: NDArray[np.float64], row: int) -> int:
+        """Work out ``found`` (the quantiles) and ``expected`` (the mean) of the first numbers of ``told[row]``."""
+        for at in range(self.count):
+            self._reaching[at] = told[row, at]
+        self._invert()
+        self.expected = self._integral()
+        return 0
+
+    def _invert(self) -> int:
         last = self.count + 1
         for at in range(self.count):
-            self._under[at + 1] = 1.0 - reaching[at] + (at + 1) * _STEP
+            self._under[at + 1] = 1.0 - self._reaching[at] + (at + 1) * _STEP
         self._under[last] = 1.0 + last * _STEP
-        found = []
         place = 0
         for at in range(self.levels):
             level = self._levels[at]
@@ -49,15 +71,14 @@ class Reaching:
                 place += 1
             below = self._under[place]
             slope = (self._logs[place + 1] - self._logs[place]) / (self._under[place + 1] - below)
-            found.append(math.exp(slope * (level - below) + self._logs[place]))
-        return tuple(found)
+            self.found[at] = math.exp(slope * (level - below) + self._logs[place])
+        return 0
 
-    def mean(self, reaching: list[float]) -> float:
-        """Integrate the probability over the distance."""
+    def _integral(self) -> float:
         total = 0.0
         before = 1.0
         for at in range(self.count):
-            here = reaching[at]
+            here = self._reaching[at]
             total += (self._places[at + 1] - self._places[at]) * (here + before) / 2.0
             before = here
         return total + (self._places[self.count + 1] - self._places[self.count]) * before / 2.0

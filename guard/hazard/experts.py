@@ -11,6 +11,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from guard.calibration.blend import Blend
 from guard.calibration.cell_pass import CellPass
 from guard.calibration.cells import Cells, CellTerms, Feature
 from guard.calibration.kernel import Reaching
@@ -191,6 +192,13 @@ def hazard_forecast(direction: Direction, estimates: Estimates) -> HazardForecas
     )
 
 
+def blend() -> Blend:
+    """What averages rows of ``Opinions.told`` into what messages tell."""
+    return Blend(
+        _REACHING, _MOVES_IN_REACH, _HAZARDS_TOLD, CELLS - 2, CELLS - 1, horizon=HORIZONS_S.index(900)
+    )
+
+
 @lru_cache(maxsize=64)
 def _speaking(names: tuple[Expert, ...], has_map: bool, is_young: bool) -> Mapping[Expert, int]:
     """Rows of those that say something."""
@@ -269,3 +277,6 @@ _REACHING = Reaching(REACH_DISTANCES, QUANTILES)
 _LOG_HORIZONS = np.log(np.array(HAZARD_HORIZONS_S, dtype=np.float64))
 _MOVES_IN_REACH = tuple(REACH_DISTANCES.index(move) for move in MOVES)
 _HORIZONS_TOLD = tuple(HAZARD_HORIZONS_S.index(horizon) for horizon in HORIZONS_S)
+_HAZARDS_TOLD = tuple(
+    tuple(_REACH + at * len(MOVES) + move for move in range(len(MOVES))) for at in _HORIZONS_TOLD
+)

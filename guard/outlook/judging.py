@@ -2,24 +2,64 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import exp
+from typing import Self
 
 from msgspec import structs
 
+from guard.calibration.blend import Blend
 from guard.forecasts import Direction, HazardForecast, ReachForecast, SkillScore
 from guard.hazard.artefact import Expert
-from guard.hazard.experts import Estimates, hazard_forecast, reach_forecast
+from guard.hazard.experts import Opinions, blend, hazard_forecast, reach_forecast
 from guard.leverage.cascade import CascadeResult
 from guard.leverage.crowd.side_map import SideMap
 from guard.readings import Reading
-from guard.skill.gate import LEARNED, NO_MAP, PUBLISHED, SETTLED, USUAL, Target
+from guard.skill.gate import HAZARDS, LEARNED, NO_MAP, PUBLISHED, SETTLED, USUAL, Gate, Target
 from guard.skill.ledger import Ledger
-from guard.skill.mixing import mix_hazards, mix_reaches
 from guard.units import MarketId
 
 Told = tuple[tuple[ReachForecast, ...], tuple[HazardForecast, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Shares:
+    """Who is averaged, and how much each counts, as ``Blend`` takes it; ``None``: nobody counts.
+
+    Attributes:
+        rows: of the experts whose hazards are averaged.
+        hazards: by horizon, of the usual, of each of ``rows``, and of the settled one where the full one speaks.
+        reach_rows: of the experts whose reaches are averaged.
+        reach: of the usual and of each of ``reach_rows``.
+    """
+
+    rows: array[int]
+    hazards: array[float] | None
+    reach_rows: array[int]
+    reach: array[float] | None
+
+    @classmethod
+    def of(cls, gate: Gate, rows: Mapping[Expert, int]) -> Self:
+        """Look up the shares of those that speak."""
+        settled = (SETTLED,) if Expert.FULL in rows else ()
+        spoken = dict.fromkeys((USUAL, *map(str, rows), *settled))
+        by_horizon = [gate.shares(target, spoken) for target in HAZARDS]
+        counted = [name for name in rows if any(str(name) in shares for shares in by_horizon)]
+        order = (USUAL, *map(str, counted), *settled)
+        of_reach = gate.shares(Target.REACH, dict.fromkeys((USUAL, *map(str, rows))))
+        reaching = [name for name in rows if str(name) in of_reach]
+        return cls(
+            rows=array("q", [rows[name] for name in counted]),
+            hazards=array("d", [shares.get(name, 0.0) for shares in by_horizon for name in order])
+            if all(by_horizon)
+            else None,
+            reach_rows=array("q", [rows[name] for name in reaching]),
+            reach=array("d", [of_reach.get(name, 0.0) for name in (USUAL, *map(str, reaching))])
+            if of_reach
+            else None,
+        )
 
 
 @dataclass(slots=True)
@@ -30,6 +70,10 @@ class Judging:
     _scores: tuple[SkillScore, ...] = ()
     _weights: Mapping[str, float] = field(default_factory=dict)
     _all_scores: tuple[SkillScore, ...] | None = None
+    _blend: Blend = field(default_factory=blend)
+    _shares: dict[tuple[Expert, ...], _Shares] = field(default_factory=dict)
+    """By who speaks, as of the weights below."""
+    _known: Mapping[str, float] | None = None
 
     def follow(self, reading: Reading, sides: Mapping[Direction, SideMap | None]) -> None:
         """Nothing but a map can be told: judge what comes due all the same."""
@@ -40,47 +84,78 @@ class Judging:
         self,
         reading: Reading,
         structures: Sequence[CascadeResult],
-        estimates: Sequence[Mapping[Expert, Estimates]],
+        estimates: Sequence[Opinions],
         shifts: Sequence[float],
         sides: Mapping[Direction, SideMap | None],
     ) -> Told:
         """Tell reach and hazard of each direction; ``shifts`` is what outside facts add to the log-odds of a move."""
-        ledger, gate = self.ledger, self.ledger.gate
+        ledger = self.ledger
         onsets, is_kept = ledger.observe(reading), ledger.wants(reading)
-        weighed_hazard, weighed_reach = gate.weights(Target.HAZARD_15), gate.weights(Target.REACH)
         reaches: list[ReachForecast] = []
         hazards: list[HazardForecast] = []
         all_reaches: dict[Direction, dict[str, ReachForecast]] = {}
         all_hazards: dict[Direction, dict[str, HazardForecast]] = {}
         for structure, said, shift in zip(structures, estimates, shifts, strict=True):
             direction = structure.direction
-            # Who is scored but not weighed is asked only for what is kept to be scored: once a minute, at onsets.
-            by_hazard: dict[str, HazardForecast] = {
-                str(name): hazard_forecast(direction, each)
-                for name, each in said.items()
-                if is_kept or name in weighed_hazard
-            }
-            by_reach: dict[str, ReachForecast] = {
-                str(name): reach_forecast(each, structure)
-                for name, each in said.items()
-                if direction in onsets or name in weighed_reach
-            }
-            if Expert.FULL in said:
-                by_hazard[SETTLED] = ledger.recalibration.settle(by_hazard[str(Expert.FULL)])
-            hazard = mix_hazards(
-                gate, {USUAL: ledger.climatology.hazard(reading.market, direction), **by_hazard}
-            )
-            reach = mix_reaches(
-                gate, {USUAL: ledger.climatology.reach(direction), **by_reach}, structure.forecast()
-            )
+            shares = self._shares_of(said.rows)
+            hazard = self._hazard(reading.market, direction, said, shares)
+            reach = self._reach(structure, said, shares)
+            # What each says by itself is told only where it is kept to be scored: once a minute, at onsets.
             if hazard is not None:
                 hazards.append(_shifted(hazard, shift))
-                all_hazards[direction] = {**by_hazard, PUBLISHED: hazards[-1]}
+                if is_kept:
+                    all_hazards[direction] = {**self._all_hazards(direction, said), PUBLISHED: hazards[-1]}
             if reach is not None:
                 reaches.append(reach)
-                all_reaches[direction] = {**by_reach, PUBLISHED: reach}
+                if direction in onsets:
+                    by_reach = {str(name): reach_forecast(each, structure) for name, each in said.items()}
+                    all_reaches[direction] = {**by_reach, PUBLISHED: reach}
         ledger.keep(reading, hazards=all_hazards, reaches=all_reaches, maps=_maps(sides), onsets=onsets)
         return tuple(reaches), tuple(hazards)
+
+    def _hazard(
+        self, market: MarketId, direction: Direction, said: Opinions, shares: _Shares
+    ) -> HazardForecast | None:
+        """As ``mix_hazards`` of what all of them tell."""
+        if shares.hazards is None:
+            return None
+        ledger = self.ledger
+        probability, vulnerability, shock = self._blend.hazards(
+            said.told,
+            shares.rows,
+            said.rows.get(Expert.FULL, -1),
+            ledger.climatology.hazard_row(market, direction),
+            ledger.recalibration.factors,
+            shares.hazards,
+        )
+        return HazardForecast(
+            direction=direction, probability=probability, vulnerability=vulnerability, shock=shock
+        )
+
+    def _reach(self, structure: CascadeResult, said: Opinions, shares: _Shares) -> ReachForecast | None:
+        """As ``mix_reaches`` of what all of them tell."""
+        if shares.reach is None:
+            return None
+        usual = self.ledger.climatology.reach_row()
+        return structure.told(*self._blend.reach(said.told, shares.reach_rows, usual, shares.reach))
+
+    def _all_hazards(self, direction: Direction, said: Opinions) -> dict[str, HazardForecast]:
+        told = {str(name): hazard_forecast(direction, each) for name, each in said.items()}
+        if Expert.FULL in said:
+            told[SETTLED] = self.ledger.recalibration.settle(told[str(Expert.FULL)])
+        return told
+
+    def _shares_of(self, rows: Mapping[Expert, int]) -> _Shares:
+        """What those that speak count now; worked out anew where the gate has learned."""
+        known = self.ledger.gate.weights(Target.HAZARD_15)
+        if known is not self._known:
+            self._known = known
+            self._shares.clear()
+        speaking = tuple(rows)
+        found = self._shares.get(speaking)
+        if found is None:
+            found = self._shares[speaking] = _Shares.of(self.ledger.gate, rows)
+        return found
 
     def scores(self) -> tuple[SkillScore, ...]:
         """How each has done, and the weight of those of whom nothing has come due yet."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from functools import lru_cache
 from math import log
 
@@ -107,6 +108,14 @@ class Climatology:
         """What is usual after an onset; without any structure."""
         return self._by_direction[direction is Direction.UP]
 
+    def hazard_row(self, market: MarketId, direction: Direction) -> array[float]:
+        """``hazard`` flat: probabilities, vulnerability, shock."""
+        return self._hazard_rows[CLASSES.index(class_of(market))][direction is Direction.UP]
+
+    def reach_row(self) -> array[float]:
+        """``reach`` flat, in either direction: quantiles, probabilities of the moves, mean."""
+        return self._reach_row
+
     def state(self) -> ClimatologyMemory:
         """All that was counted."""
         return ClimatologyMemory(
@@ -145,6 +154,16 @@ class Climatology:
             )
             for number in range(len(CLASSES))
         ]
+        self._hazard_rows = [
+            tuple(
+                array(
+                    "d", [*(each for row in told.probability for each in row), told.vulnerability, told.shock]
+                )
+                for told in sides
+            )
+            for sides in self._hazards
+        ]
+        self._reach_row = array("d", [*quantiles, *probability, expected])
         self._by_direction = tuple(
             ReachForecast(
                 direction=direction,

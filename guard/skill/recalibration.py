@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from array import array
 from math import exp
 
 import numpy as np
 from msgspec import Struct, structs
 from numpy.typing import NDArray
 
+from guard.calibration.blend import settled, times_odds
 from guard.forecasts import HORIZONS_S, MOVES, HazardForecast
 from guard.skill.climatology import age_kept
 from guard.skill.gate import ESTIMATORS, SETTLED
@@ -21,6 +23,9 @@ PRIOR_EVENTS = 10.0
 LOG_MIN, LOG_MAX = -7.0, 2.0
 STEP_MAX = 1.0
 HALF_LIFE_DAYS = 56.0
+
+SHOCK_HORIZON = HORIZONS_S.index(900)
+"""A shock is told for as long: its odds go by the factor of the least move within it."""
 
 _ROW = ESTIMATORS.index(SETTLED)
 
@@ -52,24 +57,18 @@ class Recalibration:
         self._events = np.zeros(shape)
         self._missed = np.zeros(shape)
         self._expected = np.zeros(shape)
-        self._factors = np.ones(shape).tolist()
+        self.factors = array("d", np.ones(shape).ravel())
+        """Of odds, by horizon and move, flat."""
 
     def settle(self, forecast: HazardForecast) -> HazardForecast:
         """Give the forecast at the rates of life; order among horizons and moves is kept."""
-        rows: list[tuple[float, ...]] = []
-        for factors, said in zip(self._factors, forecast.probability, strict=True):
-            least = 1.0
-            row = []
-            for number, (factor, each) in enumerate(zip(factors, said, strict=True)):
-                told = factor * each / (1.0 + (factor - 1.0) * each)
-                least = min(least, max(told, rows[-1][number]) if rows else told)
-                row.append(least)
-            rows.append(tuple(row))
-        shock = self._factors[1][0]
+        wide = len(MOVES)
+        said = array("d", [each for row in forecast.probability for each in row])
+        settled(said, self.factors, len(HORIZONS_S), wide)
         return structs.replace(
             forecast,
-            probability=tuple(rows),
-            shock=shock * forecast.shock / (1.0 + (shock - 1.0) * forecast.shock),
+            probability=tuple(tuple(said[at : at + wide]) for at in range(0, len(said), wide)),
+            shock=times_odds(forecast.shock, self.factors[SHOCK_HORIZON * wide]),
         )
 
     def add(self, batch: Batch) -> None:
@@ -92,7 +91,7 @@ class Recalibration:
         self._logs = np.clip(self._logs + np.clip(step, -STEP_MAX, STEP_MAX), LOG_MIN, LOG_MAX)
         self._missed[:] = 0.0
         self._expected[:] = 0.0
-        self._factors = np.exp(self._logs).tolist()
+        self.factors = array("d", np.exp(self._logs).ravel())
 
     def factor(self, horizon: int, move: int) -> float:
         """By how much odds are multiplied."""
@@ -107,4 +106,4 @@ class Recalibration:
         if len(memory.logs) == len(memory.events) == self._logs.size:
             self._logs[:] = np.reshape(memory.logs, self._logs.shape)
             self._events[:] = np.reshape(memory.events, self._events.shape)
-            self._factors = np.exp(self._logs).tolist()
+            self.factors = array("d", np.exp(self._logs).ravel())
