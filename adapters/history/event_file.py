@@ -66,9 +66,15 @@ class EventWriter:
         """Take the next event.
 
         Raises:
-            FileUnusableError: it came before the last one in time, cannot be stored, or the disk is full.
+            FileUnusableError: it came before the last one in time, its time is no int, it cannot be stored, or the
+                disk is full.
         """
         at, last_at = event.received_at, self.span.last_at
+        if type(at) is not int:
+            raise FileUnusableError(
+                str(self.path),
+                f"event {self.span.events + 1} was received at {at!r}: whole nanoseconds since 1970 are wanted, an int",
+            )
         if self.header.order is EventOrder.BY_TIME and last_at is not None and at < last_at:
             raise FileUnusableError(
                 str(self.path),

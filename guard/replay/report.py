@@ -22,7 +22,8 @@ class ReplayReport(Struct, frozen=True, kw_only=True):
     """What was replayed and what came of it; only the times on a clock differ from run to run.
 
     ``restricted_s`` is for how long bots might not enter each market. ``decisions_hash`` is the last of the chain of
-    hashes that an audit of the same decisions has (``guard.audit``).
+    hashes that an audit of the same decisions has (``guard.audit``). ``remarks`` say what is odd about the file, or was
+    not known for much of it.
     """
 
     file: str
@@ -42,6 +43,7 @@ class ReplayReport(Struct, frozen=True, kw_only=True):
     decisions: int
     decisions_hash: str
     wall_s: float
+    remarks: tuple[str, ...] = ()
 
     @property
     def span_s(self) -> float:
@@ -66,6 +68,8 @@ def lines_of(report: ReplayReport) -> Iterator[str]:
     )
     for what in report.left_out:
         yield f"left out: {what}"
+    for remark in report.remarks:
+        yield f"note: {remark}"
     if not report.findings:
         yield "nothing was found wrong"
     for reason, count in sorted(report.findings.items(), key=lambda item: (-item[1].opened, item[0])):

@@ -20,6 +20,7 @@ from guard.configuration import Settings
 from guard.engine import Engine
 from guard.events import AnyEvent, GuardStarted, OutlookRestored, Tick
 from guard.findings import Severity
+from guard.replay.remarks import Remarks
 from guard.replay.report import ReasonCount, ReplayReport
 from guard.replay.rows import Rows
 from guard.replay.stand_in import StandIn, stand_ins_of
@@ -68,6 +69,7 @@ class Replay:
     _tick_at: Nanoseconds | None = None
     _row_at: Nanoseconds = 0
     _counts: _Counts = field(init=False)
+    _remarks: Remarks = field(default_factory=Remarks)
 
     def __post_init__(self) -> None:
         if self._adds_time:
@@ -115,6 +117,7 @@ class Replay:
                 self._process(structs.replace(self.memory, received_at=event.received_at))
             if adds_time:
                 self._pass_time(event.received_at)
+            self._remarks.note(event)
             self._process(event)
             counts.events += 1
             if counts.events % PROGRESS_EVENTS == 0:
@@ -165,6 +168,7 @@ class Replay:
         self._row_at = at - at % every_ns + every_ns
         for row in self._rows.take(at):
             self._counts.rows += 1
+            self._remarks.row(row)
             if row.entries not in (None, Entries.ALLOWED.value):
                 known = self._counts.restricted_s.get(row.market, 0.0)
                 self._counts.restricted_s[row.market] = known + self.every_s
@@ -198,6 +202,7 @@ class Replay:
             to_at=self.file.span.last_at,
             markets=tuple(sorted(self.engine.state.markets)),
             left_out=self._left_out,
+            remarks=self._remarks.told(counts.events, self.file.span.first_at, self.file.span.last_at),
             findings={
                 reason: ReasonCount(opened=count, worst=counts.worst[reason])
                 for reason, count in sorted(counts.opened.items())
