@@ -5,12 +5,13 @@ ctypedef long long i64
 
 cdef i64 WITHDRAWALS
 cdef i64 RUNGS_MAX
-cdef double _LEAST, _MOST, _CLIP
-cdef i64 SCALES
+cdef double _LEAST, _MOST, _CLIP, _MOVE_MIN
+cdef i64 SCALES, POWER_CELLS
 cdef i64 SHOCK_COUNT
 
 cpdef double clipped(double ratio)
 
+@cython.final
 cdef class Kernel:
     cdef readonly i64 nodes, samples
     cdef readonly double reproduction_at
@@ -30,15 +31,28 @@ cdef class Kernel:
     cdef double[::1] _chance
     cdef double[::1] _knots
     cdef double[::1] _rungs
+    cdef i64 _scales
+    cdef double _power
+    cdef double[::1] _forces
+    cdef double[::1] _most
+    cdef double[::1] _inverses
+    cdef double[::1] _powers
+    cdef double[::1] _terms
 
     @cython.locals(at=i64)
     cpdef i64 clear(self) noexcept
     @cython.locals(count=i64, at=i64, last=i64, node=i64, most=double, usd=double, edge=double, edge_log=double, low=double, low_usd=double, high=double, x=double)
-    cpdef i64 lay_out(self, tuple knots, tuple rungs, tuple shares, double stays, double kappa) except -1
-    @cython.locals(strength=i64, first=i64, node=i64, here=double, factor=double, total=double, x=double, left=double, back=double)
-    cpdef i64 stand(self, double weight, double gone, double per_scale, double spread, double power, double floor, double refill, double refilled_max) except -1
+    cpdef i64 lay_out(self, tuple knots, tuple rungs, tuple shares, double stays, double kappa) except *
+    @cython.locals(strength=i64, first=i64, node=i64, here=double, factor=double, scale=double, total=double, x=double, left=double, back=double, before=double, book=double, doubled=double, base=double, inverse=double, base_power=double, part=double)
+    cpdef i64 stand(self, double weight, double gone, double per_scale, double spread, double power, double floor, double refill, double refilled_max) except *
     @cython.locals(count=i64, done=i64, node=i64, whole=i64, total=double, place=double, part=double, here=double)
-    cpdef i64 force(self, double[::1] usd, double bin_log, double shift, double weight) except -1
+    cpdef i64 force(self, double[::1] usd, double bin_log, double shift, double weight) except *
+    @cython.locals(at=i64, middle=double, term=double)
+    cdef i64 _learn(self, double power) noexcept
+    @cython.locals(at=i64, rest=double, series=double)
+    cdef double _power_of(self, double part) noexcept
+    @cython.locals(count=i64, at=i64, even=double, odd=double)
+    cpdef double total(self, double[::1] usd) except *
     cpdef double whole_at(self, double x)
     cpdef double forced_at(self, double x)
     cpdef double left_at(self, i64 strength, double x)
@@ -50,17 +64,22 @@ cdef class Kernel:
     cpdef double reproduction(self, i64 strength, double phi, double window, double farthest)
     @cython.locals(first=i64, node=i64, most=double, before=double, start=double, f=double, step=double, end=double)
     cpdef list jumps(self, i64 strength, double phi, double least, double farthest)
-    @cython.locals(scales=i64, at=i64, strength=i64, scale=i64, forced=double, weight=double)
-    cpdef list survive(self, double phi, double log_sd, double pull, double median, double power)
+    @cython.locals(at=i64, strength=i64, scale=i64, weight=double)
+    cpdef i64 survive(self, double phi, double log_sd, double pull, double median, double power) except *
+    @cython.locals(at=i64)
+    cpdef tuple chances(self)
+    cpdef double chance(self, i64 at) noexcept
     @cython.locals(at=i64, total=double, last=double, before=double)
     cpdef double mean(self)
     @cython.locals(at=i64, wanted=double, last=double, before=double, here=double)
     cpdef double quantile(self, double level)
-    @cython.locals(scales=i64, strength=i64, scale=i64, forced=double, weight=double, total=double)
-    cpdef double crash(self, double phi, double log_sd, double usd, double flow)
-    @cython.locals(first=i64, node=i64, shock=i64, before=double, total=double, f=double, wanted=double, x=double)
-    cdef double _crash(self, i64 strength, double phi, double usd, double flow)
-    @cython.locals(first=i64, node=i64, at=i64, place=i64, most=double, need=double)
-    cdef i64 _chances(self, i64 strength, double phi, double weight, double pull, double median, double power) except -1
+    @cython.locals(strength=i64, scale=i64, weight=double, total=double)
+    cpdef double crash(self, double usd, double flow)
+    @cython.locals(first=i64, row=i64, at=i64, node=i64, shock=i64, phi=double, before=double, total=double, f=double, wanted=double, x=double, step=double)
+    cdef double _crash(self, i64 strength, i64 scale, double usd, double flow)
+    @cython.locals(first=i64, row=i64, at=i64, node=i64, last=i64, most=double, f=double)
+    cdef i64 _barriers(self, i64 strength, i64 scale, double phi) noexcept
+    @cython.locals(first=i64, at=i64, need=double)
+    cdef i64 _chances(self, i64 row, double weight, double pull, double median, double power) noexcept
     @cython.locals(low=i64, high=i64, middle=i64, share=double)
     cdef double _at(self, double[::1] curve, i64 first, double x)

@@ -40,7 +40,11 @@ SHOCKS = (0.5, 1.0, 2.0, 4.0)
 SHOCK_WEIGHTS = (0.4, 0.3, 0.2, 0.1)
 SHOCK_COUNT = len(SHOCKS)
 
+POWER_CELLS, POWER_TERMS = 64, 6
+"""Powers are worked out by a table of so many cells and a binomial series of so many terms: to 4e-16 of themselves."""
+
 _CLIP = 5.0
+_MOVE_MIN = 1e-100
 _LEAST, _MOST = 1.0, 1e15
 
 
@@ -76,6 +80,13 @@ class Kernel:
         self._shocks = array("d", SHOCKS)
         self._shock_weights = array("d", SHOCK_WEIGHTS)
         self._chance = array("d", [0.0] * self.samples)
+        self._scales = 1
+        self._forces = array("d", [0.0] * SCALES)
+        self._most = array("d", [0.0] * (WITHDRAWALS * SCALES * self.samples))
+        self._power = 0.0
+        self._inverses = array("d", [0.0] * POWER_CELLS)
+        self._powers = array("d", [0.0] * POWER_CELLS)
+        self._terms = array("d", [0.0] * POWER_TERMS)
         self._knots = array("d", [0.0] * RUNGS_MAX)
         self._rungs = array("d", [0.0] * RUNGS_MAX)
 
@@ -146,22 +157,71 @@ class Kernel:
         not taken away again: w is relative to it, and never less than ``floor``. ``refill`` is what comes back for
         each unit of distance, as a share of what is left, at most ``refilled_max``.
         """
+        if power != self._power:
+            self._learn(power)
         here = 1.0 + math.pow(gone, power)
+        doubled = math.pow(2.0, power)
         for strength in range(WITHDRAWALS):
             factor = per_scale * math.pow(spread, strength - 1.0)
             first = strength * self.nodes
             total = 0.0
             left = 1.0
+            before = self._book[0]
+            # The move is base * part, with a part from 1 to 2: its power is that of both.
+            base = math.floor(math.log2(max(gone + factor * 0.5 * self._x[1], _MOVE_MIN)))
+            inverse = math.pow(2.0, -base)
+            base_power = math.pow(doubled, base)
             for node in range(1, self.nodes):
                 x = 0.5 * (self._x[node - 1] + self._x[node])
                 if left > floor:  # and once it is there it stays, as it falls with x
-                    left = max(here / (1.0 + math.pow(gone + factor * x, power)), floor)
+                    part = max(gone + factor * x, _MOVE_MIN) * inverse
+                    while part >= 2.0:
+                        part *= 0.5
+                        inverse *= 0.5
+                        base_power *= doubled
+                    left = max(here / (1.0 + base_power * self._power_of(part)), floor)
                 back = min(refill * x, refilled_max) * left
-                total += (self._book[node] - self._book[node - 1]) * left * (1.0 + back)
+                book = self._book[node]
+                total += (book - before) * left * (1.0 + back)
                 self._left[first + node] += weight * total
+                before = book
         for node in range(self.nodes):
             self._whole[node] += weight * self._book[node]
         return 0
+
+    def _learn(self, power: float) -> int:
+        """Make the table of a power."""
+        self._power = power
+        for at in range(POWER_CELLS):
+            middle = 1.0 + (at + 0.5) / POWER_CELLS
+            self._inverses[at] = 1.0 / middle
+            self._powers[at] = math.pow(middle, power)
+        term = 1.0
+        for at in range(POWER_TERMS):
+            term *= (power - at) / (at + 1.0)
+            self._terms[at] = term
+        return 0
+
+    def _power_of(self, part: float) -> float:
+        """Give the power of a number from 1 to 2."""
+        at = int((part - 1.0) * POWER_CELLS)
+        rest = part * self._inverses[at] - 1.0
+        series = self._terms[4] + rest * self._terms[5]
+        series = self._terms[2] + rest * (self._terms[3] + rest * series)
+        series = self._terms[0] + rest * (self._terms[1] + rest * series)
+        return self._powers[at] * (1.0 + rest * series)
+
+    def total(self, usd: NDArray[np.float64]) -> float:
+        """Sum amounts; no number where one of them is none."""
+        count = len(usd)
+        even = 0.0
+        odd = 0.0
+        for at in range(1, count, 2):
+            even += usd[at - 1]
+            odd += usd[at]
+        if count % 2:
+            even += usd[count - 1]
+        return even + odd
 
     def force(self, usd: NDArray[np.float64], bin_log: float, shift: float, weight: float) -> int:
         """Add what is liquidated to what is forced: USD by bins of ``bin_log`` beyond a mark that is ``shift`` ahead.
@@ -285,27 +345,34 @@ class Kernel:
             found.append((start, self._x[self.nodes - 1]))
         return found
 
-    def survive(self, phi: float, log_sd: float, pull: float, median: float, power: float) -> list[float]:
-        """P(reach >= x) at each of the samples, over strengths of withdrawal and, where forced, scales of the map.
+    def survive(self, phi: float, log_sd: float, pull: float, median: float, power: float) -> int:
+        """Work out P(reach >= x) at each sample, over strengths of withdrawal and, where forced, scales of the map.
 
         The shock is ``pull`` and a log-logistic amount of this ``median`` and ``power``.
         """
-        scales = 1 if phi <= 0.0 else SCALES
+        self._scales = 1 if phi <= 0.0 else SCALES
         for at in range(self.samples):
             self._chance[at] = 0.0
+        for scale in range(self._scales):
+            self._forces[scale] = 0.0 if phi <= 0.0 else phi * math.exp(log_sd * self._deviates[scale])
         for strength in range(WITHDRAWALS):
-            for scale in range(scales):
-                if scales == 1:
-                    self._chances(strength, 0.0, self._strengths[strength], pull, median, power)
-                else:
-                    forced = phi * math.exp(log_sd * self._deviates[scale])
-                    weight = self._strengths[strength] * self._weights[scale]
-                    self._chances(strength, forced, weight, pull, median, power)
-        found = []
+            for scale in range(self._scales):
+                weight = self._strengths[strength]
+                if self._scales > 1:
+                    weight *= self._weights[scale]
+                self._barriers(strength, scale, self._forces[scale])
+                self._chances(strength * SCALES + scale, weight, pull, median, power)
         for at in range(self.samples):
             self._chance[at] = min(self._chance[at], 1.0)
-            found.append(self._chance[at])
-        return found
+        return 0
+
+    def chances(self) -> tuple[float, ...]:
+        """P(reach >= x) at each of the samples, as ``survive`` left it."""
+        return tuple([self._chance[at] for at in range(self.samples)])
+
+    def chance(self, at: int) -> float:
+        """One of them."""
+        return self._chance[at]
 
     def mean(self) -> float:
         """Integrate P(reach >= x), as ``survive`` left it, over the distances of the samples."""
@@ -331,54 +398,69 @@ class Kernel:
             before = here
         return last
 
-    def crash(self, phi: float, log_sd: float, usd: float, flow: float) -> float:
-        """Average the reach of ``flow`` and each shock times ``usd`` over withdrawals and scales of the map."""
-        scales = 1 if phi <= 0.0 else SCALES
+    def crash(self, usd: float, flow: float) -> float:
+        """Average the reach of ``flow`` and each shock times ``usd``, over what ``survive`` was last given."""
         total = 0.0
         for strength in range(WITHDRAWALS):
-            for scale in range(scales):
-                if scales == 1:
-                    total += self._strengths[strength] * self._crash(strength, 0.0, usd, flow)
-                else:
-                    forced = phi * math.exp(log_sd * self._deviates[scale])
-                    weight = self._strengths[strength] * self._weights[scale]
-                    total += weight * self._crash(strength, forced, usd, flow)
+            for scale in range(self._scales):
+                weight = self._strengths[strength]
+                if self._scales > 1:
+                    weight *= self._weights[scale]
+                total += weight * self._crash(strength, scale, usd, flow)
         return total
 
-    def _crash(self, strength: int, phi: float, usd: float, flow: float) -> float:
+    def _crash(self, strength: int, scale: int, usd: float, flow: float) -> float:
         first = strength * self.nodes
-        before = -phi * self._forced[0]
+        row = (strength * SCALES + scale) * self.samples
+        phi = self._forces[scale]
         total = 0.0
-        shock = 0
-        while shock < SHOCK_COUNT and before >= self._shocks[shock] * usd + flow:
-            shock += 1
-        for node in range(1, self.nodes):
-            if shock == SHOCK_COUNT:
-                break
-            f = self._left[first + node] - phi * self._forced[node]
-            while shock < SHOCK_COUNT and f >= self._shocks[shock] * usd + flow:
-                wanted = self._shocks[shock] * usd + flow
-                x = self._x[node - 1] + (wanted - before) / (f - before) * (self._x[node] - self._x[node - 1])
-                total += self._shock_weights[shock] * x
-                shock += 1
-            before = f
-        while shock < SHOCK_COUNT:
-            total += self._shock_weights[shock] * self._x[self.nodes - 1]
-            shock += 1
+        at = 0
+        for shock in range(SHOCK_COUNT):
+            wanted = self._shocks[shock] * usd + flow
+            before = -phi * self._forced[0]
+            if before >= wanted:
+                continue
+            while at < self.samples and self._most[row + at] < wanted:
+                at += 1
+            x = self._x[self.nodes - 1]
+            node = 1
+            if at > 0:  # nothing up to the sample before is as much
+                node = self._sampled[at - 1]
+                before = self._left[first + node] - phi * self._forced[node]
+                node += 1
+            while node < self.nodes:
+                f = self._left[first + node] - phi * self._forced[node]
+                if f >= wanted:
+                    step = self._x[node] - self._x[node - 1]
+                    x = self._x[node - 1] + (wanted - before) / (f - before) * step
+                    break
+                before = f
+                node += 1
+            total += self._shock_weights[shock] * x
         return total
 
-    def _chances(
-        self, strength: int, phi: float, weight: float, pull: float, median: float, power: float
-    ) -> int:
+    def _barriers(self, strength: int, scale: int, phi: float) -> int:
+        """Keep the greatest f up to each of the samples."""
         first = strength * self.nodes
+        row = (strength * SCALES + scale) * self.samples
         most = -phi * self._forced[0]
         node = 0
         for at in range(self.samples):
-            place = self._sampled[at]
-            while node <= place:
-                most = max(most, self._left[first + node] - phi * self._forced[node])
-                node += 1
-            need = (most - pull) / median
+            last = self._sampled[at]
+            if phi <= 0.0:  # what stands never falls
+                most = max(most, self._left[first + last])
+            else:
+                while node <= last:
+                    f = self._left[first + node] - phi * self._forced[node]
+                    most = max(most, f)
+                    node += 1
+            self._most[row + at] = most
+        return 0
+
+    def _chances(self, row: int, weight: float, pull: float, median: float, power: float) -> int:
+        first = row * self.samples
+        for at in range(self.samples):
+            need = (self._most[first + at] - pull) / median
             if need <= 0.0:
                 self._chance[at] += weight
             elif power == 1.0:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from operator import attrgetter
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from guard.forecasts import Direction, ReachForecast
 
@@ -16,8 +16,7 @@ class Stretch(NamedTuple):
     far: float
 
 
-@dataclass(frozen=True, slots=True)
-class CascadeFeatures:
+class CascadeFeatures(NamedTuple):
     """What a statistical model should be given of a cascade: always finite, clipped, 0 in the middle where it can be.
 
     Every depth is the usual one within 1 % on this side (now's, where the usual one is not known). Logarithms are
@@ -82,17 +81,14 @@ class CascadeFeatures:
 
     def values(self) -> tuple[float, ...]:
         """All of them, along ``CASCADE_FEATURES``."""
-        told: tuple[float, ...] = _VALUES(self)
-        return told
+        return self
 
 
-CASCADE_FEATURES = tuple(each.name for each in fields(CascadeFeatures))
+CASCADE_FEATURES = CascadeFeatures._fields
 """Their names, in order."""
-_VALUES = attrgetter(*CASCADE_FEATURES)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CascadeResult:
+class CascadeResult(Struct, frozen=True, gc=False):
     """A cascade in one direction, as far as structure tells it; distances are fractions of mid, positive.
 
     Attributes:

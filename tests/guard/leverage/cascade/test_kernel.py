@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from types import ModuleType
 
 import numpy as np
@@ -34,8 +35,11 @@ def numbers_of(module: ModuleType) -> list[float]:
     made.lay_out(KNOTS, RUNGS, SHARES, 5e4, 1.2)
     made.stand(1.0, 0.7, 30.0, 2.4, 2.2, 0.1, 25.0, 1.0)
     made.force(forced_usd(), 0.001, -0.0015, 0.9)
-    told = [*made.survive(0.62, 0.7, -1e4, 2e5, 1.3), made.mean(), made.quantile(0.5), made.quantile(0.05)]
-    told += [made.crash(0.62, 0.7, 1e6, 2e4), made.crash(0.0, 0.0, 1e9, 0.0)]
+    told: list[float] = []
+    for phi, crash_usd in ((0.0, 1e9), (0.62, 1e6)):
+        made.survive(phi, 0.7, -1e4, 2e5, 1.3)
+        told += [*made.chances(), made.chance(2), made.mean(), made.quantile(0.5), made.quantile(0.05)]
+        told += [made.crash(crash_usd, 2e4), made.total(forced_usd()), made.total(forced_usd()[:-1])]
     told += [made.whole_at(x) for x in (0.0, 0.0123, 0.05, 0.2, 9.0)]
     told += [made.left_at(1, x) for x in (0.0123, 0.2)] + [made.forced_at(x) for x in (0.0123, 0.03, 0.2)]
     told += [made.barrier(1, 0.62, x) for x in (0.01, 0.05, 0.2)]
@@ -71,4 +75,23 @@ def test_a_crash_is_the_mean_of_its_shocks() -> None:
     made.force(forced_usd(), 0.001, 0.0, 1.0)
     shocks = zip((0.5, 1.0, 2.0, 4.0), (0.4, 0.3, 0.2, 0.1), strict=True)
     by_hand = sum(weight * made.reach(1, 0.5, 1e6 * shock + 3e4) for shock, weight in shocks)
-    assert made.crash(0.5, 0.0, 1e6, 3e4) == pytest.approx(by_hand)
+    made.survive(0.5, 0.0, 0.0, 1e6, 1.0)
+    assert made.crash(1e6, 3e4) == pytest.approx(by_hand)
+
+
+@pytest.mark.parametrize("power", [0.5, 1.0, 2.2, 3.0, 4.7])
+@pytest.mark.parametrize("gone", [0.0, 1e-6, 0.7, 2.5])
+def test_makers_withdraw_by_the_power_that_is_asked_for(power: float, gone: float) -> None:
+    """The table of powers against powers themselves, over moves from 1e-12 to 1e4 scales."""
+    made = installed.Kernel(GRID, SAMPLED, [GRID[at] for at in SAMPLED])
+    middles = [0.5 * (near + far) for near, far in pairwise(GRID)]
+    for per_scale in (1e-9, 0.3, 30.0, 1e4):
+        made.clear()
+        made.lay_out(KNOTS, RUNGS, SHARES, 0.0, 1.2)
+        made.stand(1.0, gone, per_scale, 1.0, power, 0.0, 0.0, 0.0)
+        books = [made.whole_at(x) for x in GRID]
+        by_hand = sum(
+            (after - before) * (1.0 + gone**power) / (1.0 + (gone + per_scale * x) ** power)
+            for (before, after), x in zip(pairwise(books), middles, strict=True)
+        )
+        assert made.left_at(1, GRID[-1]) == pytest.approx(by_hand, rel=1e-13)
