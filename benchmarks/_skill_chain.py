@@ -12,19 +12,28 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmarks._skill_episodes import SkillEpisode
-from benchmarks._skill_maps import EntryMap, MapRows, StaticMap, TrueMap
+from benchmarks._skill_maps import EntryMap, MapRows, StaticMap, TrueMap, TrueShape
 from benchmarks._skill_observables import observables, radar_inputs, volatility
+from benchmarks._skill_tables import (
+    AS_FITTED,
+    DIRECTIONS,
+    EXPERT,
+    OFTEN,
+    WHOLE,
+    EpisodeRun,
+    Floats,
+    MarketRun,
+    Table,
+)
 from guard.errors import ArtefactInvalidError
 from guard.forecasts import Direction, HazardForecast, ReachForecast
 from guard.hazard.artefact import Expert
-from guard.hazard.experts import Estimates, Experts, hazard_forecast, reach_forecast
+from guard.hazard.experts import Experts, Opinions, hazard_forecast, reach_forecast
 from guard.hazard.observer import Observer
 from guard.leverage.cascade.result import CascadeResult
 from guard.leverage.cascade.structure import cascade
@@ -43,113 +52,20 @@ from guard.skill.mixing import mix_hazards, mix_reaches
 from guard.skill.outcomes import onsets
 from guard.units import NS_PER_S, MarketId, venue_of
 
-Floats = NDArray[np.float64]
-Singles = NDArray[np.float32]
 Sides = Mapping[Direction, Mapping[MarketId, SideMap | None]]
-DIRECTIONS = tuple(Direction)
 
 ROWS_THIN = 6
-"""All chains are evaluated at every so manieth reading (half a minute), the product's own at each."""
+"""All chains are evaluated at every so manieth reading (half a minute)."""
 ROWS_CALM = 6
 """Where nothing moves, estimates are made at every so manieth reading, and hold until the next; ..."""
+THIN_CALM = 2
+"""Where nothing moves, the oracle is asked at every so manieth of the thin readings, and what it said holds."""
 MOVED = 0.01
 """... and at each one where price went so far from the extreme of the last five minutes."""
 MAP_S = 120.0
 """Maps are held against the truth so often."""
 MAP_FROM_S = 600.0
 """Not sooner than this: every map begins from what venues tell of the past."""
-
-OFTEN: Mapping[str, int] = {"hazard": 9, "reach": 3, "shock": 1, "vulnerability": 1}
-"""Written at every reading, with so many numbers; see ``WHOLE``."""
-
-WHOLE: Mapping[str, int] = {
-    "quantiles": 7,
-    "reach": 3,
-    "expected": 1,
-    "hazard": 9,
-    "vulnerability": 1,
-    "shock": 1,
-    "ereach": 1,
-    "structure": 1,
-    "structure_book": 1,
-    "structure_reach": 3,
-    "structure_quantiles": 7,
-}
-"""Written at thin rows: quantiles of the reach, P(reach) of ``MOVES``, its mean; hazard by ``HORIZONS_S`` and
-``MOVES``; and of the structure alone Ereach, mean reach with and without forced selling, P and quantiles."""
-
-AS_FITTED = "full, at the rates it was fitted on"
-"""The full expert's hazards without what rarity takes from them in quiet markets (decision 0231)."""
-
-EXPERT: Mapping[str, int] = {"reach": 3, "hazard": 9, "expected": 1}
-
-
-class Table:
-    """Rows of named numbers for both directions, ``(rows, 2, width)``; NaN where nothing was said."""
-
-    def __init__(self, rows: int, widths: Mapping[str, int]) -> None:
-        ends = list(accumulate(widths.values()))
-        self.slices = {
-            name: slice(end - width, end) for (name, width), end in zip(widths.items(), ends, strict=True)
-        }
-        self.values: Singles = np.full((rows, 2, ends[-1]), np.nan, np.float32)
-
-    def write(self, row: int, direction: int, told: Mapping[str, Any]) -> None:
-        """Write some of the names."""
-        for name, value in told.items():
-            self.values[row, direction, self.slices[name]] = value
-
-    def of(self, name: str, direction: Direction) -> Floats:
-        """One name's numbers, ``(rows,)`` or ``(rows, width)``."""
-        found = self.values[:, DIRECTIONS.index(direction), self.slices[name]].astype(np.float64)
-        return found[:, 0] if found.shape[1] == 1 else found
-
-
-@dataclass(slots=True)
-class MarketRun:
-    """One market of one episode, as the metrics take it.
-
-    Attributes:
-        at, price, mark, mark_low, mark_high: of each reading.
-        seen: scores that need no model, by direction (``_skill_observables``).
-        volatility: of the last hour.
-        radar: what ``wickra-radar`` is given.
-        often: the product's, at each reading; what was estimated last, where nothing moved.
-        thin: readings at which ``whole``, ``oracle`` and ``experts`` are told.
-        onset_rows: readings that are onsets, by direction; all of them are among ``thin``.
-        maps: rows of each map beside the truth, by name.
-        map_calm: whether the half hour before each row was calm.
-    """
-
-    world: str
-    scenario: str
-    number: int
-    market: MarketId
-    maintenance: float
-    at: NDArray[np.int64]
-    price: Floats
-    mark: Floats
-    mark_low: Floats
-    mark_high: Floats
-    volatility: Floats
-    radar: Floats
-    seen: dict[Direction, dict[str, Floats]]
-    thin: NDArray[np.int64]
-    onset_rows: dict[Direction, NDArray[np.int64]]
-    often: Table
-    whole: Table
-    oracle: Table
-    experts: dict[str, Table]
-    maps: dict[str, Mapping[str, Floats]] = field(default_factory=dict)
-    map_calm: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
-
-
-@dataclass(slots=True)
-class EpisodeRun:
-    """An episode's markets."""
-
-    name: str
-    markets: list[MarketRun]
 
 
 @dataclass(slots=True)
@@ -257,7 +173,7 @@ class Said:
     """
 
     structures: Sequence[CascadeResult]
-    experts: Sequence[Mapping[Expert, Estimates]] | None
+    experts: Sequence[Opinions] | None
     shifts: Sequence[float] = ()
 
 
@@ -294,7 +210,7 @@ def run_episode(
             sides = chain.look()
             said = chain.estimate(reading, price, sides)
             one.product(row, said, chain.judge(reading, said, sides))
-            if one.is_thin(row):
+            if one.asks_oracle(row):
                 true = {
                     direction: {name: truth.side(direction) for name, truth in truths.items()}
                     for direction in DIRECTIONS
@@ -304,7 +220,11 @@ def run_episode(
         else:
             chain.judging.ledger.observe(reading)
         one.maps(reading, chain.maps[market], truths[market])
-    return EpisodeRun(episode.task.name, [one.finish() for one in scored.values() if len(one.run.at)])
+    return EpisodeRun(
+        episode.task.name,
+        [one.finish() for one in scored.values() if len(one.run.at)],
+        episode.facts.get("mechanism", ""),
+    )
 
 
 def refresh_ms(episode: SkillEpisode) -> float:
@@ -374,6 +294,9 @@ class _Scored:
         moved = np.max(np.abs([self.run.seen[each]["drop, 5 min"] for each in DIRECTIONS]), axis=0)
         self.is_estimated = (np.arange(len(at)) % rows_calm == 0) | (moved >= MOVED)
         self.is_estimated[thin] = True
+        # Onsets and what moves are asked at each thin reading; else at every other one.
+        self.is_asked = (np.arange(len(thin)) % THIN_CALM == 0) | (moved[thin] >= MOVED)
+        self.is_asked |= np.isin(thin, np.concatenate(list(found.values())))
         self._place = {int(row): at for at, row in enumerate(thin)}
         self._generator = np.random.default_rng([seed, episode.task.number])
         self._rows = {name: MapRows() for name in ("map", "static", "entries")}
@@ -388,11 +311,16 @@ class _Scored:
         """All of it; what was estimated holds until the next estimate."""
         latest = np.maximum.accumulate(np.where(self.is_estimated, np.arange(len(self.is_estimated)), 0))
         self.run.often.values = self.run.often.values[latest]
+        asked = np.maximum.accumulate(np.where(self.is_asked, np.arange(len(self.is_asked)), 0))
+        self.run.oracle.values = self.run.oracle.values[asked]
+        self.run.maps = {name: rows.arrays() for name, rows in self._rows.items()}
+        self.run.map_calm = np.repeat(np.array(self._calm, np.bool_), len(DIRECTIONS))
         return self.run
 
-    def is_thin(self, row: int) -> bool:
-        """Whether all chains are evaluated at this reading."""
-        return row in self._place
+    def asks_oracle(self, row: int) -> bool:
+        """Whether the oracle is asked at this reading."""
+        place = self._place.get(row)
+        return place is not None and bool(self.is_asked[place])
 
     def product(self, row: int, said: Said | None, told: Told) -> None:
         """Write what the product says."""
@@ -457,18 +385,16 @@ class _Scored:
         self._calm.append(bool(len(before) and before.max() / before.min() < 1.02))
         for direction in DIRECTIONS:
             side, forecast = held.side(direction), held.forecast(direction)
-            true = truth.side(direction).usd
+            true = TrueShape(truth.side(direction).usd, direction, interest_usd)
             others: dict[str, Callable[[Direction], Floats]] = {
                 "static": self._static.usd,
                 "entries": self._entries.usd,
             }
             for name, usd in others.items():
-                self._rows[name].add(usd(direction), true, direction, interest_usd, None, self._generator)
+                self._rows[name].add(usd(direction), true, None, self._generator)
             if side is not None and forecast is not None:
                 intervals = [(each.low_usd, each.high_usd) for each in forecast.within]
-                self._rows["map"].add(side.usd, true, direction, interest_usd, intervals, self._generator)
-        self.run.maps = {name: rows.arrays() for name, rows in self._rows.items()}
-        self.run.map_calm = np.repeat(np.array(self._calm, np.bool_), 2)
+                self._rows["map"].add(side.usd, true, intervals, self._generator)
 
 
 def _hazard(told: HazardForecast) -> dict[str, Any]:

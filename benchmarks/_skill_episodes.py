@@ -1,11 +1,12 @@
 """The episodes that estimators are fitted on, chosen by and judged by: what a guard is given of each, and the truth.
 
-Every episode is a coarse one (``coarse_events``), read by the product's own ``MarketView`` and ``Gatherer``, and kept
-in a folder as arrays: a row for each reading of a market, the true maps each minute, all that was liquidated. Files are
-found by the episode, not by the code that made them (another version of the simulator makes other ones): each tells
-what made it, and ``made_otherwise`` names those that the code of now would not make so.
+Most episodes are coarse ones (``coarse_events``), a few are order by order (``Level.ORDER``, with seeds of their own).
+They are read by the product's own ``MarketView`` and ``Gatherer``, and kept in a folder as arrays: a row for each
+reading of a market, the true maps each minute, all that was liquidated. Files are found by the episode, not by the code
+that made them (another version of the simulator makes other ones): each tells what made it, as ``facts["mechanism"]``.
 
-``python -m benchmarks._skill_episodes --split train --per-world 10 [--first 0] [--processes 1]`` makes what is missing.
+``python -m benchmarks._skill_episodes --split train --per-world 10 [--first 0] [--processes 1] [--level order]`` makes
+what is missing.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import os
 import sys
 import time
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
@@ -35,7 +37,7 @@ from adapters.simulation.worlds.drawing import draw_episode
 from adapters.simulation.worlds.seeds import Split, seed_of
 from adapters.simulation.worlds.variants import WORLDS
 from benchmarks._skill_columns import readings_of
-from benchmarks._skill_recording import history_of, record
+from benchmarks._skill_recording import Level, history_of, record
 from guard.forecasts import Direction
 from guard.readings import HistoryPoint, Reading
 from guard.units import NS_PER_S, MarketId
@@ -61,6 +63,9 @@ CALM_S = 6 * 3_600.0
 SYMBOLS = (("BTCUSDT", "SOLUSDT", "WIFUSDT"), ("BTCUSDT", "ETHUSDT", "WIFUSDT"))
 """In turn, by the pair of episodes: all four would cost a third more and tell little that is new."""
 
+ORDER_FIRST = 1_000_000
+"""Seeds of episodes order by order are numbered from here: none of them is seen in the coarse mode."""
+
 SUFFIX = ".npz"
 Arrays = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -68,11 +73,12 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SkillTask:
-    """One episode: ``number`` counts within its world and split."""
+    """One episode: ``number`` counts within its world, split and level."""
 
     split: Split
     world: str
     number: int
+    level: Level = Level.COARSE
 
     @property
     def scenario(self) -> str:
@@ -82,12 +88,14 @@ class SkillTask:
     @property
     def seed(self) -> int:
         """Another one in every world: what is drawn along the way does not depend on the world's name."""
-        return seed_of(self.split, self.number * len(WORLDS) + list(WORLDS).index(self.world))
+        first = ORDER_FIRST if self.level is Level.ORDER else 0
+        return seed_of(self.split, first + self.number * len(WORLDS) + list(WORLDS).index(self.world))
 
     @property
     def name(self) -> str:
         """For people, such as ``train/news/003/squeeze``."""
-        return f"{self.split}/{self.world}/{self.number:03d}/{self.scenario}"
+        told = f"{self.split}/{self.world}/{self.number:03d}/{self.scenario}"
+        return f"{told}/{self.level}" if self.level is Level.ORDER else told
 
     def episode(self) -> Episode:
         """Draw it."""
@@ -101,7 +109,12 @@ class SkillTask:
 
 
 def skill_tasks(
-    split: Split, per_world: int, *, first: int = 0, worlds: Sequence[str] | None = None
+    split: Split,
+    per_world: int,
+    *,
+    first: int = 0,
+    worlds: Sequence[str] | None = None,
+    level: Level = Level.COARSE,
 ) -> tuple[SkillTask, ...]:
     """Name ``per_world`` episodes of each world, from the one numbered ``first`` on; worlds take turns.
 
@@ -112,7 +125,7 @@ def skill_tasks(
     if unknown:
         raise ValueError(f"no world named {', '.join(unknown)}; there are {', '.join(WORLDS)}")
     return tuple(
-        SkillTask(split=split, world=world, number=number)
+        SkillTask(split=split, world=world, number=number, level=level)
         for number in range(first, first + per_world)
         for world in chosen
     )
@@ -128,6 +141,8 @@ def path_of(task: SkillTask, folder: Path | None = None) -> Path:
     told = f"{FORMAT} {digest_of(task.episode())}"
     digest = hashlib.sha256(told.encode()).hexdigest()[:16]
     where = folder or skill_folder()
+    if task.level is Level.ORDER:
+        where /= Level.ORDER
     return where / task.split / task.world / f"{task.number:03d}-{task.scenario}-{digest}{SUFFIX}"
 
 
@@ -194,7 +209,9 @@ class SkillEpisode:
     def history(self) -> dict[MarketId, tuple[HistoryPoint, ...]]:
         """Open interest of the days before, as venues tell it at the start; in a file of its own, made if missing."""
         return history_of(
-            self.task.episode(), None if self._path is None else self._path.with_suffix(".past")
+            self.task.episode(),
+            None if self._path is None else self._path.with_suffix(".past"),
+            self.task.level,
         )
 
 
@@ -228,22 +245,26 @@ class MapsTruth:
 def load(task: SkillTask, folder: Path | None = None) -> SkillEpisode:
     """Read an episode; FileNotFoundError where it is not made yet, ValueError where the file is damaged."""
     path = path_of(task, folder)
+    return SkillEpisode(task, read_arrays(path), path)
+
+
+def read_arrays(path: Path) -> dict[str, Arrays]:
+    """All arrays of a file; FileNotFoundError where there is none, ValueError where it is damaged."""
     try:
         with np.load(path) as found:
-            arrays = {name: found[name] for name in found.files}
-    except (zipfile.BadZipFile, EOFError, ValueError) as error:
+            return {name: found[name] for name in found.files}
+    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError) as error:
         raise ValueError(f"{path} is damaged ({error}): remove it, it is made anew") from error
-    return SkillEpisode(task, arrays, path)
 
 
 def make(task: SkillTask, folder: Path | None = None) -> SkillEpisode:
     """Make an episode, without a look at the folder, and keep it there."""
     path = path_of(task, folder)
-    arrays = record(task.episode())
+    arrays = record(task.episode(), task.level)
     facts = json.loads(bytes(arrays["facts"]).decode())
     facts |= {"task": asdict(task), "mechanism": mechanism_digest()}
     arrays["facts"] = np.frombuffer(json.dumps(facts).encode(), np.uint8)
-    _write(path, arrays)
+    write_arrays(path, arrays)
     return SkillEpisode(task, arrays, path)
 
 
@@ -258,12 +279,6 @@ def fetch(task: SkillTask, folder: Path | None = None) -> SkillEpisode:
 def available(tasks: Sequence[SkillTask], folder: Path | None = None) -> tuple[SkillTask, ...]:
     """Those that are made."""
     return tuple(task for task in tasks if path_of(task, folder).exists())
-
-
-def made_otherwise(episodes: Sequence[SkillEpisode]) -> tuple[str, ...]:
-    """Names of those that another version of the simulator made."""
-    now = mechanism_digest()
-    return tuple(each.task.name for each in episodes if each.facts.get("mechanism") != now)
 
 
 def generate(
@@ -289,7 +304,7 @@ def _make(task: SkillTask, folder: Path | None) -> None:
     make(task, folder)
 
 
-def _write(path: Path, arrays: Mapping[str, Arrays]) -> None:
+def write_arrays(path: Path, arrays: Mapping[str, Arrays]) -> None:
     """Write arrays quickly (``savez_compressed`` packs harder, in ten times the time) and whole: beside, then moved."""
     path.parent.mkdir(parents=True, exist_ok=True)
     passing = path.with_suffix(f".{os.getpid()}.part")
@@ -309,11 +324,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--first", type=int, default=0, metavar="N", help="number of the first one")
     parser.add_argument("--worlds", nargs="+", metavar="NAME")
     parser.add_argument("--processes", type=int, default=1, metavar="N")
+    parser.add_argument("--level", type=Level, choices=list(Level), default=Level.COARSE)
     parser.add_argument("--anew", action="store_true", help="make those too that are there")
     given = parser.parse_args(arguments)
-    tasks = skill_tasks(given.split, given.per_world, first=given.first, worlds=given.worlds)
+    tasks = skill_tasks(
+        given.split, given.per_world, first=given.first, worlds=given.worlds, level=given.level
+    )
     made = generate(tasks, given.processes, is_anew=given.anew)
-    sys.stdout.write(f"{len(tasks)} episodes in {skill_folder() / given.split}, {made} of them made now\n")
+    where = path_of(tasks[0]).parents[1] if tasks else skill_folder()
+    sys.stdout.write(f"{len(tasks)} episodes in {where}, {made} of them made now\n")
     return 0
 
 

@@ -48,6 +48,14 @@ TRUE_LOG_SD = 0.05
 """Of a map that is the truth: what is entered and left within the minute."""
 
 
+def _bin_of(leverage: float) -> int:
+    """Bin of the distance at which a position that was just entered is liquidated."""
+    return int(-math.log(1.0 - 1.0 / leverage + MAINTENANCE) / BIN_LOG)
+
+
+ENTRY_BINS = tuple((_bin_of(leverage) + 1, share) for leverage, share in zip(LEVERAGES, SHARES, strict=True))
+
+
 class StaticMap:
     """Open interest times fixed leverages, at the price of now."""
 
@@ -74,14 +82,14 @@ class StaticMap:
 class EntryMap:
     """Open interest at the prices at which it came, times fixed leverages; swept by the mark, closed in proportion.
 
-    Positions are kept by entry price and leverage in bins of absolute log price; what is beyond its own liquidation
-    price is gone. Longs and shorts enter alike.
+    Positions are kept in bins of absolute log price of their liquidation; what is beyond it is gone. Longs and shorts
+    enter alike.
     """
 
     def __init__(self) -> None:
         self._origin: float | None = None
         self._half = BINS + 400
-        self._held = {direction: np.zeros((len(LEVERAGES), 2 * self._half)) for direction in Direction}
+        self._sides = {direction: _EntrySide(direction, 2 * self._half) for direction in Direction}
         self._interest: float | None = None
         self._mark = 0.0
 
@@ -104,44 +112,71 @@ class EntryMap:
         found = np.zeros(BINS)
         if self._origin is None:
             return found
-        total = self._held[direction].sum(axis=0) * self._mark
+        side = self._sides[direction]
         at = self._place(self._mark)
-        beyond = total[:at][::-1] if direction is Direction.DOWN else total[at + 1 :]
+        beyond = side.held[:at][::-1] if direction is Direction.DOWN else side.held[at + 1 :]
         count = min(len(beyond), BINS)
-        found[:count] = beyond[:count]
+        found[:count] = beyond[:count] * (side.scale * self._mark)
         return found
 
     def _step(self, price: float, interest: float, volume_usd: float, low: float, high: float) -> None:
         if self._origin is None:
             self._origin = math.log(price)
         self._mark = price
-        before = interest if self._interest is None else self._interest
-        is_first = self._interest is None
+        before = self._interest
         self._interest = interest
-        entered = (
-            interest
-            if is_first
-            else max(interest - before, 0.0)
-            + CHURN * max(volume_usd / price - abs(interest - before), 0.0) / 2.0
-        )
-        for direction, held in self._held.items():
-            swept = self._place(low if direction is Direction.DOWN else high)
-            if direction is Direction.DOWN:
-                held[:, swept:] = 0.0
-            else:
-                held[:, : swept + 1] = 0.0
-            for row, (leverage, share) in enumerate(zip(LEVERAGES, SHARES, strict=True)):
-                at = self._place(price) + direction.sign * (_bin_of(leverage) + 1)
-                if 0 <= at < held.shape[1]:
-                    held[row, at] += entered * share
-            total = held.sum()
-            if total > interest > 0.0:
-                np.multiply(held, interest / total, out=held)
+        if before is None:
+            entered = interest
+        else:
+            changed = interest - before
+            entered = max(changed, 0.0) + CHURN * max(volume_usd / price - abs(changed), 0.0) / 2.0
+        here = self._place(price)
+        for direction, side in self._sides.items():
+            side.sweep(self._place(low if direction is Direction.DOWN else high))
+            side.enter(here, entered)
+            side.close(interest)
 
     def _place(self, price: float) -> int:
         origin = self._origin or 0.0
         place = self._half + math.floor((math.log(price) - origin) / BIN_LOG)
         return min(max(place, 0), 2 * self._half - 1)
+
+
+class _EntrySide:
+    """Longs (``DOWN``) or shorts of an ``EntryMap``, by bin; what is kept times ``scale`` is what is held."""
+
+    def __init__(self, direction: Direction, bins: int) -> None:
+        self.held = np.zeros(bins)
+        self.scale = 1.0
+        self._sign = direction.sign
+        self._swept = bins if direction is Direction.DOWN else -1
+        """Bins from here on (up to here) hold nothing."""
+        self._total = 0.0
+
+    def sweep(self, place: int) -> None:
+        """Take out what price has reached."""
+        first, end = (place, self._swept) if self._sign < 0 else (self._swept + 1, place + 1)
+        if first < end:
+            part = self.held[first:end]
+            self._total -= float(part.sum()) * self.scale
+            part[:] = 0.0
+        self._swept = place
+
+    def enter(self, place: int, entered: float) -> None:
+        """Put in what came at a price."""
+        for away, share in ENTRY_BINS:
+            at = place + self._sign * away
+            if 0 <= at < len(self.held):
+                self.held[at] += entered * share / self.scale
+                self._total += entered * share
+                if self._sign * (at - self._swept) <= 0:  # price came so far within the step
+                    self._swept = at - self._sign
+
+    def close(self, interest: float) -> None:
+        """Close in proportion what is more than open interest."""
+        if self._total > interest > 0.0:
+            self.scale *= interest / self._total
+            self._total = interest
 
 
 class TrueMap:
@@ -180,9 +215,22 @@ def shifted(usd: Floats, bins: int) -> Floats:
     return found
 
 
-def _bin_of(leverage: float) -> int:
-    """Bin of the distance at which a position that was just entered is liquidated."""
-    return int(-math.log(1.0 - 1.0 / leverage + MAINTENANCE) / BIN_LOG)
+class TrueShape:
+    """What estimates are held against at one time in one direction: worked out once for all of them."""
+
+    def __init__(self, usd: AnyFloats, direction: Direction, interest_usd: float) -> None:
+        self.usd = usd
+        self.direction = direction
+        self.floor_usd = FLOOR_SHARE * interest_usd
+        self.masses = masses(usd, direction)
+        self.peaks = peaks(usd)
+        self.random: float | None = None
+
+    def random_recall(self, generator: np.random.Generator) -> float:
+        """Recall of peaks anywhere; drawn once."""
+        if self.random is None:
+            self.random = random_recall(self.peaks, generator) if len(self.peaks) else float("nan")
+        return self.random
 
 
 @dataclass(slots=True)
@@ -204,28 +252,22 @@ class MapRows:
     def add(
         self,
         estimate: AnyFloats,
-        truth: AnyFloats,
-        direction: Direction,
-        interest_usd: float,
+        true: TrueShape,
         intervals: Sequence[tuple[float, float]] | None,
         generator: np.random.Generator,
     ) -> None:
         """Hold a map against the truth of the same time."""
-        floor = FLOOR_SHARE * interest_usd
-        told, true = masses(estimate, direction), masses(truth, direction)
-        self.ratio_log.append(np.log((told + floor) / (true + floor)))
-        self.emd_bps.append(carried_bps(estimate, truth))
-        found = recall(peaks(estimate), peaks(truth))
-        self.recall.append(found)
-        self.recall_random.append(
-            float("nan") if math.isnan(found) else random_recall(peaks(truth), generator)
-        )
+        told = masses(estimate, true.direction)
+        self.ratio_log.append(np.log((told + true.floor_usd) / (true.masses + true.floor_usd)))
+        self.emd_bps.append(carried_bps(estimate, true.usd))
+        self.recall.append(recall(peaks(estimate), true.peaks))
+        self.recall_random.append(true.random_recall(generator))
         if intervals is None:
             self.inside.append(np.full(len(MOVES), np.nan))
         else:
             self.inside.append(
                 np.array(
-                    [low <= mass <= high for (low, high), mass in zip(intervals, true, strict=True)],
+                    [low <= mass <= high for (low, high), mass in zip(intervals, true.masses, strict=True)],
                     np.float64,
                 )
             )

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from benchmarks._peers import PeerWorker, peer_python
-from benchmarks._skill_chain import MarketRun
 from benchmarks._skill_observables import ROWS_RADAR
+from benchmarks._skill_tables import MarketRun
 
 NAME = "wickra-radar"
 REQUIREMENT = "wickra-radar==0.2.0"

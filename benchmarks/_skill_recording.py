@@ -8,6 +8,7 @@ import json
 import os
 from collections import defaultdict
 from collections.abc import Iterator
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adapters.simulation.coarse import coarse_events
+from adapters.simulation.laboratory.laboratory import Laboratory
 from adapters.simulation.laboratory.observed import market_of
 from adapters.simulation.laboratory.parameters import Episode
 from adapters.simulation.laboratory.truth import (
@@ -24,6 +26,7 @@ from adapters.simulation.laboratory.truth import (
     LiquidationTruth,
     MapTruth,
     PositionsTruth,
+    TruthSink,
 )
 from benchmarks._skill_columns import columns_of
 from guard.events import AnyEvent, MarketsWatched, OpenInterestHistorySeen, StreamsActive
@@ -41,6 +44,13 @@ CLOSED_BY = tuple(ClosedBy)
 REFRESH_NS = round(REFRESH_S * NS_PER_S)
 OPENING_EVENTS = 200
 """What a venue tells of the past comes among the first so many events."""
+
+
+class Level(StrEnum):
+    """How closely an episode is played: in steps of 5 s, or order by order."""
+
+    COARSE = "coarse"
+    ORDER = "order"
 
 
 class Truth:
@@ -123,11 +133,18 @@ class Readers:
             yield self.gatherer.take(market, now, self.views[market])
 
 
-def record(episode: Episode) -> dict[str, Arrays]:
+def events_of(episode: Episode, level: Level, truth: TruthSink | None = None) -> Iterator[AnyEvent]:
+    """What a guard hears of an episode."""
+    if level is Level.ORDER:
+        return Laboratory(episode, truth).events()
+    return coarse_events(episode, truth)
+
+
+def record(episode: Episode, level: Level = Level.COARSE) -> dict[str, Arrays]:
     """Run an episode; all of it as arrays."""
     truth, readers = Truth(), Readers()
     readings: defaultdict[MarketId, list[Reading]] = defaultdict(list)
-    for event in coarse_events(episode, truth):
+    for event in events_of(episode, level, truth):
         for reading in readers.apply(event):
             readings[reading.market].append(reading)
     markets = [
@@ -158,7 +175,9 @@ def _facts(episode: Episode, markets: list[MarketId]) -> dict[str, Any]:
     }
 
 
-def history_of(episode: Episode, path: Path | None) -> dict[MarketId, tuple[HistoryPoint, ...]]:
+def history_of(
+    episode: Episode, path: Path | None, level: Level = Level.COARSE
+) -> dict[MarketId, tuple[HistoryPoint, ...]]:
     """What venues tell of the days before an episode; empty where they tell nothing. Kept at ``path``, if given."""
     kind = dict[MarketId, tuple[HistoryPoint, ...]]
     if path is not None:
@@ -166,7 +185,7 @@ def history_of(episode: Episode, path: Path | None) -> dict[MarketId, tuple[Hist
             return msgspec.msgpack.decode(path.read_bytes(), type=kind)
     found: dict[MarketId, tuple[HistoryPoint, ...]] = {
         event.market: event.points
-        for event in itertools.islice(coarse_events(episode), OPENING_EVENTS)
+        for event in itertools.islice(events_of(episode, level), OPENING_EVENTS)
         if isinstance(event, OpenInterestHistorySeen)
     }
     if path is not None and found:

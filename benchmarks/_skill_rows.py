@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks._frame import Better, Result
-from benchmarks._skill_chain import EpisodeRun, MarketRun
 from benchmarks._skill_metrics import Measured, gap_closed
+from benchmarks._skill_tables import EpisodeRun, MarketRun
 
 NAME = "skill"
 GAP = 0.7

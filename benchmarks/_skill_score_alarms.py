@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from benchmarks._frame import Better, Result
 from benchmarks._skill_alarms import FALSE_A_DAY, Judged, Watched, judge, labels_of, threshold_of
-from benchmarks._skill_chain import MarketRun
 from benchmarks._skill_metrics import Measured, average_precision, bootstrap_sums, hazard_by
 from benchmarks._skill_observables import SCORES, held
 from benchmarks._skill_rows import Runs, episode_numbers, row
+from benchmarks._skill_tables import MarketRun
 from guard.forecasts import Direction
 from guard.skill.outcomes import alarm_events
 

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks._frame import Better, Result
-from benchmarks._skill_chain import MarketRun, Table
 from benchmarks._skill_decisions import ROWS_ENTRY, Held, Outcome, bearable_leverage, outcomes
 from benchmarks._skill_metrics import block_sums, bootstrap_sums, hazard_by
 from benchmarks._skill_observables import held
 from benchmarks._skill_rows import Runs, episode_numbers, row
+from benchmarks._skill_tables import MarketRun, Table
 from guard.forecasts import QUANTILES, Direction
 
 Floats = NDArray[np.float64]

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks._frame import Better, Result
-from benchmarks._skill_chain import AS_FITTED, MarketRun
 from benchmarks._skill_metrics import (
     auc,
     block_sums,
@@ -23,6 +22,7 @@ from benchmarks._skill_metrics import (
     skill,
 )
 from benchmarks._skill_rows import Runs, episode_numbers, row
+from benchmarks._skill_tables import AS_FITTED, MarketRun
 from guard.forecasts import MOVES, Direction
 from guard.hazard.artefact import Expert
 from guard.skill.outcomes import hazard_truth

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks._frame import Better, Result
-from benchmarks._skill_chain import MarketRun
 from benchmarks._skill_metrics import Measured, bootstrap
 from benchmarks._skill_rows import Runs, episode_numbers, ratio_row, row
+from benchmarks._skill_tables import MarketRun
 from guard.forecasts import INTERVAL, MOVES
 
 Floats = NDArray[np.float64]

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks._frame import Better, Result
-from benchmarks._skill_chain import MarketRun, Table
 from benchmarks._skill_metrics import Measured, auc, block_sums, bootstrap, bootstrap_sums, brier, skill
 from benchmarks._skill_rows import Runs, episode_numbers, ratio_row, row
+from benchmarks._skill_tables import MarketRun, Table
 from guard.forecasts import MOVES, QUANTILES, Direction
 from guard.hazard.artefact import Expert
 from guard.skill.outcomes import REACH_WINDOW_S, farthest

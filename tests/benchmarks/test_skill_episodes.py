@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,7 +27,10 @@ from benchmarks._skill_episodes import (
     path_of,
     skill_tasks,
 )
-from benchmarks._skill_recording import Readers, record
+from benchmarks._skill_recording import Level, Readers, history_of, record
+from benchmarks._skill_records import forget_former, record_path
+from benchmarks._skill_tables import MarketRun, Table
+from benchmarks.skill import run_one
 from guard.events import OpenInterestHistorySeen
 from guard.forecasts import Direction
 from guard.outlook.broken import Broken
@@ -116,6 +121,62 @@ def test_the_truth_is_there_and_the_past_is_told(made: SkillEpisode) -> None:
     assert len(points) > 500
     assert points[-1].at <= made.column(market, "at")[0]
     assert made.history is made.history
+
+
+def test_an_episode_order_by_order_is_another_one_read_alike(made: SkillEpisode, tmp_path: Path) -> None:
+    order = replace(SHORT, level=Level.ORDER)
+    assert order.seed not in {task.seed for task in skill_tasks(Split.TRAIN, 100)}
+    assert path_of(order, tmp_path).parent != path_of(SHORT, tmp_path).parent
+    played = SkillEpisode(order, record(short_episode(), Level.ORDER))
+    (market,) = played.markets
+    one, other = played.columns(market), made.columns(market)
+    assert {name: column.dtype for name, column in one.items()} == {
+        name: column.dtype for name, column in other.items()
+    }
+    assert len(one["at"]) == pytest.approx(len(other["at"]), abs=2)
+    assert (played.price(market)[10:] != made.price(market)[10 : len(one["at"])]).any()
+    assert len(played.truth(market).at) == pytest.approx(DURATION_S / 60.0, abs=2)
+    assert len(history_of(short_episode(), None, Level.ORDER)[market]) > 500
+
+
+def test_what_was_said_of_an_episode_is_known_to_the_next_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SkillTask, "episode", lambda _: short_episode())
+    make(SHORT, tmp_path)
+    first, took_s = run_one(SHORT, 1, "a", tmp_path)
+    again, took_again_s = run_one(SHORT, 1, "a", tmp_path)
+    assert took_s is not None
+    assert took_again_s is None
+    assert again.mechanism == first.mechanism != ""
+    (one,), (other,) = first.markets, again.markets
+    for each in fields(MarketRun):
+        assert_same(getattr(one, each.name), getattr(other, each.name))
+    assert run_one(SHORT, 1, "b", tmp_path)[1] is not None, "other code says it anew"
+    record_path(SHORT, 1, "a", tmp_path).write_bytes(b"PK damaged")
+    assert run_one(SHORT, 1, "a", tmp_path)[1] is not None
+    for digest in "cdef":
+        (tmp_path / "records" / digest).mkdir()
+    forget_former("f", tmp_path)
+    assert len(list((tmp_path / "records").iterdir())) == 3
+    assert (tmp_path / "records" / "f").is_dir()
+
+
+def assert_same(one: Any, other: Any) -> None:
+    """Numbers, arrays, tables, and mappings of them."""
+    assert type(one) is type(other)
+    if isinstance(one, Table):
+        assert one.slices == other.slices
+        np.testing.assert_array_equal(one.values, other.values)
+    elif isinstance(one, dict):
+        assert list(one) == list(other)
+        for key, value in one.items():
+            assert_same(value, other[key])
+    elif isinstance(one, np.ndarray):
+        assert one.dtype == other.dtype
+        np.testing.assert_array_equal(one, other)
+    else:
+        assert one == other
 
 
 def test_the_chain_says_of_readings_what_the_guards_own_estimators_say(made: SkillEpisode) -> None:

@@ -16,7 +16,7 @@ from benchmarks._skill_decisions import (
     leverages,
     outcomes,
 )
-from benchmarks._skill_maps import MapRows, carried_bps, masses, peaks, recall, shifted
+from benchmarks._skill_maps import MapRows, TrueShape, carried_bps, masses, peaks, recall, shifted
 from benchmarks._skill_metrics import (
     Measured,
     average_precision,
@@ -111,7 +111,7 @@ def test_a_map_that_is_the_truth_is_perfect_and_one_elsewhere_is_not() -> None:
     generator = np.random.default_rng(1)
     for name, told in (("same", truth), ("double", 2.0 * truth), ("elsewhere", bumps(30, 60, 95))):
         intervals = [(0.9 * mass, 1.1 * mass) for mass in masses(told, Direction.DOWN)]
-        rows[name].add(told, truth, Direction.DOWN, 1e8, intervals, generator)
+        rows[name].add(told, TrueShape(truth, Direction.DOWN, 1e8), intervals, generator)
     same, double, elsewhere = (rows[name].arrays() for name in ("same", "double", "elsewhere"))
     assert np.abs(same["ratio_log"]).max() == 0.0
     assert (same["emd_bps"][0], same["recall"][0], same["inside"].mean()) == (0.0, 1.0, 1.0)

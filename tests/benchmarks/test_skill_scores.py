@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from benchmarks._frame import Result
-from benchmarks._skill_chain import MarketRun
 from benchmarks._skill_rows import ORACLE, Runs
 from benchmarks._skill_score_alarms import score_alarms
 from benchmarks._skill_score_decisions import score_decisions
 from benchmarks._skill_score_hazard import score_hazard
 from benchmarks._skill_score_reach import gather_onsets, score_reach
+from benchmarks._skill_tables import MarketRun
 from guard.skill.outcomes import farthest, onsets
 from tests.support.skill_runs import DIRECTIONS, falling_run
 

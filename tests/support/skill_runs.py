@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks._skill_chain import AS_FITTED, EXPERT, OFTEN, ROWS_THIN, WHOLE, MarketRun, Table
+from benchmarks._skill_chain import ROWS_THIN
 from benchmarks._skill_observables import SCORES
+from benchmarks._skill_tables import AS_FITTED, EXPERT, OFTEN, WHOLE, MarketRun, Table
 from guard.forecasts import HORIZONS_S, MOVES, QUANTILES, Direction
 from guard.hazard.artefact import Expert
 from guard.skill.outcomes import REACH_WINDOW_S, farthest, hazard_truth, onsets
