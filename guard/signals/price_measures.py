@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from guard.forecasts import Direction
 from guard.units import Nanoseconds
 
 
@@ -40,28 +39,3 @@ class PriceMeasures(Struct, frozen=True):
     jump_share_15m: float | None = None
     regained_30m: float | None = None
     given_back_30m: float | None = None
-
-    def towards(self, direction: Direction, name: str) -> float | None:
-        """One measure in coordinates that point in a direction: a move that way is positive.
-
-        >>> seen = PriceMeasures(0, 100.0, move_1m=-0.01, drawdown_5m=0.012, runup_5m=0.0)
-        >>> seen.towards(Direction.DOWN, "move_1m"), seen.towards(Direction.UP, "drawdown_5m")
-        (0.01, 0.0)
-        """
-        if name.startswith("move"):
-            move: float | None = getattr(self, name)
-            return None if move is None else direction.sign * move
-        value: float | None = getattr(
-            self, name if direction is Direction.DOWN else _MIRRORED.get(name, name)
-        )
-        return value
-
-
-_MIRRORED = {
-    "drawdown_5m": "runup_5m",
-    "drawdown_30m": "runup_30m",
-    "runup_5m": "drawdown_5m",
-    "runup_30m": "drawdown_30m",
-    "regained_30m": "given_back_30m",
-    "given_back_30m": "regained_30m",
-}

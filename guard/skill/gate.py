@@ -110,8 +110,8 @@ class Gate:
     are left as they are (Freund and others, Using and combining predictors that specialize, 1997).
 
     >>> gate = Gate()
-    >>> round(gate.combine(Target.HAZARD_15, {"flow": 0.1, "full": 0.2}), 4)
-    0.1667
+    >>> round(gate.shares(Target.HAZARD_15, {"flow": 0.1, "full": 0.2})["full"], 4)
+    0.6667
     >>> gate.learn({Target.HAZARD_15: {"flow": 0.4, "full": -0.4}})
     >>> gate.weight(Target.HAZARD_15, "full") < 0.5
     True
@@ -154,13 +154,6 @@ class Gate:
             known = [name for name in spoken if name in weights] if total > 0.0 else []
             found = self._shares[asked] = {name: weights[name] / total for name in known}
         return found
-
-    def combine(self, target: Target, probabilities: Mapping[str, float]) -> float | None:
-        """Mix probabilities, each by its estimator's weight; ``None`` if no estimator is known."""
-        shares = self.shares(target, probabilities)
-        if not shares:
-            return None
-        return sum(share * probabilities[name] for name, share in shares.items())
 
     def learn(self, gains: Mapping[Target, Mapping[str, float]], hours: float = 1.0) -> None:
         """Count one block: for each target nats by which each estimator did better than the mixture.

@@ -1,4 +1,4 @@
-"""Thresholds from cost, and the alarm."""
+"""Thresholds from cost."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ from math import nan
 
 import pytest
 
-from guard.forecasts import Direction, HazardForecast
-from guard.hazard.alarm import HOLD_S, Alarm, alarm_score
+from guard.forecasts import Direction
 from guard.hazard.thresholds import CEILING, cut_from, thresholds
 from guard.leverage.cascade.sizing import ExitCosts
 from guard.leverage.cascade.structure import cascade
-from guard.units import NS_PER_S
 from tests.guard.hazard.forecasting import book_at
 
 
@@ -38,26 +36,3 @@ def test_a_larger_crash_is_fled_sooner(direction: Direction) -> None:
     assert far.cut <= near.cut
     for each in (near, far):
         assert 0.0 < each.watch <= each.cut <= CEILING
-
-
-def test_an_alarm_holds_until_it_has_been_low_for_long() -> None:
-    """A score that comes back begins the time anew; an unknown one changes nothing."""
-    alarm = Alarm(threshold=0.2)
-    assert not alarm.update(0, None)
-    assert alarm.update(NS_PER_S, 0.3)
-    assert alarm.update(2 * NS_PER_S, 0.01)
-    assert alarm.update(int(HOLD_S) * NS_PER_S, 0.15)
-    assert alarm.update(int(HOLD_S + 3) * NS_PER_S, 0.01)
-    assert alarm.update(int(HOLD_S + 4) * NS_PER_S, None)
-    assert not alarm.update(int(2 * HOLD_S + 4) * NS_PER_S, 0.01)
-
-
-def test_the_score_is_of_5_percent_in_15_minutes() -> None:
-    """Second horizon, second move."""
-    told = HazardForecast(
-        direction=Direction.DOWN,
-        probability=((0.01, 0.02, 0.03), (0.04, 0.05, 0.06), (0.07, 0.08, 0.09)),
-        vulnerability=0.5,
-        shock=0.5,
-    )
-    assert alarm_score(told) == 0.05

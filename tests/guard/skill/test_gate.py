@@ -120,12 +120,12 @@ def test_the_mixture_loses_little_against_the_best_sequence_of_estimators(
     assert best - mixture <= allowed + 1e-9
 
 
-def test_probabilities_are_mixed_by_weight_among_those_that_speak() -> None:
+def test_weights_are_shared_among_those_that_speak() -> None:
     gate = Gate()
-    assert gate.combine(Target.HAZARD_5, {FULL: 0.2}) == pytest.approx(0.2)
-    mixed = gate.combine(Target.HAZARD_5, {FULL: 0.2, USUAL: 0.0, "unheard of": 1.0})
-    assert mixed == pytest.approx(0.2 * 0.5 / 0.55)
-    assert gate.combine(Target.HAZARD_5, {"unheard of": 1.0}) is None
+    assert gate.shares(Target.HAZARD_5, {FULL: 0.2}) == {FULL: pytest.approx(1.0)}
+    shares = gate.shares(Target.HAZARD_5, {FULL: 0.2, USUAL: 0.0, "unheard of": 1.0})
+    assert shares == {FULL: pytest.approx(0.5 / 0.55), USUAL: pytest.approx(0.05 / 0.55)}
+    assert gate.shares(Target.HAZARD_5, {"unheard of": 1.0}) == {}
     assert gate.weight(Target.HAZARD_5, "unheard of") == 0.0
 
 
