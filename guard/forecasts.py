@@ -135,6 +135,19 @@ class HazardForecast(Struct, frozen=True, kw_only=True):
     shock: float
 
 
+class SizingForecast(Struct, frozen=True, kw_only=True):
+    """How much leverage a market bears against a move in ``direction`` (DOWN: a long's).
+
+    ``danger`` is the chance of 10 % within 15 minutes as in markets in which shocks go on: it compares markets and
+    moments, and is no probability of life (that is ``HazardForecast``). ``leverage_share`` is how much of one's usual
+    leverage it bears, 0.2 (a fifth) .. 2 (twice).
+    """
+
+    direction: Direction
+    danger: float
+    leverage_share: float
+
+
 class SignalValue(Struct, frozen=True, kw_only=True):
     """One observable in its unit; ``alarm`` is where it stands, -1 (calming) .. 0 (usual) .. 1; ``None``: unknown."""
 
@@ -177,6 +190,7 @@ class MarketOutlook(Struct, frozen=True, kw_only=True):
     maps: tuple[MapForecast, ...] = ()
     reaches: tuple[ReachForecast, ...] = ()
     hazards: tuple[HazardForecast, ...] = ()
+    sizings: tuple[SizingForecast, ...] = ()
     signals: tuple[SignalValue, ...] = ()
     skill: tuple[SkillScore, ...] = ()
     unknown: tuple[str, ...] = ()
@@ -192,3 +206,7 @@ class MarketOutlook(Struct, frozen=True, kw_only=True):
     def hazard(self, direction: Direction) -> HazardForecast | None:
         """The hazard in one direction."""
         return next((each for each in self.hazards if each.direction is direction), None)
+
+    def sizing(self, direction: Direction) -> SizingForecast | None:
+        """What leverage it bears against a move in one direction."""
+        return next((each for each in self.sizings if each.direction is direction), None)

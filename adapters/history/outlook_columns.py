@@ -17,6 +17,7 @@ from guard.forecasts import (
     MapForecast,
     MarketOutlook,
     ReachForecast,
+    SizingForecast,
 )
 
 Cell = float | int | str | None
@@ -157,6 +158,19 @@ def _hazard_columns(direction: Direction) -> Iterator[Column]:
     )
 
 
+def _sizing_columns(direction: Direction) -> Iterator[Column]:
+    fall, _, whose = _SIDES[direction]
+    yield _number(
+        f"{direction}_sizing_danger",
+        f"chance of a {fall} of 10 % within 15 minutes as in markets in which shocks go on: it compares markets and "
+        "moments, and is no probability of life",
+    )
+    yield _number(
+        f"{direction}_sizing_leverage_share",
+        f"how much of their usual leverage {whose} should hold, 0.2 .. 2",
+    )
+
+
 def _skill_columns() -> Iterator[Column]:
     for target, estimators in TARGETS.items():
         for estimator in estimators:
@@ -186,6 +200,7 @@ COLUMNS = (
     *(column for each in Direction for column in _map_columns(each)),
     *(column for each in Direction for column in _reach_columns(each)),
     *(column for each in Direction for column in _hazard_columns(each)),
+    *(column for each in Direction for column in _sizing_columns(each)),
     *(
         _number(f"signal_{name}", f"the observable `{name}`, in its unit ([signals](signals.md))")
         for name in SIGNALS
@@ -214,6 +229,8 @@ def cells_of(outlook: MarketOutlook | None) -> tuple[Cell, ...]:
         cells += _reach_cells(outlook.reach(direction))
     for direction in Direction:
         cells += _hazard_cells(outlook.hazard(direction))
+    for direction in Direction:
+        cells += _sizing_cells(outlook.sizing(direction))
     cells += [signals.get(name) for name in SIGNALS]
     for target, estimators in TARGETS.items():
         for estimator in estimators:
@@ -271,3 +288,7 @@ def _hazard_cells(told: HazardForecast | None) -> list[Cell]:
         told.vulnerability,
         told.shock,
     ]
+
+
+def _sizing_cells(told: SizingForecast | None) -> list[Cell]:
+    return [None] * 2 if told is None else [told.danger, told.leverage_share]

@@ -17,6 +17,7 @@ from guard.forecasts import (
     ReachForecast,
     Regime,
     SignalValue,
+    SizingForecast,
     SkillScore,
 )
 from guard.units import MarketId, Nanoseconds
@@ -78,6 +79,10 @@ def outlook_of(
         maps=tuple(map_of(direction) for direction in Direction),
         reaches=tuple(reach_of(direction) for direction in Direction),
         hazards=tuple(hazard_of(direction) for direction in Direction),
+        sizings=tuple(
+            SizingForecast(direction=direction, danger=0.024, leverage_share=0.5625)
+            for direction in Direction
+        ),
         signals=(
             SignalValue(name="volatility_jump", value=3.5, unit="ratio", alarm=0.6),
             SignalValue(name="funding_z", value=None, unit="sigma", alarm=None),
