@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -25,7 +25,7 @@ from guard.cli.shared import (
 from guard.explain_words import utc_words
 from guard.forecasts import MarketOutlook, SkillScore
 from guard.ports import StoredRecord
-from guard.units import NS_PER_S, MarketId, symbol_of
+from guard.units import NS_PER_S, MarketId, Nanoseconds, symbol_of
 
 NOTHING = (
     "No outlook has been recorded yet. The guard records one of each market a minute after it has begun to see it: run "
@@ -63,7 +63,10 @@ def outlook(
     found = worst_first([each for each in latest if market is None or is_named(each[1].market, market)])
     if market is not None and not found:
         names = ", ".join(str(each.market) for _, each in latest) or "none"
-        typer.echo(f"perpguard: no outlook of {market!r} in {place}; there are: {names}", err=True)
+        message = f"no outlook of {market!r} in {place}; there are: {names}"
+        if as_json:
+            print_json({"ok": False, "error": "UnknownMarket", "message": message, "problems": []})
+        typer.echo(f"perpguard: {message}", err=True)
         raise typer.Exit(EXIT_FAILED)
     if as_json:
         told = [
@@ -74,20 +77,31 @@ def outlook(
         return
     if not found:
         typer.echo(NOTHING)
-    elif market is None:
-        for line in table_lines([each for _, each in found]):
-            typer.echo(line)
-        typer.echo(f"As of {utc_words(max(each.at for _, each in found))} and before.")
-    else:
-        for number, each in found:
-            age_s = max(now - each.at, 0) / NS_PER_S
-            typer.echo(f"{each.market}")
-            typer.echo(f"As of {utc_words(each.at)}, {time_words(age_s)} ago (record {number}).")
-            if age_s > OLD_S:
-                typer.echo("THIS IS OLD: the guard does not run, or does not watch this market any more.")
-            for line in outlook_lines(each):
-                typer.echo(line)
-            typer.echo("")
+        return
+    for line in _table(found, now) if market is None else _whole(found, now):
+        typer.echo(line)
+
+
+def _table(found: Sequence[tuple[int, MarketOutlook]], now: Nanoseconds) -> Iterator[str]:
+    """A line for each market."""
+    yield from table_lines([each for _, each in found])
+    latest_at = max(each.at for _, each in found)
+    age_s = max(now - latest_at, 0) / NS_PER_S
+    yield f"As of {utc_words(latest_at)} and before, {time_words(age_s)} ago."
+    if age_s > OLD_S:
+        yield "THIS IS OLD: the guard does not run, or watches none of these markets any more."
+
+
+def _whole(found: Sequence[tuple[int, MarketOutlook]], now: Nanoseconds) -> Iterator[str]:
+    """All of it, market by market."""
+    for number, each in found:
+        age_s = max(now - each.at, 0) / NS_PER_S
+        yield f"{each.market}"
+        yield f"As of {utc_words(each.at)}, {time_words(age_s)} ago (record {number})."
+        if age_s > OLD_S:
+            yield "THIS IS OLD: the guard does not run, or does not watch this market any more."
+        yield from outlook_lines(each)
+        yield ""
 
 
 def latest_of(stored: Iterable[StoredRecord]) -> list[tuple[int, MarketOutlook]]:

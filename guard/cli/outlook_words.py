@@ -20,6 +20,7 @@ from guard.forecasts import (
     ReachForecast,
     Regime,
     SignalValue,
+    SizingForecast,
     SkillScore,
 )
 from guard.units import symbol_of, venue_of
@@ -27,6 +28,8 @@ from guard.units import symbol_of, venue_of
 BAR = 12
 BANDS_SHOWN = 3
 SIGNALS_SHOWN = 8
+HELD = "regime held"
+"""How it begins what ``unknown`` says of a state that nothing known holds."""
 _RANK = {
     Regime.CASCADE: 4,
     Regime.STRESSED: 3,
@@ -66,12 +69,16 @@ def outlook_lines(outlook: MarketOutlook) -> Iterator[str]:
     means = "" if outlook.regime is None else f" ({MEANS[outlook.regime]})"
     yield f"STATE     {regime_words(outlook)}{means}"
     if outlook.resume_share is not None and outlook.resume_share < 1.0:
-        yield f"          of what was cut {outlook.resume_share:.0%} may be resumed"
+        share = f"{outlook.resume_share:.0%}" if outlook.resume_share > 0.0 else "nothing"
+        yield f"          of what was cut {share} may be resumed now"
     ratio = "not known" if outlook.oi_depth_ratio is None else f"{_number(outlook.oi_depth_ratio)} times"
     price = "not known" if outlook.price is None else price_words(outlook.price)
     yield f"PRICE     {price}; open interest is {ratio} what stands within 1 % (the one-line baseline)"
-    if outlook.unknown:
-        yield f"UNKNOWN   {', '.join(outlook.unknown)}: what rests on that is left out, and is not calm"
+    unknown = [each for each in outlook.unknown if not each.startswith(HELD)]
+    if unknown:
+        yield f"UNKNOWN   {', '.join(unknown)}: what rests on that is left out, and is not calm"
+    if len(unknown) < len(outlook.unknown):
+        yield "          the state stands only because nothing is known that could change it"
     for direction in Direction:
         yield ""
         yield from _way_lines(outlook, direction)
@@ -98,6 +105,9 @@ def _way_lines(outlook: MarketOutlook, direction: Direction) -> Iterator[str]:
         yield from _reach_lines(reach, direction)
     if hazard is not None:
         yield from _hazard_lines(hazard)
+    sizing = outlook.sizing(direction)
+    if sizing is not None:
+        yield from _sizing_lines(sizing, whose)
 
 
 def _map_lines(told: MapForecast, whose: str) -> Iterator[str]:
@@ -116,7 +126,7 @@ def _map_lines(told: MapForecast, whose: str) -> Iterator[str]:
     exact = f"{told.exact_share:.0%} of it published positions" if told.exact_share > 0.0 else ""
     learned = f"learned from {_usd(told.learned_usd)} liquidated" if told.learned_usd > 0.0 else ""
     rests = "; ".join(each for each in (exact, learned) if each)
-    yield f"    {rests or 'nothing was liquidated yet to learn from: it rests on what is usual elsewhere'}"
+    yield f"    {rests or 'nothing liquidated yet to learn from: it rests on what is usual elsewhere'}"
 
 
 def _factor_lines(reach: ReachForecast, whose: str) -> Iterator[str]:
@@ -149,7 +159,7 @@ def _reach_lines(reach: ReachForecast, direction: Direction) -> Iterator[str]:
         barriers = ", ".join(
             f"{move:.0%}: {_usd(usd)}" for move, usd in zip(MOVES, reach.barrier_usd, strict=True)
         )
-        yield f"    must be {sold} by others for that: {barriers}"
+        yield f"    for that others must have {sold} {barriers}"
     yield from _factor_lines(reach, whose)
     if reach.extrapolated_from is not None:
         yield f"    depth beyond {_share(reach.extrapolated_from)} was not seen: it is extrapolated"
@@ -166,6 +176,11 @@ def _hazard_lines(hazard: HazardForecast) -> Iterator[str]:
     )
 
 
+def _sizing_lines(sizing: SizingForecast, whose: str) -> Iterator[str]:
+    yield f"  of their usual leverage {whose} should hold {_share(sizing.leverage_share)}"
+    yield f"    (danger {_share(sizing.danger)}: 10 % within 15 minutes, were shocks to go on)"
+
+
 def _signal_lines(told: Sequence[SignalValue]) -> Iterator[str]:
     loudest = sorted(told, key=lambda each: (-abs(each.alarm or 0.0), each.name))[:SIGNALS_SHOWN]
     yield "OBSERVABLES (the loudest; -1 calming, 0 usual, 1 alarming)"
@@ -179,11 +194,21 @@ def _signal_lines(told: Sequence[SignalValue]) -> Iterator[str]:
 
 def _skill_lines(skill: Sequence[SkillScore]) -> Iterator[str]:
     yield "WHO COUNTS HOW MUCH (skill: 1 is perfect, 0 no better than the baseline)"
+    by_target: dict[str, list[SkillScore]] = {}
     for each in skill:
-        known = "nothing has come due yet" if each.skill is None else f"skill {each.skill:+.2f}"
-        if each.skill is not None:
-            known += f" over {each.baseline}, {each.count:,.0f} cases"
-        yield f"  {each.target:<14} {each.estimator:<11} {each.weight:>4.0%}  {known}"
+        by_target.setdefault(each.target, []).append(each)
+    is_judged = {target: any(each.skill is not None for each in them) for target, them in by_target.items()}
+    for target in (target for target in by_target if is_judged[target]):
+        for each in by_target[target]:
+            known = "nothing has come due yet"
+            if each.skill is not None:
+                known = f"skill {each.skill:+.2f} over {each.baseline}, {each.count:,.0f} cases"
+            yield f"  {target:<14} {each.estimator:<11} {each.weight:>4.0%}  {known}"
+    if not all(is_judged.values()):
+        yield "  nothing has come due yet, so that they count as at the start:"
+    for target in (target for target in by_target if not is_judged[target]):
+        weights = ", ".join(f"{each.estimator} {each.weight:.0%}" for each in by_target[target])
+        yield f"  {target:<14} {weights}"
 
 
 def _rank(outlook: MarketOutlook) -> int:

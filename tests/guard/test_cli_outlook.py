@@ -18,7 +18,7 @@ from guard.cli.outlook_words import outlook_lines, table_lines
 from guard.events import Tick
 from guard.explain import explain
 from guard.explain_outlook import changes_words
-from guard.forecasts import MarketOutlook, Regime
+from guard.forecasts import MarketOutlook, Regime, SkillScore
 from guard.units import NS_PER_S, MarketId
 from tests.support.audit_records import MARKET, PAUSE_ID, START, whole_story
 from tests.support.outlooks import outlook_of, without_map
@@ -92,6 +92,9 @@ def test_a_market_that_is_not_there_is_said_with_those_that_are(audit: Path) -> 
     done = outlook("DOGE", "--audit", audit)
     assert done.exit_code == 1
     assert str(ETH) in done.stderr
+    told = json.loads(outlook("DOGE", "--audit", audit, "--json").stdout)
+    assert (told["ok"], told["error"]) == (False, "UnknownMarket")
+    assert str(ETH) in told["message"]
 
 
 def test_what_is_not_known_is_said_and_never_blank() -> None:
@@ -127,6 +130,46 @@ def test_what_is_not_known_is_null_for_programs(tmp_path: Path) -> None:
         "forced_factor",
         "feedback_factor",
     }
+
+
+def test_a_state_that_nothing_holds_is_no_unknown_input() -> None:
+    held = MarketOutlook(
+        at=0, market=ETH, regime=Regime.CASCADE, resume_share=0.0, unknown=("book", "regime held: cascade")
+    )
+    text = "\n".join(outlook_lines(held))
+    assert "UNKNOWN   book: what rests on that" in text
+    assert "the state stands only because nothing is known that could change it" in text
+    assert "of what was cut nothing may be resumed now" in text
+
+
+def test_who_was_not_judged_yet_is_told_in_a_line() -> None:
+    scores = tuple(
+        SkillScore(
+            target=target,
+            estimator=name,
+            weight=0.5,
+            skill=skill,
+            baseline="usual",
+            reliability_error=None,
+            count=9.0,
+        )
+        for target, name, skill in (
+            ("reach", "flow", None),
+            ("hazard 5 min", "flow", 0.1),
+            ("hazard 5 min", "full", None),
+            ("reach", "full", None),
+        )
+    )
+    lines = list(outlook_lines(MarketOutlook(at=0, market=ETH, skill=scores)))[-5:]
+    assert [line.split() for line in lines[1:3]] == [
+        ["hazard", "5", "min", "flow", "50%", "skill", "+0.10", "over", "usual,", "9", "cases"],
+        ["hazard", "5", "min", "full", "50%", "nothing", "has", "come", "due", "yet"],
+    ]
+    assert lines[-1].split() == ["reach", "flow", "50%,", "full", "50%"]
+
+
+def test_a_record_that_nobody_continues_is_said_to_be_old(audit: Path) -> None:
+    assert "THIS IS OLD" in outlook("--audit", audit).stdout
 
 
 def test_a_record_without_outlooks_says_how_to_get_one(tmp_path: Path) -> None:
