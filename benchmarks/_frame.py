@@ -83,12 +83,26 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     machine: Machine
 
 
+class Gap(msgspec.Struct, frozen=True, kw_only=True):
+    """How much of the way from the best baseline to an oracle a figure has gone; 1 is all of it.
+
+    ``closed`` is ``None`` where the oracle is no better than the baseline, ``low`` and ``high`` where that cannot be
+    told for sure; ``why`` says so.
+    """
+
+    baseline: str
+    closed: float | None
+    low: float | None
+    high: float | None
+    why: str
+
+
 class Result(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One figure.
 
     ``value`` is the median of the repetitions, ``low`` and ``high`` their 10th and 90th percentile, all in
     ``unit``. ``baselines`` are the same figure of others, measured in the same run. ``met`` is ``None``
-    where there is no target.
+    where there is no target. ``gap`` is told by benchmarks that know an oracle.
     """
 
     name: str
@@ -101,6 +115,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     target: float | None
     met: bool | None
     baselines: dict[str, float]
+    gap: Gap | None = None
     run: Run | None = None
 
 
@@ -250,10 +265,21 @@ def print_report(report: Run, results: Sequence[Result]) -> None:
     for heading in ("case", "value", "10 .. 90 %", "unit", "target", "others"):
         table.add_column(heading, justify="right" if heading in {"value", "10 .. 90 %", "target"} else "left")
     for result in results:
-        others = ", ".join(f"{name} {_short(value)}" for name, value in result.baselines.items())
+        others = ", ".join(
+            (*_of_gap(result.gap), *(f"{name} {_short(value)}" for name, value in result.baselines.items()))
+        )
         spread = f"{_short(result.low)} .. {_short(result.high)}"
         table.add_row(result.case, _short(result.value), spread, result.unit, _target(result), others)
     console.print(table)
+
+
+def _of_gap(gap: Gap | None) -> tuple[str, ...]:
+    if gap is None:
+        return ()
+    if gap.closed is None:
+        return (f"no gap to {gap.baseline}",)
+    ends = "unsure" if gap.low is None or gap.high is None else f"{gap.low:.0%} .. {gap.high:.0%}"
+    return (f"[bold]gap closed {gap.closed:.0%}[/bold] ({ends}) from {gap.baseline}",)
 
 
 def _target(result: Result) -> str:

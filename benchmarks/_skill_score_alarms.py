@@ -11,7 +11,7 @@ from benchmarks._frame import Better, Result
 from benchmarks._skill_alarms import FALSE_A_DAY, Judged, Watched, judge, labels_of, threshold_of
 from benchmarks._skill_metrics import Measured, average_precision, bootstrap_sums, hazard_by
 from benchmarks._skill_observables import SCORES, held
-from benchmarks._skill_rows import Runs, episode_numbers, row
+from benchmarks._skill_rows import Runs, Sampled, episode_numbers, gap_of, row
 from benchmarks._skill_tables import MarketRun
 from guard.forecasts import Direction
 from guard.skill.outcomes import alarm_events
@@ -54,8 +54,11 @@ PRODUCT: dict[str, tuple[int, float]] = {
 """What of the product is alarmed by: one of these, chosen on other episodes."""
 
 
-def score_alarms(runs: Runs, extra: Sequence[str] = ()) -> list[Result]:
-    """All figures of alarms, both directions together and apart. ``extra`` are names of further scores of ``seen``."""
+def score_alarms(runs: Runs, extra: Sequence[str] = (), simple: Sequence[str] = SCORES) -> list[Result]:
+    """All figures of alarms, both directions together and apart.
+
+    ``simple`` and ``extra`` are names of scores of ``seen`` that are alarmed by beside the product.
+    """
     if not runs.judged:
         return []
     chosen = {name: _best(runs, _hazard(*key)) for name, key in PRODUCT.items()}
@@ -63,13 +66,13 @@ def score_alarms(runs: Runs, extra: Sequence[str] = ()) -> list[Result]:
     threshold = chosen[name][0]
     told = judge(watch(runs.judged, _hazard(*PRODUCT[name])), threshold)
     oracle_threshold = threshold_of(watch(runs.chosen_by, _oracle(*PRODUCT[name])), BUDGET)
-    oracle = _sums(judge(watch(runs.judged, _oracle(*PRODUCT[name])), oracle_threshold)).sum(axis=0)
+    oracle = _sums(judge(watch(runs.judged, _oracle(*PRODUCT[name])), oracle_threshold))
     others: dict[str, Floats] = {}
     precisions: dict[str, float] = {}
-    for other in (*SCORES, *extra):
+    for other in (*simple, *extra):
         watched = watch(runs.judged, _seen(other))
         limit = threshold_of(watch(runs.chosen_by, _seen(other)), BUDGET)
-        others[other] = _sums(judge(watched, limit)).sum(axis=0)
+        others[other] = _sums(judge(watched, limit))
         precisions[other] = precision_of(watched)
     sums = _sums(told)
     results = _rows(f"alarms by {name}", sums, runs, others=others, oracle=oracle, is_judged=True)
@@ -169,6 +172,15 @@ def _rows(
         ("found a minute before or more", 2, EARLY, "early"),
     ):
         measured = bootstrap_sums(sums, _share_at(at), runs.seed, draws=runs.draws)
+        gap = None
+        if oracle is not None and others:
+            gap = gap_of(
+                Sampled.of_sums(sums, _share_at(at)),
+                {name: Sampled.of_sums(each, _share_at(at)) for name, each in others.items()},
+                Sampled.of_sums(oracle, _share_at(at)),
+                runs,
+                better=Better.HIGHER,
+            )
         found.append(
             row(
                 f"{case}: {what}, at 1 false alarm a market and day",
@@ -176,10 +188,11 @@ def _rows(
                 "ratio",
                 better=Better.HIGHER,
                 target=target if is_judged else None,
-                baselines={name: _share(each[at], each[0]) for name, each in (others or {}).items()},
-                oracle=None if oracle is None else _share(oracle[at], oracle[0]),
+                baselines={name: _share_at(at)(each.sum(axis=0)) for name, each in (others or {}).items()},
+                oracle=None if oracle is None else _share_at(at)(oracle.sum(axis=0)),
                 prototype=PROTOTYPE[key] if is_judged else None,
                 more=more if at == 1 or not is_judged else None,
+                gap=gap,
             )
         )
     return found

@@ -15,7 +15,7 @@ from benchmarks._frame import Better, Result
 from benchmarks._skill_decisions import ROWS_ENTRY, Held, Outcome, bearable_leverage, outcomes
 from benchmarks._skill_metrics import block_sums, bootstrap_sums, hazard_by
 from benchmarks._skill_observables import held
-from benchmarks._skill_rows import Runs, episode_numbers, row
+from benchmarks._skill_rows import Runs, Sampled, episode_numbers, gap_of, row
 from benchmarks._skill_tables import MarketRun, Table
 from guard.forecasts import QUANTILES, Direction
 
@@ -204,6 +204,17 @@ def _rows(
             baselines={name: _fewer(total[2 + at], total[2]) for at, name in enumerate(names) if at},
             oracle=_fewer(total[1], total[2]),
             prototype=PROTOTYPE_FEWER,
+            gap=gap_of(
+                Sampled.of_sums(sums, lambda drawn: _fewer(drawn[0], drawn[2])),
+                {
+                    name: Sampled.of_sums(sums[:, [2 + at, 2]], lambda drawn: _fewer(drawn[0], drawn[1]))
+                    for at, name in enumerate(names)
+                    if at
+                },
+                Sampled.of_sums(sums, lambda drawn: _fewer(drawn[1], drawn[2])),
+                runs,
+                better=Better.HIGHER,
+            ),
             more={f"liquidated, {name}": float(total[2 + at]) for at, name in enumerate(names)}
             | {"liquidated, map": float(total[0]), "positions": float(len(here))},
         ),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks._frame import Better, Result
+from benchmarks._frame import Better, Gap, Result
 from benchmarks._skill_metrics import (
     auc,
     block_sums,
@@ -21,7 +21,7 @@ from benchmarks._skill_metrics import (
     reliability_error,
     skill,
 )
-from benchmarks._skill_rows import Runs, episode_numbers, row
+from benchmarks._skill_rows import Runs, Sampled, episode_numbers, gap_of, row
 from benchmarks._skill_tables import AS_FITTED, MarketRun
 from guard.forecasts import MOVES, Direction
 from guard.hazard.artefact import Expert
@@ -113,7 +113,7 @@ def _of_cell(runs: Runs, horizon_s: int, move: float) -> list[Result]:
     experts = {
         name: skill(_brier(values, came), brier(simple, came))
         for name, values in judged.told.items()
-        if name in (f"expert {Expert.OI_DEPTH}", f"expert {Expert.FLOW}", f"expert {AS_FITTED}")
+        if name in (f"expert {Expert.OI_DEPTH}", f"expert {Expert.FLOW}")
     }
     results = [
         row(
@@ -126,15 +126,73 @@ def _of_cell(runs: Runs, horizon_s: int, move: float) -> list[Result]:
             oracle=skill(brier(oracle[kept], came[kept]), simple_loss) if kept.any() else None,
             prototype=0.111 if is_judged else None,
             more={"came": float(came.mean())},
+            gap=_gap(judged, simple, by_ratio, runs),
         )
     ]
     if is_judged:
         results += [
             row(f"{what}: Brier skill against OI / depth", against_ratio, "", better=Better.HIGHER),
+            *_as_fitted(runs, judged, simple, what),
             *_of_reliability(runs, judged, what),
             *_of_worlds(runs, judged, simple, by_ratio, what),
         ]
     return results
+
+
+def _gap(judged: Moments, simple: Floats, by_ratio: Floats, runs: Runs) -> Gap | None:
+    """Of Brier skill, from the best of those that need no map to the oracle, where the oracle said something."""
+    kept = np.isfinite(judged.told["oracle"])
+    came = judged.came[kept]
+    if not kept.any():
+        return None
+    others = {"OI / depth": by_ratio}
+    for name in (f"expert {Expert.OI_DEPTH}", f"expert {Expert.FLOW}"):
+        if name in judged.told and np.isfinite(judged.told[name][kept]).all():
+            others[name] = judged.told[name]
+
+    def sampled(values: Floats) -> Sampled:
+        losses = ((each[kept] - came) ** 2 for each in (values, simple))
+        return Sampled.of_sums(
+            block_sums(judged.blocks[kept], *losses), lambda total: skill(total[0], total[1])
+        )
+
+    return gap_of(
+        sampled(judged.told["product"]),
+        {name: sampled(values) for name, values in others.items()},
+        sampled(judged.told["oracle"]),
+        runs,
+        better=Better.HIGHER,
+    )
+
+
+def _as_fitted(runs: Runs, judged: Moments, simple: Floats, what: str) -> list[Result]:
+    """The same at the rates of made-up markets."""
+    told = judged.told[f"expert {AS_FITTED}"]
+    kept = np.isfinite(told)
+    if not kept.any():
+        return []
+    known, came, blocks = told[kept], judged.came[kept], judged.blocks[kept]
+    sums = block_sums(blocks, (known - came) ** 2, (simple[kept] - came) ** 2)
+    every = slice(None, None, RELIABILITY_EVERY)
+    return [
+        row(
+            f"{what}, {AS_FITTED}: Brier skill against climatology",
+            bootstrap_sums(sums, lambda total: skill(total[0], total[1]), runs.seed, draws=runs.draws),
+            "",
+            better=Better.HIGHER,
+        ),
+        row(
+            f"{what}, {AS_FITTED}: reliability error",
+            bootstrap(
+                np.unique(blocks[every], return_inverse=True)[1],
+                lambda drawn: reliability_error(known[every][drawn], came[every][drawn]),
+                runs.seed,
+                draws=max(runs.draws // 5, 20),
+            ),
+            "ratio",
+            better=Better.LOWER,
+        ),
+    ]
 
 
 def _of_reliability(runs: Runs, judged: Moments, what: str) -> list[Result]:
@@ -156,7 +214,6 @@ def _of_reliability(runs: Runs, judged: Moments, what: str) -> list[Result]:
             "ratio",
             better=Better.LOWER,
             target=RELIABILITY,
-            baselines={AS_FITTED: _reliability(judged.told[f"expert {AS_FITTED}"], judged.came)},
         ),
         row(f"{what}: AUC at all times", ranked, "", better=Better.HIGHER),
     ]
@@ -199,8 +256,3 @@ def _by_ratio(former: Moments, judged: Moments) -> Floats:
 def _brier(values: Floats, came: Floats) -> float:
     kept = np.isfinite(values)
     return brier(values[kept], came[kept]) if kept.any() else float("nan")
-
-
-def _reliability(values: Floats, came: Floats) -> float:
-    kept = np.isfinite(values)
-    return reliability_error(values[kept], came[kept]) if kept.any() else float("nan")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks._frame import Better, Result
+from benchmarks._frame import Better, Gap, Result
 from benchmarks._skill_metrics import Measured, bootstrap
-from benchmarks._skill_rows import Runs, episode_numbers, ratio_row, row
+from benchmarks._skill_rows import Runs, Sampled, episode_numbers, gap_of, ratio_row, row
 from benchmarks._skill_tables import MarketRun
 from guard.forecasts import INTERVAL, MOVES
 
@@ -74,6 +74,32 @@ class Gathered:
         known = values[kept]
         return bootstrap(self.blocks[kept], lambda drawn: make(known[drawn]), runs.seed, draws=runs.draws)
 
+    def sampled(self, column: str, make: Callable[[Floats], float], at: int | None = None) -> Sampled:
+        """The same, to be drawn together with others."""
+        values = self.columns[column] if at is None else self.columns[column][:, at]
+        kept = np.isfinite(values)
+        known = values[kept]
+        return Sampled(self.blocks[kept], lambda drawn: make(known[drawn]))
+
+
+def _gap(
+    told: Gathered,
+    others: Mapping[str, Gathered],
+    runs: Runs,
+    column: str,
+    make: Callable[[Floats], float],
+    oracle: float,
+    at: int | None = None,
+) -> Gap | None:
+    """Between the best of the others and a map that is right."""
+    return gap_of(
+        told.sampled(column, make, at),
+        {label: other.sampled(column, make, at) for label, other in others.items()},
+        Sampled.constant(oracle),
+        runs,
+        better=Better.HIGHER if oracle > 0.0 else Better.LOWER,
+    )
+
 
 def _of_mass(
     name: str, told: Gathered, others: dict[str, Gathered], runs: Runs, *, has_target: bool
@@ -89,7 +115,8 @@ def _of_mass(
         measured = told.measured("ratio_log", exp_median, runs, at)
         case = f"map, {name}: estimated over true mass within {percent}"
         if has_target and move >= 0.05:
-            results.append(ratio_row(case, measured, MASS_WITHIN, "ratio", **ratios))
+            gap = _gap(told, others, runs, "ratio_log", off_median, 0.0, at)
+            results.append(ratio_row(case, measured, MASS_WITHIN, "ratio", gap, **ratios))
         else:
             results.append(row(case, measured, "ratio", better=Better.LOWER, more=ratios))
         results.append(
@@ -104,6 +131,7 @@ def _of_mass(
                 },
                 oracle=0.0,
                 prototype=PROTOTYPE_LOG_SD if has_target and move == 0.05 else None,
+                gap=_gap(told, others, runs, "ratio_log", deviation, 0.0, at) if has_target else None,
             )
         )
         results.append(
@@ -130,6 +158,7 @@ def _of_shape(
             baselines={label: other.figure("emd_bps", mean) for label, other in others.items()},
             oracle=0.0,
             prototype=PROTOTYPE_EMD if has_target else None,
+            gap=_gap(told, others, runs, "emd_bps", mean, 0.0) if has_target else None,
         ),
         row(
             f"map, {name}: greatest three peaks found within 75 bps",
@@ -141,6 +170,7 @@ def _of_shape(
             | {"random": told.figure("recall_random", mean)},
             oracle=1.0,
             prototype=PROTOTYPE_RECALL if has_target else None,
+            gap=_gap(told, others, runs, "recall", mean, 1.0) if has_target else None,
         ),
     ]
 
@@ -169,6 +199,11 @@ def _by_world(runs: Runs) -> list[Result]:
 def median(values: Floats) -> float:
     """NaN of nothing, like those below."""
     return float(np.median(values)) if len(values) else float("nan")
+
+
+def off_median(values: Floats) -> float:
+    """How far the median is from 0."""
+    return abs(median(values))
 
 
 def exp_median(values: Floats) -> float:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import msgspec
 
 from benchmarks._frame import Result
-from benchmarks._skill_rows import CLOSED, ORACLE, Runs
+from benchmarks._skill_rows import ORACLE, Runs
 from benchmarks._skill_score_alarms import score_alarms
 from benchmarks._skill_score_decisions import score_decisions
 from benchmarks._skill_score_hazard import score_hazard
@@ -62,7 +62,7 @@ def _score(runs: Runs) -> list[Result]:
         *score_maps(runs),
         *score_reach(runs),
         *score_hazard(runs),
-        *score_alarms(runs),
+        *score_alarms(runs, simple=()),
         *score_decisions(runs),
     )
     return [each for each in results if each.case.startswith(SHOWN) and "average precision" not in each.case]
@@ -70,8 +70,8 @@ def _score(runs: Runs) -> list[Result]:
 
 def _shown(result: Result, coarse: float | None) -> Result:
     """Without a target: so few episodes decide nothing."""
-    kept = {name: result.baselines[name] for name in (ORACLE, CLOSED, *COUNTS) if name in result.baselines}
+    kept = {name: result.baselines[name] for name in (ORACLE, *COUNTS) if name in result.baselines}
     beside = {} if coarse is None else {COARSE: coarse}
     return msgspec.structs.replace(
-        result, case=f"order level: {result.case}", target=None, met=None, baselines=beside | kept
+        result, case=f"order level: {result.case}", target=None, met=None, gap=None, baselines=beside | kept
     )

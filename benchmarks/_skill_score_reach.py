@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks._frame import Better, Result
+from benchmarks._frame import Better, Gap, Result
 from benchmarks._skill_metrics import Measured, auc, block_sums, bootstrap, bootstrap_sums, brier, skill
-from benchmarks._skill_rows import Runs, episode_numbers, ratio_row, row
-from benchmarks._skill_tables import MarketRun, Table
+from benchmarks._skill_rows import ORACLE, Runs, Sampled, episode_numbers, gap_of, ratio_row, row
+from benchmarks._skill_tables import AS_FITTED, MarketRun, Table
 from guard.forecasts import MOVES, QUANTILES, Direction
 from guard.hazard.artefact import Expert
 from guard.skill.outcomes import REACH_WINDOW_S, farthest
@@ -91,7 +91,7 @@ def gather_onsets(runs: Sequence[MarketRun]) -> Onsets:
                 ("oracle", "oracle/reach"),
                 ("structure", "product/structure_reach"),
                 ("structure, true map", "oracle/structure_reach"),
-                *((f"expert {expert}", f"expert {expert}/reach") for expert in Expert),
+                *((f"expert {expert}", f"expert {expert}/reach") for expert in (*Expert, AS_FITTED)),
             )
             if source in found
         },
@@ -103,7 +103,7 @@ def _tables(run: MarketRun) -> dict[str, Table]:
     return {
         "product": run.whole,
         "oracle": run.oracle,
-        **{f"expert {name}": run.experts[name] for name in Expert},
+        **{f"expert {name}": run.experts[name] for name in (*Expert, AS_FITTED)},
     }
 
 
@@ -146,6 +146,7 @@ def _of_band(onsets: Onsets, former: Onsets, runs: Runs) -> list[Result]:
             },
             oracle=_mean(_width(true)),
             prototype=15.0,
+            gap=_gap_of_means(onsets, _width(told), {"climatology": _width(simple)}, _width(true), runs),
         ),
     ]
     reach = np.minimum(onsets.reach, CAP) * 100.0
@@ -166,6 +167,13 @@ def _of_band(onsets: Onsets, former: Onsets, runs: Runs) -> list[Result]:
             },
             oracle=_mean(error(true)),
             prototype=2.6,
+            gap=_gap_of_means(
+                onsets,
+                error(told),
+                {"climatology": error(simple), "structure": error(onsets.quantiles["structure"])},
+                error(true),
+                runs,
+            ),
         )
     )
     return results
@@ -176,10 +184,13 @@ def _of_chance(onsets: Onsets, runs: Runs) -> list[Result]:
     told = onsets.chance.get("product")
     if told is None:
         return []
-    baselines = {name: _auc_of(values, came) for name, values in onsets.seen.items()}
-    for name in (f"expert {Expert.OI_DEPTH}", f"expert {Expert.FLOW}", "structure"):
+    without_map = dict(onsets.seen)
+    for name in (f"expert {Expert.OI_DEPTH}", f"expert {Expert.FLOW}"):
         if name in onsets.chance:
-            baselines[name] = _auc_of(onsets.chance[name][:, FIVE], came)
+            without_map[name] = onsets.chance[name][:, FIVE]
+    baselines = {name: _auc_of(values, came) for name, values in without_map.items()}
+    if "structure" in onsets.chance:
+        baselines["structure"] = _auc_of(onsets.chance["structure"][:, FIVE], came)
     chance = told[:, FIVE]
     kept = np.isfinite(chance)
     measured = bootstrap(
@@ -203,7 +214,9 @@ def _of_chance(onsets: Onsets, runs: Runs) -> list[Result]:
             oracle=_auc_of(oracle, came),
             prototype=0.90,
             more=more,
+            gap=_gap_of_auc(onsets.blocks, came, chance, without_map, oracle, runs),
         ),
+        *_as_fitted(onsets, came, base, runs),
         row(
             "reach: Brier skill of P(reach >= 5 %) against how often it came",
             bootstrap_sums(sums, lambda total: skill(total[0], total[1]), runs.seed, draws=runs.draws),
@@ -215,6 +228,36 @@ def _of_chance(onsets: Onsets, runs: Runs) -> list[Result]:
                 if name.startswith("expert") and np.isfinite(values[:, FIVE]).any()
             },
             oracle=1.0 - _brier_of(oracle, came) / brier(base, came),
+        ),
+    ]
+
+
+def _as_fitted(onsets: Onsets, came: Floats, base: Floats, runs: Runs) -> list[Result]:
+    """The same at the rates of made-up markets: what is lost in them by telling what is usual in life."""
+    told = onsets.chance.get(f"expert {AS_FITTED}", np.zeros((0, 0)))
+    if not np.isfinite(told).any():
+        return []
+    chance = told[:, FIVE]
+    kept = np.isfinite(chance)
+    known, truth = chance[kept], came[kept]
+    sums = block_sums(onsets.blocks[kept], (known - truth) ** 2, (base[kept] - truth) ** 2)
+    return [
+        row(
+            f"reach, {AS_FITTED}: AUC of P(reach >= 5 %) at onsets",
+            bootstrap(
+                np.unique(onsets.blocks[kept], return_inverse=True)[1],
+                lambda drawn: auc(known[drawn], truth[drawn]),
+                runs.seed,
+                draws=runs.draws,
+            ),
+            "",
+            better=Better.HIGHER,
+        ),
+        row(
+            f"reach, {AS_FITTED}: Brier skill of P(reach >= 5 %) against how often it came",
+            bootstrap_sums(sums, lambda total: skill(total[0], total[1]), runs.seed, draws=runs.draws),
+            "",
+            better=Better.HIGHER,
         ),
     ]
 
@@ -250,19 +293,30 @@ def _by_world(onsets: Onsets, runs: Runs) -> list[Result]:
             baselines={name: _auc_of(values[here], came[here]) for name, values in onsets.seen.items()},
             oracle=_auc_of(onsets.chance["oracle"][here, FIVE], came[here]),
             more=more,
+            gap=_gap_of_auc(
+                np.unique(onsets.blocks[here], return_inverse=True)[1],
+                came[here],
+                onsets.chance["product"][here, FIVE],
+                {name: values[here] for name, values in onsets.seen.items()},
+                onsets.chance["oracle"][here, FIVE],
+                runs,
+            ),
         )
         results.append(made)
         if worst is None or made.value < worst[1].value:
-            worst = (world, measured)
+            worst = (world, made)
     if worst is not None:
         results.append(
             row(
                 f"reach: AUC in the worst world ({worst[0]})",
-                worst[1],
+                Measured(worst[1].value, worst[1].low, worst[1].high),
                 "",
                 better=Better.HIGHER,
                 target=AUC_WORST,
+                baselines={name: worst[1].baselines[name] for name in OBSERVED if name in worst[1].baselines},
+                oracle=worst[1].baselines.get(ORACLE),
                 prototype=0.77,
+                gap=worst[1].gap,
             )
         )
     return results
@@ -309,6 +363,43 @@ def measured_mean(onsets: Onsets, values: Floats, runs: Runs) -> Measured:
         lambda total: total[0] / total[1] if total[1] else float("nan"),
         runs.seed,
         draws=runs.draws,
+    )
+
+
+def _gap_of_means(
+    onsets: Onsets, told: Floats, others: Mapping[str, Floats], true: Floats, runs: Runs
+) -> Gap | None:
+    """Between means over onsets that should be low."""
+    return gap_of(
+        _mean_sampled(onsets, told),
+        {name: _mean_sampled(onsets, values) for name, values in others.items()},
+        _mean_sampled(onsets, true),
+        runs,
+        better=Better.LOWER,
+    )
+
+
+def _mean_sampled(onsets: Onsets, values: Floats) -> Sampled:
+    return Sampled(onsets.blocks, lambda drawn: _mean(values[drawn]))
+
+
+def _gap_of_auc(
+    blocks: NDArray[np.int64],
+    came: Floats,
+    told: Floats,
+    others: Mapping[str, Floats],
+    true: Floats,
+    runs: Runs,
+) -> Gap | None:
+    def sampled(values: Floats) -> Sampled:
+        return Sampled(blocks, lambda drawn: _auc_of(values[drawn], came[drawn]))
+
+    return gap_of(
+        sampled(told),
+        {name: sampled(values) for name, values in others.items()},
+        sampled(true),
+        runs,
+        better=Better.HIGHER,
     )
 
 

@@ -30,7 +30,7 @@ from benchmarks._skill_metrics import (
     reliability_error,
     spearman,
 )
-from benchmarks._skill_rows import CLOSED, ORACLE, ratio_row, row
+from benchmarks._skill_rows import ORACLE, Runs, Sampled, gap_of, ratio_row, row
 from guard.forecasts import HORIZONS_S, MOVES, Direction
 from guard.leverage.crowd.side_map import BINS
 from guard.units import NS_PER_S
@@ -83,17 +83,51 @@ def test_equal_scores_share_their_precision() -> None:
     assert spearman(np.arange(5.0), np.arange(5.0) ** 3) == pytest.approx(1.0)
 
 
-def test_a_row_tells_how_much_of_the_gap_is_closed() -> None:
+def test_a_row_tells_whether_its_target_is_met() -> None:
     made = row(
         "x", Measured(0.8, 0.7, 0.9), "", better=Better.HIGHER, target=0.85, baselines={"a": 0.6}, oracle=0.9
     )
-    assert made.baselines[CLOSED] == pytest.approx(2.0 / 3.0)
     assert made.met is False
-    worse = row("x", Measured(0.8, 0.7, 0.9), "", better=Better.HIGHER, baselines={"a": 0.95}, oracle=0.9)
-    assert CLOSED not in worse.baselines
-    assert worse.baselines[ORACLE] == 0.9
+    assert made.baselines == {"a": 0.6, ORACLE: 0.9}
     assert ratio_row("x", Measured(0.7, 0.6, 0.9), (0.75, 1.25), "").met is False
     assert ratio_row("x", Measured(1.2, 0.6, 1.9), (0.75, 1.25), "").met is True
+
+
+def means(*of_episodes: float) -> Sampled:
+    """The mean of a number of each episode, ten samples each."""
+    values = np.repeat(np.array(of_episodes), 10)
+    return Sampled(np.repeat(np.arange(len(of_episodes)), 10), lambda drawn: float(values[drawn].mean()))
+
+
+def test_a_gap_is_closed_by_as_much_as_the_best_baseline_leaves() -> None:
+    runs = Runs((), (), seed=3, draws=60)
+    low, high = means(2.0, 4.0, 6.0, 8.0), means(1.0, 2.0, 3.0, 4.0)
+    ours, oracle = means(3.0, 6.0, 9.0, 12.0), means(4.0, 8.0, 12.0, 16.0)
+    gap = gap_of(ours, {"low": high, "best": low}, oracle, runs, better=Better.HIGHER)
+    assert gap is not None
+    assert (gap.baseline, gap.why) == ("best", "")
+    assert gap.closed == pytest.approx(0.5)
+    assert gap.low == pytest.approx(0.5), "all three are drawn together, so their ratio stands"
+    assert gap.high == pytest.approx(0.5)
+    turned = gap_of(ours, {"best": oracle}, low, runs, better=Better.LOWER)
+    assert turned is not None
+    assert turned.closed == pytest.approx(0.5)
+
+
+def test_where_an_oracle_is_no_better_there_is_no_gap_and_that_is_said() -> None:
+    runs = Runs((), (), seed=3, draws=60)
+    ours = means(3.0, 6.0, 9.0, 12.0)
+    none = gap_of(ours, {"best": means(4.0, 8.0)}, means(3.0, 8.0), runs, better=Better.HIGHER)
+    assert none is not None
+    assert (none.closed, none.low, none.high) == (None, None, None)
+    assert "no better" in none.why
+    crossed = {"best": means(1.0, 9.0, 1.0, 9.0)}
+    unsure = gap_of(ours, crossed, means(9.0, 1.0, 9.0, 1.4), runs, better=Better.HIGHER)
+    assert unsure is not None
+    assert unsure.closed is not None
+    assert unsure.low is None
+    assert "bootstraps" in unsure.why
+    assert gap_of(ours, {}, ours, runs, better=Better.HIGHER) is None
 
 
 # -- maps ------------------------------------------------------------------------------------------------

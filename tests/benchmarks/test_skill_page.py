@@ -35,7 +35,23 @@ def test_a_page_shows_the_best_simple_rule_the_oracle_and_what_was_missed() -> N
                 "reach: AUC of P(reach >= 5 %) at onsets",
                 target=0.93,
                 met=False,
-                baselines={"speed": 0.7, "OI / depth": 0.8, "oracle": 0.95, "onsets": 50.0},
+                baselines={"speed": 0.7, "OI / depth": 0.8, "oracle": 0.95, "onsets": 50.0, "prototype": 0.9},
+                gap={"baseline": "OI / depth", "closed": 0.667, "low": 0.4, "high": 0.9, "why": ""},
+            ),
+            figure(
+                "order level: reach: AUC of P(reach >= 5 %) at onsets",
+                baselines={"coarse, same scenarios": 0.91, "oracle": 0.95},
+            ),
+            figure(
+                "hazard: 5 % within 45 min: Brier skill against climatology",
+                baselines={"OI / depth": 0.1, "expert flow": 0.5, "oracle": 0.3},
+                gap={
+                    "baseline": "expert flow",
+                    "closed": None,
+                    "low": None,
+                    "high": None,
+                    "why": "no better",
+                },
             ),
             figure(
                 "decisions, news: fewer liquidated than at constant leverage, capped by x",
@@ -44,7 +60,11 @@ def test_a_page_shows_the_best_simple_rule_the_oracle_and_what_was_missed() -> N
         ],
         "test",
     )
-    assert "| 0.9 (0.8 .. 1) | 0.8 (OI / depth) | 0.95 | >= 0.93, **missed** |" in told
+    assert (
+        "| 0.9 (0.8 .. 1) | 0.8 (OI / depth) | 0.95 | 67 % (40 .. 90) | 0.9 | >= 0.93, **missed** |" in told
+    )
+    assert "| 0.1 (OI / depth) | 0.3 | no gap (flow) | - |" in told
+    assert "| 0.9 (0.8 .. 1) | 0.91 |" in told
     assert "| news | 10.0 | 2.0 |" in told
     assert "test split" in told
 

@@ -10,6 +10,7 @@ from benchmarks._skill_rows import ORACLE, Runs
 from benchmarks._skill_score_alarms import score_alarms
 from benchmarks._skill_score_decisions import score_decisions
 from benchmarks._skill_score_hazard import score_hazard
+from benchmarks._skill_score_order import COARSE, score_order
 from benchmarks._skill_score_reach import gather_onsets, score_reach
 from benchmarks._skill_tables import MarketRun
 from guard.skill.outcomes import farthest, onsets
@@ -88,6 +89,24 @@ def test_decisions_of_those_who_know_lose_fewer_at_the_same_leverage(by_sureness
     assert fewer[1.0] > fewer[0.0] + 0.3
     assert leverage[1.0] == pytest.approx(5.0, abs=0.05)
     assert leverage[0.0] == pytest.approx(5.0, abs=0.05)
+
+
+def test_what_is_judged_tells_the_gap_and_order_level_rows_the_coarse_figure(
+    by_sureness: dict[float, Runs],
+) -> None:
+    case = "reach: AUC of P(reach >= 5 %) at onsets"
+    gaps = [value(score_reach(by_sureness[sureness]), case).gap for sureness in (1.0, 0.0)]
+    assert [gap is not None and gap.closed is not None and gap.closed > 0.7 for gap in gaps] == [True, False]
+    runs = by_sureness[0.0]
+    told = value(score_reach(runs), case)
+    some = Runs(runs.judged[:8], runs.chosen_by, runs.seed, runs.draws)
+    rows = {result.case: result for result in score_order(some, runs)}
+    shown = rows[f"order level: {case}"]
+    assert shown.baselines[COARSE] == told.value
+    assert shown.value == value(score_reach(some), case).value
+    assert all(each.target is None and each.gap is None for each in rows.values())
+    assert any("alarms by" in name for name in rows)
+    assert score_order(Runs((), runs.chosen_by, 1, 2), runs) == []
 
 
 def test_the_forecasts_of_another_episode_are_worth_nothing(by_sureness: dict[float, Runs]) -> None:
