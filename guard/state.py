@@ -180,8 +180,6 @@ class GuardState:
                 tick_outlook(self.own, self.outlook, self.accounts, self.markets, self.now)
             case BotAcked() | CommandSent() | SettingsChanged():
                 pass  # acks and sendings concern dispatch alone, settings came before
-            case MarginTermsSeen():
-                self.own.take_terms(event)
             case AssetPricesSeen():
                 self.own.take_prices(event)
             case MarketsWatched():
@@ -194,7 +192,9 @@ class GuardState:
                 if not self._is_left(event.market):
                     self.market(event.market)
                     self.outlook.hear(event)
-            case OutsideFactSeen() | OutlookRestored():
+            case MarginTermsSeen() | OutsideFactSeen() | OutlookRestored():
+                if isinstance(event, MarginTermsSeen):
+                    self.own.take_terms(event)
                 self.outlook.hear(event)
             case MarketsSampled(samples=samples):
                 for sample in samples:

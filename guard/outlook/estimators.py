@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from guard.events import AnyEvent, OpenInterestHistorySeen, OutsideFactSeen, TrackedPositionsSeen
+from guard.events import (
+    AnyEvent,
+    MarginTermsSeen,
+    OpenInterestHistorySeen,
+    OutsideFactSeen,
+    TrackedPositionsSeen,
+)
 from guard.forecasts import Direction, HazardForecast, MapForecast, MarketOutlook, ReachForecast, SignalValue
 from guard.hazard.experts import Experts
 from guard.hazard.observer import Observer
@@ -16,6 +22,7 @@ from guard.leverage.crowd.mix import LeverageMix
 from guard.leverage.crowd.settings import MapSettings
 from guard.leverage.crowd.side_map import SideMap
 from guard.leverage.tracked import TrackedPositions
+from guard.margin_terms import TierTable
 from guard.outlook.broken import Broken
 from guard.outlook.judging import Judging, counted
 from guard.outlook.memory import OutlookMemory, RegimeKept
@@ -62,6 +69,8 @@ class Estimators:
     _markets: dict[MarketId, _Market] = field(default_factory=dict)
     _remembered: dict[MarketId, MapState] = field(default_factory=dict)
     """Maps of a former run, each until its market is heard of again."""
+    _tables: dict[MarketId, TierTable] = field(default_factory=dict)
+    """What margin is required, also of markets that nobody watches yet."""
     _sides: dict[Direction, dict[MarketId, SideMap | None]] = field(
         default_factory=lambda: {direction: {} for direction in DIRECTIONS}
     )
@@ -72,6 +81,11 @@ class Estimators:
         match event:
             case OpenInterestHistorySeen(market=market, points=points):
                 broken.ask("map", market, self._of(market).map.boot, points)
+            case MarginTermsSeen(tiers=tables):
+                for table in tables:
+                    self._tables[table.market] = table
+                    if table.market in self._markets:
+                        broken.ask("map", table.market, self._markets[table.market].map.take_terms, table)
             case TrackedPositionsSeen(market=market):
                 broken.ask("positions", market, self._track, event)
             case OutsideFactSeen(name=name, value=None):
@@ -142,6 +156,8 @@ class Estimators:
         found = self._markets.get(market)
         if found is None:
             found = self._markets[market] = _Market(LiquidationMap(market, self.mix, self.map_settings))
+            if market in self._tables:
+                found.map.take_terms(self._tables[market])
             kept = self._remembered.pop(market, None)
             if kept is not None:
                 found.map.restore(kept)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from guard.events import (
     AnyEvent,
     LongShortRatioSeen,
+    MarginTermsSeen,
     OpenInterestHistorySeen,
     OutlookRestored,
     OutsideFactSeen,
@@ -28,7 +29,13 @@ from guard.outlook.recording import Recording
 from guard.outlook.settings import OutlookSettings
 from guard.units import NS_PER_S, MarketId, Nanoseconds
 
-TOLD_SELDOM = (OpenInterestHistorySeen, LongShortRatioSeen, TrackedPositionsSeen, OutsideFactSeen)
+TOLD_SELDOM = (
+    OpenInterestHistorySeen,
+    LongShortRatioSeen,
+    TrackedPositionsSeen,
+    OutsideFactSeen,
+    MarginTermsSeen,
+)
 """What estimators are told beside readings."""
 EARLY_SHARE = 0.9
 """A sample that comes a little before a market's time counts as on time: samples every 5 s must not be every 10 s."""

@@ -15,6 +15,9 @@ from guard.leverage.crowd.side_map import BIN_LOG, Floats
 _ENTRY_SPREAD = 0.05
 """Entries of one position are averaged, fees and funding are paid: its distance is known to so much of itself."""
 
+MAINTENANCE_OF_MARGIN = 0.4
+"""Of initial margin, maintenance is no more."""
+
 _QUANTILES = 64
 
 
@@ -29,7 +32,7 @@ class Kernels:
     near: Floats
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=64)
 def kernels(direction: Direction, settings: MapSettings) -> Kernels:
     """Distances of liquidation from entry. Isolated: margin 1/L; cross: that times 1 + an exponential spare.
 
@@ -43,7 +46,7 @@ def kernels(direction: Direction, settings: MapSettings) -> Kernels:
     weight = np.exp(-0.5 * np.array([1.5, 1.0, 0.5, 0.0, 0.5, 1.0, 1.5]) ** 2)
     weight /= weight.sum()
     for at, leverage in enumerate(LEVERAGES):
-        rate = min(settings.maintenance, 0.4 / leverage)
+        rate = min(settings.maintenance, MAINTENANCE_OF_MARGIN / leverage)
         margins = np.concatenate(([1.0 / leverage], (1.0 + spares) / leverage))
         shares = np.concatenate(
             ([1.0 - settings.cross_share], np.full(_QUANTILES, settings.cross_share / _QUANTILES))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from copy import deepcopy
+from dataclasses import replace
 from itertools import pairwise
 from typing import TypeGuard
 
@@ -15,11 +16,14 @@ from guard.leverage.crowd.bands import bands_of
 from guard.leverage.crowd.estimate import Estimate, Factors, distance_log, estimate, weigh_candidates
 from guard.leverage.crowd.evidence import BUSY_PER_S, WINDOW_S, Window, log_likelihood
 from guard.leverage.crowd.map_state import MAP_VERSION, MapState, SideState
+from guard.leverage.crowd.margins import margins_of
 from guard.leverage.crowd.mix import LeverageMix, candidate_shares, lean_of
-from guard.leverage.crowd.settings import BINS_KEPT, MapSettings
+from guard.leverage.crowd.past import middle_of, volatility_day
+from guard.leverage.crowd.settings import BINS_KEPT, LEVERAGES, MapSettings
 from guard.leverage.crowd.side import CLASSES, Side
 from guard.leverage.crowd.side_map import BIN_LOG, BINS, SideMap
 from guard.leverage.tracked import TrackedPositions, TrackedSide
+from guard.margin_terms import TierTable
 from guard.readings import HistoryPoint, LiquidationFeed, Reading
 from guard.units import NS_PER_S, MarketId, Nanoseconds
 
@@ -42,6 +46,9 @@ _SWEPT_DOUBT = 0.3
 
 _GUESS_DOUBT = 0.45
 """Log-variance of a map whose past nobody told."""
+
+_TERMS_LATE_NS = 900 * NS_PER_S
+"""So long after a boot terms that come make it anew: who is alive depends on what margin was required."""
 
 _EXACT_MOVE = 0.10
 
@@ -89,6 +96,9 @@ class LiquidationMap:
         self._lean = 0.0
         self._is_restored = False
         self._tracked: TrackedPositions | None = None
+        self._table: TierTable | None = None
+        self._past: Sequence[HistoryPoint] = ()
+        """What it was booted from, until the venue's terms should be known."""
         self._made: list[Estimate | None] = [None, None]
         self._factors: list[Factors | None] = [None, None]
 
@@ -108,12 +118,14 @@ class LiquidationMap:
         if len(known) < 2:
             return
         mark, opened, at = self._mark, self._open_interest, self._at
-        typical = _median([p.volume_usd for p in known if p.volume_usd is not None and _good(p.volume_usd)])
+        self._require(known[-1].price, known[-1].open_interest)
+        typical = middle_of([p.volume_usd for p in known if p.volume_usd is not None and _good(p.volume_usd)])
         if self._is_restored and self.is_ready and known[0].at <= at:
             known = [HistoryPoint(at=at, price=mark, open_interest=opened), *(p for p in known if p.at > at)]
             self._go_through(known, typical)
         else:
-            volatility = _volatility_day(known) or self.settings.volatility_day
+            self._past = known
+            volatility = volatility_day(known) or self.settings.volatility_day
             for side in self._sides:
                 side.start(known[0].price, known[0].open_interest, volatility)
             self._go_through(known, typical)
@@ -166,6 +178,8 @@ class LiquidationMap:
                 side.flush()
         if self._tracked is not None:
             self._tracked.sweep(low, high)
+        if self._past and reading.at - self._past[-1].at > _TERMS_LATE_NS:
+            self._past = ()
         self._mark = mark
         self._at = reading.at
         self._made = [None, None]
@@ -174,6 +188,12 @@ class LiquidationMap:
         """Count these positions exactly from now on, and estimate the rest of open interest alone."""
         self._tracked = tracked
         self._made = [None, None]
+
+    def take_terms(self, table: TierTable) -> None:
+        """Count with what margin the venue requires here: of those who enter from now on, and after a boot of all."""
+        self._table = table
+        if self.is_ready and self._require(self._mark, self._open_interest) and self._past:
+            self.boot(self._past)
 
     def side(self, direction: Direction) -> SideMap | None:
         """The map of one direction as it is now; ``None`` before a mark and open interest were seen."""
@@ -226,6 +246,7 @@ class LiquidationMap:
             sides=tuple(sides),
             volume_usd_s=self._volume_usd_s,
             doubt=self._doubt,
+            maintenance=self.settings.maintenance,
         )
 
     def restore(self, state: MapState) -> bool:
@@ -235,7 +256,10 @@ class LiquidationMap:
             return False
         if len(state.sides) != 2 or any(len(each.mass) != 4 * shape[0] * shape[1] for each in state.sides):
             return False
+        if state.maintenance is not None:
+            self.settings = replace(self.settings, maintenance=state.maintenance)
         for side, kept in zip(self._sides, state.sides, strict=True):
+            side.settings = self.settings
             side.mass = np.frombuffer(kept.mass, np.float32).reshape(shape).astype(np.float64)
             side.totals = np.asarray(kept.totals, dtype=np.float64)
             side.rest, side.base, side.place, side.edge = kept.rest, kept.base, kept.place, kept.edge
@@ -244,21 +268,37 @@ class LiquidationMap:
             side.pending.clear()
         self._open_interest, self._mark, self._at = state.open_interest, state.mark_price, state.at
         self._volume_usd_s, self._doubt = state.volume_usd_s, state.doubt
-        for at, direction in enumerate(DIRECTIONS):
-            side = self._sides[at]
+        for at, (direction, side) in enumerate(zip(DIRECTIONS, self._sides, strict=True)):
             self._weights[at] = self._mix.weights(self.market, direction)
             side.weigh(self._weights[at] @ self._shares)
             total = side.total()
             if total > 0.0:
                 side.leave(state.open_interest / total)
         self._mix_version, self._mix_s, self._is_restored = -1, math.inf, True
-        self._factors = [None, None]
-        self._made = [None, None]
+        self._factors, self._made = [None, None], [None, None]
+        self._require(self._mark, self._open_interest)
         return True
 
     # -- Steps of the filter -------------------------------------------------------------------------------------------
 
+    def _require(self, mark: float, opened: float) -> bool:
+        """Count with the margin that is required, where that is told; whether it is another one than before."""
+        found = None if self._table is None else margins_of(self._table, opened, mark)
+        if found is None:
+            return False
+        leverage_max = min(found.leverage_max, LEVERAGES[-1])
+        if (found.maintenance, leverage_max) == (self.settings.maintenance, self.settings.leverage_max):
+            return False
+        self.settings = replace(self.settings, maintenance=found.maintenance, leverage_max=leverage_max)
+        self._shares = candidate_shares(leverage_max)
+        for side in self._sides:
+            side.require(self.settings)
+        self._mix_version = -1
+        self._factors, self._made = [None, None], [None, None]
+        return True
+
     def _begin(self, mark: float, opened: float, opened_at: Nanoseconds | None) -> None:
+        self._require(mark, opened)
         for side in self._sides:
             side.start(mark, opened, self.settings.volatility_day)
         self._mark, self._open_interest, self._open_interest_at = mark, opened, opened_at
@@ -454,16 +494,3 @@ def _exact_share(side: SideMap, direction: Direction) -> float:
     distance = distance_log(_EXACT_MOVE, direction)
     usd = side.within(distance)
     return min(side.exact_within(distance) / usd, 1.0) if usd > 0.0 else 0.0
-
-
-def _median(values: list[float]) -> float | None:
-    return sorted(values)[len(values) // 2] if values else None
-
-
-def _volatility_day(points: Sequence[HistoryPoint]) -> float | None:
-    """Realised standard deviation of log price over a day; ``None`` where too little was seen."""
-    squared, days = 0.0, 0.0
-    for before, point in pairwise(points):
-        squared += math.log(point.price / before.price) ** 2
-        days += (point.at - before.at) / NS_PER_S / 86_400.0
-    return math.sqrt(squared / days) if days > 0.05 and squared > 0.0 else None

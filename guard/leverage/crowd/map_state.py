@@ -33,3 +33,5 @@ class MapState(Struct, frozen=True, kw_only=True):
     sides: tuple[SideState, ...]
     volume_usd_s: float | None = None
     doubt: float = 0.0
+    maintenance: float | None = None
+    """By which positions were put down; that of the settings where it is not told."""

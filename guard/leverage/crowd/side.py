@@ -9,7 +9,13 @@ from functools import lru_cache
 import numpy as np
 
 from guard.forecasts import Direction
-from guard.leverage.crowd.kernels import Kernels, distance_of, kernels, settled
+from guard.leverage.crowd.kernels import (
+    MAINTENANCE_OF_MARGIN,
+    Kernels,
+    distance_of,
+    kernels,
+    settled,
+)
 from guard.leverage.crowd.settings import BINS_KEPT, LEVERAGES, MapSettings
 from guard.leverage.crowd.side_map import BIN_LOG, BINS, Floats
 
@@ -27,11 +33,15 @@ _EDGE_BINS = 3.0
 """When price has come back so far, what lay behind the farthest it got may have been entered since."""
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=64)
 def _begun(direction: Direction, settings: MapSettings) -> Floats:
     """Bins from entry to liquidation of an isolated position, by class."""
-    rates = np.minimum(settings.maintenance, 0.4 / np.asarray(LEVERAGES))
-    return np.asarray(distance_of(direction, 1.0 / np.asarray(LEVERAGES), rates) / BIN_LOG)
+    return np.asarray(distance_of(direction, 1.0 / np.asarray(LEVERAGES), _rates(settings)) / BIN_LOG)
+
+
+def _rates(settings: MapSettings) -> Floats:
+    """Maintenance by class: no position is opened where it is liquidated."""
+    return np.minimum(settings.maintenance, MAINTENANCE_OF_MARGIN / np.asarray(LEVERAGES))
 
 
 @lru_cache(maxsize=64)
@@ -87,6 +97,11 @@ class Side:
         self.totals[:] = size
         self.rest, self.scale, self.added = size, 1.0, 0.0
         self.held = float(self.shares @ self.totals)
+
+    def require(self, settings: MapSettings) -> None:
+        """Put down by other settings whoever enters from now on."""
+        self.flush()
+        self.settings = settings
 
     def weigh(self, shares: Floats) -> None:
         """Take other shares of the classes; open interest stays what it was."""
