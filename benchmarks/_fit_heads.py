@@ -267,6 +267,17 @@ def head_of(fitted: Fitted, given: Inputs) -> Head:
     )
 
 
+def logits_of(head: Head, given: Inputs) -> Floats:
+    """Log-odds ``(N, J)`` of a head as it is written down; ``given`` is what it was fitted on."""
+    nothing = (0.0,) * len(head.intercept)
+    told = np.tile(np.array(head.intercept), (len(given.common), 1))
+    if given.names:
+        told += given.common @ np.array([head.weights.get(name, nothing) for name in given.names])
+    if given.graded_names:
+        told += (given.graded * np.array([head.graded.get(n, nothing) for n in given.graded_names]).T).sum(-1)
+    return told
+
+
 TASKS: tuple[
     tuple[str, Callable[[Samples], Task], dict[Expert, tuple[tuple[str, ...], tuple[str, ...]]]], ...
 ] = (

@@ -118,6 +118,7 @@ def fitted(samples: Samples, held: Samples | None, *, tasks_of: int) -> tuple[Ou
         experts={str(expert): Heads(**made[expert]) for expert in Expert},
         weights={str(expert): weight for expert, weight in WEIGHTS.items()},
         shocks_per_h=_shocks_per_h(samples),
+        **_calm(samples, standard, made[Expert.FULL]),
     )
     report["fitted_on"] = {
         **msgspec.to_builtins(document.fitted_on),
@@ -233,6 +234,27 @@ def _shocks_per_h(samples: Samples) -> float:
     hours = float(np.sum(moments & down & quiet)) / 60.0
     first = (samples.meta[:, 4] == 1) & (samples.values[:, NAMES.index("is_other_onset")] == 0)
     return round(float(np.sum(first)) / max(hours, 1.0), 4)
+
+
+def _calm(samples: Samples, standard: heads.Standard, full: dict[str, Head]) -> dict[str, Any]:
+    """What the full expert tells on the mean in calm episodes: what it is in life is held against this.
+
+    Calm are episodes in which nothing fell or rose by 10 % within an hour; nothing where there are none.
+    """
+    wild = (np.nan_to_num(samples.gone) >= 0.10).any(axis=1)
+    calm = ~np.isin(samples.meta[:, 1], np.unique(samples.meta[wild, 1]))
+    found = {}
+    for kind, name in (("hazard", "calm_hazard"), ("shock", "calm_shock")):
+        task_of, choices = next(each[1:] for each in heads.TASKS if each[0] == kind)
+        task = task_of(samples)
+        rows = calm[task.rows]
+        if not rows.any():
+            return {}
+        inputs = heads.inputs_of(samples, task, standard, choices[Expert.FULL])
+        told = 1.0 / (1.0 + np.exp(-heads.logits_of(full[kind], inputs)))[rows]
+        mean = np.average(told, axis=0, weights=task.weights[rows])
+        found[name] = tuple(round(float(each), 5) for each in mean)
+    return {"calm_hazard": found["calm_hazard"], "calm_shock": found["calm_shock"][0]}
 
 
 def _rounded(**numbers: float) -> dict[str, float]:

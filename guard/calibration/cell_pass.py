@@ -130,7 +130,7 @@ class CellPass:
             first = 0
             for block in range(len(self._blocks) // 2):
                 high, wide = self._blocks[2 * block], self._blocks[2 * block + 1]
-                self._put_in_order(out, model, first, high, wide)
+                _put_in_order(out, model, first, high, wide, self._least)
                 first += high * wide
         return 0
 
@@ -167,30 +167,116 @@ class CellPass:
                 weight += 1
         return 0
 
-    def _put_in_order(self, out: NDArray[np.float64], model: int, first: int, high: int, wide: int) -> int:
-        """Make a block rise along its rows and fall along its columns; see ``monotone``."""
-        if high > 1:
-            for column in range(wide):
-                least = 1.0
-                for step in range(high - 1, -1, -1):
-                    least = min(least, out[model, first + step * wide + column])
-                    self._least[step] = least
-                most = 0.0
-                for step in range(high):
-                    most = max(most, out[model, first + step * wide + column])
-                    out[model, first + step * wide + column] = (self._least[step] + most) / 2.0
-        if wide > 1:
-            for step in range(high):
-                begin = first + step * wide
-                least = 1.0
-                for column in range(wide):
-                    least = min(least, out[model, begin + column])
-                    self._least[column] = least
-                most = 0.0
-                for column in range(wide - 1, -1, -1):
-                    most = max(most, out[model, begin + column])
-                    out[model, begin + column] = (self._least[column] + most) / 2.0
+
+class KindPool:
+    """Probabilities of cells in a market of which nobody knows the kind: as fitted, or as in life.
+
+    Formula, by cell: ``w p + (1 - w) l``, p by the fitted odds times ``exp(s u)``, and l either what it is in life
+    whatever is seen (``flat``), or by the fitted odds times ``exp(s q + (1 - s) v + s r)``: w is the weight of the
+    fitted kind, s how quiet it is, q and v how far life lies below the fit while quiet and once a shock is under way, u
+    and r how rare shocks are here. Then blocks are put in order, and cells that others force are raised to them.
+
+    Assumes: models order moments rightly in both kinds.
+
+    Failure modes: where neither kind is like the market. It keeps its scratch between calls: one thread.
+
+    >>> pool = KindPool((0.1, -1.0), (0.0, 0.0), (0.0, 0.0), (0.0, 1.0), ((1, 1), (1, 1)), ())
+    >>> told = np.empty((1, 2))
+    >>> _ = pool.tell(np.array([[0.5, 0.5]]), 0.25, 1.0, 0.0, -1.0986122886681098, told)
+    >>> told.round(4).tolist()
+    [[0.2, 0.3125]]
+    """
+
+    def __init__(
+        self,
+        flat: Sequence[float],
+        quiet: Sequence[float],
+        under_way: Sequence[float],
+        shares: Sequence[float],
+        blocks: Sequence[tuple[int, int]],
+        forced: Sequence[tuple[int, int]],
+    ) -> None:
+        """Take what life is beside the fit, by cell of one model.
+
+        Args:
+            flat: what it is in life whatever is seen; below 0: it follows the fitted odds.
+            quiet: what is added to their logarithm while nothing moves.
+            under_way: what is added once a shock is under way.
+            shares: how much of what rarity adds each takes.
+            blocks: as of ``CellPass``.
+            forced: ``(cell, other)``: the cell is never told less than the other.
+        """
+        self.width = len(flat)
+        self._flat = array("d", flat)
+        self._quiet = array("d", quiet)
+        self._under_way = array("d", under_way)
+        self._shares = array("d", shares)
+        self._blocks = array("q", [number for block in blocks for number in block])
+        self._forced = array("q", [number for pair in forced for number in pair])
+        self._life = _zeros(self.width)
+        self._fit = _zeros(self.width)
+        self._least = _zeros(self.width)
+
+    def tell(
+        self,
+        fitted: NDArray[np.float64],
+        weight: float,
+        share: float,
+        fit_shift: float,
+        life_shift: float,
+        out: NDArray[np.float64],
+    ) -> int:
+        """Write what ``fitted`` ``(models, cells)`` is here into ``out``; shifts are those of a quiet market."""
+        for cell in range(self.width):
+            moved = self._quiet[cell] + life_shift * self._shares[cell]
+            self._life[cell] = math.exp(share * moved + (1.0 - share) * self._under_way[cell])
+            self._fit[cell] = math.exp(share * fit_shift * self._shares[cell])
+        for model in range(len(fitted)):
+            for cell in range(self.width):
+                odds = fitted[model, cell] / (1.0 - fitted[model, cell])
+                made = odds * self._fit[cell]
+                life = self._flat[cell]
+                if life < 0.0:
+                    life = odds * self._life[cell]
+                    life = life / (1.0 + life)
+                out[model, cell] = weight * made / (1.0 + made) + (1.0 - weight) * life
+            first = 0
+            for block in range(len(self._blocks) // 2):
+                high, wide = self._blocks[2 * block], self._blocks[2 * block + 1]
+                _put_in_order(out, model, first, high, wide, self._least)
+                first += high * wide
+            for pair in range(len(self._forced) // 2):
+                cell, other = self._forced[2 * pair], self._forced[2 * pair + 1]
+                out[model, cell] = max(out[model, cell], out[model, other])
         return 0
+
+
+def _put_in_order(
+    out: NDArray[np.float64], model: int, first: int, high: int, wide: int, scratch: array[float]
+) -> int:
+    """Make a block rise along its rows and fall along its columns; see ``monotone``."""
+    if high > 1:
+        for column in range(wide):
+            least = 1.0
+            for step in range(high - 1, -1, -1):
+                least = min(least, out[model, first + step * wide + column])
+                scratch[step] = least
+            most = 0.0
+            for step in range(high):
+                most = max(most, out[model, first + step * wide + column])
+                out[model, first + step * wide + column] = (scratch[step] + most) / 2.0
+    if wide > 1:
+        for step in range(high):
+            begin = first + step * wide
+            least = 1.0
+            for column in range(wide):
+                least = min(least, out[model, begin + column])
+                scratch[column] = least
+            most = 0.0
+            for column in range(wide - 1, -1, -1):
+                most = max(most, out[model, begin + column])
+                out[model, begin + column] = (scratch[column] + most) / 2.0
+    return 0
 
 
 def _held(logit: float) -> float:

@@ -12,14 +12,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from guard.calibration.blend import Blend
-from guard.calibration.cell_pass import CellPass
+from guard.calibration.cell_pass import CellPass, KindPool
 from guard.calibration.cells import Cells, CellTerms, Feature
 from guard.calibration.kernel import Reaching
 from guard.errors import ArtefactInvalidError
 from guard.forecasts import HORIZONS_S, MOVES, QUANTILES, Direction, HazardForecast, ReachForecast
-from guard.hazard.artefact import FORMAT, Expert, Head, Heads, Outlook
+from guard.hazard.artefact import (
+    FORMAT,
+    LIFE_HAZARD,
+    LIFE_SHOCK,
+    LIFE_SHOCKS_PER_H,
+    Expert,
+    Head,
+    Heads,
+    Outlook,
+)
+from guard.hazard.climate import FITTED_REACH, LIFE_REACH
 from guard.hazard.features import GRADED, HAZARD_HORIZONS_S, NAMES, REACH_DISTANCES, Features, Quiet
 from guard.leverage.cascade.result import CascadeResult
+from guard.skill.outcomes import ONSET_MOVE
 
 Floats = NDArray[np.float64]
 
@@ -57,21 +68,20 @@ class Opinions(Mapping[Expert, Estimates]):
     Attributes:
         told: all probabilities, ``(experts, CELLS)``.
         rows: which of its rows is whose.
+        fitted: the same as they were fitted, at the rates of made-up markets.
     """
 
-    __slots__ = ("rows", "told")
+    __slots__ = ("fitted", "rows", "told")
 
-    def __init__(self, told: Floats, rows: Mapping[Expert, int]) -> None:
-        self.told, self.rows = told, rows
+    def __init__(self, told: Floats, rows: Mapping[Expert, int], fitted: Floats) -> None:
+        self.told, self.rows, self.fitted = told, rows, fitted
 
     def __getitem__(self, name: Expert) -> Estimates:
-        row = self.told[self.rows[name]]
-        return Estimates(
-            reach=row[:_REACH],
-            hazard=row[_REACH : _REACH + _HAZARD].reshape(len(HAZARD_HORIZONS_S), len(MOVES)),
-            vulnerability=float(row[-2]),
-            shock=float(row[-1]),
-        )
+        return _estimates(self.told[self.rows[name]])
+
+    def as_fitted(self, name: Expert) -> Estimates:
+        """What one says at the rates of what it was fitted on."""
+        return _estimates(self.fitted[self.rows[name]])
 
     def __contains__(self, name: object) -> bool:
         return name in self.rows
@@ -85,14 +95,15 @@ class Opinions(Mapping[Expert, Estimates]):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Experts:
-    """The fitted experts, evaluated together: one pass over the features.
+    """The fitted experts, evaluated together: one pass over the features, and what that is in life.
 
-    Cost: 8 us for both directions.
+    Cost: 8 us for both directions, of which 3 for the two kinds of market.
     """
 
     document: Outlook
     names: tuple[Expert, ...]
     _pass: CellPass
+    _kinds: KindPool
 
     @classmethod
     def of(cls, document: Outlook) -> Self:
@@ -110,32 +121,40 @@ class Experts:
         Cells.of(terms)  # says what cannot be
         places = [NAMES.index(each.name) for each in document.features]
         graded_places = [GRADED.index(each.name) for each in document.graded]
-        return cls(document, names, CellPass(terms, places, graded_places, _GRADED_ROWS, _SHARES, _BLOCKS))
+        told = CellPass(terms, places, graded_places, _GRADED_ROWS, _SHARES, _BLOCKS)
+        return cls(document, names, told, _kinds(document))
 
     def estimate(self, both: Sequence[Features]) -> tuple[Opinions, ...]:
         """What each expert makes of each of ``both``; the full one says nothing where there is no map.
 
         Neither it nor the flow says anything of a price that is not known for a minute yet.
         """
-        told = np.empty((len(both), len(self.names), CELLS))
+        told, fitted = np.empty((2, len(both), len(self.names), CELLS))
         found = []
         for at, each in enumerate(both):
-            values = each.values.reshape(1, -1)
-            self._pass.tell(values, each.reach, each.hazard, self.shift(each.quiet), told[at])
-            found.append(Opinions(told[at], _speaking(self.names, each.has_map, each.is_young)))
+            quiet = each.quiet
+            self._pass.tell(each.values.reshape(1, -1), each.reach, each.hazard, 0.0, fitted[at])
+            rarity = self.rarity(quiet)
+            # A shock elsewhere ends the quiet of all markets in worlds that crash together.
+            at_once = 0.0 if quiet.is_shaken else rarity
+            self._kinds.tell(fitted[at], quiet.fitted, quiet.share, at_once, rarity, told[at])
+            found.append(Opinions(told[at], _speaking(self.names, each.has_map, each.is_young), fitted[at]))
         return tuple(found)
 
-    def shift(self, quiet: Quiet) -> float:
-        """Give what is added to log-odds of hazards and shock: how much rarer shocks are here than where it was fitted.
+    def rarity(self, quiet: Quiet) -> float:
+        """Give how much rarer shocks are here than where it was fitted, as what that adds to log-odds in quiet.
 
-        Formula: ``share log(((p T + shocks) / (T + hours)) / r)``, the mean of a Gamma prior of T market-hours at the
-        rate p of life over the rate r of what was fitted on; none once a shock is under way, for then its rarity is no
-        argument any more.
+        Formula: ``log(((p T + shocks) / (T + hours)) / r)``, the mean of a Gamma prior of T market-hours at the rate p
+        over the rate r of what was fitted on.
         """
         document = self.document
         expected = document.prior_shocks_per_h * document.prior_h + quiet.shocks
         ratio = expected / ((document.prior_h + quiet.hours) * document.shocks_per_h)
-        return quiet.share * min(max(log(ratio), -SHIFT_MAX), SHIFT_MAX)
+        return min(max(log(ratio), -SHIFT_MAX), SHIFT_MAX)
+
+    def shift(self, quiet: Quiet) -> float:
+        """Give what rarity adds to log-odds at this moment: less the farther price has gone, none in a shock."""
+        return quiet.share * self.rarity(quiet)
 
     def weights(self, given: Mapping[str, float] | None = None) -> dict[Expert, float]:
         """Weights by expert: ``given`` (missing ones are 0), or those of the document; they need not sum to 1."""
@@ -197,6 +216,46 @@ def blend() -> Blend:
     return Blend(
         _REACHING, _MOVES_IN_REACH, _HAZARDS_TOLD, CELLS - 2, CELLS - 1, horizon=HORIZONS_S.index(900)
     )
+
+
+def _estimates(row: Floats) -> Estimates:
+    return Estimates(
+        reach=row[:_REACH],
+        hazard=row[_REACH : _REACH + _HAZARD].reshape(len(HAZARD_HORIZONS_S), len(MOVES)),
+        vulnerability=float(row[-2]),
+        shock=float(row[-1]),
+    )
+
+
+def _kinds(document: Outlook) -> KindPool:
+    """What cells are in life beside what they are fitted to be (decision 0265).
+
+    Reach and vulnerability are what they are in life, whatever is seen; hazards of a quiet market are as much below the
+    fit as they are on the mean, but for how rare shocks are, which is counted; once a shock is under way, as the reach
+    of what the move lacks.
+    """
+    rare = log(LIFE_SHOCKS_PER_H / document.shocks_per_h)
+    quiet = [
+        _odds(life) - _odds(fitted) - rare
+        for life, fitted in zip(
+            (*LIFE_HAZARD, LIFE_SHOCK), (*document.calm_hazard, document.calm_shock), strict=True
+        )
+    ]
+    lower = [_odds(life) - _odds(fitted) for life, fitted in zip(LIFE_REACH, FITTED_REACH, strict=True)]
+    onward = [float(np.interp(log(move - ONSET_MOVE), _LOG_DISTANCES, lower)) for move in MOVES]
+    follows = (-1.0,) * _HAZARD
+    return KindPool(
+        (*LIFE_REACH, *follows, LIFE_REACH[VULNERABLE_AT], -1.0),
+        (*(0.0,) * _REACH, *quiet[:-1], 0.0, quiet[-1]),
+        (*(0.0,) * _REACH, *onward * len(HAZARD_HORIZONS_S), 0.0, 0.0),
+        _SHARES,
+        _BLOCKS,
+        _FORCED,
+    )
+
+
+def _odds(probability: float) -> float:
+    return log(probability / (1.0 - probability))
 
 
 @lru_cache(maxsize=64)
@@ -270,6 +329,11 @@ _GRADED_ROWS = (*range(_REACH + _HAZARD), VULNERABLE_AT, _REACH + SHOCK_AT)
 """Of ``Features.reach`` and then ``Features.hazard``: which is meant for each of ``CELLS``."""
 _SHARES = (0.0,) * _REACH + (1.0,) * _HAZARD + (0.0, 1.0)
 """How much of what rarity adds each of ``CELLS`` takes: hazards and shock all of it."""
+_FORCED = (
+    (CELLS - 1, _REACH + HAZARD_HORIZONS_S.index(900) * len(MOVES) + MOVES.index(0.05)),
+    (CELLS - 1, _REACH + HAZARD_HORIZONS_S.index(300) * len(MOVES)),
+)
+"""A fall of 5 % in 15 minutes has five in which it fell by a third of it: a shock. So has one of 2 % in five."""
 _BLOCKS = ((1, _REACH), (len(HAZARD_HORIZONS_S), len(MOVES)), (1, 1), (1, 1))
 """Rows and columns that are put in order, of all ``CELLS``."""
 _LOG_DISTANCES = np.log(np.array(REACH_DISTANCES))

@@ -67,11 +67,15 @@ class Quiet:
         shocks: of all markets, both directions, weighed by age.
         hours: market-hours in which none was under way, weighed alike.
         share: 1 while nothing moves, 0 from a shock (1.5 % in 5 minutes) until an hour after.
+        fitted: chance that this is a market of the kind that models were fitted on (``Climate``), 0..1.
+        is_shaken: whether a shock began in any market within the last hour.
     """
 
     shocks: float = 0.0
     hours: float = 0.0
     share: float = 0.0
+    fitted: float = 1.0
+    is_shaken: bool = False
 
 
 NOT_QUIET = Quiet()

@@ -9,6 +9,7 @@ from math import asinh, inf, log, sqrt
 from msgspec import Struct
 
 from guard.forecasts import Direction
+from guard.hazard.climate import Climate, ClimateState
 from guard.hazard.features import Features, Quiet, features
 from guard.hazard.peers import Peers
 from guard.hazard.tracks import ONSET_LOG, ONSET_REFRACTORY_NS, FlowTrack, within_1_percent
@@ -34,6 +35,8 @@ class QuietState(Struct, frozen=True, kw_only=True):
 
     shocks: float = 0.0
     hours: float = 0.0
+    climate: ClimateState | None = None
+    """Missing in what was kept by former versions."""
 
 
 @dataclass(slots=True)
@@ -47,6 +50,7 @@ class Observer:
     peers: Peers = field(default_factory=Peers)
     shocks: float = 0.0
     hours: float = 0.0
+    climate: Climate = field(default_factory=Climate)
     _books: dict[MarketId, BookReading | None] = field(default_factory=dict)
 
     def update(self, reading: Reading, price: PriceMeasures | None) -> None:
@@ -57,6 +61,8 @@ class Observer:
         onsets = (track.onset_down_at, track.onset_up_at)
         track.update(reading, price)
         self._count(reading, track, onsets)
+        self.climate.follow(reading.market, reading.at, reading.price)
+        self._begin(reading, track)
         self._books[reading.market] = reading.book
         if price is not None and reading.price is not None and reading.price > 0.0:
             self.peers.write(
@@ -65,12 +71,14 @@ class Observer:
 
     def state(self) -> QuietState:
         """How often shocks came, to be kept over a restart."""
-        return QuietState(shocks=self.shocks, hours=self.hours)
+        return QuietState(shocks=self.shocks, hours=self.hours, climate=self.climate.state())
 
     def restore(self, state: QuietState) -> None:
         """Go on from what a former run had counted."""
         if 0.0 <= state.shocks < inf and 0.0 <= state.hours < inf:
             self.shocks, self.hours = state.shocks, state.hours
+        if state.climate is not None:
+            self.climate.restore(state.climate)
 
     def _count(self, reading: Reading, track: FlowTrack, onsets: tuple[Nanoseconds | None, ...]) -> None:
         """Count the market's quiet time, and the shocks that ended it."""
@@ -83,18 +91,36 @@ class Observer:
         self.shocks = self.shocks * kept + min(began, 1)
         self.hours = self.hours * kept + elapsed_h
 
-    def _quiet(self, direction: Direction, price: PriceMeasures | None, track: FlowTrack) -> Quiet:
+    def _begin(self, reading: Reading, track: FlowTrack) -> None:
+        """Tell the climate of shocks that were first seen at this reading."""
+        if reading.price is None:
+            return
+        for direction, at in ((Direction.DOWN, track.onset_down_at), (Direction.UP, track.onset_up_at)):
+            if at == reading.at:
+                self.climate.begin(reading.market, direction, reading.at, reading.price)
+
+    def _quiet(
+        self, direction: Direction, at: Nanoseconds, price: PriceMeasures | None, track: FlowTrack
+    ) -> Quiet:
         share = 0.0
         if track.onset_age_s(direction) is None:
             gone: float | None = 0.0
             if price is not None:
                 gone = price.drawdown_5m if direction is Direction.DOWN else price.runup_5m
             share = max(1.0 - (gone or 0.0) / ONSET_LOG, 0.0)
-        return Quiet(shocks=self.shocks, hours=self.hours, share=share)
+        climate = self.climate
+        return Quiet(
+            shocks=self.shocks,
+            hours=self.hours,
+            share=share,
+            fitted=climate.weight(at),
+            is_shaken=climate.is_open(at),
+        )
 
     def forget(self, market: MarketId) -> None:
         """The market is watched no more."""
         self.tracks.pop(market, None)
+        self.climate.forget(market)
         self._books.pop(market, None)
         self.peers.forget(market)
 
@@ -140,7 +166,7 @@ class Observer:
         if track is None:
             return features(direction, reading, price, FlowTrack(), peers, cascade)
         return features(
-            direction, reading, price, track, peers, cascade, self._quiet(direction, price, track)
+            direction, reading, price, track, peers, cascade, self._quiet(direction, reading.at, price, track)
         )
 
 

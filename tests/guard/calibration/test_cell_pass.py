@@ -6,6 +6,7 @@ from itertools import accumulate, pairwise
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from guard.calibration import cell_pass
 from guard.calibration.cells import LOGIT_MAX, Cells, CellTerms, Feature
@@ -78,3 +79,31 @@ def test_without_graded_features_none_have_to_be_given() -> None:
         one_pass = made.CellPass(terms, (), (), (0, 0), (0.0, 1.0), ((1, 1), (1, 1)))
         one_pass.tell(np.zeros((1, 0)), np.zeros((0, 0)), np.zeros((0, 0)), 1.0, told)
         assert told.tolist() == [[0.5, 0.5]]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_kinds_are_pooled_as_by_numpy_and_as_by_plain_python(seed: int) -> None:
+    """The linear pool of shifted odds and of what is flat, in order, with what is forced raised."""
+    drawn = np.random.default_rng(seed)
+    flat = np.array([0.4, 0.3, 0.2, 0.1, 0.05, *(-1.0,) * 7])
+    quiet, under_way = (np.array([0.0] * 5 + drawn.normal(size=7).tolist()) for _ in range(2))
+    fitted, forced = drawn.uniform(0.01, 0.99, (MODELS, CELLS)), ((11, 5), (11, 8))
+    weight, share, fit_shift, life_shift = drawn.random(), drawn.random(), -1.3, -2.1
+    told, slow = np.empty((MODELS, CELLS)), np.empty((MODELS, CELLS))
+    for made, out in ((cell_pass, told), (plain, slow)):
+        pool = made.KindPool(flat, quiet, under_way, SHARES, BLOCKS, forced)
+        for _ in range(2):
+            pool.tell(fitted, weight, share, fit_shift, life_shift, out)
+    assert told.tolist() == slow.tolist()
+
+    def moved(log_odds: NDArray[np.float64]) -> NDArray[np.float64]:
+        found: NDArray[np.float64] = 1.0 / (1.0 + (1.0 / fitted - 1.0) * np.exp(-log_odds))
+        return found
+
+    shares = np.array(SHARES)
+    life = moved(share * (quiet + life_shift * shares) + (1.0 - share) * under_way)
+    wanted = weight * moved(share * fit_shift * shares) + (1.0 - weight) * np.where(flat < 0.0, life, flat)
+    wanted[:, :5] = falling(wanted[:, :5])
+    wanted[:, 5:11] = ordered(wanted[:, 5:11].reshape(MODELS, 3, 2)).reshape(MODELS, 6)
+    wanted[:, 11] = wanted[:, [5, 8, 11]].max(axis=1)
+    assert told == pytest.approx(wanted)

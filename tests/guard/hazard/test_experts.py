@@ -12,11 +12,13 @@ from msgspec.structs import replace
 
 from guard.errors import ArtefactInvalidError
 from guard.forecasts import HORIZONS_S, MOVES, QUANTILES, Direction
-from guard.hazard.artefact import LIFE_SHOCKS_PER_H, Expert, Head
+from guard.hazard.artefact import LIFE_HAZARD, LIFE_SHOCK, LIFE_SHOCKS_PER_H, Expert, Head
+from guard.hazard.climate import LIFE_REACH
 from guard.hazard.experts import (
     SHIFT_MAX,
     Estimates,
     Experts,
+    Opinions,
     chance_of_reach,
     chance_within,
     hazard_forecast,
@@ -139,17 +141,90 @@ def test_forecasts_take_their_shape_from_the_vocabulary() -> None:
 
 
 def test_hazards_of_a_quiet_market_follow_how_rare_shocks_are_there() -> None:
-    """A guard begins with the rate of life, and counts; once a shock is under way rarity is no argument any more."""
+    """A guard begins with a rate between, and counts; once a shock is under way rarity is no argument any more."""
     experts = Experts.of(document())
     here = experts.shift(Quiet(shocks=0.0, hours=0.0, share=1.0))
     calm = experts.shift(Quiet(shocks=0.0, hours=2352.0, share=1.0))
-    as_fitted = experts.shift(Quiet(shocks=500.0, hours=1000.0, share=1.0))
+    life = experts.shift(Quiet(shocks=LIFE_SHOCKS_PER_H * 1e4, hours=1e4, share=1.0))
     wild = experts.shift(Quiet(shocks=588.0, hours=588.0, share=1.0))
-    assert here == pytest.approx(log(LIFE_SHOCKS_PER_H / document().shocks_per_h))
+    assert log(LIFE_SHOCKS_PER_H / document().shocks_per_h) < here < 0.0
     assert calm == -SHIFT_MAX
-    assert as_fitted == pytest.approx(0.0, abs=0.03)
+    assert life == pytest.approx(log(LIFE_SHOCKS_PER_H / document().shocks_per_h), abs=0.02)
     assert wild > 0.0
     assert experts.shift(Quiet(shocks=0.0, hours=1200.0, share=0.0)) == 0.0
+
+
+def asked(experts: Experts, quiet: Quiet, **values: float) -> Opinions:
+    """Tell what is made of a market that is as it usually is but for some features."""
+    features = Features(
+        values=np.full(len(NAMES), np.nan),
+        reach=np.full((len(REACH_DISTANCES), 6), np.nan),
+        hazard=np.full((12, 6), np.nan),
+        has_map=True,
+        quiet=quiet,
+    )
+    for name, value in values.items():
+        features.values[NAMES.index(name)] = value
+    return experts.estimate([features])[0]
+
+
+def test_what_is_told_lies_between_life_and_the_fit_by_which_kind_of_market_it_is() -> None:
+    """All of the fit, all of life, and between; what is told as fitted is the same in all of them."""
+    experts = load_experts()
+    fitted, life, between = (
+        asked(experts, Quiet(share=0.0, fitted=weight, is_shaken=True)) for weight in (1.0, 0.0, 0.25)
+    )
+    for each in (life, between):
+        assert each.fitted == pytest.approx(fitted.fitted)
+    full = {name: of[Expert.FULL] for name, of in (("fit", fitted), ("life", life), ("between", between))}
+    assert full["fit"].reach == pytest.approx(fitted.as_fitted(Expert.FULL).reach)
+    assert full["fit"].hazard == pytest.approx(fitted.as_fitted(Expert.FULL).hazard)
+    assert full["life"].reach == pytest.approx(LIFE_REACH)
+    assert full["life"].vulnerability == pytest.approx(LIFE_REACH[REACH_DISTANCES.index(0.05)])
+    assert full["between"].reach == pytest.approx(0.25 * full["fit"].reach + 0.75 * full["life"].reach)
+    assert (full["life"].hazard < full["between"].hazard).all()
+    assert (full["between"].hazard < full["fit"].hazard).all()
+
+
+def test_hazards_of_life_are_those_that_were_counted_where_the_fit_tells_what_it_does_in_calm() -> None:
+    """As often as it came in two months, of a market of which the fit tells what it told in calm episodes."""
+    experts = load_experts()
+    calm = replace(
+        experts.document,
+        calm_hazard=tuple(asked(experts, Quiet())[Expert.FULL].hazard.ravel()),
+        calm_shock=asked(experts, Quiet())[Expert.FULL].shock,
+    )
+    lived = Quiet(shocks=LIFE_SHOCKS_PER_H * 1e5, hours=1e5, share=1.0, fitted=0.0)
+    told = asked(Experts.of(calm), lived)[Expert.FULL]
+    assert told.hazard.ravel() == pytest.approx(LIFE_HAZARD, rel=0.02)
+    assert told.shock == pytest.approx(LIFE_SHOCK, rel=0.02)
+
+
+def test_a_shock_elsewhere_ends_the_quiet_of_the_kind_that_crashes_together() -> None:
+    """Rarity is no argument in it any more, and still is one in life."""
+    experts = load_experts()
+    for weight, is_raised in ((1.0, True), (0.0, False)):
+        calm, shaken = (
+            asked(experts, Quiet(share=1.0, fitted=weight, is_shaken=is_shaken))[Expert.FULL].hazard
+            for is_shaken in (False, True)
+        )
+        assert bool((shaken > 1.2 * calm).all()) is is_raised
+        assert is_raised or shaken == pytest.approx(calm)
+
+
+def test_a_shock_is_never_told_rarer_than_the_fall_that_needs_one() -> None:
+    """5 % in 15 minutes and 2 % in five each hold 1.5 % in five, in what is told of any market and as fitted."""
+    experts = load_experts()
+    rng = np.random.default_rng(3)
+    binding = 0
+    for _ in range(60):
+        values = dict(zip(NAMES, rng.normal(0.0, 2.0, len(NAMES)).tolist(), strict=True))
+        quiet = Quiet(share=float(rng.random()), fitted=float(rng.random()))
+        for told in asked(experts, quiet, **values).values():
+            least = max(told.hazard[HAZARD_HORIZONS_S.index(900), 1], told.hazard[0, 0])
+            assert told.shock >= least
+            binding += told.shock == least
+    assert binding > 0
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from guard.forecasts import Direction
+from guard.hazard.climate import FITTED_AT_FIRST, ClimateState
 from guard.hazard.features import NAMES
 from guard.hazard.observer import Observer, QuietState
 from guard.hazard.tracks import Faded
 from guard.readings import Reading
+from guard.units import NS_PER_S
 from tests.guard.hazard.forecasting import BTC, ELSEWHERE, Watched, reading_at
 
 
@@ -113,7 +115,27 @@ def test_what_was_counted_outlives_a_restart_and_odd_numbers_do_not() -> None:
     observer = Observer()
     observer.restore(QuietState(shocks=2.0, hours=100.0))
     observer.restore(QuietState(shocks=-1.0, hours=float("inf")))
-    assert observer.state() == QuietState(shocks=2.0, hours=100.0)
+    told = observer.state()
+    assert (told.shocks, told.hours) == (2.0, 100.0)
+    assert told.climate is not None
+    assert told.climate.fitted == pytest.approx(FITTED_AT_FIRST), "a former version told nothing of it"
+    observer.restore(QuietState(shocks=2.0, hours=100.0, climate=ClimateState(fitted=0.02)))
+    assert observer.climate.weight(0) == pytest.approx(0.02)
+
+
+def test_a_shock_of_a_market_is_told_to_the_climate_with_how_it_goes_on() -> None:
+    """As soon as it is first seen it is open; the farther it goes, the likelier the kind that goes on."""
+    found = stood(30.0)
+    found.observer.climate.restore(ClimateState(fitted=0.02))
+    assert not found.observer.climate.is_open(1800 * NS_PER_S)
+    told = []
+    for at in range(80):
+        reading = reading_at(1800 + at * 5.0, 100.0 - 0.1 * at)
+        found.take(reading)
+        told.append(found.observer.features(Direction.UP, reading, found.measures, None).quiet)
+    assert told[-1].is_shaken
+    assert told[10].fitted <= 0.02
+    assert told[-1].fitted > 0.4
 
 
 def test_a_mean_that_forgets_is_unbiased_from_the_first_number() -> None:
