@@ -4,6 +4,7 @@ from libc cimport math
 ctypedef long long i64
 
 cdef double _STEP
+cdef double _INFINITE
 
 cdef class Reaching:
     cdef readonly i64 count, levels
@@ -32,3 +33,5 @@ cpdef tuple averaged(list shares, list rows)
 cpdef i64 lay_along(double[:, ::1] out, i64 column, double[::1] at, double[::1] places, double[::1] values) except -1
 @cython.locals(at=i64, chance=double)
 cpdef object log_odds(tuple chances, double least)
+@cython.locals(width=i64, found=i64, row=i64, column=i64, most=double, least=double)
+cpdef i64 look(const double[:, ::1] rows, i64 count, i64 own, double since, double[::1] out) except -1

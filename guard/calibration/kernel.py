@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _SHARE_NEAR, _SHARE_FAR = 0.1, 1.5
+_INFINITE = float("inf")
 _STEP = 1e-12
 """By so much what is under each distance rises at least, so that it can be inverted."""
 
@@ -143,3 +144,30 @@ def log_odds(chances: tuple[float, ...], least: float) -> array[float]:
         chance = min(max(chances[at], least), 1.0 - least)
         found.append(math.log(chance / (1.0 - chance)))
     return array("d", found)
+
+
+def look(rows: NDArray[np.float64], count: int, own: int, since: float, out: array[float]) -> int:
+    """Look at the first ``count`` rows but ``own`` whose first number is above ``since``; answer how many these are.
+
+    ``out`` is given the mean of each column, then the greatest and the least of the third.
+
+    >>> out = array("d", [0.0] * 5)
+    >>> look(np.array([[1.0, 2.0, 3.0], [9.0, 9.0, 9.0], [1.0, 4.0, -1.0]]), 3, 1, 0.0, out), out.tolist()
+    (2, [1.0, 3.0, 1.0, 3.0, -1.0])
+    """
+    width = rows.shape[1]
+    found = 0
+    most, least = -_INFINITE, _INFINITE
+    for column in range(width):
+        out[column] = 0.0
+    for row in range(count):
+        if row == own or not rows[row, 0] > since:
+            continue
+        found += 1
+        for column in range(width):
+            out[column] += rows[row, column]
+        most, least = max(most, rows[row, 2]), min(least, rows[row, 2])
+    for column in range(width if found else 0):
+        out[column] /= found
+    out[width], out[width + 1] = most, least
+    return found

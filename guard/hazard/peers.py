@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from math import log
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
+from guard.calibration.kernel import look
 from guard.forecasts import Direction
 from guard.hazard.tracks import Faded
 from guard.units import NS_PER_S, MarketId, Nanoseconds, venue_of
@@ -30,8 +33,7 @@ FIELDS = (
 _AT, _M1, _M5, _Z1, _Z5, _BID, _ASK, _LONGS, _SHORTS, _WILD = range(len(FIELDS))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PeerView:
+class PeerView(Struct, frozen=True, kw_only=True):
     """The others, seen from one market and direction; moves are positive in it.
 
     Attributes:
@@ -57,8 +59,7 @@ class PeerView:
     gap: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
+class _Seen(Struct, frozen=True):
     """What the others do, upwards positive; ``means`` along ``FIELDS``."""
 
     market: MarketId
@@ -82,6 +83,8 @@ class Peers:
     _log_price: dict[MarketId, tuple[Nanoseconds, float]] = field(default_factory=dict)
     _twins: dict[str, list[MarketId]] = field(default_factory=dict)
     _usual_gap: dict[MarketId, Faded] = field(default_factory=dict)
+    _means: array[float] = field(default_factory=lambda: array("d", [0.0] * (len(FIELDS) + 2)))
+    """Scratch."""
     _seen: _Seen | None = None
     """The last look at the others: both directions ask for it."""
 
@@ -123,25 +126,15 @@ class Peers:
         )
 
     def _look(self, market: MarketId, at: Nanoseconds) -> _Seen:
-        rows = self._rows[: len(self._index)]
-        fresh = rows[:, _AT] > (at - STALE_NS) / NS_PER_S
-        own = self._index.get(market)
-        if own is not None:
-            fresh[own] = False
-        others = rows[fresh]
-        if not len(others):
+        own = self._index.get(market, -1)
+        count = look(self._rows, len(self._index), own, (at - STALE_NS) / NS_PER_S, self._means)
+        if not count:
             return _Seen(market, at)
-        moves = others[:, _M5]
         gap, usual = self._gap_now(market, at), self._usual_gap.get(market)
-        return _Seen(
-            market,
-            at,
-            len(others),
-            others.mean(axis=0).tolist(),
-            float(moves.max()),
-            -float(moves.min()),
-            None if gap is None or usual is None or usual.mean is None else gap - usual.mean,
-        )
+        *means, rise_max, fall_min = self._means
+        mean = None if usual is None else usual.mean
+        ahead = None if gap is None or mean is None else gap - mean
+        return _Seen(market, at, count, means, rise_max, -fall_min, ahead)
 
     def forget(self, market: MarketId) -> None:
         """The market is watched no more: its row is never fresh again, and used anew if it comes back."""
