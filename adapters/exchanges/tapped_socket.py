@@ -41,12 +41,22 @@ class _TappedSocket:
     is_deaf: bool
     """Whether what still comes is not listened to any more: it failed, or was closed."""
     receiving: asyncio.Task[None] | None
+    dialing: asyncio.Task[Any] | None
+    """What ccxt starts and forgets: a connection that came about after the end would be nobody's."""
 
     def attach(self, exchange: Any) -> None:
         """Stand in for a constructor: ccxt has made it."""
         self.exchange, self.tap = exchange, exchange.tap
         self.is_deaf = False
-        self.receiving = None
+        self.receiving = self.dialing = None
+
+    async def open(self, session: Any, backoff_delay: float = 0) -> None:
+        self.dialing = asyncio.current_task()
+        try:
+            if not self.is_deaf:
+                await super().open(session, backoff_delay)  # type: ignore[misc]  # ccxt is untyped
+        finally:
+            self.dialing = None
 
     def create_connection(self, session: Any) -> Any:
         # No dial is let through that was waiting when the venue asked for no requests.
@@ -119,6 +129,10 @@ class _TappedSocket:
 
     async def close(self, code: int = 1000) -> None:
         self._mute()
+        dialing = self.dialing
+        if dialing is not None and dialing is not asyncio.current_task():
+            dialing.cancel()
+            await asyncio.wait([dialing])
         await super().close(code)  # type: ignore[misc]
 
     def fail(self, error: Exception) -> None:

@@ -35,6 +35,9 @@ from adapters.exchanges.transport import (
 CLOSE_S = 0.5
 """How long a venue may take to answer our farewell."""
 
+END_TURNS_MAX = 10
+"""Of the loop, within which it closes a socket that has ended."""
+
 HAPPY_EYEBALLS_S = 0.25
 """Where a name has addresses of both kinds, the next one is tried after so long (RFC 8305)."""
 
@@ -69,6 +72,12 @@ async def dial(socket: Any, session: Any, context: ssl.SSLContext | bool) -> Con
         OSError: no connection.
     """
     listener = _Listener(socket)
+    opened: list[sockets.socket] = []
+
+    async def connected(parsed: Any) -> sockets.socket:
+        opened.append(await _connected(parsed))
+        return opened[-1]
+
     compress = int(socket.options.get("compress", 15))
     # What follows # is ours only; ccxt keys its sockets by it.
     address = str(socket.url).partition("#")[0]
@@ -83,13 +92,15 @@ async def dial(socket: Any, session: Any, context: ssl.SSLContext | bool) -> Con
             max_frame_size=FRAME_BYTES_MAX,
             extra_headers=_headers(socket, session, address, compress),
             proxy=socket.proxy,
-            socket_factory=_connected,
+            socket_factory=connected,
             read_buffer_init_size=2 * READ_BYTES_MAX,
         )
     except picows.WSHandshakeError as error:
         raise _refusal(error, address) from error
     except BaseException:
         listener.abandon()
+        # picows leaves a connection whose handshake nobody waits for any more to its timeout.
+        await _end(opened)
         raise
     _bound_reads(transport.underlying_transport)
     return Connection(transport, listener)
@@ -456,6 +467,17 @@ async def _connected(parsed: Any) -> sockets.socket:
     return await aiohappyeyeballs.start_connection(
         found, happy_eyeballs_delay=HAPPY_EYEBALLS_S, interleave=1, loop=loop
     )
+
+
+async def _end(opened: list[sockets.socket]) -> None:
+    """Make the loop see the end of what was opened, and give it the turns that it needs to close it."""
+    for each in opened:
+        with contextlib.suppress(OSError):
+            each.shutdown(sockets.SHUT_RDWR)
+    for _ in range(END_TURNS_MAX):
+        if all(each.fileno() == -1 for each in opened):
+            return
+        await asyncio.sleep(0)
 
 
 def _refusal(error: picows.WSHandshakeError, address: str) -> Exception:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import ssl
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -99,9 +100,12 @@ class Server:
     first: Sequence[str] = ()
     sockets: list[web.WebSocketResponse] = field(default_factory=list)
     heard: list[str] = field(default_factory=list)
+    dawdle: Callable[[web.Request], Awaitable[web.StreamResponse]] | None = None
     headers: list[dict[str, str]] = field(default_factory=list)
 
     async def accept(self, request: web.Request) -> web.StreamResponse:
+        if self.dawdle is not None:
+            return await self.dawdle(request)
         self.headers.append(dict(request.headers))
         if self.refusal is not None:
             return self.refusal
@@ -328,6 +332,31 @@ async def test_a_refusal_tells_the_embargo_for_how_long(transport: Transport) ->
         await asyncio.sleep(0)
         assert len(stage.server.headers) == 1
         again.cancel()
+
+
+@BOTH
+async def test_a_dial_that_is_still_under_way_ends_with_the_client(transport: Transport) -> None:
+    """ccxt forgets it: a connection that comes about later is nobody's, and is never closed."""
+    asked: list[web.Request] = []
+    let_in = asyncio.Event()
+
+    async def dawdle(request: web.Request) -> web.StreamResponse:
+        asked.append(request)
+        await let_in.wait()
+        return web.Response(status=503)
+
+    async with staged(transport) as stage:
+        stage.server.dawdle = dawdle
+        stage.watch()
+        await eventually(lambda: asked)
+        told = asked[0].transport
+        assert told is not None
+        await close_client(stage.client)
+
+        await eventually(told.is_closing, what="the venue sees that nobody waits")
+        assert [task for task in asyncio.all_tasks() if "open" in str(task.get_coro())] == []
+        let_in.set()
+    gc.collect()  # an unclosed transport would be told here
 
 
 @BOTH
