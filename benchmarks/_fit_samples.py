@@ -150,10 +150,11 @@ class _Chain:
     @classmethod
     def of(cls, episode: SkillEpisode) -> _Chain:
         mix = LeverageMix()
-        maps = {}
-        for market in episode.markets:
-            maps[market] = LiquidationMap(market, mix, MapSettings())
-            maps[market].boot(episode.history.get(market, ()))
+        maps = {market: LiquidationMap(market, mix, MapSettings()) for market in episode.markets}
+        for table in episode.tables:
+            maps[table.market].take_terms(table)
+        for market, held in maps.items():
+            held.boot(episode.history.get(market, ()))
         return cls(episode, {market: PriceTrack() for market in episode.markets}, maps, Observer())
 
     def update(self, reading: Reading) -> PriceMeasures | None:

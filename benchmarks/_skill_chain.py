@@ -88,8 +88,11 @@ class Chain:
         history = episode.history
         for market in episode.markets:
             self.maps[market] = LiquidationMap(market, self.mix)
-            self.maps[market].boot(history.get(market, ()))
             self.tracks[market] = PriceTrack()
+        for table in episode.tables:
+            self.maps[table.market].take_terms(table)
+        for market, held in self.maps.items():
+            held.boot(history.get(market, ()))
 
     def update(self, reading: Reading) -> PriceMeasures | None:
         """Take a reading; what its market's price did of late."""

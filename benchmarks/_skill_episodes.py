@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import io
+import itertools
 import json
 import multiprocessing
 import os
@@ -32,6 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adapters.simulation.coarse.cache import default_folder, digest_of, mechanism_digest
+from adapters.simulation.laboratory.observed import market_of
 from adapters.simulation.laboratory.parameters import Episode
 from adapters.simulation.worlds.drawing import draw_episode
 from adapters.simulation.worlds.seeds import Split, seed_of
@@ -39,6 +41,8 @@ from adapters.simulation.worlds.variants import WORLDS
 from benchmarks._skill_columns import readings_of
 from benchmarks._skill_recording import Level, history_of, record
 from guard.forecasts import Direction
+from guard.leverage.tiers import margin_tiers
+from guard.margin_terms import TierTable
 from guard.readings import HistoryPoint, Reading
 from guard.units import NS_PER_S, MarketId
 
@@ -204,6 +208,18 @@ class SkillEpisode:
         """
         prefix = f"{self.markets.index(market)}/closed/"
         return {name[len(prefix) :]: self._arrays[name] for name in self._arrays if name.startswith(prefix)}
+
+    @cached_property
+    def tables(self) -> tuple[TierTable, ...]:
+        """What margin each market requires, as its venue tells it."""
+        episode = self.task.episode()
+        found = []
+        for venue, symbol in itertools.product(episode.venues, episode.symbols):
+            rows = [(each.floor_usd, each.maintenance_ratio, each.leverage_max) for each in symbol.brackets]
+            market = market_of(venue.venue, symbol.symbol)
+            if market in self.markets:
+                found.append(TierTable(market=market, tiers=margin_tiers(rows)))
+        return tuple(found)
 
     @cached_property
     def history(self) -> dict[MarketId, tuple[HistoryPoint, ...]]:

@@ -31,10 +31,11 @@ from benchmarks._skill_recording import Level, Readers, history_of, record
 from benchmarks._skill_records import forget_former, record_path
 from benchmarks._skill_tables import MarketRun, Table
 from benchmarks.skill import run_one
-from guard.events import OpenInterestHistorySeen
+from guard.events import MarginTermsSeen, OpenInterestHistorySeen
 from guard.forecasts import Direction
 from guard.outlook.broken import Broken
 from guard.outlook.estimators import Estimators
+from guard.units import venue_of
 
 DURATION_S = 1_500.0
 SHORT = SkillTask(split=Split.TRAIN, world="news", number=0)
@@ -184,6 +185,7 @@ def test_the_chain_says_of_readings_what_the_guards_own_estimators_say(made: Ski
     experts = fitted_experts()
     run = run_episode(made, experts=experts, seed=1, rows_calm=1).markets[0]
     estimators, broken = Estimators(experts), Broken()
+    estimators.hear(MarginTermsSeen(received_at=0, venue=venue_of(market), tiers=made.tables), broken)
     estimators.hear(
         OpenInterestHistorySeen(received_at=0, market=market, points=made.history[market]), broken
     )
