@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 import time
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from statistics import median
@@ -24,7 +24,7 @@ from benchmarks._skill_episodes import SkillEpisode, SkillTask, fetch, skill_tas
 from guard.events import OpenInterestHistorySeen
 from guard.outlook.broken import Broken
 from guard.outlook.estimators import Estimators
-from guard.readings import Reading
+from guard.readings import REFRESH_S, Reading
 from guard.units import NS_PER_S, MarketId
 
 NAME = "outlook_cost"
@@ -33,8 +33,9 @@ WORLD = "news"
 CASES = ("october-2025", "calm")
 READINGS, READINGS_QUICK = 6_000, 1_200
 MANY = 200
+"""Markets of the case that asks for memory and caches, and of the share of two cores that they take."""
+CORES = 2
 WITHOUT = "without fitted models"
-"""Markets of the case that asks for memory and caches."""
 
 PARTS = {
     "map": ("map", "map down", "map up", "map down told", "map up told"),
@@ -94,7 +95,21 @@ def measure(options: Options) -> list[Result]:
         results += [
             result_of(NAME, f"{case.name}, {part}", [each[part] for each in told], "us") for part in PARTS
         ]
+    results.append(load_of(whole))
     return [*results, result_of(NAME, f"{many.name}, memory a market", [memory_kb(many)], "kB")]
+
+
+def load_of(whole: Mapping[str, Sequence[float]]) -> Result:
+    """Share of two cores that 200 markets take, all of them crashing and read every 5 s; calm and cold ones beside."""
+    dearest, *others = (*CASES, f"{MANY} markets")
+    percent_of_us = 100.0 * MANY / (REFRESH_S * 1e6 * CORES)
+    return result_of(
+        NAME,
+        f"{MANY} markets every {REFRESH_S:g} s, share of {CORES} cores: all as in {dearest}",
+        [percent_of_us * each for each in whole[dearest]],
+        "%",
+        baselines={name: percent_of_us * median(whole[name]) for name in others},
+    )
 
 
 def case_of(scenario: str, count: int) -> Case:
