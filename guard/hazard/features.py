@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from guard.forecasts import MOVES, Direction
 from guard.hazard.peers import PeerView
-from guard.hazard.rows import Graded, of_flow, of_interest, of_peers, of_price, of_structure
+from guard.hazard.rows import Graded, odds_of, of_flow, of_interest, of_peers, of_price, of_structure
 from guard.hazard.tracks import FlowTrack
 from guard.leverage.cascade.result import CASCADE_FEATURES, CascadeResult
 from guard.readings import Reading
@@ -111,8 +111,9 @@ def features(
     at = of_interest(values, at, reading, flow)
     of_structure(values, at, cascade, len(CASCADE_FEATURES))
     reach, hazard = np.empty(_REACH_SHAPE), np.empty(_HAZARD_SHAPE)
-    _GRADED_REACH.lay(reach, price, cascade)
-    _GRADED_HAZARD.lay(hazard, price, cascade)
+    odds = odds_of(cascade)
+    _GRADED_REACH.lay(reach, price, cascade, odds)
+    _GRADED_HAZARD.lay(hazard, price, cascade, odds)
     return Features(
         values=values,
         reach=reach,

@@ -82,6 +82,8 @@ class Peers:
     _rows: NDArray[np.float64] = field(default_factory=lambda: np.zeros((8, len(FIELDS))))
     _log_price: dict[MarketId, tuple[Nanoseconds, float]] = field(default_factory=dict)
     _twins: dict[str, list[MarketId]] = field(default_factory=dict)
+    _elsewhere: dict[MarketId, list[MarketId]] = field(default_factory=dict)
+    """Markets of the same coin at other venues, as far as they were asked for."""
     _usual_gap: dict[MarketId, Faded] = field(default_factory=dict)
     _means: array[float] = field(default_factory=lambda: array("d", [0.0] * (len(FIELDS) + 2)))
     """Scratch."""
@@ -99,6 +101,7 @@ class Peers:
             if place == len(self._rows):
                 self._rows = np.concatenate((self._rows, np.zeros_like(self._rows)))
             self._twins.setdefault(_coin(market), []).append(market)
+            self._elsewhere.clear()
         self._rows[place] = (at / NS_PER_S, *row)
         self._log_price[market] = (at, log(price))
         gap = self._gap_now(market, at)
@@ -147,14 +150,12 @@ class Peers:
 
     def twins(self, market: MarketId, at: Nanoseconds) -> list[MarketId]:
         """Markets of the same coin at other venues that were seen within a minute."""
-        return [
-            twin
-            for twin in self._twins.get(_coin(market), ())
-            if twin != market
-            and venue_of(twin) != venue_of(market)
-            and twin in self._log_price
-            and at - self._log_price[twin][0] < STALE_NS
-        ]
+        known = self._elsewhere.get(market)
+        if known is None:
+            same, venue = self._twins.get(_coin(market), ()), venue_of(market)
+            known = self._elsewhere[market] = [twin for twin in same if venue_of(twin) != venue]
+        told = self._log_price
+        return [twin for twin in known if twin in told and at - told[twin][0] < STALE_NS]
 
     def _gap_now(self, market: MarketId, at: Nanoseconds) -> float | None:
         """Mean log price of the same coin elsewhere over this market's own."""

@@ -32,8 +32,7 @@ _SEVERITY = {
 _LEVELS = (Regime.NORMAL, Regime.WATCH, Regime.STRESSED, Regime.CASCADE)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RegimeInputs:
+class RegimeInputs(Struct, frozen=True, kw_only=True):
     """What the state is judged by; ``None`` is unknown. Of two directions the worse one counts.
 
     Attributes:
@@ -212,8 +211,13 @@ class RegimeMachine:
         return load if lasted_s >= self.settings.collapse_s else 0.999
 
     def _note(self, at: Nanoseconds, level: int, name: str, load: float | None) -> None:
-        if load is not None:
+        if load is None:
+            return
+        seen = self._loads.get((level, name))
+        if seen is None:
             self._loads[level, name] = _Load(load, at)
+        else:
+            seen.load, seen.at = load, at
 
     def _levels(self, at: Nanoseconds) -> tuple[int, int]:
         """The level that is entered now, and the one that is held."""

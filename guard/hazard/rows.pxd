@@ -33,9 +33,10 @@ cdef class Graded:
     cdef object _distances
 
     @cython.locals(minute=double, quarter=double, hour=double, row=i64)
-    cpdef i64 lay(self, double[:, ::1] out, object price, object cascade) except -1
+    cpdef i64 lay(self, double[:, ::1] out, object price, object cascade, double[::1] odds) except -1
     @cython.locals(spread=double, row=i64)
     cdef i64 _lay_walk(self, double[:, ::1] out, i64 column, double volatility) except -1
 
+cpdef object odds_of(object cascade)
 cpdef double ratio(double value, double unit) noexcept
 cdef double _or(double value, double instead) noexcept

@@ -199,8 +199,10 @@ class Graded:
         self._distances: tuple[float, ...] = ()
         self._places = array("d", [0.0])
 
-    def lay(self, out: Floats, price: PriceMeasures | None, cascade: CascadeResult | None) -> int:
-        """Write ``(rows, 6)``."""
+    def lay(
+        self, out: Floats, price: PriceMeasures | None, cascade: CascadeResult | None, odds: array[float]
+    ) -> int:
+        """Write ``(rows, 6)``; ``odds`` are ``odds_of`` the cascade."""
         minute = quarter = hour = _UNKNOWN
         if price is not None:
             minute = number(price.volatility_1m)
@@ -217,7 +219,7 @@ class Graded:
             self._distances = cascade.distances
             self._places = array("d", [math.log(max(distance, 1e-6)) for distance in cascade.distances])
         named = cascade.features
-        lay_along(out, 3, self._logs, self._places, log_odds(cascade.survival, _CHANCE_MIN))
+        lay_along(out, 3, self._logs, self._places, odds)
         self._told[0], self._told[1], self._told[2] = named.forced_2, named.forced_5, named.forced_10
         lay_along(out, 4, self._logs, self._moves, self._told)
         self._told[0], self._told[1], self._told[2] = named.barrier_2, named.barrier_5, named.barrier_10
@@ -231,6 +233,11 @@ class Graded:
         for row in range(len(self._walk)):
             out[row, column] = self._walk[row] + spread
         return 0
+
+
+def odds_of(cascade: CascadeResult | None) -> array[float]:
+    """Log-odds of the structural chances of reaching its distances; anything where there is no cascade."""
+    return array("d", [0.0]) if cascade is None else log_odds(cascade.survival, _CHANCE_MIN)
 
 
 def ratio(value: float, unit: float) -> float:

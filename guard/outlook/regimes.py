@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from math import exp, inf, log, sqrt
 
 import numpy as np
+from msgspec import Struct
 
 from guard.events import CURVE_BPS
 from guard.forecasts import HORIZONS_S, MOVES, HazardForecast, Regime, SignalValue
@@ -22,17 +23,18 @@ from guard.units import MarketId, Nanoseconds
 
 _WITHIN = HORIZONS_S.index(900), MOVES.index(0.05)
 _ONE_PERCENT = CURVE_BPS.index(100.0)
+_PLACES = {bps: place for place, bps in enumerate(CURVE_BPS)}
 _USUAL_MOVES = 2.0 * sqrt(900.0)
 """A stretch that feeds itself is near if it begins within two usual moves of 15 minutes."""
 
 _NAMED = RegimeSettings()
+_NOTHING_KNOWN = RegimeInputs(is_known=False)
 _REFILL_HALF_LIFE_S = 86_400.0
 _REFILL_WARM_S = 1_800.0
 _UNHURT = (Regime.NORMAL, Regime.WATCH)
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
+class Judged(Struct, frozen=True):
     """A state, since when, what holds it there (worst first), and how much of what was cut may be resumed."""
 
     regime: Regime
@@ -75,12 +77,13 @@ class Regimes:
             flow: what flowed through it.
         """
         machine = self._of(reading.market)
-        inputs = RegimeInputs(is_known=False)
+        inputs = _NOTHING_KNOWN
         if reading.book is not None:
-            inputs = _inputs(reading.book, structures, hazards, signals, measures, sigma, flow)
-            watch, stressed = self._by_cost(reading.book, structures, hazards)
+            entries = self._by_cost(reading.book, structures, hazards)
             refill = self._refill(reading, machine.regime)
-            inputs = replace(inputs, hazard_watch=watch, hazard_stressed=stressed, refill_ratio=refill)
+            inputs = _inputs(
+                reading.book, structures, hazards, signals, measures, sigma, flow, entries, refill
+            )
         regime = machine.update(reading.at, inputs)
         return Judged(
             regime, machine.since_at, machine.reasons, machine.resume_share, machine.is_held_unknown
@@ -156,12 +159,16 @@ def _inputs(
     measures: PriceMeasures | None,
     sigma: float | None,
     flow: FlowTrack | None,
+    entries: tuple[float | None, float | None],
+    refill: float | None,
 ) -> RegimeInputs:
     told = {each.name: each.value for each in signals}
     horizon, move = _WITHIN
     moved = None if measures is None else measures.move_1m
     return RegimeInputs(
-        hazard_15m=max((each.probability[horizon][move] for each in hazards), default=None),
+        hazard_15m=max([each.probability[horizon][move] for each in hazards], default=None),
+        hazard_watch=entries[0],
+        hazard_stressed=entries[1],
         depth_z=_least(book.bid_depth_z, book.ask_depth_z),
         depth_ratio=_least(
             _ratio(book.bid_curve_usd, book.bid_normal_usd, book.normal_bps),
@@ -172,18 +179,23 @@ def _inputs(
         liquidations_per_min=None if flow is None else _liquidated(book, flow),
         speed=abs(moved) / (sigma * sqrt(60.0)) if moved is not None and sigma else None,
         spread_ratio=told.get("spread_ratio"),
+        refill_ratio=refill,
     )
 
 
 def _least(one: float | None, other: float | None) -> float | None:
-    return min((each for each in (one, other) if each is not None), default=None)
+    if one is None or other is None:
+        return other if one is None else one
+    return min(one, other)
 
 
 def _ratio(curve: tuple[float, ...], normal_usd: float | None, bps: float) -> float | None:
     """Depth over its normal within the band of the baselines."""
     if not normal_usd:
         return None
-    return float(np.interp(bps, CURVE_BPS, curve)) / normal_usd
+    place = _PLACES.get(bps)
+    usd = float(np.interp(bps, CURVE_BPS, curve)) if place is None else curve[place]
+    return usd / normal_usd
 
 
 def _reproduction(structures: Sequence[CascadeResult], sigma: float | None) -> float | None:

@@ -185,11 +185,19 @@ class FallDetector:
     refractory_s: float
     last_at: Nanoseconds | None = None
     _window: deque[tuple[Nanoseconds, float]] = field(default_factory=deque)
+    _sign: int = field(init=False)
+    _window_ns: Nanoseconds = field(init=False)
+    _refractory_ns: Nanoseconds = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._sign = self.direction.sign
+        self._window_ns = int(self.window_s * NS_PER_S)
+        self._refractory_ns = int(self.refractory_s * NS_PER_S)
 
     def update(self, at: Nanoseconds, price: float) -> bool:
         """Tell of ``price`` at ``at``, later than the one before; answer whether it is one."""
-        turned, window = self.direction.sign * price, self._window
-        since = at - int(self.window_s * NS_PER_S)
+        turned, window = self._sign * price, self._window
+        since = at - self._window_ns
         while window and window[0][0] < since:
             window.popleft()
         while window and window[-1][1] >= turned:
@@ -198,7 +206,7 @@ class FallDetector:
         origin = window[0][1]
         if turned < origin + abs(origin) * self.move:
             return False
-        if self.last_at is not None and at - self.last_at < int(self.refractory_s * NS_PER_S):
+        if self.last_at is not None and at - self.last_at < self._refractory_ns:
             return False
         self.last_at = at
         return True
@@ -208,7 +216,7 @@ class FallDetector:
         """Whether the last price told is still within the refractory time of one."""
         if self.last_at is None or not self._window:
             return False
-        return self._window[-1][0] - self.last_at < int(self.refractory_s * NS_PER_S)
+        return self._window[-1][0] - self.last_at < self._refractory_ns
 
 
 def onset_detector(direction: Direction) -> FallDetector:

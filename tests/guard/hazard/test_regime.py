@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from math import inf, nan
 from typing import Any
 
@@ -10,6 +9,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from guard.forecasts import Regime
 from guard.hazard.regime import RegimeInputs, RegimeMachine, RegimeSettings, RegimeState
@@ -235,7 +235,7 @@ def test_one_input_that_turns_unknown_holds_as_it_last_was() -> None:
 @pytest.mark.parametrize("odd", [nan, inf, -inf])
 def test_odd_numbers_count_as_unknown(odd: float) -> None:
     kept = {"is_known", "hazard_watch", "hazard_stressed"}
-    wrong: dict[str, Any] = {name: odd for name in RegimeInputs.__dataclass_fields__ if name not in kept}
+    wrong: dict[str, Any] = {name: odd for name in RegimeInputs.__struct_fields__ if name not in kept}
     run = Run()
     assert run.step(replace(CALM, **wrong), 60) is Regime.NORMAL
 
@@ -254,7 +254,7 @@ def test_a_machine_goes_on_in_another_run() -> None:
     assert second.machine.since_at == first.machine.since_at
     assert abs(second.until(Regime.NORMAL, CALM) - first.until(Regime.NORMAL, CALM)) <= STEP_S
     third = Run()
-    third.machine.restore(msgspec.structs.replace(kept, version=2))
+    third.machine.restore(replace(kept, version=2))
     assert third.machine.regime is Regime.NORMAL
 
 

@@ -66,7 +66,9 @@ def row_of(made: Any, direction: Direction, reading: Reading, price: Any, flow: 
     at = made.of_interest(out, at, reading, flow)
     made.of_structure(out, at, found, len(NAMES) - at)
     graded = np.empty((4, 6))
-    made.Graded([0.1, 0.2, 0.3, 0.4], [-4.0, -3.0, -2.0, -1.0], [-3.9, -3.0, -2.3]).lay(graded, price, found)
+    made.Graded([0.1, 0.2, 0.3, 0.4], [-4.0, -3.0, -2.0, -1.0], [-3.9, -3.0, -2.3]).lay(
+        graded, price, found, made.odds_of(found)
+    )
     return [*out.tolist(), *graded.ravel().tolist()]
 
 
