@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import log
+import math
 
 from guard.forecasts import Direction, SignalValue
 from guard.signals.context import Context, Features
@@ -25,6 +25,7 @@ class Basis:
     fast fall shows a gap to the mid although nothing is wrong.
 
     >>> from guard.readings import Reading
+    >>> from guard.signals.context import Context
     >>> basis = Basis()
     >>> for mark in (100.0, 100.0, 99.75):
     ...     reading = Reading(at=0, market="v:A", elapsed_s=5.0, mark_price=mark, index_price=100.0)
@@ -42,10 +43,11 @@ class Basis:
     def update(self, context: Context) -> None:
         """Take a reading."""
         reading = context.reading
-        elapsed = min(reading.elapsed_s, 60.0)
+        elapsed = reading.elapsed_s
+        elapsed = min(elapsed, 60.0)
         mid = None if reading.book is None else reading.book.mid
-        self.mark_bps = _held(self._mark, _gap_bps(reading.mark_price, reading.index_price), elapsed)
-        self.spot_bps = _held(self._spot, _gap_bps(mid, reading.index_price), elapsed)
+        self.mark_bps = _held(self._mark, reading.mark_price, reading.index_price, elapsed)
+        self.spot_bps = _held(self._spot, mid, reading.index_price, elapsed)
 
     def usuals(self) -> dict[str, Usual]:
         """What is learned, by name."""
@@ -53,14 +55,9 @@ class Basis:
 
     def values(self) -> tuple[SignalValue, ...]:
         """Both gaps."""
-        return tuple(
-            SignalValue(
-                name=name,
-                value=value,
-                unit="bps",
-                alarm=None if value is None else clip(abs(value) / FULL_BPS),
-            )
-            for name, value in (("mark_basis", self.mark_bps), ("spot_basis", self.spot_bps))
+        return (
+            SignalValue(name="mark_basis", value=self.mark_bps, unit="bps", alarm=_alarm(self.mark_bps)),
+            SignalValue(name="spot_basis", value=self.spot_bps, unit="bps", alarm=_alarm(self.spot_bps)),
         )
 
     def features(self, direction: Direction) -> Features:
@@ -69,18 +66,21 @@ class Basis:
         return {name: direction.sign * clip(v / FULL_BPS, -10.0, 10.0) for name, v in told if v is not None}
 
 
-def _gap_bps(price: float | None, index: float | None) -> float | None:
+def _alarm(value: float | None) -> float | None:
+    return None if value is None else clip(abs(value) / FULL_BPS)
+
+
+def _held(usual: Usual, price: float | None, index: float | None, elapsed_s: float) -> float | None:
+    """The gap less what it was until now; ``None`` where a price is not known."""
     if price is None or index is None or not (is_number(price) and is_number(index)):
         return None
-    if price <= 0.0 or index <= 0.0:
+    one, other = price, index
+    if one <= 0.0 or other <= 0.0:
         return None
-    gap = log(price) - log(index)
-    return gap * BPS_PER_UNIT if abs(gap) < LIMIT_LOG else None
-
-
-def _held(usual: Usual, gap: float | None, elapsed_s: float) -> float | None:
-    if gap is None:
+    gap = math.log(one) - math.log(other)
+    if not abs(gap) < LIMIT_LOG:
         return None
+    gap *= BPS_PER_UNIT
     before = usual.mean if usual.seconds > 0.0 else gap
     usual.update(gap, elapsed_s)
     return gap - before

@@ -60,6 +60,7 @@ class Comovement:
         self.usual = Usual(USUAL_HALF_LIFE_S, warm_s=1_800.0)
         self.share: float | None = None
         self.coins = 0
+        self._told: tuple[SignalValue, ...] | None = None
 
     def update(self, prices: Mapping[MarketId, float], now: Nanoseconds) -> None:
         """Take all fresh prices; calls sooner than a step after the last change nothing."""
@@ -69,6 +70,7 @@ class Comovement:
         logs = {market: log(price) for market, price in prices.items() if 1e-300 < price < 1e300}
         before, self._before, self._at = self._before, logs, now
         self.share = None
+        self._told = None
         if 0.0 < elapsed_s <= STEP_S_MAX:
             self._take(_returns(before, logs), elapsed_s)
             self._measure(elapsed_s)
@@ -123,9 +125,13 @@ class Comovement:
 
     def values(self) -> tuple[SignalValue, ...]:
         """The same for all markets."""
-        alarm = None if self.share is None else clip((self.share - self.usual.mean) / ALARM_FULL)
-        about = f"{self.coins} coins" if self.share is not None else ""
-        return (SignalValue(name="comovement", value=self.share, unit="ratio", alarm=alarm, about=about),)
+        if self._told is None:
+            alarm = None if self.share is None else clip((self.share - self.usual.mean) / ALARM_FULL)
+            about = f"{self.coins} coins" if self.share is not None else ""
+            self._told = (
+                SignalValue(name="comovement", value=self.share, unit="ratio", alarm=alarm, about=about),
+            )
+        return self._told
 
     def features(self) -> Features:
         """The same in both directions: the share and how far it is above the usual."""

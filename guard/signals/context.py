@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from math import exp, log, sqrt
+import math
 from typing import Protocol
 
 from guard.forecasts import Direction, SignalValue
@@ -19,7 +18,6 @@ Features = dict[str, float]
 """Numbers by name; a name that is missing is unknown."""
 
 
-@dataclass(slots=True, frozen=True)
 class Context:
     """One reading with what the market's price did.
 
@@ -29,15 +27,17 @@ class Context:
         sigma: usual volatility per square root of a second, which a crisis does not raise; ``None`` before 5 minutes.
     """
 
-    reading: Reading
-    measures: PriceMeasures | None
-    sigma: float | None
+    def __init__(self, reading: Reading, measures: PriceMeasures | None, sigma: float | None) -> None:
+        self.reading = reading
+        self.measures = measures
+        self.sigma = sigma
 
     def sigmas(self, move: float | None, seconds: float) -> float | None:
         """A log move over so many seconds, in usual standard deviations of such moves, within -50 and 50."""
         if move is None or self.sigma is None:
             return None
-        return max(min(move / (self.sigma * sqrt(seconds)), 50.0), -50.0)
+        change, sigma = move, self.sigma
+        return max(min(change / (sigma * math.sqrt(seconds)), 50.0), -50.0)
 
 
 class Observable(Protocol):
@@ -72,9 +72,10 @@ class UsualVolatility:
     def update(self, measures: PriceMeasures | None, elapsed_s: float) -> None:
         """Take what was measured."""
         if measures is not None and measures.volatility_15m is not None:
-            self.usual.update(log(max(measures.volatility_15m, VOLATILITY_MIN)), elapsed_s)
+            volatility = measures.volatility_15m
+            self.usual.update(math.log(max(volatility, VOLATILITY_MIN)), elapsed_s)
 
     @property
     def value(self) -> float | None:
         """Per square root of a second; ``None`` before 5 minutes of prices."""
-        return exp(self.usual.mean) if self.usual.seconds > 0.0 else None
+        return math.exp(self.usual.mean) if self.usual.seconds > 0.0 else None

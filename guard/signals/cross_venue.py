@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from math import log, sqrt
-from statistics import median
 
 from guard.forecasts import Direction, SignalValue
 from guard.readings import Reading
@@ -22,6 +21,7 @@ GAP_FULL = 3.0
 APART_LOG_MAX = 1.0
 """Farther apart two prices are not of the same thing."""
 LIMIT = 50.0
+_MINUTE_ROOT_S = math.sqrt(60.0)
 
 
 @dataclass(slots=True)
@@ -84,29 +84,32 @@ class CrossVenue:
                 self._compare(group, sigmas)
 
     def _compare(self, group: list[Reading], sigmas: Mapping[MarketId, float | None]) -> None:
-        logs = [log(_price(reading)) for reading in group]
-        middle = median(logs)
+        logs = [math.log(_price(reading)) for reading in group]
+        middle = _median(logs)
         near = [place for place, value in enumerate(logs) if abs(value - middle) < APART_LOG_MAX]
         if len(near) < 2:
             return
-        spread = max(median(_spread_bps(group[place]) for place in near), SPREAD_BPS_MIN)
+        spread = max(_median([_spread_bps(group[place]) for place in near]), SPREAD_BPS_MIN)
         held: list[float] = []
         for place in near:
-            market, apart = group[place].market, logs[place] - middle
+            reading = group[place]
+            market, own, elapsed = reading.market, logs[place], reading.elapsed_s
+            apart = own - middle
             usual = self._usual.get(market)
             if usual is None:
                 usual = self._usual[market] = Usual(HALF_LIFE_S, clip_sd=2.0, warm_s=30.0)
                 usual.update(apart, 5.0)
-            held.append(logs[place] - usual.mean)
-            usual.update(apart, clip(group[place].elapsed_s, 0.0, 60.0))
-        centre = median(held)
+            held.append(own - usual.mean)
+            usual.update(apart, clip(elapsed, 0.0, 60.0))
+        centre = _median(held)
         for at, place in enumerate(near):
-            others = median(held[:at] + held[at + 1 :])
+            own, others = held[at], _median(held[:at] + held[at + 1 :])
             market = group[place].market
-            sigma = max(sigmas.get(market) or 1e-4, VOLATILITY_MIN)
+            sigma = sigmas.get(market) or 1e-4
+            sigma = max(sigma, VOLATILITY_MIN)
             self._gaps[market] = VenueGap(
-                clip((held[at] - centre) * BPS_PER_UNIT / spread, -LIMIT, LIMIT),
-                clip((others - held[at]) / (sigma * sqrt(60.0)), -LIMIT, LIMIT),
+                clip((own - centre) * BPS_PER_UNIT / spread, -LIMIT, LIMIT),
+                clip((others - own) / (sigma * _MINUTE_ROOT_S), -LIMIT, LIMIT),
                 len(near),
             )
 
@@ -114,10 +117,7 @@ class CrossVenue:
         """Divergence and gap of one market."""
         found = self._gaps.get(market)
         if found is None:
-            return (
-                SignalValue(name="venue_divergence", value=None, unit="spreads", alarm=None),
-                SignalValue(name="venue_gap", value=None, unit="sd", alarm=None),
-            )
+            return _UNKNOWN
         about = f"{found.venues} venues"
         return (
             SignalValue(
@@ -157,11 +157,21 @@ def coin_of(market: MarketId) -> str:
     return symbol_of(market).partition("/")[0].upper()
 
 
+def _median(values: list[float]) -> float:
+    """The middle one, or the mean of the two in the middle; of at least one number."""
+    in_order = sorted(values)
+    half = len(in_order) // 2
+    if len(in_order) % 2:
+        return in_order[half]
+    return (in_order[half - 1] + in_order[half]) / 2
+
+
 def _groups(readings: Mapping[MarketId, Reading], now: Nanoseconds) -> dict[str, list[Reading]]:
     made: dict[str, list[Reading]] = {}
     for market, reading in sorted(readings.items()):
+        at = reading.at
         if (
-            abs(now - reading.at) <= FRESH_NS
+            -FRESH_NS <= now - at <= FRESH_NS
             and reading.book is not None
             and 1e-300 < _price(reading) < 1e300
         ):
@@ -170,8 +180,22 @@ def _groups(readings: Mapping[MarketId, Reading], now: Nanoseconds) -> dict[str,
 
 
 def _price(reading: Reading) -> float:
-    return 0.0 if reading.book is None else reading.book.mid
+    book = reading.book
+    if book is None:
+        return 0.0
+    bid, ask = book.bid, book.ask
+    return (bid + ask) / 2.0
 
 
 def _spread_bps(reading: Reading) -> float:
-    return SPREAD_BPS_MIN if reading.book is None else reading.book.spread_bps
+    book = reading.book
+    if book is None:
+        return SPREAD_BPS_MIN
+    bid, ask = book.bid, book.ask
+    return (ask - bid) / ((bid + ask) / 2.0) * 10_000.0
+
+
+_UNKNOWN = (
+    SignalValue(name="venue_divergence", value=None, unit="spreads", alarm=None),
+    SignalValue(name="venue_gap", value=None, unit="sd", alarm=None),
+)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
-from math import log
 
 from guard.forecasts import Direction, SignalValue
 from guard.signals.context import Context, Features
@@ -18,6 +18,7 @@ REBOUND_NS = 180 * NS_PER_S
 WINDOW_NS = 1_800 * NS_PER_S
 COUNT_MAX = 16
 FALL_WINDOW_S = 300.0
+_FALL_ROOT_S = math.sqrt(FALL_WINDOW_S)
 
 
 class FailedRebounds:
@@ -32,11 +33,12 @@ class FailedRebounds:
     rebound and counts 0 (speed tells of it); the share comes from folklore (Fibonacci), not from measurement.
 
     >>> from guard.readings import Reading
+    >>> from guard.signals.context import Context
     >>> from guard.signals.price_measures import PriceMeasures
     >>> failed = FailedRebounds()
     >>> for second, price in enumerate((100.0, 99.0, 99.2, 98.5, 98.7, 98.0)):
     ...     reading = Reading(at=second * 5 * NS_PER_S, market="v:A", elapsed_s=5.0, mark_price=price)
-    ...     seen = PriceMeasures(reading.at, price, drawdown_5m=log(100.0 / price), runup_5m=0.0)
+    ...     seen = PriceMeasures(reading.at, price, drawdown_5m=math.log(100.0 / price), runup_5m=0.0)
     ...     failed.update(Context(reading, seen, 1e-4))
     >>> [value.value for value in failed.values()]
     [2.0, 0.0]
@@ -52,21 +54,25 @@ class FailedRebounds:
         self._is_known = measures is not None and sigma is not None
         if measures is None or sigma is None:
             return
-        enough = max(FALL_SIGMAS * sigma * FALL_WINDOW_S**0.5, FALL_LOG_MIN)
-        value, at = log(measures.price), measures.at
-        self._sides[0].update(at, -value, measures.drawdown_5m, enough)
-        self._sides[1].update(at, value, measures.runup_5m, enough)
+        usual, price, at = sigma, measures.price, measures.at
+        enough = max(FALL_SIGMAS * usual * _FALL_ROOT_S, FALL_LOG_MIN)
+        value = math.log(price)
+        falls, rises = self._sides
+        falls.update(at, -value, measures.drawdown_5m, enough)
+        rises.update(at, value, measures.runup_5m, enough)
 
     def values(self) -> tuple[SignalValue, ...]:
         """Counts of both directions."""
         return tuple(
-            SignalValue(
-                name=f"failed_rebounds_{side.direction}",
-                value=float(len(side.failed)) if self._is_known else None,
-                unit="count",
-                alarm=clip(len(side.failed) / 3.0) if self._is_known else None,
-            )
-            for side in self._sides
+            [
+                SignalValue(
+                    name=side.name,
+                    value=float(len(side.failed)) if self._is_known else None,
+                    unit="count",
+                    alarm=clip(len(side.failed) / 3.0) if self._is_known else None,
+                )
+                for side in self._sides
+            ]
         )
 
     def features(self, direction: Direction) -> Features:
@@ -81,10 +87,8 @@ class FailedRebounds:
 class _Side:
     """One direction; ``value`` rises with the move that is watched."""
 
-    __slots__ = ("best", "direction", "extreme", "extreme_at", "failed", "is_fall", "start")
-
     def __init__(self, direction: Direction) -> None:
-        self.direction = direction
+        self.name = f"failed_rebounds_{direction}"
         self.failed: deque[Nanoseconds] = deque(maxlen=COUNT_MAX)
         self.is_fall = False
         self.start = self.extreme = self.best = 0.0
@@ -94,9 +98,10 @@ class _Side:
         while self.failed and (at - self.failed[0] > WINDOW_NS or self.failed[0] > at):
             self.failed.popleft()
         if not self.is_fall:
-            if moved is not None and moved >= enough:
+            gone = 0.0 if moved is None else moved
+            if moved is not None and gone >= enough:
                 self.is_fall = True
-                self.start, self.extreme, self.best, self.extreme_at = value - moved, value, 0.0, at
+                self.start, self.extreme, self.best, self.extreme_at = value - gone, value, 0.0, at
             return
         way = self.extreme - self.start
         if value > self.extreme:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import sqrt
+import math
 
 from guard.forecasts import Direction, SignalValue
 from guard.signals.context import USUAL_HALF_LIFE_S, Context, Features
@@ -29,6 +29,7 @@ class FlowDivergence:
     the slope is the prior's.
 
     >>> from guard.readings import Reading
+    >>> from guard.signals.context import Context
     >>> from guard.signals.price_measures import PriceMeasures
     >>> divergence = FlowDivergence()
     >>> for second in range(0, 2400, 5):
@@ -52,21 +53,25 @@ class FlowDivergence:
     def update(self, context: Context) -> None:
         """Take a reading."""
         reading = context.reading
-        elapsed = min(reading.elapsed_s, 60.0)
-        self._net.add(reading.at, reading.buy_usd - reading.sell_usd)
+        elapsed = reading.elapsed_s
+        elapsed = min(elapsed, 60.0)
+        bought, sold = reading.buy_usd, reading.sell_usd
+        self._net.add(reading.at, bought - sold)
         self._seen_s += elapsed
         self.flow = self.vacuum = self.absorption = None
         if self._seen_s < WINDOW_S:
             return
         self._usual.update(self._net.total, elapsed)
-        deviation = sqrt(self._usual.variance + self._usual.mean**2)
+        mean = self._usual.mean
+        deviation = math.sqrt(self._usual.variance + mean * mean)
         if deviation <= 0.0 or self._usual.seconds < WINDOW_S:
             return
-        self.flow = flow = clip(self._net.total / deviation, -LIMIT, LIMIT)
-        move = None if context.measures is None else context.sigmas(context.measures.move_5m, WINDOW_S)
-        if move is None:
+        flow = clip(self._net.total / deviation, -LIMIT, LIMIT)
+        self.flow = flow
+        moved = None if context.measures is None else context.sigmas(context.measures.move_5m, WINDOW_S)
+        if moved is None:
             return
-        move = clip(move, -LIMIT, LIMIT)
+        move = clip(moved, -LIMIT, LIMIT)
         slope = clip(self._moment.mean / max(self._power.mean, 1e-3), 0.0, 2.0)
         explained = slope * flow
         self.vacuum = _beyond(move, explained)
@@ -80,20 +85,19 @@ class FlowDivergence:
 
     def values(self) -> tuple[SignalValue, ...]:
         """Vacuum and absorption, negative down."""
-        return tuple(
-            SignalValue(
-                name=name,
-                value=value,
-                unit="sd",
-                alarm=None if value is None else clip((abs(value) - QUIET) / (FULL - QUIET), 0.0),
-            )
-            for name, value in (("vacuum", self.vacuum), ("absorption", self.absorption))
+        return (
+            SignalValue(name="vacuum", value=self.vacuum, unit="sd", alarm=_alarm(self.vacuum)),
+            SignalValue(name="absorption", value=self.absorption, unit="sd", alarm=_alarm(self.absorption)),
         )
 
     def features(self, direction: Direction) -> Features:
         """Flow, vacuum and absorption, positive in the direction."""
         told = (("flow_5m", self.flow), ("vacuum", self.vacuum), ("absorption", self.absorption))
         return {name: direction.sign * value for name, value in told if value is not None}
+
+
+def _alarm(value: float | None) -> float | None:
+    return None if value is None else clip((abs(value) - QUIET) / (FULL - QUIET), 0.0)
 
 
 def _beyond(value: float, other: float) -> float:

@@ -24,6 +24,7 @@ class FundingRegime:
     it says which side is crowded, not when it breaks.
 
     >>> from guard.readings import Reading
+    >>> from guard.signals.context import Context
     >>> funding = FundingRegime()
     >>> funding.update(Context(Reading(at=0, market="v:A", elapsed_s=5.0, funding_rate=5e-4), None, None))
     >>> round(funding.z, 1), round(funding.values()[0].alarm, 2)
@@ -36,11 +37,12 @@ class FundingRegime:
 
     def update(self, context: Context) -> None:
         """Take a reading."""
-        rate = context.reading.funding_rate
+        reading = context.reading
         self.z = None
-        if rate is not None and is_number(rate):
+        if reading.funding_rate is not None and is_number(reading.funding_rate):
+            rate, elapsed = reading.funding_rate, reading.elapsed_s
             self.z = self._usual.z(rate, SD_MIN)
-            self._usual.update(clip(rate, -0.05, 0.05), min(context.reading.elapsed_s, 60.0))
+            self._usual.update(clip(rate, -0.05, 0.05), min(elapsed, 60.0))
 
     def usuals(self) -> dict[str, Usual]:
         """What is learned, by name."""

@@ -45,7 +45,7 @@ class FundingOverVenues:
         """The one mean."""
         found = self._means.get(coin_of(market))
         if found is None:
-            return (SignalValue(name="funding_z_venues", value=None, unit="sd", alarm=None),)
+            return _UNKNOWN
         alarm = clip((abs(found[0]) - Z_QUIET) / (Z_FULL - Z_QUIET), 0.0)
         about = f"{found[1]} venues"
         return (SignalValue(name="funding_z_venues", value=found[0], unit="sd", alarm=alarm, about=about),)
@@ -54,3 +54,6 @@ class FundingOverVenues:
         """Positive where those pay whom a move in this direction liquidates."""
         found = self._means.get(coin_of(market))
         return {} if found is None else {"funding_z_venues": clip(-direction.sign * found[0], -10.0, 10.0)}
+
+
+_UNKNOWN = (SignalValue(name="funding_z_venues", value=None, unit="sd", alarm=None),)

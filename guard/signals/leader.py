@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from guard.forecasts import Direction, SignalValue
 from guard.readings import Reading
@@ -58,16 +59,16 @@ class Leaders:
         self, readings: Mapping[MarketId, Reading], contexts: Mapping[MarketId, Context], now: Nanoseconds
     ) -> None:
         """Find each venue's leader and what it did."""
-        leading: dict[str, tuple[tuple[int, float, str], MarketId]] = {}
+        leading: dict[str, tuple[int, float, MarketId]] = {}
         for market, reading in readings.items():
-            coin = coin_of(market)
-            rank = LEADING_COINS.index(coin) if coin in LEADING_COINS else len(LEADING_COINS)
-            key = (-rank, _open_interest_usd(reading), market)
-            venue = venue_of(market)
-            if venue not in leading or key > leading[venue][0]:
-                leading[venue] = key, market
+            venue, rank = _rank(market)
+            best = leading.get(venue)
+            if best is None or rank >= best[0]:
+                key = (rank, _open_interest_usd(reading), market)
+                if best is None or key > best:
+                    leading[venue] = key
         self._led = {}
-        for venue, (_, market) in leading.items():
+        for venue, (_, _, market) in leading.items():
             context = contexts.get(market)
             if context is None or context.measures is None or abs(now - context.measures.at) > SILENT_NS:
                 continue
@@ -98,6 +99,13 @@ class Leaders:
             return {}
         told = (("leader_1m", led.move_1m), ("leader_5m", led.move_5m))
         return {name: direction.sign * clip(value, -20.0, 20.0) for name, value in told if value is not None}
+
+
+@lru_cache(maxsize=8_192)
+def _rank(market: MarketId) -> tuple[str, int]:
+    """A market's venue, and how leading its coin is: 0 for most, more for some."""
+    coin = coin_of(market)
+    return venue_of(market), len(LEADING_COINS) - LEADING_COINS.index(coin) if coin in LEADING_COINS else 0
 
 
 def _open_interest_usd(reading: Reading) -> float:

@@ -28,6 +28,7 @@ class OpenInterestCollapse:
     much; it confirms, and says when it ends, rather than warns.
 
     >>> from guard.readings import Reading
+    >>> from guard.signals.context import Context
     >>> collapse = OpenInterestCollapse()
     >>> for second in range(0, 400, 5):
     ...     reading = Reading(at=second * NS_PER_S, market="v:A", elapsed_s=5.0, open_interest=1000.0 - second * 0.1)
@@ -44,22 +45,29 @@ class OpenInterestCollapse:
         """Take a reading."""
         reading = context.reading
         self.change = None
-        now = reading.open_interest
-        if now is None or not is_number(now) or now <= 0.0:
+        interest = reading.open_interest
+        if interest is None or not is_number(interest) or interest <= 0.0:
             return
-        at = reading.at if reading.open_interest_at is None else min(reading.open_interest_at, reading.at)
-        if reading.at - at > STALE_NS:
+        now = interest
+        read_at = reading.at
+        at = read_at if reading.open_interest_at is None else reading.open_interest_at
+        at = min(at, read_at)
+        if read_at - at > STALE_NS:
             return
         told = self._told
-        if told and (at < told[-1][0] or not 1.0 / RATIO_MAX < now / told[-1][1] < RATIO_MAX):
-            told.clear()
-        if not told or at > told[-1][0]:
+        last_at = 0
+        if told:
+            last_at, last = told[len(told) - 1]
+            if at < last_at or not 1.0 / RATIO_MAX < now / last < RATIO_MAX:
+                told.clear()
+        if not told or at > last_at:
             told.append((at, now))
         edge = at - WINDOW_NS
         while len(told) > 1 and told[1][0] <= edge:
             told.popleft()
-        if told[0][0] <= edge and told[0][0] >= edge - 2 * WINDOW_NS:
-            self.change = now / told[0][1] - 1.0
+        first_at, first = told[0]
+        if first_at <= edge and first_at >= edge - 2 * WINDOW_NS:
+            self.change = now / first - 1.0
 
     def values(self) -> tuple[SignalValue, ...]:
         """The one change."""

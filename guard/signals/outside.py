@@ -114,9 +114,9 @@ class OutsideFacts:
 
     def values(self, now: Nanoseconds) -> tuple[SignalValue, ...]:
         """The shift for falls; unknown while nobody told anything."""
-        known = [fact.name for fact in self.holding(now) if fact.name in self._scales]
+        known = [fact.name for fact in self.holding(now) if fact.name in self._scales] if self._facts else []
         if not known:
-            return (SignalValue(name="outside_prior", value=None, unit="log-odds", alarm=None),)
+            return _UNKNOWN
         shift = self.log_odds(Direction.DOWN, now)
         about = ", ".join(sorted(known))
         return (
@@ -124,3 +124,6 @@ class OutsideFacts:
                 name="outside_prior", value=shift, unit="log-odds", alarm=shift / SHIFT_MAX, about=about
             ),
         )
+
+
+_UNKNOWN = (SignalValue(name="outside_prior", value=None, unit="log-odds", alarm=None),)

@@ -48,7 +48,7 @@ class PegDeviation:
         """The one deviation."""
         told = self.of(now)
         if told is None:
-            return (SignalValue(name="peg_deviation", value=None, unit="log", alarm=None),)
+            return _UNKNOWN
         alarm = clip((told[1] - DEVIATION_QUIET) / (DEVIATION_FULL - DEVIATION_QUIET), 0.0)
         return (SignalValue(name="peg_deviation", value=told[1], unit="log", alarm=alarm, about=told[0]),)
 
@@ -56,3 +56,6 @@ class PegDeviation:
         """In percent, the same in both directions."""
         told = self.of(now)
         return {} if told is None else {"peg_deviation": min(told[1] * 100.0, 20.0)}
+
+
+_UNKNOWN = (SignalValue(name="peg_deviation", value=None, unit="log", alarm=None),)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from math import exp, isfinite, log
 
 from guard.forecasts import Direction, SignalValue
 from guard.readings import Reading
@@ -43,7 +43,7 @@ class MarketSignals:
         self.funding = FundingRegime()
         self.cost = TradingCost()
         self.context: Context | None = None
-        self._basis_log: float | None = None
+        self._basis_log = 0.0
         self._flow = FlowDivergence()
         self._basis = Basis()
         self.observables: tuple[Observable, ...] = (
@@ -58,11 +58,15 @@ class MarketSignals:
 
     def update(self, reading: Reading) -> Context:
         """Take a reading."""
-        if self.track.update(reading.at, self._price(reading)):
-            self.volatility.update(self.track.measures(), min(reading.elapsed_s, 60.0))
+        at, elapsed = reading.at, reading.elapsed_s
+        is_new = self.track.update(at, self._price(reading))
         seen = self.track.measures()
-        if seen is not None and abs(reading.at - seen.at) > FRESH_NS:
-            seen = None  # the price is unknown, so what it did is
+        if is_new:
+            self.volatility.update(seen, min(elapsed, 60.0))
+        if seen is not None:
+            priced_at = seen.at
+            if not -FRESH_NS <= at - priced_at <= FRESH_NS:
+                seen = None  # the price is unknown, so what it did is
         self.context = Context(reading, seen, self.volatility.value)
         for observable in self.observables:
             observable.update(self.context)
@@ -70,17 +74,15 @@ class MarketSignals:
 
     def _price(self, reading: Reading) -> float | None:
         """The mid; the mark as far from it as it last was while the book is unknown, so that this makes no return."""
-        mark = reading.mark_price
-        has_mark = mark is not None and 1e-300 < mark < 1e300
+        mark = 0.0 if reading.mark_price is None else reading.mark_price
+        has_mark = 1e-300 < mark < 1e300
         if reading.book is not None:
             mid = reading.book.mid
-            if mark is not None and has_mark and 1e-300 < mid < 1e300:
-                apart = log(mid) - log(mark)
-                self._basis_log = apart if abs(apart) < BASIS_LOG_MAX else None
+            if has_mark and 1e-300 < mid < 1e300:
+                apart = math.log(mid) - math.log(mark)
+                self._basis_log = apart if abs(apart) < BASIS_LOG_MAX else 0.0
             return mid
-        if mark is None or not has_mark:
-            return None
-        return mark * exp(self._basis_log or 0.0)
+        return mark * math.exp(self._basis_log) if has_mark else None
 
     def usuals(self) -> dict[str, Usual]:
         """What is learned of the market, by name."""
@@ -156,7 +158,7 @@ class Signals:
                 for name, reading in readings.items()
                 if abs(now - reading.at) <= FRESH_NS
                 and (price := reading.price) is not None
-                and isfinite(price)
+                and math.isfinite(price)
             },
             now,
         )
@@ -206,7 +208,9 @@ class Signals:
         own = self._markets.get(market)
         is_fresh = own is not None and own.context is not None and now - own.context.reading.at <= STALE_NS
         found = own if own is not None and is_fresh else MarketSignals(market)
-        told = [value for observable in found.observables for value in observable.values()]
+        told: list[SignalValue] = []
+        for observable in found.observables:
+            told += observable.values()
         told += self._funding.values(market)
         told += self._cross.values(market)
         told += self._leaders.values(market)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import exp, log
+import math
 
 from guard.events import CURVE_BPS
 from guard.forecasts import Direction, SignalValue
@@ -16,6 +16,7 @@ RATIO_FULL = 5.0
 COST_FULL_BPS = 500.0
 """The sign of 10 October 2025: 500 USD in and out cost 500 bps on books that looked open."""
 COST_MIN_BPS = 0.01
+_LOG_FULL = math.log(RATIO_FULL)
 WARM_S = 300.0
 
 
@@ -30,6 +31,7 @@ class TradingCost:
     quotes that are pulled dearer; the own size's cost rests on a coarse curve, extrapolated where it is not seen.
 
     >>> from guard.readings import BookReading, Reading
+    >>> from guard.signals.context import Context
     >>> curve = tuple(1e4 * bps for bps in CURVE_BPS)
     >>> book = BookReading(bid=99.95, ask=100.05, bid_curve_usd=curve, ask_curve_usd=curve, bid_visible_bps=1e3,
     ...                    ask_visible_bps=1e3, spread_normal_bps=2.0, round_trip_bps=10.0)
@@ -51,19 +53,21 @@ class TradingCost:
 
     def update(self, context: Context) -> None:
         """Take a reading."""
-        book = context.reading.book
-        elapsed = min(context.reading.elapsed_s, 60.0)
+        reading = context.reading
+        book, elapsed = reading.book, reading.elapsed_s
+        elapsed = min(elapsed, 60.0)
         self.spread_ratio = self.round_trip_ratio = self.round_trip_bps = self.own_bps = None
         if book is None:
             return
-        spread = max(book.spread_bps, COST_MIN_BPS)
+        spread = max(_spread_bps(book), COST_MIN_BPS)
         if is_number(spread):
-            usual = book.spread_normal_bps
             self.spread_ratio = _ratio(self._spread, spread, elapsed)
-            if usual is not None and is_number(usual) and usual > 0.0:
-                self.spread_ratio = spread / max(usual, COST_MIN_BPS)
-        cost = book.round_trip_bps
-        if cost is not None and is_number(cost):
+            if book.spread_normal_bps is not None:
+                usual = book.spread_normal_bps
+                if is_number(usual) and usual > 0.0:
+                    self.spread_ratio = spread / max(usual, COST_MIN_BPS)
+        if book.round_trip_bps is not None and is_number(book.round_trip_bps):
+            cost = book.round_trip_bps
             self.round_trip_bps = cost
             self.round_trip_ratio = _ratio(self._round_trip, max(cost, COST_MIN_BPS), elapsed)
         if self.own_usd is not None and is_number(self.own_usd):
@@ -91,11 +95,11 @@ class TradingCost:
         """Logs of the ratios and of the round trip, the same in both directions."""
         made: Features = {}
         if self.spread_ratio is not None:
-            made["spread_ratio"] = clip(log(self.spread_ratio), -5.0, 7.0)
+            made["spread_ratio"] = clip(math.log(self.spread_ratio), -5.0, 7.0)
         if self.round_trip_ratio is not None:
-            made["round_trip_ratio"] = clip(log(self.round_trip_ratio), -5.0, 7.0)
+            made["round_trip_ratio"] = clip(math.log(self.round_trip_ratio), -5.0, 7.0)
         if self.round_trip_bps is not None:
-            made["round_trip"] = clip(log(max(self.round_trip_bps, COST_MIN_BPS)), -5.0, 10.0)
+            made["round_trip"] = clip(math.log(max(self.round_trip_bps, COST_MIN_BPS)), -5.0, 10.0)
         return made
 
 
@@ -133,12 +137,17 @@ def _way_bps(curve: tuple[float, ...], half_spread_bps: float, usd: float) -> fl
     return None
 
 
+def _spread_bps(book: BookReading) -> float:
+    bid, ask = book.bid, book.ask
+    return (ask - bid) / ((bid + ask) / 2.0) * BPS_PER_UNIT
+
+
 def _ratio(usual: Usual, value: float, elapsed_s: float) -> float | None:
-    told = log(value)
-    ratio = exp(clip(told - usual.mean, -20.0, 20.0)) if usual.is_warm else None
+    told = math.log(value)
+    ratio = math.exp(clip(told - usual.mean, -20.0, 20.0)) if usual.is_warm else None
     usual.update(told, elapsed_s)
     return ratio
 
 
 def _alarm(ratio: float | None) -> float | None:
-    return None if ratio is None else clip(log(ratio) / log(RATIO_FULL))
+    return None if ratio is None else clip(math.log(ratio) / _LOG_FULL)

@@ -8,6 +8,8 @@ cdef double LIMIT
 
 cpdef double clip(double value, double low=*, double high=*) noexcept
 
+cpdef bint is_number(object value) except *
+
 cdef class Usual:
     cdef public double half_life_s, clip_sd, warm_s, mean, variance, weight, seconds
 

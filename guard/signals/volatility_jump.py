@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from math import log
+import math
 
 from guard.forecasts import Direction, SignalValue
 from guard.signals.context import VOLATILITY_MIN, Context, Features
 from guard.signals.usual import clip
 
 RATIO_FULL = 5.0
+_LOG_FULL = math.log(RATIO_FULL)
 SHARE_USUAL, SHARE_FULL = 0.15, 0.60
 """Without any jump 180 returns give a share of 0 to 0.15 by chance."""
 
@@ -24,6 +25,7 @@ class VolatilityJump:
     wild hides a jump (the usual volatility of ``Context`` does not); a step from a thin book's mid counts as a jump.
 
     >>> from guard.readings import Reading
+    >>> from guard.signals.context import Context
     >>> from guard.signals.price_measures import PriceMeasures
     >>> jump = VolatilityJump()
     >>> seen = PriceMeasures(0, 100.0, volatility_1m=5e-4, volatility_60m=1e-4, jump_share_15m=0.6)
@@ -45,11 +47,14 @@ class VolatilityJump:
             return
         self._share = measures.jump_share_15m
         if measures.volatility_1m is not None:
-            now = max(measures.volatility_1m, VOLATILITY_MIN)
+            minute = measures.volatility_1m
+            now = max(minute, VOLATILITY_MIN)
             if measures.volatility_60m is not None:
-                self._ratio = now / max(measures.volatility_60m, VOLATILITY_MIN)
+                hour = measures.volatility_60m
+                self._ratio = now / max(hour, VOLATILITY_MIN)
             if context.sigma is not None:
-                self._usual_ratio = now / context.sigma
+                usual = context.sigma
+                self._usual_ratio = now / usual
 
     def values(self) -> tuple[SignalValue, ...]:
         """Ratio and jump share."""
@@ -59,7 +64,7 @@ class VolatilityJump:
                 name="volatility_jump",
                 value=ratio,
                 unit="ratio",
-                alarm=None if ratio is None else clip(log(ratio) / log(RATIO_FULL)),
+                alarm=None if ratio is None else clip(math.log(ratio) / _LOG_FULL),
             ),
             SignalValue(
                 name="jump_share",
@@ -75,9 +80,9 @@ class VolatilityJump:
         """The same in both directions: logs of the ratios to the hour's and to the usual volatility, and the share."""
         made: Features = {}
         if self._ratio is not None:
-            made["volatility_jump"] = log(self._ratio)
+            made["volatility_jump"] = math.log(self._ratio)
         if self._usual_ratio is not None:
-            made["volatility_usual"] = clip(log(self._usual_ratio), -5.0, 5.0)
+            made["volatility_usual"] = clip(math.log(self._usual_ratio), -5.0, 5.0)
         if self._share is not None:
             made["jump_share"] = self._share
         return made

@@ -20,6 +20,7 @@ from guard.signals.outside import OutsideFact
 from guard.signals.signals import Signals
 from guard.units import NS_PER_S, MarketId, Nanoseconds
 from tests.guard.signals.readings import ALT, BTC, START, mirrored, walk
+from tests.support.uncompiled import pairs, uncompiled
 
 OTHER = MarketId("w:ALT/USDT:USDT")
 MARKETS = (BTC, ALT, OTHER)
@@ -146,6 +147,20 @@ def test_down_and_up_are_mirror_images(drift: float) -> None:
                 assert ours == pytest.approx(sign * theirs, rel=1e-4, abs=1e-5), name
         down = fell.features(market, Direction.DOWN)
         assert down == pytest.approx(rose.features(market, Direction.UP), rel=1e-4, abs=1e-5)
+
+
+def test_compiled_and_as_they_are_observables_say_the_same(calm: list[list[Reading]]) -> None:
+    others = ("comovement", "funding_venues", "leader", "outside", "pegs")
+    names = (*pairs("guard.signals"), *(f"guard.signals.{name}" for name in others))
+    slow = fed(calm, dict(zip(names, uncompiled(*names), strict=True))["guard.signals.signals"].Signals())
+    quick = fed(calm)
+    assert type(slow) is not type(quick)
+    at = calm[-1][0].at
+    for market in MARKETS:
+        assert slow.values(market, at) == quick.values(market, at)
+        for direction in Direction:
+            assert slow.features(market, direction) == quick.features(market, direction)
+    assert slow.state() == quick.state()
 
 
 def test_alarms_and_features_stay_within_their_bounds(calm: list[list[Reading]]) -> None:
