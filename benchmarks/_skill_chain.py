@@ -31,7 +31,7 @@ from benchmarks._skill_tables import (
     Table,
 )
 from guard.errors import ArtefactInvalidError
-from guard.forecasts import Direction, HazardForecast, ReachForecast
+from guard.forecasts import Direction, HazardForecast, ReachForecast, SizingForecast
 from guard.hazard.artefact import Expert
 from guard.hazard.experts import Experts, Opinions, hazard_forecast, reach_forecast
 from guard.hazard.observer import Observer
@@ -129,7 +129,8 @@ class Chain:
         if self.experts is None:
             return Said(results, None)
         shifts = [self.experts.shift(each.quiet) for each in features]
-        return Said(results, self.experts.estimate(features), shifts)
+        estimates = self.experts.estimate(features)
+        return Said(results, estimates, shifts, self.judging.size(results, estimates))
 
     def judge(self, reading: Reading, said: Said | None, sides: Sides) -> Told:
         """Weigh what was said as the guard does, and keep it to be judged."""
@@ -172,12 +173,13 @@ class Chain:
 class Said:
     """Structure and experts of one reading, both directions; ``experts`` is ``None`` where none are fitted.
 
-    ``shifts`` is what rarity has added to log-odds of the hazards.
+    ``shifts`` is what rarity has added to log-odds of the hazards; ``sizings`` what leverage is sized by.
     """
 
     structures: Sequence[CascadeResult]
     experts: Sequence[Opinions] | None
     shifts: Sequence[float] = ()
+    sizings: Sequence[SizingForecast] = ()
 
 
 def _unshifted(told: Floats, shift: float) -> Floats:
@@ -362,6 +364,8 @@ class _Scored:
         place = self._place[row]
         for structure in () if said is None else said.structures:
             table.write(place, DIRECTIONS.index(structure.direction), _structure(structure))
+        for sizing in () if said is None else said.sizings:
+            table.write(place, DIRECTIONS.index(sizing.direction), {"sizing": sizing.danger})
         reaches, hazards = told
         for reach in reaches:
             table.write(

@@ -57,6 +57,7 @@ def _reach_90(table: Table, direction: Direction) -> Floats:
 
 
 PRODUCT: Mapping[str, Callable[[Table, Direction], Floats]] = {
+    "danger": lambda table, direction: table.of("sizing", direction),
     "hazard of 10 %": _chance_of_ten,
     "Ereach": lambda table, direction: table.of("ereach", direction) + 0.01,
     "mean reach": lambda table, direction: table.of("expected", direction) + 0.01,

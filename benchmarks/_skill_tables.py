@@ -32,9 +32,11 @@ WHOLE: Mapping[str, int] = {
     "structure_book": 1,
     "structure_reach": 3,
     "structure_quantiles": 7,
+    "sizing": 1,
 }
 """Written at thin rows: quantiles of the reach, P(reach) of ``MOVES``, its mean; hazard by ``HORIZONS_S`` and
-``MOVES``; and of the structure alone Ereach, mean reach with and without forced selling, P and quantiles."""
+``MOVES``; of the structure alone Ereach, mean reach with and without forced selling, P and quantiles; and the
+danger that leverage is sized by."""
 
 AS_FITTED = "full, at the rates it was fitted on"
 """The full expert's hazards without what rarity takes from them in quiet markets (decision 0231)."""

@@ -139,12 +139,13 @@ class SizingForecast(Struct, frozen=True, kw_only=True):
     """How much leverage a market bears against a move in ``direction`` (DOWN: a long's).
 
     ``danger`` is the chance of 10 % within 15 minutes as in markets in which shocks go on: it compares markets and
-    moments, and is no probability of life (that is ``HazardForecast``). ``leverage_share`` is how much of one's usual
-    leverage it bears, 0.2 (a fifth) .. 2 (twice).
+    moments, and is no probability of life (that is ``HazardForecast``); ``usual`` is what it is on the mean in the
+    markets that are watched. ``leverage_share`` is how much of one's usual leverage it bears, 0.2 .. 2.
     """
 
     direction: Direction
     danger: float
+    usual: float
     leverage_share: float
 
 

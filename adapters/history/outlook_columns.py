@@ -165,6 +165,7 @@ def _sizing_columns(direction: Direction) -> Iterator[Column]:
         f"chance of a {fall} of 10 % within 15 minutes as in markets in which shocks go on: it compares markets and "
         "moments, and is no probability of life",
     )
+    yield _number(f"{direction}_sizing_usual", "what that is on the mean in the markets that are watched")
     yield _number(
         f"{direction}_sizing_leverage_share",
         f"how much of their usual leverage {whose} should hold, 0.2 .. 2",
@@ -291,4 +292,4 @@ def _hazard_cells(told: HazardForecast | None) -> list[Cell]:
 
 
 def _sizing_cells(told: SizingForecast | None) -> list[Cell]:
-    return [None] * 2 if told is None else [told.danger, told.leverage_share]
+    return [None] * 3 if told is None else [told.danger, told.usual, told.leverage_share]

@@ -178,7 +178,8 @@ def _hazard_lines(hazard: HazardForecast) -> Iterator[str]:
 
 def _sizing_lines(sizing: SizingForecast, whose: str) -> Iterator[str]:
     yield f"  of their usual leverage {whose} should hold {_share(sizing.leverage_share)}"
-    yield f"    (danger {_share(sizing.danger)}: 10 % within 15 minutes, were shocks to go on)"
+    danger, usual = _share(sizing.danger), _share(sizing.usual)
+    yield f"    (danger {danger}, usually {usual}: 10 % within 15 minutes, were shocks to go on)"
 
 
 def _signal_lines(told: Sequence[SignalValue]) -> Iterator[str]:

@@ -12,7 +12,15 @@ from guard.events import (
     OutsideFactSeen,
     TrackedPositionsSeen,
 )
-from guard.forecasts import Direction, HazardForecast, MapForecast, MarketOutlook, ReachForecast, SignalValue
+from guard.forecasts import (
+    Direction,
+    HazardForecast,
+    MapForecast,
+    MarketOutlook,
+    ReachForecast,
+    SignalValue,
+    SizingForecast,
+)
 from guard.hazard.experts import Experts
 from guard.hazard.observer import Observer
 from guard.leverage.cascade import CascadeResult, CascadeSettings, cascade, oi_depth_ratio
@@ -33,6 +41,8 @@ from guard.signals.signals import Signals
 from guard.units import NS_PER_S, MarketId, Nanoseconds
 
 DIRECTIONS = (Direction.DOWN, Direction.UP)
+
+_Forecasts = tuple[tuple[ReachForecast, ...], tuple[HazardForecast, ...], tuple[SizingForecast, ...]]
 
 TOGETHER_NS = round(REFRESH_S * NS_PER_S)
 """What lies between markets is worked out so often, once for all of them."""
@@ -108,7 +118,7 @@ class Estimators:
         maps = self._map(reading, of, broken)
         structures = self._cascades(reading, broken)
         told = broken.ask("hazard", market, self._forecast, reading, structures)
-        reaches, hazards = told or (tuple(each.forecast() for each in structures), ())
+        reaches, hazards, sizings = told or (tuple(each.forecast() for each in structures), (), ())
         signals: tuple[SignalValue, ...]
         signals = broken.ask("signals told", market, self.signals.values, market, reading.at) or ()
         judged = broken.ask("regime", market, self._judge, reading, structures, hazards, signals)
@@ -124,6 +134,7 @@ class Estimators:
             maps=maps,
             reaches=reaches,
             hazards=hazards,
+            sizings=sizings,
             signals=signals,
             skill=broken.ask("skill", None, self.judging.scores) or (),
             unknown=(
@@ -173,6 +184,7 @@ class Estimators:
             mix=self.mix.state(),
             signals=self.signals.state(),
             ledger=self.judging.ledger.state(),
+            usual_danger=self.judging.usual_danger.state(),
             quiet=self.observer.state(),
             regimes=tuple(
                 RegimeKept(market=market, state=state) for market, state in self.regimes.state().items()
@@ -187,6 +199,8 @@ class Estimators:
             self.signals.restore(memory.signals)
         if memory.ledger is not None:
             self.judging.ledger.restore(memory.ledger)
+        if memory.usual_danger is not None:
+            self.judging.usual_danger.restore(memory.usual_danger)
         if memory.quiet is not None:
             self.observer.restore(memory.quiet)
         for regime in memory.regimes:
@@ -239,9 +253,7 @@ class Estimators:
         side = counted(sides.get(reading.market), self.judging.ledger.gate.map_share)
         return cascade(direction, reading.book, side, inputs, self.cascade_settings)
 
-    def _forecast(
-        self, reading: Reading, structures: Sequence[CascadeResult]
-    ) -> tuple[tuple[ReachForecast, ...], tuple[HazardForecast, ...]] | None:
+    def _forecast(self, reading: Reading, structures: Sequence[CascadeResult]) -> _Forecasts | None:
         """What the experts say, weighed by how they have done; it is kept to be judged when its time has come."""
         sides = {direction: self._sides[direction].get(reading.market) for direction in DIRECTIONS}
         if self.experts is None or len(structures) < len(DIRECTIONS):
@@ -252,7 +264,10 @@ class Estimators:
             [self.observer.features(each.direction, reading, measures, each) for each in structures]
         )
         shifts = [self.signals.log_odds(each.direction, reading.at) for each in structures]
-        return self.judging.weigh(reading, structures, estimates, shifts, sides)
+        sizings = self.judging.size(structures, estimates)
+        dangers = [each.danger for each in sizings]
+        self.judging.usual_danger.learn(reading.market, reading.at, dangers)
+        return (*self.judging.weigh(reading, structures, estimates, shifts, sides), sizings)
 
     def _judge(
         self,

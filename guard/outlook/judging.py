@@ -11,9 +11,10 @@ from typing import Self
 from msgspec import structs
 
 from guard.calibration.blend import Blend
-from guard.forecasts import Direction, HazardForecast, ReachForecast, SkillScore
+from guard.forecasts import Direction, HazardForecast, ReachForecast, SizingForecast, SkillScore
 from guard.hazard.artefact import Expert
 from guard.hazard.experts import Opinions, blend, hazard_forecast, reach_forecast
+from guard.hazard.sizing import UsualDanger, sizing_forecast
 from guard.leverage.cascade import CascadeResult
 from guard.leverage.crowd.side_map import SideMap
 from guard.readings import Reading
@@ -67,6 +68,7 @@ class Judging:
     """One for all markets: call one of ``follow`` and ``weigh`` at each reading."""
 
     ledger: Ledger = field(default_factory=Ledger)
+    usual_danger: UsualDanger = field(default_factory=UsualDanger)
     _scores: tuple[SkillScore, ...] = ()
     _weights: Mapping[str, float] = field(default_factory=dict)
     _all_scores: tuple[SkillScore, ...] | None = None
@@ -112,6 +114,22 @@ class Judging:
                     all_reaches[direction] = {**by_reach, PUBLISHED: reach}
         ledger.keep(reading, hazards=all_hazards, reaches=all_reaches, maps=_maps(sides), onsets=onsets)
         return tuple(reaches), tuple(hazards)
+
+    def size(
+        self, structures: Sequence[CascadeResult], estimates: Sequence[Opinions]
+    ) -> tuple[SizingForecast, ...]:
+        """Tell what leverage each direction bears, by those experts that told most of what came within 15 minutes."""
+        gate = self.ledger.gate
+        told = (
+            sizing_forecast(
+                structure.direction,
+                said,
+                gate.shares(Target.HAZARD_15, dict.fromkeys(map(str, said.rows))),
+                self.usual_danger.value,
+            )
+            for structure, said in zip(structures, estimates, strict=True)
+        )
+        return tuple([each for each in told if each is not None])
 
     def _hazard(
         self, market: MarketId, direction: Direction, said: Opinions, shares: _Shares
@@ -185,6 +203,7 @@ class Judging:
     def forget(self, market: MarketId) -> None:
         """The market is watched no more."""
         self.ledger.forget(market)
+        self.usual_danger.forget(market)
 
 
 def counted(side: SideMap | None, share: float) -> SideMap | None:

@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from guard.hazard.observer import QuietState
 from guard.hazard.regime import RegimeState
+from guard.hazard.sizing import UsualState
 from guard.leverage.crowd.map_state import MapState
 from guard.leverage.crowd.mix import MixState
 from guard.signals.memory import SignalsState
@@ -38,6 +39,7 @@ class OutlookMemory(Struct, frozen=True, kw_only=True):
     signals: SignalsState | None = None
     ledger: LedgerMemory | None = None
     quiet: QuietState | None = None
+    usual_danger: UsualState | None = None
     regimes: tuple[RegimeKept, ...] = ()
 
 

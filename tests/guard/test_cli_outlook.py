@@ -77,7 +77,7 @@ def test_a_market_is_told_whole_in_eighty_columns(audit: Path) -> None:
     assert "thin books x1.5, forced orders x2.2, feedback x1.8" in text
     assert "R is at most 1.40, at 6.0%: it feeds itself there" in text
     assert "depth beyond 3.0% was not seen: it is extrapolated" in text
-    assert "of their usual leverage longs should hold 56% (danger 2.4%:" in text
+    assert "of their usual leverage longs should hold 56% (danger 2.4%, usually 1.8%:" in text
     assert "of their usual leverage shorts should hold 56%" in text
     assert "volatility_jump 3.50 ratio 0.60 #######" in text
     assert "hazard 15 min full 60% skill +0.12 over usual, 420 cases" in text

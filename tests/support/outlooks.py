@@ -80,7 +80,7 @@ def outlook_of(
         reaches=tuple(reach_of(direction) for direction in Direction),
         hazards=tuple(hazard_of(direction) for direction in Direction),
         sizings=tuple(
-            SizingForecast(direction=direction, danger=0.024, leverage_share=0.5625)
+            SizingForecast(direction=direction, danger=0.024, usual=0.018, leverage_share=0.5625)
             for direction in Direction
         ),
         signals=(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import log
 
 import pytest
 
 from guard.forecasts import Direction, HazardForecast, ReachForecast
 from guard.hazard.artefact import Expert
 from guard.hazard.experts import Opinions, hazard_forecast, reach_forecast
+from guard.hazard.sizing import danger
 from guard.leverage.cascade import CascadeResult, cascade
 from guard.models import load_experts
 from guard.outlook.judging import Judging
@@ -84,3 +86,26 @@ def test_nobody_who_counts_tells_nothing() -> None:
     structure = cascade(Direction.DOWN, reading.book, None)
     said = experts.estimate([found.observer.features(Direction.DOWN, reading, found.measures, structure)])
     assert judging.weigh(reading, [structure], said, (0.0,), {}) == ((), ())
+    assert judging.size([structure], said) == ()
+
+
+def test_leverage_is_sized_by_those_who_told_most_of_what_came() -> None:
+    """The danger moves from what the one says to what the other says as the gate learns."""
+    judging, experts, found = Judging(), load_experts(), Watched()
+    reading = reading_at(0.0, 100.0)
+    for at in range(24):
+        reading = reading_at(at * 5.0, 100.0 * (1.0 - 0.002 * at), sell_usd=1e6)
+        found.take(reading)
+    assert reading.book is not None
+    structure = cascade(Direction.DOWN, reading.book, None)
+    said = experts.estimate([found.observer.features(Direction.DOWN, reading, found.measures, structure)])
+    alone = {name: danger(said[0], {name: 1.0}) for name in ("flow", "oi_depth")}
+    flow, ratio = alone["flow"], alone["oi_depth"]
+    assert flow is not None
+    assert ratio is not None
+    before = judging.size([structure], said)[0].danger
+    for _ in range(30):
+        judging.ledger.gate.learn({Target.HAZARD_15: {"flow": -1.0, "oi_depth": 1.0}})
+    after = judging.size([structure], said)[0].danger
+    assert min(flow, ratio) < before < max(flow, ratio)
+    assert abs(log(after / ratio)) < 0.1 * abs(log(before / ratio))

@@ -83,6 +83,7 @@ def test_all_streams_tell_everything(events: list[AnyEvent]) -> None:
             told, reach = outlook.map(direction), outlook.reach(direction)
             assert told is not None
             assert reach is not None
+            assert (outlook.sizing(direction) is None) == (outlook.hazard(direction) is None)
             assert list(reach.quantiles) == sorted(reach.quantiles)
             assert list(reach.probability) == sorted(reach.probability, reverse=True)
             assert all(each.low_usd <= each.usd <= each.high_usd for each in told.within)
