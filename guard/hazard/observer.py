@@ -82,13 +82,13 @@ class Observer:
 
     def _count(self, reading: Reading, track: FlowTrack, onsets: tuple[Nanoseconds | None, ...]) -> None:
         """Count the market's quiet time, and the shocks that ended it."""
-        before = tuple(at is not None and reading.at - at < ONSET_REFRACTORY_NS for at in onsets)
-        began = sum(at == reading.at for at in (track.onset_down_at, track.onset_up_at))
+        for at in onsets:
+            if at is not None and reading.at - at < ONSET_REFRACTORY_NS:
+                return
+        has_begun = reading.at in (track.onset_down_at, track.onset_up_at)
         elapsed_h = min(max(reading.elapsed_s, 0.0), QUIET_GAP_S) / 3600.0
-        if any(before):
-            return
         kept = 0.5 ** (elapsed_h / (QUIET_HALF_LIFE_H * max(len(self.tracks), 1)))
-        self.shocks = self.shocks * kept + min(began, 1)
+        self.shocks = self.shocks * kept + has_begun
         self.hours = self.hours * kept + elapsed_h
 
     def _begin(self, reading: Reading, track: FlowTrack) -> None:

@@ -78,7 +78,8 @@ class Ledger:
             for event in waiting.events:
                 event.update(now, mid)
             told = [onset.update(now, mid) for onset in waiting.onsets]
-            found = tuple(direction for direction, onset in zip(Direction, told, strict=True) if onset)
+            if True in told:
+                found = tuple(direction for direction, onset in zip(Direction, told, strict=True) if onset)
         for horizon, said, down, up in waiting.due(now):
             self._batch.add(horizon, waiting, said, down, up)
             if self._batch.full:

@@ -30,6 +30,8 @@ SLOTS = 64
 REACHES_MAX = 4
 """Onsets of a direction are an hour apart and wait for half of it: no more than 2."""
 
+_LENGTHS = tuple(horizon * NS_PER_S for horizon in HORIZONS_S)
+
 Singles = NDArray[np.float32]
 Floats = NDArray[np.float64]
 
@@ -139,7 +141,7 @@ class Waiting:
         found: list[tuple[int, Singles, float, float]] = []
         ring = self.ring
         for horizon, waiting in enumerate(self._due):
-            length = HORIZONS_S[horizon] * NS_PER_S
+            length = _LENGTHS[horizon]
             while waiting and (until := waiting[0][0] + length) <= now and self._decided(until, now):
                 at, price, slot = waiting.popleft()
                 extremes = ring.extremes(at, until)
