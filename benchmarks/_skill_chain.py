@@ -8,7 +8,6 @@ readings is what the guard's own ``Outlook`` makes of them.
 from __future__ import annotations
 
 import heapq
-import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -128,9 +127,8 @@ class Chain:
             features.append(self.observer.features(direction, reading, price, result))
         if self.experts is None:
             return Said(results, None)
-        shifts = [self.experts.shift(each.quiet) for each in features]
         estimates = self.experts.estimate(features)
-        return Said(results, estimates, shifts, self.judging.size(results, estimates))
+        return Said(results, estimates, self.judging.size(results, estimates))
 
     def judge(self, reading: Reading, said: Said | None, sides: Sides) -> Told:
         """Weigh what was said as the guard does, and keep it to be judged."""
@@ -173,19 +171,12 @@ class Chain:
 class Said:
     """Structure and experts of one reading, both directions; ``experts`` is ``None`` where none are fitted.
 
-    ``shifts`` is what rarity has added to log-odds of the hazards; ``sizings`` what leverage is sized by.
+    ``sizings`` is what leverage is sized by.
     """
 
     structures: Sequence[CascadeResult]
     experts: Sequence[Opinions] | None
-    shifts: Sequence[float] = ()
     sizings: Sequence[SizingForecast] = ()
-
-
-def _unshifted(told: Floats, shift: float) -> Floats:
-    """Probabilities whose log-odds were shifted, as they were before."""
-    odds = told / np.maximum(1.0 - told, 1e-12) * math.exp(-shift)
-    return odds / (1.0 + odds)
 
 
 def _by_structure(said: Said | None) -> tuple[ReachForecast, ...]:
@@ -340,12 +331,19 @@ class _Scored:
         self.write(self.run.whole, row, said, told)
         if said is None or said.experts is None:
             return
-        for structure, by_expert, shift in zip(said.structures, said.experts, said.shifts, strict=True):
+        for structure, by_expert in zip(said.structures, said.experts, strict=True):
             direction = structure.direction
-            if (full := by_expert.get(Expert.FULL)) is not None:
-                shifted = np.array(hazard_forecast(direction, full).probability).ravel()
+            if Expert.FULL in by_expert:
+                fitted = by_expert.as_fitted(Expert.FULL)
+                reach = reach_forecast(fitted, structure)
                 self.run.experts[AS_FITTED].write(
-                    place, DIRECTIONS.index(direction), {"hazard": _unshifted(shifted, shift)}
+                    place,
+                    DIRECTIONS.index(direction),
+                    {
+                        "hazard": _hazard(hazard_forecast(direction, fitted))["hazard"],
+                        "reach": reach.probability,
+                        "expected": reach.expected,
+                    },
                 )
             for name, each in by_expert.items():
                 reach = reach_forecast(each, structure)

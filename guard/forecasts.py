@@ -149,6 +149,25 @@ class SizingForecast(Struct, frozen=True, kw_only=True):
     leverage_share: float
 
 
+class FittedForecast(Struct, frozen=True, kw_only=True):
+    """The same in a market whose shocks go on, as most of those do that models were fitted on: before life is weighed.
+
+    Of the estimator that sees most.
+
+    Attributes:
+        weight: how far it counts in what is told, 0..1; the rest is real life (``guard.hazard.climate``).
+        reach: that a shock that is under way reaches each of ``MOVES`` within 30 minutes.
+        hazard, vulnerability, shock: as in ``HazardForecast``.
+    """
+
+    direction: Direction
+    weight: float
+    reach: tuple[float, ...]
+    hazard: tuple[tuple[float, ...], ...]
+    vulnerability: float
+    shock: float
+
+
 class SignalValue(Struct, frozen=True, kw_only=True):
     """One observable in its unit; ``alarm`` is where it stands, -1 (calming) .. 0 (usual) .. 1; ``None``: unknown."""
 
@@ -192,6 +211,8 @@ class MarketOutlook(Struct, frozen=True, kw_only=True):
     reaches: tuple[ReachForecast, ...] = ()
     hazards: tuple[HazardForecast, ...] = ()
     sizings: tuple[SizingForecast, ...] = ()
+    fitted: tuple[FittedForecast, ...] = ()
+    """Reach and hazard before life is weighed, so that anybody can judge either."""
     signals: tuple[SignalValue, ...] = ()
     skill: tuple[SkillScore, ...] = ()
     unknown: tuple[str, ...] = ()
@@ -211,3 +232,7 @@ class MarketOutlook(Struct, frozen=True, kw_only=True):
     def sizing(self, direction: Direction) -> SizingForecast | None:
         """What leverage it bears against a move in one direction."""
         return next((each for each in self.sizings if each.direction is direction), None)
+
+    def as_fitted(self, direction: Direction) -> FittedForecast | None:
+        """Reach and hazard of one direction before life is weighed."""
+        return next((each for each in self.fitted if each.direction is direction), None)

@@ -13,6 +13,7 @@ from guard.forecasts import (
     Amount,
     Band,
     Direction,
+    FittedForecast,
     HazardForecast,
     MapForecast,
     MarketOutlook,
@@ -172,6 +173,27 @@ def _sizing_columns(direction: Direction) -> Iterator[Column]:
     )
 
 
+def _fitted_columns(direction: Direction) -> Iterator[Column]:
+    fall, *_ = _SIDES[direction]
+    where = "in a market whose shocks go on, as in most that were fitted on"
+    yield _number(
+        f"{direction}_fitted_weight", "how far such a market counts in what is told, 0..1; the rest is life"
+    )
+    for move, name in zip(MOVES, _MOVE_NAMES, strict=True):
+        yield _number(
+            f"{direction}_fitted_reach_p_{name}",
+            f"probability of a {fall} of {move:.0%} or more within 30 min if a shock is under way, {where}",
+        )
+    for seconds, within in zip(HORIZONS_S, _HORIZON_NAMES, strict=True):
+        for move, name in zip(MOVES, _MOVE_NAMES, strict=True):
+            yield _number(
+                f"{direction}_fitted_hazard_{name}_{within}",
+                f"probability of a {fall} of {move:.0%} or more within {seconds // 60} minutes, {where}",
+            )
+    yield _number(f"{direction}_fitted_vulnerability", f"the vulnerability {where}")
+    yield _number(f"{direction}_fitted_shock", f"the probability of a shock within 15 minutes {where}")
+
+
 def _skill_columns() -> Iterator[Column]:
     for target, estimators in TARGETS.items():
         for estimator in estimators:
@@ -201,6 +223,7 @@ COLUMNS = (
     *(column for each in Direction for column in _map_columns(each)),
     *(column for each in Direction for column in _reach_columns(each)),
     *(column for each in Direction for column in _hazard_columns(each)),
+    *(column for each in Direction for column in _fitted_columns(each)),
     *(column for each in Direction for column in _sizing_columns(each)),
     *(
         _number(f"signal_{name}", f"the observable `{name}`, in its unit ([signals](signals.md))")
@@ -230,6 +253,8 @@ def cells_of(outlook: MarketOutlook | None) -> tuple[Cell, ...]:
         cells += _reach_cells(outlook.reach(direction))
     for direction in Direction:
         cells += _hazard_cells(outlook.hazard(direction))
+    for direction in Direction:
+        cells += _fitted_cells(outlook.as_fitted(direction))
     for direction in Direction:
         cells += _sizing_cells(outlook.sizing(direction))
     cells += [signals.get(name) for name in SIGNALS]
@@ -293,3 +318,15 @@ def _hazard_cells(told: HazardForecast | None) -> list[Cell]:
 
 def _sizing_cells(told: SizingForecast | None) -> list[Cell]:
     return [None] * 3 if told is None else [told.danger, told.usual, told.leverage_share]
+
+
+def _fitted_cells(told: FittedForecast | None) -> list[Cell]:
+    if told is None:
+        return [None] * (len(MOVES) * (1 + len(HORIZONS_S)) + 3)
+    return [
+        told.weight,
+        *told.reach,
+        *(probability for row in told.hazard for probability in row),
+        told.vulnerability,
+        told.shock,
+    ]

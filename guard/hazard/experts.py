@@ -16,7 +16,15 @@ from guard.calibration.cell_pass import CellPass, KindPool
 from guard.calibration.cells import Cells, CellTerms, Feature
 from guard.calibration.kernel import Reaching
 from guard.errors import ArtefactInvalidError
-from guard.forecasts import HORIZONS_S, MOVES, QUANTILES, Direction, HazardForecast, ReachForecast
+from guard.forecasts import (
+    HORIZONS_S,
+    MOVES,
+    QUANTILES,
+    Direction,
+    FittedForecast,
+    HazardForecast,
+    ReachForecast,
+)
 from guard.hazard.artefact import (
     FORMAT,
     LIFE_HAZARD,
@@ -69,12 +77,13 @@ class Opinions(Mapping[Expert, Estimates]):
         told: all probabilities, ``(experts, CELLS)``.
         rows: which of its rows is whose.
         fitted: the same as they were fitted, at the rates of made-up markets.
+        weight: how far that counts in what is told, 0..1.
     """
 
-    __slots__ = ("fitted", "rows", "told")
+    __slots__ = ("fitted", "rows", "told", "weight")
 
-    def __init__(self, told: Floats, rows: Mapping[Expert, int], fitted: Floats) -> None:
-        self.told, self.rows, self.fitted = told, rows, fitted
+    def __init__(self, told: Floats, rows: Mapping[Expert, int], fitted: Floats, weight: float = 1.0) -> None:
+        self.told, self.rows, self.fitted, self.weight = told, rows, fitted, weight
 
     def __getitem__(self, name: Expert) -> Estimates:
         return _estimates(self.told[self.rows[name]])
@@ -138,7 +147,8 @@ class Experts:
             # A shock elsewhere ends the quiet of all markets in worlds that crash together.
             at_once = 0.0 if quiet.is_shaken else rarity
             self._kinds.tell(fitted[at], quiet.fitted, quiet.share, at_once, rarity, told[at])
-            found.append(Opinions(told[at], _speaking(self.names, each.has_map, each.is_young), fitted[at]))
+            rows = _speaking(self.names, each.has_map, each.is_young)
+            found.append(Opinions(told[at], rows, fitted[at], quiet.fitted))
         return tuple(found)
 
     def rarity(self, quiet: Quiet) -> float:
@@ -208,6 +218,22 @@ def hazard_forecast(direction: Direction, estimates: Estimates) -> HazardForecas
         probability=tuple([tuple(hazard[at]) for at in _HORIZONS_TOLD]),
         vulnerability=estimates.vulnerability,
         shock=estimates.shock,
+    )
+
+
+def fitted_forecast(direction: Direction, said: Opinions) -> FittedForecast | None:
+    """Tell what the one that sees most says before life is weighed; ``None`` where nobody reads prices."""
+    row = said.rows.get(Expert.FULL, said.rows.get(Expert.FLOW))
+    if row is None:
+        return None
+    cells = said.fitted[row].tolist()
+    return FittedForecast(
+        direction=direction,
+        weight=said.weight,
+        reach=tuple([cells[at] for at in _MOVES_IN_REACH]),
+        hazard=tuple([tuple(cells[first : first + len(MOVES)]) for first in _FIRST_TOLD]),
+        vulnerability=cells[-2],
+        shock=cells[-1],
     )
 
 
@@ -344,3 +370,4 @@ _HORIZONS_TOLD = tuple(HAZARD_HORIZONS_S.index(horizon) for horizon in HORIZONS_
 _HAZARDS_TOLD = tuple(
     tuple(_REACH + at * len(MOVES) + move for move in range(len(MOVES))) for at in _HORIZONS_TOLD
 )
+_FIRST_TOLD = tuple(_REACH + at * len(MOVES) for at in _HORIZONS_TOLD)

@@ -14,6 +14,7 @@ from guard.events import (
 )
 from guard.forecasts import (
     Direction,
+    FittedForecast,
     HazardForecast,
     MapForecast,
     MarketOutlook,
@@ -21,7 +22,7 @@ from guard.forecasts import (
     SignalValue,
     SizingForecast,
 )
-from guard.hazard.experts import Experts
+from guard.hazard.experts import Experts, fitted_forecast
 from guard.hazard.observer import Observer
 from guard.leverage.cascade import CascadeResult, CascadeSettings, cascade, oi_depth_ratio
 from guard.leverage.crowd.liquidation_map import LiquidationMap
@@ -42,7 +43,12 @@ from guard.units import NS_PER_S, MarketId, Nanoseconds
 
 DIRECTIONS = (Direction.DOWN, Direction.UP)
 
-_Forecasts = tuple[tuple[ReachForecast, ...], tuple[HazardForecast, ...], tuple[SizingForecast, ...]]
+_Forecasts = tuple[
+    tuple[ReachForecast, ...],
+    tuple[HazardForecast, ...],
+    tuple[SizingForecast, ...],
+    tuple[FittedForecast, ...],
+]
 
 TOGETHER_NS = round(REFRESH_S * NS_PER_S)
 """What lies between markets is worked out so often, once for all of them."""
@@ -118,7 +124,12 @@ class Estimators:
         maps = self._map(reading, of, broken)
         structures = self._cascades(reading, broken)
         told = broken.ask("hazard", market, self._forecast, reading, structures)
-        reaches, hazards, sizings = told or (tuple(each.forecast() for each in structures), (), ())
+        reaches, hazards, sizings, fitted = told or (
+            tuple(each.forecast() for each in structures),
+            (),
+            (),
+            (),
+        )
         signals: tuple[SignalValue, ...]
         signals = broken.ask("signals told", market, self.signals.values, market, reading.at) or ()
         judged = broken.ask("regime", market, self._judge, reading, structures, hazards, signals)
@@ -135,6 +146,7 @@ class Estimators:
             reaches=reaches,
             hazards=hazards,
             sizings=sizings,
+            fitted=fitted,
             signals=signals,
             skill=broken.ask("skill", None, self.judging.scores) or (),
             unknown=(
@@ -267,7 +279,10 @@ class Estimators:
         sizings = self.judging.size(structures, estimates)
         dangers = [each.danger for each in sizings]
         self.judging.usual_danger.learn(reading.market, reading.at, dangers)
-        return (*self.judging.weigh(reading, structures, estimates, shifts, sides), sizings)
+        pairs = zip(structures, estimates, strict=True)
+        told = [fitted_forecast(structure.direction, said) for structure, said in pairs]
+        fitted = tuple([each for each in told if each is not None])
+        return (*self.judging.weigh(reading, structures, estimates, shifts, sides), sizings, fitted)
 
     def _judge(
         self,

@@ -11,6 +11,7 @@ from guard.forecasts import (
     Amount,
     Band,
     Direction,
+    FittedForecast,
     HazardForecast,
     MapForecast,
     MarketOutlook,
@@ -79,6 +80,17 @@ def outlook_of(
         maps=tuple(map_of(direction) for direction in Direction),
         reaches=tuple(reach_of(direction) for direction in Direction),
         hazards=tuple(hazard_of(direction) for direction in Direction),
+        fitted=tuple(
+            FittedForecast(
+                direction=direction,
+                weight=0.25,
+                reach=(0.9, 0.7, 0.3),
+                hazard=tuple(tuple(0.02 * (1 + at) / (1 + move) for move in range(3)) for at in range(3)),
+                vulnerability=0.6,
+                shock=0.1,
+            )
+            for direction in Direction
+        ),
         sizings=tuple(
             SizingForecast(direction=direction, danger=0.024, usual=0.018, leverage_share=0.5625)
             for direction in Direction

@@ -27,6 +27,9 @@ def test_everything_known_is_told_in_its_column() -> None:
     assert (row["down_barrier_usd_2pct"], row["down_extrapolated_from"]) == (1e6, 0.03)
     assert (row["up_hazard_2pct_60min"], row["up_hazard_10pct_5min"]) == (0.03, 0.01 / 3)
     assert (row["down_vulnerability"], row["down_shock"]) == (0.3, 0.02)
+    assert (row["up_fitted_weight"], row["down_fitted_reach_p_5pct"]) == (0.25, 0.7)
+    assert (row["up_fitted_hazard_2pct_60min"], row["down_fitted_hazard_10pct_5min"]) == (0.06, 0.02 / 3)
+    assert (row["down_fitted_vulnerability"], row["up_fitted_shock"]) == (0.6, 0.1)
     assert (row["signal_volatility_jump"], row["signal_funding_z"]) == (3.5, None)
     assert (row["weight_hazard_15_min_full"], row["skill_hazard_15_min_full"]) == (0.6, 0.12)
     assert row["weight_map_learned"] is None

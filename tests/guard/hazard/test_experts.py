@@ -21,6 +21,7 @@ from guard.hazard.experts import (
     Opinions,
     chance_of_reach,
     chance_within,
+    fitted_forecast,
     hazard_forecast,
     mixed,
     reach_forecast,
@@ -184,6 +185,23 @@ def test_what_is_told_lies_between_life_and_the_fit_by_which_kind_of_market_it_i
     assert full["between"].reach == pytest.approx(0.25 * full["fit"].reach + 0.75 * full["life"].reach)
     assert (full["life"].hazard < full["between"].hazard).all()
     assert (full["between"].hazard < full["fit"].hazard).all()
+
+
+def test_what_is_told_as_fitted_is_of_the_one_that_sees_most() -> None:
+    """The full one where there is a map, else that of flows; nobody of a market of a few seconds."""
+    experts = load_experts()
+    seen = asked(experts, Quiet(share=1.0, fitted=0.3))
+    told = fitted_forecast(Direction.UP, seen)
+    full = seen.as_fitted(Expert.FULL)
+    assert told is not None
+    assert (told.direction, told.weight, told.vulnerability) == (Direction.UP, 0.3, full.vulnerability)
+    assert told.reach == pytest.approx([chance_of_reach(full, move) for move in MOVES])
+    assert told.hazard[2][1] == full.hazard[HAZARD_HORIZONS_S.index(3600), 1]
+    blind = Opinions(seen.told, {Expert.FLOW: seen.rows[Expert.FLOW]}, seen.fitted)
+    flow = fitted_forecast(Direction.UP, blind)
+    assert flow is not None
+    assert flow.shock == seen.as_fitted(Expert.FLOW).shock
+    assert fitted_forecast(Direction.UP, Opinions(seen.told, {}, seen.fitted)) is None
 
 
 def test_hazards_of_life_are_those_that_were_counted_where_the_fit_tells_what_it_does_in_calm() -> None:
