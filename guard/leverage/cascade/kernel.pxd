@@ -5,7 +5,7 @@ ctypedef long long i64
 
 cdef i64 WITHDRAWALS
 cdef i64 RUNGS_MAX
-cdef double _LEAST, _MOST, _CLIP, _MOVE_MIN
+cdef double INF, _LEAST, _MOST, _CLIP, _MOVE_MIN
 cdef i64 SCALES, POWER_CELLS
 cdef i64 SHOCK_COUNT
 
@@ -58,8 +58,6 @@ cdef class Kernel:
     cpdef double left_at(self, i64 strength, double x)
     @cython.locals(first=i64, node=i64, most=double, before=double, f=double, here=double)
     cpdef double barrier(self, i64 strength, double phi, double x)
-    @cython.locals(first=i64, node=i64, before=double, f=double)
-    cpdef double reach(self, i64 strength, double phi, double usd)
     @cython.locals(first=i64, node=i64, low=i64, most=double, forced=double, left=double, ratio=double)
     cpdef double reproduction(self, i64 strength, double phi, double window, double farthest)
     @cython.locals(first=i64, node=i64, most=double, before=double, start=double, f=double, step=double, end=double)
@@ -77,8 +75,10 @@ cdef class Kernel:
     cpdef double crash(self, double usd, double flow)
     @cython.locals(first=i64, row=i64, at=i64, node=i64, shock=i64, phi=double, before=double, total=double, f=double, wanted=double, x=double, step=double)
     cdef double _crash(self, i64 strength, i64 scale, double usd, double flow)
-    @cython.locals(first=i64, row=i64, at=i64, node=i64, last=i64, most=double, f=double)
-    cdef i64 _barriers(self, i64 strength, i64 scale, double phi) noexcept
+    @cython.locals(first=i64, row=i64, at=i64, node=i64, last=i64, left=double, forced=double, force_0=double, force_1=double, force_2=double, force_3=double, force_4=double, most_0=double, most_1=double, most_2=double, most_3=double, most_4=double)
+    cdef i64 _barriers(self, i64 strength) noexcept
+    @cython.locals(first=i64, row=i64, at=i64, most=double)
+    cdef i64 _barriers_unforced(self, i64 strength) noexcept
     @cython.locals(first=i64, at=i64, need=double)
     cdef i64 _chances(self, i64 row, double weight, double pull, double median, double power) noexcept
     @cython.locals(low=i64, high=i64, middle=i64, share=double)

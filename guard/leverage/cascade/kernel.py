@@ -43,6 +43,7 @@ SHOCK_COUNT = len(SHOCKS)
 POWER_CELLS, POWER_TERMS = 64, 6
 """Powers are worked out by a table of so many cells and a binomial series of so many terms: to 4e-16 of themselves."""
 
+INF = float("inf")
 _CLIP = 5.0
 _MOVE_MIN = 1e-100
 _LEAST, _MOST = 1.0, 1e15
@@ -273,19 +274,6 @@ class Kernel:
             before = f
         return max(most, 0.0)
 
-    def reach(self, strength: int, phi: float, usd: float) -> float:
-        """Return the least x at which f is ``usd``; the end of the grid where it never is."""
-        first = strength * self.nodes
-        before = -phi * self._forced[0]
-        if before >= usd:
-            return 0.0
-        for node in range(1, self.nodes):
-            f = self._left[first + node] - phi * self._forced[node]
-            if f >= usd:
-                return self._x[node - 1] + (usd - before) / (f - before) * (self._x[node] - self._x[node - 1])
-            before = f
-        return self._x[self.nodes - 1]
-
     def reproduction(self, strength: int, phi: float, window: float, farthest: float) -> float:
         """Return the greatest phi dL/dBe over stretches of at least ``window`` up to ``farthest``; 0 where none is.
 
@@ -356,11 +344,14 @@ class Kernel:
         for scale in range(self._scales):
             self._forces[scale] = 0.0 if phi <= 0.0 else phi * math.exp(log_sd * self._deviates[scale])
         for strength in range(WITHDRAWALS):
+            if self._scales > 1:
+                self._barriers(strength)
+            else:
+                self._barriers_unforced(strength)
             for scale in range(self._scales):
                 weight = self._strengths[strength]
                 if self._scales > 1:
                     weight *= self._weights[scale]
-                self._barriers(strength, scale, self._forces[scale])
                 self._chances(strength * SCALES + scale, weight, pull, median, power)
         for at in range(self.samples):
             self._chance[at] = min(self._chance[at], 1.0)
@@ -439,21 +430,38 @@ class Kernel:
             total += self._shock_weights[shock] * x
         return total
 
-    def _barriers(self, strength: int, scale: int, phi: float) -> int:
-        """Keep the greatest f up to each of the samples."""
+    def _barriers(self, strength: int) -> int:
+        """Keep the greatest f up to each of the samples, for all scales of the map side by side."""
         first = strength * self.nodes
-        row = (strength * SCALES + scale) * self.samples
-        most = -phi * self._forced[0]
+        row = strength * SCALES * self.samples
+        force_0, force_1, force_2 = self._forces[0], self._forces[1], self._forces[2]
+        force_3, force_4 = self._forces[3], self._forces[4]
+        most_0 = most_1 = most_2 = most_3 = most_4 = -INF
         node = 0
         for at in range(self.samples):
             last = self._sampled[at]
-            if phi <= 0.0:  # what stands never falls
-                most = max(most, self._left[first + last])
-            else:
-                while node <= last:
-                    f = self._left[first + node] - phi * self._forced[node]
-                    most = max(most, f)
-                    node += 1
+            while node <= last:
+                left, forced = self._left[first + node], self._forced[node]
+                most_0 = max(most_0, left - force_0 * forced)
+                most_1 = max(most_1, left - force_1 * forced)
+                most_2 = max(most_2, left - force_2 * forced)
+                most_3 = max(most_3, left - force_3 * forced)
+                most_4 = max(most_4, left - force_4 * forced)
+                node += 1
+            self._most[row + at] = most_0
+            self._most[row + self.samples + at] = most_1
+            self._most[row + 2 * self.samples + at] = most_2
+            self._most[row + 3 * self.samples + at] = most_3
+            self._most[row + 4 * self.samples + at] = most_4
+        return 0
+
+    def _barriers_unforced(self, strength: int) -> int:
+        """The same where nothing is forced: what stands never falls."""
+        first = strength * self.nodes
+        row = strength * SCALES * self.samples
+        most = 0.0
+        for at in range(self.samples):
+            most = max(most, self._left[first + self._sampled[at]])
             self._most[row + at] = most
         return 0
 

@@ -7,11 +7,11 @@ the shock is integrated in closed form.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import isfinite
 from typing import Protocol
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from guard.events import CURVE_BPS
@@ -41,8 +41,7 @@ class SideMap(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Elsewhere:
+class Elsewhere(Struct, frozen=True, kw_only=True):
     """The same symbol at another venue, of which a share ``alive`` (0..1) is met here through arbitrage."""
 
     book: BookReading
@@ -51,8 +50,7 @@ class Elsewhere:
     recent_net_usd: float = 0.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CascadeInputs:
+class CascadeInputs(Struct, frozen=True, kw_only=True):
     """What is known beside book and map; everything may be missing.
 
     Attributes:
