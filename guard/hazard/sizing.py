@@ -42,7 +42,8 @@ With it training episodes are held at 5x of 1x..10x on the mean. On recorded boo
 USUAL_PRIOR_H = 72.0
 """It counts like so many market-hours."""
 HALF_LIFE_S = 7 * 86_400.0
-GAP_MAX_S = 60.0
+EVERY_S, GAP_MAX_S = 30.0, 60.0
+_LEAST = 1e-12
 SHARE_MIN, SHARE_MAX = 0.2, 2.0
 
 
@@ -64,8 +65,8 @@ def danger(said: Opinions, shares: Mapping[str, float]) -> float | None:
     for name, row in said.rows.items():
         share = shares.get(name, 0.0)
         if share > 0.0:
-            chance = float(said.fitted[row, CELL])
-            odds += share * (log(max(chance, 1e-300)) - log(max(1.0 - chance, 1e-300)))
+            chance = said.fitted.item(row, CELL)
+            odds += share * log(max(chance, _LEAST) / max(1.0 - chance, _LEAST))
             total += share
     if not total > 0.0:
         return None
@@ -133,12 +134,16 @@ class UsualDanger:
         return exp((USUAL_PRIOR_H * log(DANGER_USUAL) + self._log_sum) / (USUAL_PRIOR_H + self.hours))
 
     def learn(self, market: MarketId, at: Nanoseconds, dangers: Sequence[float]) -> None:
-        """Take what was told of a market; of its directions the mean counts."""
-        before = self._heard_at.get(market, at)
-        self._heard_at[market] = max(at, before)
-        hours = min(max((at - before) / NS_PER_S, 0.0), GAP_MAX_S) / 3600.0
-        if not (hours > 0.0 and dangers):
+        """Take what was told of a market, each half minute; of its directions the mean counts."""
+        before = self._heard_at.get(market)
+        if before is None or not dangers:
+            self._heard_at[market] = at
             return
+        elapsed_s = (at - before) / NS_PER_S
+        if elapsed_s < EVERY_S:
+            return
+        self._heard_at[market] = at
+        hours = min(elapsed_s, GAP_MAX_S) / 3600.0
         kept = 0.5 ** (max(at - self._at, 0) / NS_PER_S / HALF_LIFE_S)
         self._at = max(at, self._at)
         self.hours = kept * self.hours + hours

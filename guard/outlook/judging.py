@@ -119,17 +119,18 @@ class Judging:
         self, structures: Sequence[CascadeResult], estimates: Sequence[Opinions]
     ) -> tuple[SizingForecast, ...]:
         """Tell what leverage each direction bears, by those experts that told most of what came within 15 minutes."""
-        gate = self.ledger.gate
-        told = (
-            sizing_forecast(
-                structure.direction,
-                said,
-                gate.shares(Target.HAZARD_15, dict.fromkeys(map(str, said.rows))),
-                self.usual_danger.value,
-            )
-            for structure, said in zip(structures, estimates, strict=True)
-        )
-        return tuple([each for each in told if each is not None])
+        usual = self.usual_danger.value
+        found: list[SizingForecast] = []
+        rows: Mapping[Expert, int] = {}
+        shares: Mapping[str, float] = {}
+        for structure, said in zip(structures, estimates, strict=True):
+            if said.rows != rows:  # as a rule both directions are spoken of by the same
+                rows = said.rows
+                shares = self.ledger.gate.shares(Target.HAZARD_15, dict.fromkeys(map(str, rows)))
+            told = sizing_forecast(structure.direction, said, shares, usual)
+            if told is not None:
+                found.append(told)
+        return tuple(found)
 
     def _hazard(
         self, market: MarketId, direction: Direction, said: Opinions, shares: _Shares

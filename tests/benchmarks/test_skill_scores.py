@@ -75,18 +75,19 @@ def test_alarms_of_those_who_know_come_early_and_are_true(by_sureness: dict[floa
 
 
 def test_decisions_of_those_who_know_lose_fewer_at_the_same_leverage(by_sureness: dict[float, Runs]) -> None:
-    fewer, leverage = {}, {}
+    fewer, by_danger, leverage = {}, {}, {}
     for sureness in (1.0, 0.0):
         results = score_decisions(by_sureness[sureness])
-        fewer[sureness] = next(
-            each
-            for each in results
-            if each.case == "decisions, tried: fewer liquidated, capped by hazard of 10 %"
-        ).value
+        tried = {
+            each.case.removeprefix("decisions, tried: fewer liquidated, capped by "): each for each in results
+        }
+        fewer[sureness] = tried["hazard of 10 %"].value
+        by_danger[sureness] = tried["danger"].value
         leverage[sureness] = next(
             each.baselines["leverage"] for each in results if "liquidating entries" in each.case
         )
     assert fewer[1.0] > fewer[0.0] + 0.3
+    assert by_danger[1.0] > by_danger[0.0] + 0.3
     assert leverage[1.0] == pytest.approx(5.0, abs=0.05)
     assert leverage[0.0] == pytest.approx(5.0, abs=0.05)
 

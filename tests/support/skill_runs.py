@@ -96,6 +96,8 @@ def _tell(
                 0.0, 0.1, len(QUANTILES)
             )
             table.values[:, place, table.slices["structure_reach"]] = 0.2
+            ten = HORIZONS_S.index(900) * len(MOVES) + MOVES.index(0.10)
+            table.values[:, place, table.slices["sizing"]] = mixed[:, ten : ten + 1]
     for expert in run.experts.values():
         expert.values[:, place, expert.slices["hazard"]] = 0.05
         expert.values[:, place, expert.slices["reach"]] = 0.2

@@ -180,3 +180,13 @@ def test_what_was_usual_is_forgotten_by_half_in_a_week_and_outlives_the_guard() 
     assert DANGER_USUAL < other.value < before
     other.forget(BTC)
     assert other.hours == pytest.approx(usual.hours / 2.0, rel=0.01)
+
+
+def test_where_nothing_is_told_nothing_is_learned() -> None:
+    """A market of which nobody says anything counts no hours, and begins anew."""
+    usual = UsualDanger()
+    heard(usual, 1.0)
+    assert usual.hours == 0.0
+    assert usual.value == pytest.approx(DANGER_USUAL)
+    heard(usual, 1.0, 0.5, begin_s=3600.0)
+    assert usual.hours == pytest.approx(1.0, abs=0.01)
