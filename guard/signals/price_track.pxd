@@ -29,13 +29,13 @@ cdef class PriceTrack:
     cdef object _measured
 
     @cython.locals(window=i64)
-    cpdef i64 clear(self) except -1
+    cpdef i64 clear(self) except *
     @cython.locals(before=i64, since=i64, moved=double)
-    cpdef i64 take(self, i64 at, double value) except -1
+    cpdef i64 take(self, i64 at, double value) except *
     @cython.locals(slot=i64, before=i64, variance=double, seconds=double, bipower=double, paired=double, dt=double, change=double, size=double)
-    cpdef i64 append(self, i64 at, double value) except -1
+    cpdef i64 append(self, i64 at, double value) except *
     @cython.locals(newest=i64, window=i64, start=i64, edge=i64, kept=i64)
-    cpdef i64 slide(self, i64 at, double value) except -1
+    cpdef i64 slide(self, i64 at, double value) except *
     @cython.locals(newest=i64, has_half=bint, has_five=bint)
     cpdef object measures(self)
     cpdef bint covers(self, i64 window, double seconds) noexcept
