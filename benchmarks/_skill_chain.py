@@ -32,7 +32,7 @@ from benchmarks._skill_tables import (
 from guard.errors import ArtefactInvalidError
 from guard.forecasts import Direction, HazardForecast, ReachForecast, SizingForecast
 from guard.hazard.artefact import Expert
-from guard.hazard.experts import Experts, Opinions, hazard_forecast, reach_forecast
+from guard.hazard.experts import Estimates, Experts, Opinions, hazard_forecast, reach_forecast
 from guard.hazard.observer import Observer
 from guard.leverage.cascade.result import CascadeResult
 from guard.leverage.cascade.structure import cascade
@@ -293,6 +293,7 @@ class _Scored:
         # Onsets and what moves are asked at each thin reading; else at every other one.
         self.is_asked = (np.arange(len(thin)) % THIN_CALM == 0) | (moved[thin] >= MOVED)
         self.is_asked |= np.isin(thin, np.concatenate(list(found.values())))
+        self._onset_rows = {int(row) for rows in found.values() for row in rows}
         self._place = {int(row): at for at, row in enumerate(thin)}
         self._generator = np.random.default_rng([seed, episode.task.number])
         self._rows = {name: MapRows() for name in ("map", "static", "entries")}
@@ -332,30 +333,19 @@ class _Scored:
         if said is None or said.experts is None:
             return
         for structure, by_expert in zip(said.structures, said.experts, strict=True):
-            direction = structure.direction
             if Expert.FULL in by_expert:
-                fitted = by_expert.as_fitted(Expert.FULL)
-                reach = reach_forecast(fitted, structure)
-                self.run.experts[AS_FITTED].write(
-                    place,
-                    DIRECTIONS.index(direction),
-                    {
-                        "hazard": _hazard(hazard_forecast(direction, fitted))["hazard"],
-                        "reach": reach.probability,
-                        "expected": reach.expected,
-                    },
-                )
+                self._expert(row, AS_FITTED, by_expert.as_fitted(Expert.FULL), structure)
             for name, each in by_expert.items():
-                reach = reach_forecast(each, structure)
-                self.run.experts[name].write(
-                    place,
-                    DIRECTIONS.index(direction),
-                    {
-                        "hazard": _hazard(hazard_forecast(direction, each))["hazard"],
-                        "reach": reach.probability,
-                        "expected": reach.expected,
-                    },
-                )
+                self._expert(row, name, each, structure)
+
+    def _expert(self, row: int, name: str, each: Estimates, structure: CascadeResult) -> None:
+        """Write what one expert says; its reach is judged at onsets alone, and messages of it cost."""
+        direction = structure.direction
+        told = {"hazard": _hazard(hazard_forecast(direction, each))["hazard"]}
+        if row in self._onset_rows:
+            reach = reach_forecast(each, structure)
+            told |= {"reach": reach.probability, "expected": reach.expected}
+        self.run.experts[name].write(self._place[row], DIRECTIONS.index(direction), told)
 
     def write(self, table: Table, row: int, said: Said | None, told: Told) -> None:
         """Write all that is said at a thin reading."""
