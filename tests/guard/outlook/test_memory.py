@@ -50,6 +50,18 @@ def test_a_run_goes_on_from_what_another_learned() -> None:
         )
 
 
+def test_what_danger_is_usual_outlives_the_guard() -> None:
+    """What leverage is sized against is as it was when the guard comes back."""
+    former = Estimators()
+    for at in range(100):
+        former.judging.usual_danger.learn(MARKET, START_AT + 60 * at * NS_PER_S, [0.09])
+    memory = decode(encode(former.remember("main", START_AT)))
+    other = Estimators()
+    other.restore(memory)
+    assert other.judging.usual_danger.value == pytest.approx(former.judging.usual_danger.value, rel=1e-12)
+    assert other.judging.usual_danger.value > Estimators().judging.usual_danger.value
+
+
 def test_what_was_not_heard_of_again_is_remembered_all_the_same() -> None:
     memory = learned().remember("main", START_AT)
     other = Estimators()
