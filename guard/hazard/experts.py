@@ -188,20 +188,6 @@ def mixed(estimates: Mapping[Expert, Estimates], weights: Mapping[Expert, float]
     )
 
 
-def chance_of_reach(estimates: Estimates, distance: float) -> float:
-    """P(reach >= distance) between the modelled distances: straight log-odds over log distance, flat outside."""
-    held = np.clip(estimates.reach, 1e-6, 1.0 - 1e-6)
-    odds = float(np.interp(np.log(distance), _LOG_DISTANCES, np.log(held / (1.0 - held))))
-    return float(1.0 / (1.0 + np.exp(-odds)))
-
-
-def chance_within(estimates: Estimates, horizon_s: float, move: float) -> float:
-    """P(move within horizon) of one of ``MOVES``: log of the summed hazard straight over log horizon, flat outside."""
-    held = np.clip(estimates.hazard[:, MOVES.index(move)], 1e-9, 1.0 - 1e-9)
-    summed = float(np.interp(np.log(horizon_s), _LOG_HORIZONS, np.log(-np.log1p(-held))))
-    return float(-np.expm1(-np.exp(summed)))
-
-
 def reach_forecast(estimates: Estimates, cascade: CascadeResult) -> ReachForecast:
     """Tell a reach: its distribution as calibrated, its factors from the structure."""
     reach = estimates.reach.tolist()
@@ -364,7 +350,6 @@ _BLOCKS = ((1, _REACH), (len(HAZARD_HORIZONS_S), len(MOVES)), (1, 1), (1, 1))
 """Rows and columns that are put in order, of all ``CELLS``."""
 _LOG_DISTANCES = np.log(np.array(REACH_DISTANCES))
 _REACHING = Reaching(REACH_DISTANCES, QUANTILES)
-_LOG_HORIZONS = np.log(np.array(HAZARD_HORIZONS_S, dtype=np.float64))
 _MOVES_IN_REACH = tuple(REACH_DISTANCES.index(move) for move in MOVES)
 _HORIZONS_TOLD = tuple(HAZARD_HORIZONS_S.index(horizon) for horizon in HORIZONS_S)
 _HAZARDS_TOLD = tuple(

@@ -19,8 +19,6 @@ from guard.hazard.experts import (
     Estimates,
     Experts,
     Opinions,
-    chance_of_reach,
-    chance_within,
     fitted_forecast,
     hazard_forecast,
     mixed,
@@ -124,7 +122,7 @@ def test_the_mixture_lies_between_and_follows_the_weights() -> None:
 
 
 def test_forecasts_take_their_shape_from_the_vocabulary() -> None:
-    """Quantiles along QUANTILES, probabilities along HORIZONS_S and MOVES; between cells it is interpolated."""
+    """Quantiles along QUANTILES, probabilities along HORIZONS_S and MOVES; each is that of its cell."""
     found = watched(-0.001)
     told = Experts.of(document()).estimate([features_of(found, Direction.DOWN)])[0][Expert.FLOW]
     reach = reach_forecast(told, cascade(Direction.DOWN, book_at(100.0), None))
@@ -134,10 +132,11 @@ def test_forecasts_take_their_shape_from_the_vocabulary() -> None:
     )
     assert len(reach.quantiles) == len(QUANTILES)
     assert list(reach.quantiles) == sorted(reach.quantiles)
-    assert reach.probability == pytest.approx([chance_of_reach(told, move) for move in MOVES])
+    assert reach.probability == pytest.approx([told.reach[REACH_DISTANCES.index(move)] for move in MOVES])
     assert len(hazard.probability) == len(HORIZONS_S)
-    assert hazard.probability[1][1] == pytest.approx(chance_within(told, 900, 0.05))
-    assert hazard.probability[1][1] <= chance_within(told, 1800, 0.05) <= hazard.probability[2][1]
+    at = HAZARD_HORIZONS_S.index(900), MOVES.index(0.05)
+    assert hazard.probability[1][1] == pytest.approx(told.hazard[at])
+    assert hazard.probability[1][1] <= hazard.probability[2][1]
     assert msgspec.json.decode(msgspec.json.encode(hazard), type=type(hazard)) == hazard
 
 
@@ -195,7 +194,7 @@ def test_what_is_told_as_fitted_is_of_the_one_that_sees_most() -> None:
     full = seen.as_fitted(Expert.FULL)
     assert told is not None
     assert (told.direction, told.weight, told.vulnerability) == (Direction.UP, 0.3, full.vulnerability)
-    assert told.reach == pytest.approx([chance_of_reach(full, move) for move in MOVES])
+    assert told.reach == pytest.approx([full.reach[REACH_DISTANCES.index(move)] for move in MOVES])
     assert told.hazard[2][1] == full.hazard[HAZARD_HORIZONS_S.index(3600), 1]
     blind = Opinions(seen.told, {Expert.FLOW: seen.rows[Expert.FLOW]}, seen.fitted)
     flow = fitted_forecast(Direction.UP, blind)
