@@ -22,6 +22,10 @@ NOT_CALM = -1.0
 HAZARD_HALF_LIFE_S = 86_400.0
 HAZARD_MIN, HAZARD_PRIOR, HAZARD_USUAL_MAX = 1e-6, 0.001, 0.05
 """What is usual counts as no more than this: a guard that is started in a crash must not take it for usual."""
+CALM_SPEED, CALM_SHARE = 1.0, 0.25
+"""While STRESSED the usual hazard is learned where price moves no faster than usual, at a quarter of the pace."""
+REPRODUCTION_S, REPRODUCTION_RISE = 1800.0, 2.2
+"""Over what time the reproduction number's usual level is taken, and how far above it counts."""
 _SEVERITY = {
     Regime.NORMAL: 0,
     Regime.RECOVERY: 1,
@@ -77,6 +81,7 @@ class RegimeState(Struct, frozen=True, kw_only=True):
     had_cascade: bool = False
     entered_at: dict[Regime, Nanoseconds] = {}
     hazard: UsualState | None = None
+    reproduction: float = 0.0
 
 
 @dataclass(slots=True)
@@ -97,7 +102,8 @@ class RegimeMachine:
     refill are back.
 
     * WATCH: hazard / max(h1, 4 u), depth z / -3; u is what the hazard usually is here (decayed over a day, not learned
-      while STRESSED or worse). STRESSED: hazard / max(h2, 12 u), round trip / 5, reproduction number / 1 that lasts.
+      in a CASCADE, and slowly while STRESSED, where price stands). STRESSED: hazard / max(h2, 12 u), round trip / 5,
+      reproduction number / max(1, 2.2 v) that lasts, v its mean of the last half hour but for a CASCADE.
     * CASCADE: the lesser of liquidations per minute / 0.3 and speed / 3; 0.2 / depth ratio, once it lasted 3 s.
 
     Where data is unknown the state holds and time does not count; an input that turned unknown counts as it last was
@@ -129,6 +135,7 @@ class RegimeMachine:
         self._forced_at: Nanoseconds | None = None
         self._entered_at: dict[Regime, Nanoseconds] = {}
         self._loads: dict[tuple[int, str], _Load] = {}
+        self._usual_reproduction = 0.0
         self._hazard = Usual(HAZARD_HALF_LIFE_S, warm_s=600.0, prior=(log(HAZARD_PRIOR), 1.0, 120.0))
 
     @property
@@ -165,28 +172,36 @@ class RegimeMachine:
         settings = self.settings
         watch = settings.hazard_watch if inputs.hazard_watch is None else inputs.hazard_watch
         stressed = settings.hazard_stressed if inputs.hazard_stressed is None else inputs.hazard_stressed
-        usual = self._usual_hazard(inputs.hazard_15m, elapsed_s)
+        usual = self._usual_hazard(inputs.hazard_15m, inputs.speed, elapsed_s)
         watch = max(watch, settings.hazard_rise_watch * usual)
         stressed = max(stressed, watch, settings.hazard_rise_stressed * usual)
         self._note(at, 1, "hazard", _over(inputs.hazard_15m, watch))
         self._note(at, 2, "hazard", _over(inputs.hazard_15m, stressed))
         self._note(at, 1, "depth_z", _over(inputs.depth_z, settings.depth_z_watch))
         self._note(at, 2, "round_trip", _over(inputs.round_trip_ratio, settings.round_trip_stressed))
-        self._note(at, 2, "reproduction", self._reproduction(at, inputs.reproduction))
+        self._note(at, 2, "reproduction", self._reproduction(at, inputs.reproduction, elapsed_s))
         flow = _over(inputs.liquidations_per_min, settings.liquidations_cascade)
         speed = _over(inputs.speed, settings.speed_cascade)
         self._note(at, 3, "liquidations", None if flow is None or speed is None else min(flow, speed))
         self._note(at, 3, "collapse", self._collapse(at, inputs.depth_ratio))
 
-    def _usual_hazard(self, hazard: float | None, elapsed_s: float) -> float:
+    def _usual_hazard(self, hazard: float | None, speed: float | None, elapsed_s: float) -> float:
         """What the hazard usually is of this market, as far as it is known; a model's base rate may be another's."""
         usual = min(exp(self._hazard.mean), HAZARD_USUAL_MAX)
-        if hazard is not None and isfinite(hazard) and _SEVERITY[self.regime] < 2:
+        severity = _SEVERITY[self.regime]
+        if severity == 2:
+            # Else a market that is entered as STRESSED because a model's rate is not its own would stay for ever.
+            elapsed_s *= CALM_SHARE if speed is not None and speed < CALM_SPEED else 0.0
+        if hazard is not None and isfinite(hazard) and severity < 3 and (severity < 2 or elapsed_s > 0.0):
             self._hazard.update(log(min(max(hazard, HAZARD_MIN), 1.0)), elapsed_s)
         return usual
 
-    def _reproduction(self, at: Nanoseconds, value: float | None) -> float | None:
-        load = _over(value, self.settings.reproduction_stressed)
+    def _reproduction(self, at: Nanoseconds, value: float | None, elapsed_s: float) -> float | None:
+        usual = self._usual_reproduction
+        load = _over(value, max(self.settings.reproduction_stressed, REPRODUCTION_RISE * usual))
+        if value is not None and isfinite(value) and _SEVERITY[self.regime] < 3:
+            # A market that is fragile for good is not under stress for that: nothing has begun.
+            self._usual_reproduction += (value - usual) * (1.0 - exp(-elapsed_s / REPRODUCTION_S))
         if load is None or load < 1.0:
             self._forced_at = None
             return load
@@ -320,6 +335,7 @@ class RegimeMachine:
             had_cascade=self._had_cascade,
             entered_at=dict(self._entered_at),
             hazard=self._hazard.state(),
+            reproduction=self._usual_reproduction,
         )
 
     def restore(self, state: RegimeState) -> None:
@@ -332,6 +348,8 @@ class RegimeMachine:
         self._had_cascade, self._entered_at = state.had_cascade, dict(state.entered_at)
         if state.hazard is not None:
             self._hazard.restore(state.hazard)
+        if isfinite(state.reproduction):
+            self._usual_reproduction = max(state.reproduction, 0.0)
 
 
 def _over(value: float | None, entry: float) -> float | None:

@@ -106,6 +106,27 @@ def test_a_reproduction_number_counts_when_it_lasts() -> None:
     assert run.machine.reasons == ("reproduction",)
 
 
+def test_a_market_that_is_fragile_for_good_is_not_stressed_for_ever() -> None:
+    """What is usual of R is learned within two hours, and forgotten with it; far above that it counts again."""
+    run, fragile = Run(), replace(CALM, reproduction=1.3)
+    assert run.step(fragile, 60) is Regime.STRESSED
+    assert run.step(fragile, 2 * 3600) is Regime.NORMAL
+    after = RegimeMachine()
+    after.restore(run.machine.state())
+    run.machine = after
+    assert run.step(fragile, 3600) is Regime.NORMAL
+    assert run.step(replace(CALM, reproduction=3.0), 60) is Regime.STRESSED
+
+
+def test_a_hazard_that_is_high_from_the_first_look_on_is_learned_to_be_usual_where_price_stands() -> None:
+    """A model's rate may be another market's; where price moves it is not learned."""
+    high = replace(CALM, hazard_15m=0.12, speed=0.3)
+    still, moving = Run(), Run()
+    assert still.step(high) is Regime.STRESSED
+    assert still.step(high, 3 * 3600) is Regime.WATCH
+    assert moving.step(replace(high, speed=2.0), 3 * 3600) is Regime.STRESSED
+
+
 def test_thresholds_of_cost_go_before_those_of_the_settings() -> None:
     cheap = replace(CALM, hazard_15m=0.006, hazard_watch=0.005, hazard_stressed=0.5)
     dear = replace(CALM, hazard_15m=0.3, hazard_watch=0.55, hazard_stressed=0.6)
