@@ -10,7 +10,9 @@ from msgspec import Struct
 from guard.calibration.cells import Feature
 from guard.errors import ArtefactInvalidError
 
-FORMAT = 1
+FORMAT = 2
+FORMATS = (1, 2)
+"""That are read: the second may hold trees, which a program that knows the first alone would not ask."""
 
 
 class Expert(StrEnum):
@@ -45,6 +47,24 @@ class Heads(Struct, frozen=True, kw_only=True):
     hazard: Head
     vulnerability: Head
     shock: Head
+
+
+class Forest(Struct, frozen=True, kw_only=True):
+    """Trees of the full expert that move what its line says of the reach (``guard.calibration.trees.Beside``).
+
+    ``columns`` number ``features`` and, after them, ``graded``, as they are at 5 %; ``share`` is how much of what trees
+    see more counts. Nodes and leaves lie as in ``guard.calibration.trees.Trees``.
+    """
+
+    share: float
+    features: tuple[str, ...]
+    graded: tuple[str, ...]
+    bias: float
+    depth: int
+    columns: tuple[int, ...]
+    cuts: tuple[float, ...]
+    unknown_left: tuple[bool, ...]
+    leaves: tuple[float, ...]
 
 
 LIFE_SHOCKS_PER_H = 0.03
@@ -124,10 +144,11 @@ class Outlook(Struct, frozen=True, kw_only=True):
     prior_h: float = 8.0
     calm_hazard: tuple[float, ...] = CALM_HAZARD
     calm_shock: float = CALM_SHOCK
+    reach_trees: Forest | None = None
 
 
 def check_format(document: Mapping[str, object]) -> None:
     """Say it plainly where a document is of another format. ArtefactInvalidError."""
     found = document.get("format")
-    if found != FORMAT:
-        raise ArtefactInvalidError("format", f"it is {found!r}; this program reads {FORMAT}")
+    if found not in FORMATS:
+        raise ArtefactInvalidError("format", f"it is {found!r}; this program reads 1 to {FORMAT}")

@@ -15,6 +15,7 @@ from guard.calibration.blend import Blend
 from guard.calibration.cell_pass import CellPass, KindPool
 from guard.calibration.cells import Cells, CellTerms, Feature
 from guard.calibration.kernel import Reaching
+from guard.calibration.trees import Beside, Trees
 from guard.errors import ArtefactInvalidError
 from guard.forecasts import (
     HORIZONS_S,
@@ -26,14 +27,15 @@ from guard.forecasts import (
     ReachForecast,
 )
 from guard.hazard.artefact import (
-    FORMAT,
     LIFE_HAZARD,
     LIFE_SHOCK,
     LIFE_SHOCKS_PER_H,
     Expert,
+    Forest,
     Head,
     Heads,
     Outlook,
+    check_format,
 )
 from guard.hazard.climate import FITTED_REACH, LIFE_REACH
 from guard.hazard.features import GRADED, HAZARD_HORIZONS_S, NAMES, REACH_DISTANCES, Features, Quiet
@@ -106,13 +108,14 @@ class Opinions(Mapping[Expert, Estimates]):
 class Experts:
     """The fitted experts, evaluated together: one pass over the features, and what that is in life.
 
-    Cost: 8 us for both directions, of which 3 for the two kinds of market.
+    Cost: 12 us for both directions, of which 3 for the two kinds of market and 4 for trees.
     """
 
     document: Outlook
     names: tuple[Expert, ...]
     _pass: CellPass
     _kinds: KindPool
+    _trees: Beside | None
 
     @classmethod
     def of(cls, document: Outlook) -> Self:
@@ -131,7 +134,8 @@ class Experts:
         places = [NAMES.index(each.name) for each in document.features]
         graded_places = [GRADED.index(each.name) for each in document.graded]
         told = CellPass(terms, places, graded_places, _GRADED_ROWS, _SHARES, _BLOCKS)
-        return cls(document, names, told, _kinds(document))
+        forest = document.reach_trees if Expert.FULL in names else None
+        return cls(document, names, told, _kinds(document), None if forest is None else _beside(forest))
 
     def estimate(self, both: Sequence[Features]) -> tuple[Opinions, ...]:
         """What each expert makes of each of ``both``; the full one says nothing where there is no map.
@@ -143,6 +147,8 @@ class Experts:
         for at, each in enumerate(both):
             quiet = each.quiet
             self._pass.tell(each.values.reshape(1, -1), each.reach, each.hazard, 0.0, fitted[at])
+            if self._trees is not None and each.has_map:
+                self._trees.move(each.values, each.reach, fitted[at], self.names.index(Expert.FULL))
             rarity = self.rarity(quiet)
             # A shock elsewhere ends the quiet of all markets in worlds that crash together.
             at_once = 0.0 if quiet.is_shaken else rarity
@@ -266,6 +272,27 @@ def _kinds(document: Outlook) -> KindPool:
     )
 
 
+def _beside(forest: Forest) -> Beside:
+    """Take trees of the reach. ArtefactInvalidError where they are no whole ones, or not of this program's features."""
+    missing = [name for name in forest.features if name not in NAMES]
+    missing += [name for name in forest.graded if name not in GRADED]
+    if missing:
+        raise ArtefactInvalidError("reach_trees", f"this program has no feature named {', '.join(missing)}")
+    try:
+        return Beside(
+            Trees(forest.bias, forest.depth, forest.columns, forest.cuts, forest.unknown_left, forest.leaves),
+            forest.share,
+            [NAMES.index(name) for name in forest.features],
+            [GRADED.index(name) for name in forest.graded],
+            VULNERABLE_AT,
+            0,
+            _REACH,
+            VULNERABLE_AT,
+        )
+    except ValueError as error:
+        raise ArtefactInvalidError("reach_trees", str(error)) from error
+
+
 def _odds(probability: float) -> float:
     return log(probability / (1.0 - probability))
 
@@ -305,8 +332,7 @@ def _rows(
 
 
 def _check(document: Outlook) -> None:
-    if document.format != FORMAT:
-        raise ArtefactInvalidError("format", f"it is {document.format!r}; this program reads {FORMAT}")
+    check_format({"format": document.format})
     for where, found, wanted in (
         ("reach_distances", document.reach_distances, REACH_DISTANCES),
         ("horizons_s", document.horizons_s, HAZARD_HORIZONS_S),

@@ -60,3 +60,24 @@ def test_what_does_not_fit_is_refused(made: Any) -> None:
 
 def test_no_trees_say_the_bias() -> None:
     assert trees.Trees(-0.7, 3, [], [], [], []).score(np.zeros(0)) == -0.7
+
+
+@pytest.mark.parametrize("made", [trees, plain])
+def test_cells_are_moved_by_what_trees_see_more_in_one_of_them(made: Any) -> None:
+    """By hand: which columns are given, which row is asked, which cells move, and where they are held."""
+    grown = made.Trees(0.0, 1, [0, 1], [0.0, 0.0], [True, True], [-2.0, 2.0, 0.0, 1.0])
+    beside = made.Beside(grown, 0.5, [2], [1], 1, 0, 2, 1)
+    values = np.array([-9.0, -9.0, 1.0])
+    graded = np.array([[-9.0, -9.0], [-9.0, 1.0]])
+    told = np.array([[0.9, 0.9, 0.9], [0.7, 0.5, 0.4]])
+    beside.move(values, graded, told, 1)
+    assert told[0].tolist() == [0.9, 0.9, 0.9]
+    assert np.log(told[1] / (1.0 - told[1])) == pytest.approx(
+        [np.log(0.7 / 0.3) + 1.5, 1.5, np.log(0.4 / 0.6)]
+    )
+    sure = made.Beside(made.Trees(99.0, 1, [], [], [], []), 1.0, [], [], 0, 0, 1, 0)
+    sure.move(values, graded, told, 0)
+    assert told[0, 0] == pytest.approx(1.0 - np.exp(-13.0), abs=1e-8)
+    for share, places in ((0.5, [2]), (1.5, [0, 1]), (float("nan"), [0, 1])):
+        with pytest.raises(ValueError, match=r"columns|share"):
+            made.Beside(grown, share, places, [], 0, 0, 2, 1)

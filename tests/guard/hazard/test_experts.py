@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from guard.errors import ArtefactInvalidError
 from guard.forecasts import HORIZONS_S, MOVES, QUANTILES, Direction
-from guard.hazard.artefact import LIFE_HAZARD, LIFE_SHOCK, LIFE_SHOCKS_PER_H, Expert, Head
+from guard.hazard.artefact import FORMATS, LIFE_HAZARD, LIFE_SHOCK, LIFE_SHOCKS_PER_H, Expert, Forest, Head
 from guard.hazard.climate import LIFE_REACH
 from guard.hazard.experts import (
     SHIFT_MAX,
@@ -28,6 +28,18 @@ from guard.hazard.features import HAZARD_HORIZONS_S, NAMES, REACH_DISTANCES, Fea
 from guard.leverage.cascade.structure import cascade
 from guard.models import load_experts
 from tests.guard.hazard.forecasting import Watched, book_at, document, reading_at
+
+FOREST = Forest(
+    share=0.5,
+    features=("oi_depth",),
+    graded=("chance",),
+    bias=0.2,
+    depth=1,
+    columns=(0, 1),
+    cuts=(1.0, 0.0),
+    unknown_left=(True, True),
+    leaves=(-0.5, 1.5, 0.1, 0.4),
+)
 
 
 def watched(step: float) -> Watched:
@@ -244,10 +256,25 @@ def test_a_shock_is_never_told_rarer_than_the_fall_that_needs_one() -> None:
     assert binding > 0
 
 
+def test_trees_move_the_reach_of_the_full_expert_by_half_of_what_they_see_more() -> None:
+    """All distances by the same log-odds, in order; nobody else, and nothing else of it."""
+    plain = Experts.of(document())
+    bent = Experts.of(replace(document(), reach_trees=FOREST))
+    at = REACH_DISTANCES.index(0.05)
+    for interest, score in ((2.0, 0.2 + 1.5 + 0.1), (float("nan"), 0.2 - 0.5 + 0.1)):
+        before, after = (asked(each, Quiet(), oi_depth=interest) for each in (plain, bent))
+        former, told = (
+            np.log(each[Expert.FULL].reach / (1.0 - each[Expert.FULL].reach)) for each in (before, after)
+        )
+        assert told - former == pytest.approx(np.full(len(REACH_DISTANCES), 0.5 * (score - former[at])))
+        assert after[Expert.FULL].hazard.tolist() == before[Expert.FULL].hazard.tolist()
+        assert after[Expert.FLOW].reach.tolist() == before[Expert.FLOW].reach.tolist()
+
+
 @pytest.mark.parametrize(
     ("spoiled", "where"),
     [
-        (replace(document(), format=2), "format"),
+        (replace(document(), format=99), "format"),
         (replace(document(), reach_distances=(0.01,)), "reach_distances"),
         (replace(document(), shocks_per_h=0.0), "shocks_per_h"),
         (replace(document(), experts={}), "experts"),
@@ -262,6 +289,10 @@ def test_a_shock_is_never_told_rarer_than_the_fall_that_needs_one() -> None:
             replace(document(), features=(replace(document().features[0], name="omen"),)),
             "features",
         ),
+        (replace(document(), reach_trees=replace(FOREST, features=("omen",))), "reach_trees"),
+        (replace(document(), reach_trees=replace(FOREST, graded=())), "reach_trees"),
+        (replace(document(), reach_trees=replace(FOREST, share=1.5)), "reach_trees"),
+        (replace(document(), reach_trees=replace(FOREST, leaves=(1.0,))), "reach_trees"),
     ],
 )
 def test_a_document_for_another_program_is_refused(spoiled: object, where: str) -> None:
@@ -275,7 +306,7 @@ def test_the_artefact_that_is_shipped_is_taken() -> None:
     """It lies in the package, and was fitted on something."""
     experts = load_experts()
     assert set(experts.names) == set(Expert)
-    assert experts.document.format == 1
+    assert experts.document.format in FORMATS
 
 
 def test_files_that_are_no_artefacts_are_refused(tmp_path: Path) -> None:
