@@ -5,8 +5,8 @@ ctypedef long long i64
 
 cdef double _LEAST
 
-@cython.locals(classes=i64, bins=i64, at=i64, row=i64, knot=i64, share=double, beyond=double, ratio=double)
-cpdef i64 draw(double[:, ::1] mass, i64 first, double part, double[::1] shares, i64[::1] knots, double[::1] ratios, double[::1] usd) except -1
+@cython.locals(at=i64, knot=i64, before=double, after=double, ratio=double)
+cpdef i64 draw(double[::1] mixed, i64 first, double part, i64[::1] knots, double[::1] ratios, double[::1] usd) except -1
 @cython.locals(row=i64, knot=i64, at=i64, total=double, begun=double)
 cpdef i64 held_within(double[:, ::1] mass, i64 first, double part, double scale, i64[::1] knots, double[:, ::1] held) except -1
 @cython.locals(count=i64, classes=i64, knot=i64, row=i64, by=i64, middle=double, squared=double, weighed=double, mass=double, told=double, apart=double)

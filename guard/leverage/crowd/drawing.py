@@ -16,45 +16,33 @@ _LEAST = 1e-300
 
 
 def draw(
-    mass: NDArray[np.float64],
+    mixed: NDArray[np.float64],
     first: int,
     part: float,
-    shares: NDArray[np.float64],
     knots: array[int],
     ratios: array[float],
     usd: NDArray[np.float64],
 ) -> int:
-    """Write into ``usd`` what classes have by distance: their shares' sum, times a ratio between knots.
+    """Write into ``usd`` what there is by distance from the mark, times a ratio between knots.
 
     Args:
-        mass: by class and bin, ``(K, bins)``.
+        mixed: by bin, all classes by their shares.
         first: the bin of the mark.
         part: of that bin, which the mark has gone through.
-        shares: ``(K,)``.
         knots: bins from the mark, ascending from 0; the last is no more than ``len(usd)``.
         ratios: between a knot and the next, one less than knots; 1 beyond the last.
         usd: written.
 
     >>> usd = np.zeros(2)
-    >>> mass = np.array([[1.0, 2.0, 4.0], [0.0, 8.0, 0.0]])
-    >>> _ = draw(mass, 0, 0.5, np.array([1.0, 0.5]), array("q", [0, 1]), array("d", [10.0]), usd)
+    >>> _ = draw(np.array([1.0, 6.0, 4.0]), 0, 0.5, array("q", [0, 1]), array("d", [10.0]), usd)
     >>> usd.tolist()
     [35.0, 5.0]
     """
-    classes = len(shares)
-    bins = len(usd)
-    for at in range(bins):
-        usd[at] = 0.0
-    beyond = 0.0
-    for row in range(classes):
-        share = shares[row]
-        if share > 0.0:
-            for at in range(bins):
-                usd[at] += share * mass[row, first + at]
-            beyond += share * mass[row, first + bins]
-    for at in range(bins - 1):
-        usd[at] += part * (usd[at + 1] - usd[at])
-    usd[bins - 1] += part * (beyond - usd[bins - 1])
+    before = mixed[first]
+    for at in range(len(usd)):
+        after = mixed[first + at + 1]
+        usd[at] = before + part * (after - before)
+        before = after
     for knot in range(len(ratios)):
         ratio = ratios[knot]
         for at in range(knots[knot], knots[knot + 1]):

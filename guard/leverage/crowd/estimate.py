@@ -123,7 +123,7 @@ def estimate(side: Side, mark: float, factors: Factors) -> Estimate:
     scale = side.scale * mark
     ratios = array("d", [ratio * scale for ratio in factors.ratio])
     usd = np.empty(BINS)
-    draw(side.mass, first, part, side.shares, _knots(side.direction), ratios, usd)
+    draw(side.mixed(), first, part, _knots(side.direction), ratios, usd)
     return Estimate(
         side.direction, usd, factors.log_sd, factors.low_ratio, factors.high_ratio, factors.unit * mark
     )

@@ -79,6 +79,8 @@ class Side:
     """The most adverse mark of late."""
     pending: dict[int, float] = field(default_factory=dict)
     pending_s: float = 0.0
+    _mixed: Floats | None = None
+    """All classes by their shares, until one of the two changes: the whole of ``mass`` is too much for a cache."""
 
     def adverse(self, price: float) -> float:
         """Where a price is, in bins; more is worse for this side."""
@@ -90,6 +92,7 @@ class Side:
         self.base = math.floor(self.place) - _BACK
         self.pending.clear()
         self.pending_s = 0.0
+        self._mixed = None
         self.mass[:] = 0.0
         at = math.floor(self.place) - self.base
         rows = _settled_rows(self.direction, self.settings, volatility_day)
@@ -106,6 +109,7 @@ class Side:
     def weigh(self, shares: Floats) -> None:
         """Take other shares of the classes; open interest stays what it was."""
         before = self.total()
+        self._mixed = None
         self.shares, self.leveraged = shares, float(shares.sum())
         self.held = float(shares @ self.totals)
         after = self.total()
@@ -165,6 +169,7 @@ class Side:
         margin; the part of it that leaves is ``1 - exp(-c * gain)`` with the c that makes it ``size`` in all.
         """
         self.flush()
+        self._mixed = None
         at = max(math.floor(self.place) - self.base, 0)
         held = self.mass[:, at:]
         blocks = held.shape[1] // _BLOCK
@@ -190,6 +195,8 @@ class Side:
     def flush(self) -> None:
         """Put down what was entered. What is beyond the last bin counts in the totals alone."""
         kernel: Kernels = kernels(self.direction, self.settings)
+        if self.pending:
+            self._mixed = None
         for at, size in self.pending.items():
             first = at - self.base
             skip = max(-first, 0)
@@ -212,6 +219,12 @@ class Side:
         at, part = self.begun()
         return self.mass[:, at : at + BINS + 1], part
 
+    def mixed(self) -> Floats:
+        """All classes by their shares, by bin as ``mass``, ``(BINS_KEPT,)``; times ``scale``."""
+        if self._mixed is None:
+            self._mixed = self.shares @ self.mass
+        return self._mixed
+
     def begun(self) -> tuple[int, float]:
         """Which bin the mark is in, and which part of it the mark has gone through."""
         start = self.place - self.base
@@ -232,6 +245,7 @@ class Side:
         self.flush()
         ratio = np.where(self.totals > 0.0, size / np.maximum(self.totals, 1e-300), 0.0)
         self.mass *= ratio[:, None]
+        self._mixed = None
         self.totals[:] = size
         self.rest, self.scale = size, 1.0
         self.held = float(self.shares @ self.totals)
@@ -242,13 +256,18 @@ class Side:
         if high < 0 or last < 0.0:
             return None
         taken: Floats = self.mass[:, low:high].sum(axis=1)
+        mixed = self._mixed
         if low < high:
             self.mass[:, low:high] = 0.0
+            if mixed is not None:
+                mixed[low:high] = 0.0
         begun = max(first, float(high))
         part = (last - begun) / max(high + 1.0 - begun, 1e-9)
         if 0.0 < part <= 1.0:
             taken += self.mass[:, high] * part
             self.mass[:, high] *= 1.0 - part
+            if mixed is not None:
+                mixed[high] *= 1.0 - part
         self.totals -= taken
         self.held -= float(self.shares @ taken)
         taken *= self.scale
@@ -265,10 +284,12 @@ class Side:
         elif -BINS_KEPT < by < 0:
             moved[:, -by:] = self.mass[:, :by]
         self.mass = moved
+        self._mixed = None
         self.base += by
 
     def _settle_scale(self) -> None:
         self.mass *= self.scale
+        self._mixed = None
         self.totals *= self.scale
         self.held *= self.scale
         self.added *= self.scale

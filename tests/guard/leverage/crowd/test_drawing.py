@@ -8,8 +8,9 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from guard.leverage.crowd import drawing
+from guard.leverage.crowd import LeverageMix, LiquidationMap, drawing
 from guard.leverage.crowd.mix import CANDIDATES
+from tests.guard.leverage.crowd.readings import MARKET, reading
 from tests.support.uncompiled import uncompiled
 
 plain = uncompiled("guard.leverage.crowd.drawing")[0]
@@ -32,7 +33,7 @@ def drawn(seed: int) -> tuple[np.ndarray, np.ndarray, np.random.Generator]:
 def test_a_map_is_the_shares_of_classes_between_bins(made: ModuleType) -> None:
     mass, shares, _ = drawn(1)
     usd = np.full(20, np.nan)
-    made.draw(mass, 5, 0.25, shares, KNOTS, array("d", [2.0, 0.0, 1.5]), usd)
+    made.draw(shares @ mass, 5, 0.25, KNOTS, array("d", [2.0, 0.0, 1.5]), usd)
     mixed = shares @ (0.75 * mass[:, 5:25] + 0.25 * mass[:, 6:26])
     assert usd == pytest.approx(mixed * np.repeat([2.0, 0.0, 1.5], [3, 5, 12]), rel=1e-12)
 
@@ -99,10 +100,25 @@ def test_compiled_and_plain_are_equal_to_the_last_digit() -> None:
     for module in (drawing, plain):
         usd, sums, medians, spreads = np.empty(20), np.empty((4, 3)), np.empty(3), np.empty(3)
         logs = np.zeros(CANDIDATES)
-        module.draw(mass, 5, 0.3, shares, KNOTS, array("d", [2.0, 0.1, 1.5]), usd)
+        module.draw(shares @ mass, 5, 0.3, KNOTS, array("d", [2.0, 0.1, 1.5]), usd)
         module.held_within(mass, 5, 0.3, 3.0, KNOTS, sums)
         module.agree(held, candidates, weights, medians, spreads)
         module.believe(logs, *evidence, 1, array("d", [0.4, 0.6, 0.3, 0.1]))
         within = module.upto(usd, array("d", [0.3, 7.7, 19.0]))
         told.append([*usd, *sums.ravel(), *medians, *spreads, *logs, *within])
     assert told[0] == told[1]
+
+
+def test_what_a_map_is_drawn_from_follows_all_that_happens() -> None:
+    made = LiquidationMap(MARKET, LeverageMix())
+    generator = np.random.default_rng(6)
+    mark = 100.0
+    for step in range(300):
+        mark *= float(np.exp(generator.normal(0.0, 4e-3)))
+        opened = 1_000.0 * float(np.exp(generator.normal(0.0, 0.02)))
+        told = {"liquidated_longs_usd": 50.0} if step % 9 == 0 else {}
+        made.update(
+            reading(step, mark, opened, mark_low=mark * 0.999, mark_high=mark * 1.001, buy_usd=1e3, **told)
+        )
+        for side in made._sides:
+            assert side.mixed() == pytest.approx(side.shares @ side.mass, rel=1e-12, abs=1e-12)
