@@ -232,27 +232,39 @@ def _rows(
             target=0.0 if is_judged else None,
         ),
     ]
-    ticks = {
-        name: float(1e4 * each.ticks[here].sum() / max(each.entries[here].sum(), 1.0))
-        for name, each in {**others, "oracle": oracle, "map": ours}.items()
-    }
     results.append(
-        row(
-            f"{case}: liquidating entries of 10,000, capped by {best}",
-            bootstrap_sums(
-                _tick_sums(ours, blocks, here, len(sums)),
-                lambda drawn: 1e4 * drawn[0] / max(drawn[1], 1.0),
-                runs.seed,
-                draws=runs.draws,
-            ),
-            "of 10,000",
-            better=Better.LOWER,
-            baselines={name: ticks[name] for name in names},
-            oracle=ticks["oracle"],
-            more={"leverage": ours.leverage_mean},
-        )
+        _entries_row(case, {**others, "oracle": oracle, "map": ours}, best, (blocks, here, len(sums)), runs)
     )
     return results
+
+
+def _entries_row(
+    case: str,
+    told: Mapping[str, Outcome],
+    best: str,
+    places: tuple[NDArray[np.int64], Sequence[int], int],
+    runs: Runs,
+) -> Result:
+    """Entries that end in liquidation; ``places`` are blocks, positions that are judged, and how many blocks."""
+    blocks, here, count = places
+    ticks = {
+        name: float(1e4 * each.ticks[here].sum() / max(each.entries[here].sum(), 1.0))
+        for name, each in told.items()
+    }
+    return row(
+        f"{case}: liquidating entries of 10,000, capped by {best}",
+        bootstrap_sums(
+            _tick_sums(told["map"], blocks, here, count),
+            lambda drawn: 1e4 * drawn[0] / max(drawn[1], 1.0),
+            runs.seed,
+            draws=runs.draws,
+        ),
+        "of 10,000",
+        better=Better.LOWER,
+        baselines={name: each for name, each in ticks.items() if name not in {"oracle", "map"}},
+        oracle=ticks["oracle"],
+        more={"leverage": told["map"].leverage_mean},
+    )
 
 
 def _tick_sums(outcome: Outcome, blocks: NDArray[np.int64], here: Sequence[int], count: int) -> Floats:
