@@ -35,7 +35,9 @@ cdef class CellPass:
     cdef double[::1] _graded_sums
     cdef double[::1] _least
 
-    @cython.locals(cell=i64, model=i64, place=i64, first=i64, block=i64, high=i64, wide=i64, logit=double)
+    @cython.locals(first=i64, block=i64, high=i64, wide=i64)
+    cpdef i64 order(self, double[:, ::1] out, i64 model) except -1
+    @cython.locals(cell=i64, model=i64, place=i64, logit=double)
     cpdef i64 tell(self, const double[:, ::1] values, const double[:, ::1] near, const double[:, ::1] far, double shift, double[:, ::1] out) except -1
     @cython.locals(cell=i64, weight=i64, run=i64, value=double)
     cpdef i64 _add(self, const double[:, ::1] values) except -1

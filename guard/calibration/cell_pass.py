@@ -127,11 +127,16 @@ class CellPass:
             logit = _held(logit + shift * self._shares[place])
             out[model, place] = 1.0 / (1.0 + math.exp(-logit))
         for model in range(self.models):
-            first = 0
-            for block in range(len(self._blocks) // 2):
-                high, wide = self._blocks[2 * block], self._blocks[2 * block + 1]
-                _put_in_order(out, model, first, high, wide, self._least)
-                first += high * wide
+            self.order(out, model)
+        return 0
+
+    def order(self, out: NDArray[np.float64], model: int) -> int:
+        """Put the blocks of one model in order, as ``tell`` does: for whoever has changed them."""
+        first = 0
+        for block in range(len(self._blocks) // 2):
+            high, wide = self._blocks[2 * block], self._blocks[2 * block + 1]
+            _put_in_order(out, model, first, high, wide, self._least)
+            first += high * wide
         return 0
 
     def _add(self, values: NDArray[np.float64]) -> int:

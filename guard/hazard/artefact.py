@@ -50,12 +50,22 @@ class Heads(Struct, frozen=True, kw_only=True):
 
 
 class Forest(Struct, frozen=True, kw_only=True):
-    """Trees of the full expert that move what its line says of the reach (``guard.calibration.trees.Beside``).
+    """Trees that move what the line of the full expert says (``guard.calibration.trees.Beside``).
 
-    ``columns`` number ``features`` and, after them, ``graded``, as they are at 5 %; ``share`` is how much of what trees
-    see more counts. Nodes and leaves lie as in ``guard.calibration.trees.Trees``.
+    Attributes:
+        head: of which: the name of one of ``Heads``.
+        asked: which cell of it they were grown for.
+        moved: the first cell of it that is moved, and the one after the last.
+        share: how much of what trees see more counts, 0..1.
+        features: of ``columns``, by number; after them come ``graded`` ones, as they are for the cell that is asked.
+        graded: see there.
+        bias: of trees, as are ``depth``, ``columns``, ``cuts``, ``unknown_left`` and ``leaves``, which lie as in
+            ``guard.calibration.trees.Trees``.
     """
 
+    head: str
+    asked: int
+    moved: tuple[int, int]
     share: float
     features: tuple[str, ...]
     graded: tuple[str, ...]
@@ -144,7 +154,7 @@ class Outlook(Struct, frozen=True, kw_only=True):
     prior_h: float = 8.0
     calm_hazard: tuple[float, ...] = CALM_HAZARD
     calm_shock: float = CALM_SHOCK
-    reach_trees: Forest | None = None
+    trees: tuple[Forest, ...] = ()
 
 
 def check_format(document: Mapping[str, object]) -> None:

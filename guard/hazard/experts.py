@@ -115,7 +115,8 @@ class Experts:
     names: tuple[Expert, ...]
     _pass: CellPass
     _kinds: KindPool
-    _trees: Beside | None
+    _trees: tuple[tuple[Beside, bool], ...]
+    """And whether they are given what is graded by distance of the reach, not by cell of the hazard."""
 
     @classmethod
     def of(cls, document: Outlook) -> Self:
@@ -134,8 +135,8 @@ class Experts:
         places = [NAMES.index(each.name) for each in document.features]
         graded_places = [GRADED.index(each.name) for each in document.graded]
         told = CellPass(terms, places, graded_places, _GRADED_ROWS, _SHARES, _BLOCKS)
-        forest = document.reach_trees if Expert.FULL in names else None
-        return cls(document, names, told, _kinds(document), None if forest is None else _beside(forest))
+        forests = document.trees if Expert.FULL in names else ()
+        return cls(document, names, told, _kinds(document), tuple(_beside(each) for each in forests))
 
     def estimate(self, both: Sequence[Features]) -> tuple[Opinions, ...]:
         """What each expert makes of each of ``both``; the full one says nothing where there is no map.
@@ -147,8 +148,8 @@ class Experts:
         for at, each in enumerate(both):
             quiet = each.quiet
             self._pass.tell(each.values.reshape(1, -1), each.reach, each.hazard, 0.0, fitted[at])
-            if self._trees is not None and each.has_map:
-                self._trees.move(each.values, each.reach, fitted[at], self.names.index(Expert.FULL))
+            if self._trees and each.has_map:
+                self._bend(each, fitted[at])
             rarity = self.rarity(quiet)
             # A shock elsewhere ends the quiet of all markets in worlds that crash together.
             at_once = 0.0 if quiet.is_shaken else rarity
@@ -156,6 +157,13 @@ class Experts:
             rows = _speaking(self.names, each.has_map, each.is_young)
             found.append(Opinions(told[at], rows, fitted[at], quiet.fitted))
         return tuple(found)
+
+    def _bend(self, given: Features, fitted: Floats) -> None:
+        """Move what the full expert says by what trees see more, and put it in order."""
+        row = self.names.index(Expert.FULL)
+        for beside, is_near in self._trees:
+            beside.move(given.values, given.reach if is_near else given.hazard, fitted, row)
+        self._pass.order(fitted, row)
 
     def rarity(self, quiet: Quiet) -> float:
         """Give how much rarer shocks are here than where it was fitted, as what that adds to log-odds in quiet.
@@ -272,25 +280,39 @@ def _kinds(document: Outlook) -> KindPool:
     )
 
 
-def _beside(forest: Forest) -> Beside:
-    """Take trees of the reach. ArtefactInvalidError where they are no whole ones, or not of this program's features."""
+def _beside(forest: Forest) -> tuple[Beside, bool]:
+    """Take trees; and whether their graded features are those of the reach.
+
+    ArtefactInvalidError where they are no whole ones, or not for cells and features of this program.
+    """
+    if forest.head not in _FIRST:
+        raise ArtefactInvalidError("trees", f"there is no head named {forest.head}")
+    first, cells = _FIRST[forest.head]
+    if not (0 <= forest.asked < cells and 0 <= forest.moved[0] <= forest.moved[1] <= cells):
+        raise ArtefactInvalidError("trees", f"the {forest.head} has {cells} cells")
     missing = [name for name in forest.features if name not in NAMES]
     missing += [name for name in forest.graded if name not in GRADED]
     if missing:
-        raise ArtefactInvalidError("reach_trees", f"this program has no feature named {', '.join(missing)}")
+        raise ArtefactInvalidError("trees", f"this program has no feature named {', '.join(missing)}")
+    graded_row = _GRADED_ROWS[first + forest.asked]
+    is_near = graded_row < _REACH
     try:
-        return Beside(
-            Trees(forest.bias, forest.depth, forest.columns, forest.cuts, forest.unknown_left, forest.leaves),
+        trees = Trees(
+            forest.bias, forest.depth, forest.columns, forest.cuts, forest.unknown_left, forest.leaves
+        )
+        beside = Beside(
+            trees,
             forest.share,
             [NAMES.index(name) for name in forest.features],
             [GRADED.index(name) for name in forest.graded],
-            VULNERABLE_AT,
-            0,
-            _REACH,
-            VULNERABLE_AT,
+            graded_row if is_near else graded_row - _REACH,
+            first + forest.moved[0],
+            first + forest.moved[1],
+            first + forest.asked,
         )
     except ValueError as error:
-        raise ArtefactInvalidError("reach_trees", str(error)) from error
+        raise ArtefactInvalidError("trees", str(error)) from error
+    return beside, is_near
 
 
 def _odds(probability: float) -> float:
@@ -365,6 +387,13 @@ SHOCK_AT = HAZARD_HORIZONS_S.index(900) * len(MOVES)
 """Those of the shock are of 15 minutes and the least move."""
 _GRADED_ROWS = (*range(_REACH + _HAZARD), VULNERABLE_AT, _REACH + SHOCK_AT)
 """Of ``Features.reach`` and then ``Features.hazard``: which is meant for each of ``CELLS``."""
+_FIRST = {
+    "reach": (0, _REACH),
+    "hazard": (_REACH, _HAZARD),
+    "vulnerability": (CELLS - 2, 1),
+    "shock": (CELLS - 1, 1),
+}
+"""Where the cells of each head begin, and how many they are."""
 _SHARES = (0.0,) * _REACH + (1.0,) * _HAZARD + (0.0, 1.0)
 """How much of what rarity adds each of ``CELLS`` takes: hazards and shock all of it."""
 _FORCED = (

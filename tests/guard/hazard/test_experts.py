@@ -30,6 +30,9 @@ from guard.models import load_experts
 from tests.guard.hazard.forecasting import Watched, book_at, document, reading_at
 
 FOREST = Forest(
+    head="reach",
+    asked=REACH_DISTANCES.index(0.05),
+    moved=(0, len(REACH_DISTANCES)),
     share=0.5,
     features=("oi_depth",),
     graded=("chance",),
@@ -258,17 +261,34 @@ def test_a_shock_is_never_told_rarer_than_the_fall_that_needs_one() -> None:
 
 def test_trees_move_the_reach_of_the_full_expert_by_half_of_what_they_see_more() -> None:
     """All distances by the same log-odds, in order; nobody else, and nothing else of it."""
-    plain = Experts.of(document())
-    bent = Experts.of(replace(document(), reach_trees=FOREST))
-    at = REACH_DISTANCES.index(0.05)
+    plain, bent = Experts.of(document()), Experts.of(replace(document(), trees=(FOREST,)))
     for interest, score in ((2.0, 0.2 + 1.5 + 0.1), (float("nan"), 0.2 - 0.5 + 0.1)):
         before, after = (asked(each, Quiet(), oi_depth=interest) for each in (plain, bent))
-        former, told = (
-            np.log(each[Expert.FULL].reach / (1.0 - each[Expert.FULL].reach)) for each in (before, after)
-        )
-        assert told - former == pytest.approx(np.full(len(REACH_DISTANCES), 0.5 * (score - former[at])))
+        former, told = (_log_odds(each[Expert.FULL].reach) for each in (before, after))
+        more = 0.5 * (score - former[FOREST.asked])
+        assert told - former == pytest.approx(np.full(len(REACH_DISTANCES), more))
         assert after[Expert.FULL].hazard.tolist() == before[Expert.FULL].hazard.tolist()
         assert after[Expert.FLOW].reach.tolist() == before[Expert.FLOW].reach.tolist()
+
+
+def test_trees_of_a_horizon_move_its_cells_and_keep_all_in_order() -> None:
+    """A quarter of an hour may not be told less than five minutes, nor than what trees leave of an hour."""
+    cell = HAZARD_HORIZONS_S.index(900) * len(MOVES) + MOVES.index(0.05)
+    sure = replace(FOREST, head="hazard", asked=cell, moved=(3, 6), bias=9.0)
+    plain, bent = Experts.of(document()), Experts.of(replace(document(), trees=(sure,)))
+    before, after = (asked(each, Quiet())[Expert.FULL] for each in (plain, bent))
+    assert after.hazard[1, 1] > before.hazard[1, 1] + 0.1
+    assert (np.diff(after.hazard, axis=0) >= 0.0).all()
+    assert (np.diff(after.hazard, axis=1) <= 0.0).all()
+    assert after.reach.tolist() == before.reach.tolist()
+    assert (after.vulnerability, after.hazard[0].tolist()) == (
+        before.vulnerability,
+        before.hazard[0].tolist(),
+    )
+
+
+def _log_odds(chances: np.ndarray) -> np.ndarray:
+    return np.asarray(np.log(chances / (1.0 - chances)))
 
 
 @pytest.mark.parametrize(
@@ -289,10 +309,13 @@ def test_trees_move_the_reach_of_the_full_expert_by_half_of_what_they_see_more()
             replace(document(), features=(replace(document().features[0], name="omen"),)),
             "features",
         ),
-        (replace(document(), reach_trees=replace(FOREST, features=("omen",))), "reach_trees"),
-        (replace(document(), reach_trees=replace(FOREST, graded=())), "reach_trees"),
-        (replace(document(), reach_trees=replace(FOREST, share=1.5)), "reach_trees"),
-        (replace(document(), reach_trees=replace(FOREST, leaves=(1.0,))), "reach_trees"),
+        (replace(document(), trees=(replace(FOREST, features=("omen",)),)), "trees"),
+        (replace(document(), trees=(replace(FOREST, graded=()),)), "trees"),
+        (replace(document(), trees=(replace(FOREST, share=1.5),)), "trees"),
+        (replace(document(), trees=(replace(FOREST, leaves=(1.0,)),)), "trees"),
+        (replace(document(), trees=(replace(FOREST, head="tail"),)), "trees"),
+        (replace(document(), trees=(replace(FOREST, asked=99),)), "trees"),
+        (replace(document(), trees=(replace(FOREST, moved=(3, 18)),)), "trees"),
     ],
 )
 def test_a_document_for_another_program_is_refused(spoiled: object, where: str) -> None:
