@@ -8,6 +8,7 @@ cdef double _LOGIT_MAX
 cdef class Trees:
     cdef readonly double bias
     cdef readonly i64 depth, count, width
+    cdef i64 _nodes
     cdef i64[::1] _columns
     cdef double[::1] _cuts
     cdef i64[::1] _left

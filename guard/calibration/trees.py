@@ -43,7 +43,8 @@ class Trees:
 
         ValueError where these are not as many as they have to be, a column is below 0, or a number is unknown.
         """
-        nodes, ends = (1 << depth) - 1, 1 << depth
+        ends = 2 ** max(depth, 1)
+        nodes = ends - 1
         count = len(leaves) // ends
         if depth < 1 or len(leaves) != count * ends:
             raise ValueError(f"{len(leaves)} leaves are no whole trees of depth {depth}")
@@ -58,6 +59,7 @@ class Trees:
         self.count = count
         self.width = max(columns, default=-1) + 1
         """A row has at least so many columns."""
+        self._nodes = nodes
         self._columns = array("q", columns)
         self._cuts = array("d", cuts)
         self._left = array("q", [int(each) for each in unknown_left])
@@ -71,7 +73,7 @@ class Trees:
 
     def walk(self, row: Sequence[float] | NDArray[np.float64]) -> float:
         """Give the same of a row that has enough."""
-        nodes = (1 << self.depth) - 1
+        nodes = self._nodes
         found = self.bias
         for tree in range(self.count):
             base = tree * nodes
