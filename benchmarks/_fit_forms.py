@@ -23,27 +23,17 @@ from adapters.simulation.worlds.variants import WORLDS
 from benchmarks import _fit_choice as choice
 from benchmarks import _fit_heads as heads
 from benchmarks._fit_cells import Problem, fit
+from benchmarks._fit_forest import AT, PLANS, tree_inputs
 from benchmarks._fit_samples import Samples, collect
 from benchmarks._fit_scores import auc
 from benchmarks._fit_trees import Growth, grow
 from benchmarks._skill_episodes import available, skill_tasks
 from guard.hazard.artefact import Expert
-from guard.hazard.features import GRADED, NAMES, REACH_DISTANCES
 
 Floats = NDArray[np.float64]
 Chosen = NDArray[np.bool_]
 
-AT = REACH_DISTANCES.index(0.05)
-TREE_NAMES = tuple(name for name in NAMES if name != "longs_share")
-"""Of what trees are given, before ``GRADED`` at 5 %. Some venues tell the share of longs and some do not."""
 RESAMPLES = 300
-
-
-def tree_inputs(samples: Samples, task: heads.Task) -> tuple[Floats, NDArray[np.int64]]:
-    """What trees are given of the task's rows, ``(N, TREE_NAMES + GRADED)``, and the signs of these columns."""
-    values = samples.values[task.rows][:, [NAMES.index(name) for name in TREE_NAMES]].astype(np.float64)
-    signs = np.array([choice.sign_of(name) for name in (*TREE_NAMES, *GRADED)], np.int64)
-    return np.concatenate((values, task.graded(False)[:, AT]), axis=1), signs
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -74,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ) -> tuple[float, float]:
             return auc(logits[at], truth[at]) - auc(told["linear"][at], truth[at]), float(gained[at].mean())
 
-        low, high = _interval(more, np.flatnonzero(rows), episodes)
+        low, high = interval(more, np.flatnonzero(rows), episodes)
         by_world = [
             auc(logits[rows & (worlds == at)], truth[rows & (worlds == at)]) for at in range(len(WORLDS))
         ]
@@ -92,7 +82,7 @@ def _forms(samples: Samples, task: heads.Task) -> dict[str, Floats]:
     """Log-odds of each row by each form, fitted without its world."""
     worlds = heads.worlds_of(samples, task.rows)
     given = heads.inputs_of(samples, task, heads.Standard.of(samples), choice.REACH[Expert.FULL])
-    values, signs = tree_inputs(samples, task)
+    values, signs = tree_inputs(samples, task, PLANS["reach"][0])
     truth, weights = task.truth[:, AT], task.weights
 
     def linear(seen: Chosen) -> Floats:
@@ -149,7 +139,7 @@ def _stretched(logits: Floats, truth: Floats, weights: Floats, worlds: NDArray[n
     return told
 
 
-def _interval(
+def interval(
     measure: Callable[[NDArray[np.int64]], tuple[float, float]],
     rows: NDArray[np.int64],
     episodes: NDArray[np.int64],

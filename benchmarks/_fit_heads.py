@@ -28,7 +28,7 @@ HINGES: dict[str, tuple[float, ...]] = {}
 QUIET_EVERY_S, MOVING_EVERY_S = 480, 180
 """Of moments in which nothing (something) moves so many seconds' worth is one sample, that counts for all of them."""
 
-PAIRED_ABOVE, MANY_ROWS = 1, 4_000
+PAIRED_ABOVE, MANY_ROWS = 1, 30_000
 
 _D = np.array(REACH_DISTANCES)
 _CELLS = [(horizon, move) for horizon in HAZARD_HORIZONS_S for move in MOVES]
@@ -142,14 +142,14 @@ def vulnerability_task(samples: Samples) -> Task:
         (samples.next_reach[rows, None] >= 0.05).astype(np.float64),
         np.full(len(rows), 0.2),
         np.ones((1, 1)),
-        lambda oracle: _at_distance(
+        lambda oracle: at_distance(
             (samples.hazard_oracle if oracle else samples.hazard)[rows].astype(np.float64)
         ),
         RIDGE_STATE,
     )
 
 
-def _at_distance(hazard: Floats) -> Floats:
+def at_distance(hazard: Floats) -> Floats:
     """Graded features of a moment as they are at ``VULNERABLE_AT``: the walk is over 30 minutes there."""
     cell = HAZARD_HORIZONS_S.index(3600) * len(MOVES) + MOVES.index(REACH_DISTANCES[VULNERABLE_AT])
     found = hazard[:, cell, None].copy()
@@ -223,27 +223,32 @@ def fit_head(task: Task, given: Inputs, chosen_rows: NDArray[np.bool_]) -> Fitte
     )
 
 
-def recalibrated(fitted: Fitted, logits: Floats, task: Task) -> Fitted:
+def recalibrated(
+    fitted: Fitted, logits: Floats, task: Task, blocks: Sequence[tuple[int, int]] = ()
+) -> tuple[Fitted, Floats]:
     """Stretch log-odds by one slope, and shift each cell, so that what was told of unseen worlds is right on the whole.
 
-    ``logits`` ``(N, J)`` are those of models that were fitted without the row's world. One slope, within 0.5..1.2.
+    ``logits`` ``(N, J)`` are those of models that were fitted without the row's world. One slope of all cells, or of
+    each of ``blocks`` (first cell, end) that together are all of them, within 0.5..1.2. Gives slopes by cell beside it.
     """
-    cells = logits.shape[1]
     if not fitted.weights.size:
-        return fitted
-    found = fit(
-        Problem(
-            common=np.zeros((len(logits), 0)),
-            graded=logits[:, :, None],
-            truth=task.truth,
-            weights=task.weights,
-            basis=np.ones((cells, 1)),
-            penalty=np.array([1e-3]),
-            signs=np.array([1.0]),
+        return fitted, np.ones(logits.shape[1])
+    slopes, shifts = np.ones(logits.shape[1]), np.zeros(logits.shape[1])
+    for first, end in blocks or ((0, logits.shape[1]),):
+        found = fit(
+            Problem(
+                common=np.zeros((len(logits), 0)),
+                graded=logits[:, first:end, None],
+                truth=task.truth[:, first:end],
+                weights=task.weights,
+                basis=np.ones((end - first, 1)),
+                penalty=np.array([1e-3]),
+                signs=np.array([1.0]),
+            )
         )
-    )
-    slope = float(np.clip(found.weights[0, 0], 0.5, 1.2))
-    return Fitted(fitted.intercept * slope + found.intercept, fitted.weights * slope)
+        slopes[first:end] = float(np.clip(found.weights[0, 0], 0.5, 1.2))
+        shifts[first:end] = found.intercept
+    return Fitted(fitted.intercept * slopes + shifts, fitted.weights * slopes[:, None]), slopes
 
 
 def in_order(chances: Floats) -> Floats:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from guard.calibration.distribution import quantiles
+from guard.hazard.features import REACH_DISTANCES
+
 Floats = NDArray[np.float64]
 
 
@@ -41,3 +44,42 @@ def reliability_error(chances: Floats, truth: Floats, bins: int = 10, weights: F
     return float(
         sum(abs(np.sum(weights[part] * (chances[part] - truth[part]))) for part in parts) / weights.sum()
     )
+
+
+def of_reach(told: Floats, reached: Floats, truth: Floats) -> dict[str, float]:
+    """Of the reach at onsets: ``told`` and ``truth`` are ``(N, REACH_DISTANCES)``, ``reached`` is how far it went."""
+    distances, levels = np.array(REACH_DISTANCES), np.array((0.1, 0.5, 0.9))
+    band = np.array([quantiles(distances, row, levels) for row in told]).reshape(-1, 3)
+    at_5 = REACH_DISTANCES.index(0.05)
+    held = np.maximum(reached, distances[0] / 10.0)
+    base = float(truth[:, at_5].mean())
+    missed = brier(told[:, at_5], truth[:, at_5])
+    return _rounded(
+        onsets=float(len(told)),
+        base=base,
+        auc=auc(told[:, at_5], truth[:, at_5]),
+        brier=missed,
+        brier_skill=1.0 - missed / max(base * (1.0 - base), 1e-9),
+        log_loss=log_loss(told, truth),
+        reliability_error=reliability_error(told[:, at_5], truth[:, at_5]),
+        covered=float(np.mean((held >= band[:, 0]) & (held <= band[:, 2]))),
+        width=float(np.mean(band[:, 2] - band[:, 0])),
+        width_median=float(np.median(band[:, 2] - band[:, 0])),
+    )
+
+
+def of_chances(told: Floats, truth: Floats, weights: Floats) -> dict[str, float]:
+    """Of the probabilities of one event, ``(N,)`` each."""
+    base = float(np.average(truth, weights=weights))
+    missed = float(np.average((told - truth) ** 2, weights=weights))
+    return _rounded(
+        samples=float(len(told)),
+        base=base,
+        auc=auc(told, truth),
+        brier_skill=1.0 - missed / max(base * (1.0 - base), 1e-9),
+        reliability_error=reliability_error(told, truth, weights=weights),
+    )
+
+
+def _rounded(**numbers: float) -> dict[str, float]:
+    return {name: round(number, 4) for name, number in numbers.items()}

@@ -3,8 +3,8 @@
 ``python -m benchmarks.fit_outlook [--per-world 15] [--processes 1] [--report outlook.json] [--out PATH]``
 
 Each expert is fitted six times without one world and judged on that; a slope and a shift by what came of that are put
-into the model that is fitted on all of them. Validation seeds are only told beside, test seeds are not looked at. The
-same episodes and the same code give the same bytes.
+into the model that is fitted on all of them. No validation or test seed is looked at: ``benchmarks._fit_check`` holds
+artefacts against each other on the former. The same episodes and the same code give the same bytes.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,14 +25,14 @@ from numpy.typing import NDArray
 from adapters.simulation.worlds.seeds import Split
 from adapters.simulation.worlds.tag import tag
 from adapters.simulation.worlds.variants import WORLDS
+from benchmarks import _fit_forest as forest
 from benchmarks import _fit_heads as heads
 from benchmarks._fit_cells import Fitted
 from benchmarks._fit_samples import MOMENT, Samples, collect, digest_of_code
-from benchmarks._fit_scores import auc, brier, log_loss, reliability_error
+from benchmarks._fit_scores import of_chances, of_reach
 from benchmarks._skill_episodes import available, skill_tasks
-from guard.calibration.distribution import quantiles
 from guard.forecasts import MOVES
-from guard.hazard.artefact import FORMAT, Expert, FittedOn, Head, Heads, Outlook
+from guard.hazard.artefact import FORMAT, Expert, FittedOn, Forest, Head, Heads, Outlook
 from guard.hazard.features import HAZARD_HORIZONS_S, NAMES, REACH_DISTANCES
 
 Floats = NDArray[np.float64]
@@ -42,6 +43,8 @@ MIXTURE = (
     "episodes of the released worlds: of ten, four as on 10 October 2025, two falls, two squeezes, one failing venue, "
     "one calm"
 )
+LINE = "full, line alone"
+"""What the full expert says without its trees."""
 TOLD = ((900, 0.05), (2700, 0.05), (3600, 0.02))
 
 
@@ -50,9 +53,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.fit_outlook")
     parser.add_argument(
         "--per-world", type=int, default=15, metavar="N", help="training episodes of each world"
-    )
-    parser.add_argument(
-        "--validation", type=int, default=0, metavar="N", help="validation episodes of each world"
     )
     parser.add_argument("--processes", type=int, default=1, metavar="N")
     parser.add_argument(
@@ -63,40 +63,43 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     tasks = available(skill_tasks(Split.TRAIN, given.per_world))
     samples = collect(tasks, processes=given.processes, name=given.samples)
-    beside = available(skill_tasks(Split.VALIDATION, given.validation)) if given.validation else ()
-    held = collect(beside, processes=given.processes, name=given.samples) if beside else None
     episodes = len(set(samples.meta[:, 1].tolist()))
-    document, report = fitted(samples, held, tasks_of=episodes)
-    body = msgspec.json.format(msgspec.json.encode(document), indent=1) + b"\n"
-    given.out.write_bytes(body)
+    document, report = fitted(samples, tasks_of=episodes)
+    given.out.write_text(written(document))
     if given.report is not None:
         given.report.write_text(json.dumps(report, indent=1) + "\n")
     sys.stdout.write(table(report))
     return 0
 
 
-def fitted(samples: Samples, held: Samples | None, *, tasks_of: int) -> tuple[Outlook, dict[str, Any]]:
+def fitted(samples: Samples, *, tasks_of: int) -> tuple[Outlook, dict[str, Any]]:
     """Fit all heads of all experts; the document, and what was measured."""
     standard = heads.Standard.of(samples)
     made: dict[Expert, dict[str, Head]] = {expert: {} for expert in Expert}
     report: dict[str, Any] = {}
+    trees: list[Forest] = []
     for kind, task_of, choices in heads.TASKS:
         task = task_of(samples)
+        found = report.setdefault(kind, {})
         for expert in Expert:
             inputs = heads.inputs_of(samples, task, standard, choices[expert])
             unseen = _left_out(samples, task, inputs)
             whole = heads.fit_head(task, inputs, np.ones(len(task.rows), dtype=np.bool_))
-            stretched = heads.recalibrated(whole, unseen, task)
+            blocks: list[tuple[int, int]] = []
+            if has_trees := forest.has_trees(kind, expert):
+                alone, slopes = heads.recalibrated(whole, unseen, task)
+                found[LINE] = _measured(kind, samples, task, _stretched(unseen, whole, alone, slopes))
+                unseen = _bent(kind, samples, task, unseen)
+                blocks = [(plan.first, plan.end) for plan in forest.PLANS[kind]]
+            stretched, slopes = heads.recalibrated(whole, unseen, task, blocks)
             made[expert][kind] = heads.head_of(stretched, inputs)
-            told = _stretched(unseen, whole, stretched)
-            report.setdefault(kind, {})[str(expert)] = _measured(kind, samples, task, told)
-            if held is not None:
-                report.setdefault(f"{kind} validation", {})[str(expert)] = _validated(
-                    kind, held, standard, choices[expert], stretched
-                )
+            found[str(expert)] = _measured(kind, samples, task, _stretched(unseen, whole, stretched, slopes))
+            if has_trees:
+                shifts = stretched.intercept - slopes * whole.intercept
+                trees += forest.forests_of(kind, samples, task, slopes, shifts, forest.PLANS[kind])
             sys.stderr.write(f"{kind} {expert} fitted\n")
         if kind == "reach":
-            report[kind]["oracle"] = _oracle(samples, task, standard, choices[Expert.FULL])
+            found["oracle"] = _oracle(samples, task, standard, choices[Expert.FULL])
     document = Outlook(
         format=FORMAT,
         name="outlook",
@@ -118,7 +121,8 @@ def fitted(samples: Samples, held: Samples | None, *, tasks_of: int) -> tuple[Ou
         experts={str(expert): Heads(**made[expert]) for expert in Expert},
         weights={str(expert): weight for expert, weight in WEIGHTS.items()},
         shocks_per_h=_shocks_per_h(samples),
-        **_calm(samples, standard, made[Expert.FULL]),
+        trees=tuple(trees),
+        **_calm(samples, standard, made[Expert.FULL], trees),
     )
     report["fitted_on"] = {
         **msgspec.to_builtins(document.fitted_on),
@@ -139,33 +143,29 @@ def _left_out(samples: Samples, task: heads.Task, inputs: heads.Inputs) -> Float
     return told
 
 
-def _stretched(unseen: Floats, whole: Fitted, stretched: Fitted) -> Floats:
+def _bent(kind: str, samples: Samples, task: heads.Task, line: Floats, *, oracle: bool = False) -> Floats:
+    """What is told of unseen worlds by line and trees."""
+    told = line.copy()
+    for plan in forest.PLANS.get(kind, ()):
+        scores = forest.unseen_scores(samples, task, plan, oracle=oracle)
+        told[:, plan.first : plan.end] = forest.bent(line, scores, plan)[:, plan.first : plan.end]
+    return told
+
+
+def _stretched(unseen: Floats, whole: Fitted, stretched: Fitted, slopes: Floats) -> Floats:
     """What is told of unseen worlds once it is stretched and shifted as the model is."""
-    flat = np.abs(whole.weights).max(initial=0.0)
-    slope = 1.0 if flat == 0.0 else float(np.abs(stretched.weights).max() / flat)
     return heads.in_order(
-        1.0 / (1.0 + np.exp(-(unseen * slope + stretched.intercept - whole.intercept * slope)))
+        1.0 / (1.0 + np.exp(-(unseen * slopes + stretched.intercept - whole.intercept * slopes)))
     )
 
 
 def _oracle(samples: Samples, task: heads.Task, standard: heads.Standard, chosen: Any) -> dict[str, Any]:
     """The full expert with the true map in place of the estimated one, fitted on it."""
     inputs = heads.inputs_of(samples, task, standard, chosen, oracle=True)
-    unseen = _left_out(samples, task, inputs)
-    stretched = heads.recalibrated(
-        Fitted(np.zeros(len(unseen[0])), np.ones((len(unseen[0]), 1))), unseen, task
-    )
-    told = heads.in_order(1.0 / (1.0 + np.exp(-(unseen * stretched.weights[0, 0] + stretched.intercept))))
+    unseen = _bent("reach", samples, task, _left_out(samples, task, inputs), oracle=True)
+    flat = Fitted(np.zeros(len(unseen[0])), np.ones((len(unseen[0]), 1)))
+    told = _stretched(unseen, flat, *heads.recalibrated(flat, unseen, task))
     return _measured("reach", samples, task, told)
-
-
-def _validated(
-    kind: str, held: Samples, standard: heads.Standard, chosen: Any, model: Fitted
-) -> dict[str, Any]:
-    task = next(task_of for name, task_of, _ in heads.TASKS if name == kind)(held)
-    inputs = heads.inputs_of(held, task, standard, chosen)
-    told = heads.in_order(1.0 / (1.0 + np.exp(-model.logits(inputs.common, inputs.graded))))
-    return _measured(kind, held, task, told)
 
 
 def _measured(kind: str, samples: Samples, task: heads.Task, told: Floats) -> dict[str, Any]:
@@ -173,10 +173,10 @@ def _measured(kind: str, samples: Samples, task: heads.Task, told: Floats) -> di
     if kind == "reach":
         rows = heads.is_onset(samples, task.rows)
         reached = samples.reached[task.rows].astype(np.float64)
-        found: dict[str, Any] = {"all": _of_reach(told[rows], reached[rows], task.truth[rows])}
+        found: dict[str, Any] = {"all": of_reach(told[rows], reached[rows], task.truth[rows])}
         for world in heads.left_out(worlds):
             here = rows & (worlds == world)
-            found[tuple(WORLDS)[world]] = _of_reach(told[here], reached[here], task.truth[here])
+            found[tuple(WORLDS)[world]] = of_reach(told[here], reached[here], task.truth[here])
         return found
     cells = {"": 0}
     if kind == "hazard":
@@ -190,38 +190,8 @@ def _measured(kind: str, samples: Samples, task: heads.Task, told: Floats) -> di
         for world in (-1, *heads.left_out(worlds)):
             here = known if world < 0 else known & (worlds == world)
             where = f"{name} {'all' if world < 0 else tuple(WORLDS)[world]}".strip()
-            found[where] = _of_chances(told[here, cell], task.truth[here, cell], task.weights[here])
+            found[where] = of_chances(told[here, cell], task.truth[here, cell], task.weights[here])
     return found
-
-
-def _of_reach(told: Floats, reached: Floats, truth: Floats) -> dict[str, float]:
-    distances, levels = np.array(REACH_DISTANCES), np.array((0.1, 0.5, 0.9))
-    band = np.array([quantiles(distances, row, levels) for row in told]).reshape(-1, 3)
-    at_5 = REACH_DISTANCES.index(0.05)
-    held = np.maximum(reached, distances[0] / 10.0)
-    return _rounded(
-        onsets=float(len(told)),
-        base=float(truth[:, at_5].mean()),
-        auc=auc(told[:, at_5], truth[:, at_5]),
-        brier=brier(told[:, at_5], truth[:, at_5]),
-        log_loss=log_loss(told, truth),
-        reliability_error=reliability_error(told[:, at_5], truth[:, at_5]),
-        covered=float(np.mean((held >= band[:, 0]) & (held <= band[:, 2]))),
-        width=float(np.mean(band[:, 2] - band[:, 0])),
-        width_median=float(np.median(band[:, 2] - band[:, 0])),
-    )
-
-
-def _of_chances(told: Floats, truth: Floats, weights: Floats) -> dict[str, float]:
-    base = float(np.average(truth, weights=weights))
-    missed = float(np.average((told - truth) ** 2, weights=weights))
-    return _rounded(
-        samples=float(len(told)),
-        base=base,
-        auc=auc(told, truth),
-        brier_skill=1.0 - missed / max(base * (1.0 - base), 1e-9),
-        reliability_error=reliability_error(told, truth, weights=weights),
-    )
 
 
 def _shocks_per_h(samples: Samples) -> float:
@@ -236,7 +206,9 @@ def _shocks_per_h(samples: Samples) -> float:
     return round(float(np.sum(first)) / max(hours, 1.0), 4)
 
 
-def _calm(samples: Samples, standard: heads.Standard, full: dict[str, Head]) -> dict[str, Any]:
+def _calm(
+    samples: Samples, standard: heads.Standard, full: dict[str, Head], trees: list[Forest]
+) -> dict[str, Any]:
     """What the full expert tells on the mean in calm episodes: what it is in life is held against this.
 
     Calm are episodes in which nothing fell or rose by 10 % within an hour; nothing where there are none.
@@ -251,14 +223,20 @@ def _calm(samples: Samples, standard: heads.Standard, full: dict[str, Head]) -> 
         if not rows.any():
             return {}
         inputs = heads.inputs_of(samples, task, standard, choices[Expert.FULL])
-        told = 1.0 / (1.0 + np.exp(-heads.logits_of(full[kind], inputs)))[rows]
+        line = heads.logits_of(full[kind], inputs)
+        beside = [each for each in trees if each.head == kind]
+        told = forest.told_beside(samples, task, line, beside, forest.PLANS.get(kind, ()))
+        told = heads.in_order(1.0 / (1.0 + np.exp(-told)))[rows]
         mean = np.average(told, axis=0, weights=task.weights[rows])
         found[name] = tuple(round(float(each), 5) for each in mean)
     return {"calm_hazard": found["calm_hazard"], "calm_shock": found["calm_shock"][0]}
 
 
-def _rounded(**numbers: float) -> dict[str, float]:
-    return {name: round(number, 4) for name, number in numbers.items()}
+def written(document: Outlook) -> str:
+    """Write a document down: indented, with each row of numbers on a line."""
+    indented = msgspec.json.format(msgspec.json.encode(document), indent=1).decode()
+    rows = re.compile(r"\[\s+([^\[\]{}]*?)\s+\]")
+    return rows.sub(lambda found: "[" + " ".join(found.group(1).split()) + "]", indented) + "\n"
 
 
 def table(report: dict[str, Any]) -> str:
