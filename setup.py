@@ -27,7 +27,7 @@ FLAGS = ["/O2"] if sys.platform == "win32" else ["-O2", "-g0", "-ffp-contract=of
 DIRECTIVES = {
     "language_level": 3,
     "annotation_typing": False,  # what annotations say of Python's types is no declaration of C's
-    "auto_pickle": False,  # what is pickled says how, by __reduce__; for all it would be a tenth of the build
+    "auto_pickle": False,  # what is pickled says how, or asks for it in its first line; for all a tenth of the build
     "boundscheck": False,
     "wraparound": False,
     "initializedcheck": False,

@@ -7,6 +7,7 @@ ctypedef long long i64
 cdef class Blend:
     cdef readonly i64 high, wide, width, horizon, reach_width
     cdef i64 _stride
+    cdef tuple _given
     cdef Reaching _reaching
     cdef i64[::1] _moves
     cdef i64[::1] _cells

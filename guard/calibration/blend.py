@@ -48,6 +48,7 @@ class Blend:
             shock: its cell; both are averaged by the shares of ``horizon``, as the factor of the shock is its first.
             horizon: number of a horizon.
         """
+        self._given = reaching, moves, hazards, vulnerability, shock, horizon
         self.high, self.wide = len(hazards), len(hazards[0])
         self.width = self.high * self.wide + 2
         self.horizon = horizon
@@ -116,6 +117,10 @@ class Blend:
         quantiles = [out[at] for at in range(levels)]
         chances = [out[levels + at] for at in range(moves)]
         return tuple(quantiles), tuple(chances), out[levels + moves]
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Copy it, compiled or not; what it keeps between calls is no part of it."""
+        return Blend, self._given
 
     def _begin(self, usual: array[float], shares: array[float], stride: int) -> int:
         self._stride = stride

@@ -7,6 +7,7 @@ cdef double _STEP
 cdef double _INFINITE
 
 cdef class Reaching:
+    cdef tuple _given
     cdef readonly i64 count, levels
     cdef double[::1] _places
     cdef double[::1] _logs

@@ -28,6 +28,7 @@ class Reaching:
     """
 
     def __init__(self, distances: tuple[float, ...], levels: tuple[float, ...]) -> None:
+        self._given = distances, levels
         places = [distances[0] * _SHARE_NEAR, *distances, distances[len(distances) - 1] * _SHARE_FAR]
         self.count = len(distances)
         self.levels = len(levels)
@@ -38,6 +39,10 @@ class Reaching:
         self._reaching = array("d", [0.0] * len(distances))
         self.found = array("d", [0.0] * len(levels))
         self.expected = 0.0
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Copy it, compiled or not; what it keeps between calls is no part of it."""
+        return Reaching, self._given
 
     def quantiles(self, reaching: list[float]) -> tuple[float, ...]:
         """Invert: the distance that is not exceeded with the probability of each level, ascending."""

@@ -138,6 +138,10 @@ class Experts:
         forests = document.trees if Expert.FULL in names else ()
         return cls(document, names, told, _kinds(document), tuple(_beside(each) for each in forests))
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Copy them: what is compiled is made anew of the document."""
+        return Experts.of, (self.document,)
+
     def estimate(self, both: Sequence[Features]) -> tuple[Opinions, ...]:
         """What each expert makes of each of ``both``; the full one says nothing where there is no map.
 

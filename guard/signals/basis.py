@@ -1,3 +1,4 @@
+# cython: auto_pickle=True
 """How far the perpetual's mark, and the perpetual itself, are from spot. No I/O, no clock."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# cython: auto_pickle=True
 """What every observable of a market is given at one refresh, and the shape that all of them have. No I/O, no clock."""
 
 from __future__ import annotations

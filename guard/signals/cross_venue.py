@@ -1,3 +1,4 @@
+# cython: auto_pickle=True
 """Where a market stands beside the same coin's markets on other venues, and who is behind whom. No I/O, no clock."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# cython: auto_pickle=True
 """How often a fall was bought, and the buyers were wrong; mirrored for rises. No I/O, no clock."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# cython: auto_pickle=True
 """Where takers and price disagree: a fall without sellers, and selling that moves nothing. No I/O, no clock."""
 
 from __future__ import annotations

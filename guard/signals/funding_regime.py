@@ -1,3 +1,4 @@
+# cython: auto_pickle=True
 """Whether one side pays unusually much to hold on: predicted funding against what it usually is. No I/O, no clock."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# cython: auto_pickle=True
 """Whether positions are being closed in a hurry: open interest over five minutes. No I/O, no clock."""
 
 from __future__ import annotations

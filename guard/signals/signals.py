@@ -1,3 +1,4 @@
+# cython: auto_pickle=True
 """All observables of all markets in one place. No I/O, no clock."""
 
 from __future__ import annotations

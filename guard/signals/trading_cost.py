@@ -1,3 +1,4 @@
+# cython: auto_pickle=True
 """What it costs to get in and out now, against what it usually costs. No I/O, no clock."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# cython: auto_pickle=True
 """Volatility of the last minute against the last hour's, and how much of it came in jumps. No I/O, no clock."""
 
 from __future__ import annotations

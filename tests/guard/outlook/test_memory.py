@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+from dataclasses import replace
+
 import msgspec
 import pytest
 
 from guard.audit import Step, abridged
 from guard.events import OutlookRestored
 from guard.forecasts import Direction
+from guard.models import load_experts
 from guard.outlook.broken import Broken
 from guard.outlook.estimators import Estimators
 from guard.outlook.memory import VERSION, OutlookMemory, decode, encode
@@ -67,6 +72,29 @@ def test_what_was_not_heard_of_again_is_remembered_all_the_same() -> None:
     other = Estimators()
     other.restore(memory)
     assert [each.market for each in other.remember("main", START_AT).maps] == [MARKET]
+
+
+def test_a_copy_says_the_same_whatever_the_original_goes_through() -> None:
+    """Compiled or not: a state that cannot be copied cannot be judged again beside the one that goes on."""
+    first = learned()
+    first.experts = load_experts()
+    copies = copy.deepcopy(first), pickle.loads(pickle.dumps(first))
+    nexts = [
+        replace(
+            reading(START_AT + seconds * NS_PER_S, 100.0 - 0.01 * seconds % 7, longs_usd=300.0),
+            sell_usd=2e4,
+            funding_rate=1e-4,
+            index_price=100.0,
+        )
+        for seconds in range(1200, 1400, 5)
+    ]
+    broken = Broken()
+    said = [first.update(each, broken) for each in nexts]
+    assert said[-1].hazards
+    assert said[-1].reaches
+    for copied in copies:
+        assert [copied.update(each, broken) for each in nexts] == said
+    assert not list(broken)
 
 
 @pytest.mark.parametrize(
