@@ -76,15 +76,19 @@ def danger(said: Opinions, shares: Mapping[str, float]) -> float | None:
 def leverage_share(found: float, usual: float = DANGER_USUAL) -> float:
     """Give how much of one's usual leverage a market of this danger bears, ``SHARE_MIN`` .. ``SHARE_MAX``.
 
-    ``(usual / danger) ** POWER``; ValueError for what is no chance.
+    ``(usual / danger) ** POWER``; more than 1 only as far as it were so at ``DANGER_USUAL`` too: where a crisis has
+    become usual, what is less dangerous than it is not safe. ValueError for what is no chance.
 
     >>> leverage_share(DANGER_USUAL), round(leverage_share(0.024), 4), leverage_share(0.5), leverage_share(1e-4)
     (1.0, 0.5625, 0.2, 2.0)
+    >>> leverage_share(0.05, usual=0.2)
+    1.0
     """
     if not (0.0 < found <= 1.0 and usual > 0.0):
         raise ValueError(f"a danger is a chance above 0, not {found!r} (usual: {usual!r})")
     borne: float = (usual / found) ** POWER
-    return min(max(borne, SHARE_MIN), SHARE_MAX)
+    most = max((DANGER_USUAL / found) ** POWER, 1.0)
+    return min(max(min(borne, most), SHARE_MIN), SHARE_MAX)
 
 
 def sizing_forecast(
@@ -114,7 +118,8 @@ class UsualDanger:
     Formula: ``exp((T log d0 + sum h log d) / (T + sum h))`` over market-hours h, which halve in a week, with d0
     ``DANGER_USUAL`` and T ``USUAL_PRIOR_H``. Gaps count as ``GAP_MAX_S`` at most.
 
-    Fails: where nothing but crashes was seen, they are usual.
+    Fails: where nothing but crashes was seen, they are usual; a market that is less dangerous than they are is then
+    told to bear one's usual leverage, and no more.
 
     >>> usual = UsualDanger()
     >>> for at in range(0, 72 * 3600, 60):

@@ -154,6 +154,17 @@ def test_what_is_usual_is_learned_from_all_markets() -> None:
     assert leverage_share(0.01, usual.value) == SHARE_MAX
 
 
+def test_a_crisis_that_has_become_usual_makes_nothing_safe() -> None:
+    """A new guard of fifty markets hears 150 market-hours of it in three hours."""
+    usual = UsualDanger()
+    for minute in range(180):
+        for market in range(50):
+            usual.learn(MarketId(f"v:{market}"), minute * 60 * NS_PER_S, [0.2])
+    assert usual.value > 3.0 * DANGER_USUAL
+    assert leverage_share(1.5 * DANGER_USUAL, usual.value) == 1.0
+    assert leverage_share(0.2, usual.value) < 0.3
+
+
 def test_gaps_and_what_is_told_twice_are_not_counted() -> None:
     """An hour of silence is a minute, and the same moment nothing."""
     usual = UsualDanger()
