@@ -15,6 +15,9 @@ import json
 import re
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +46,9 @@ MIXTURE = (
     "episodes of the released worlds: of ten, four as on 10 October 2025, two falls, two squeezes, one failing venue, "
     "one calm"
 )
+LONGEST_FIRST = ("hazard", "shock", "reach", "vulnerability")
+_SHARED: list[tuple[Samples, heads.Standard]] = []
+"""What processes that were forked are to fit on."""
 LINE = "full, line alone"
 """What the full expert says without its trees."""
 TOLD = ((900, 0.05), (2700, 0.05), (3600, 0.02))
@@ -64,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     tasks = available(skill_tasks(Split.TRAIN, given.per_world))
     samples = collect(tasks, processes=given.processes, name=given.samples)
     episodes = len(set(samples.meta[:, 1].tolist()))
-    document, report = fitted(samples, tasks_of=episodes)
+    document, report = fitted(samples, tasks_of=episodes, processes=given.processes)
     given.out.write_text(written(document))
     if given.report is not None:
         given.report.write_text(json.dumps(report, indent=1) + "\n")
@@ -72,34 +78,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def fitted(samples: Samples, *, tasks_of: int) -> tuple[Outlook, dict[str, Any]]:
+@dataclass(slots=True)
+class Kind:
+    """What was fitted of all experts for one kind of head, and how it did."""
+
+    heads: dict[Expert, Head] = field(default_factory=dict)
+    trees: list[Forest] = field(default_factory=list)
+    found: dict[str, Any] = field(default_factory=dict)
+
+
+def fitted(samples: Samples, *, tasks_of: int, processes: int = 1) -> tuple[Outlook, dict[str, Any]]:
     """Fit all heads of all experts; the document, and what was measured."""
     standard = heads.Standard.of(samples)
-    made: dict[Expert, dict[str, Head]] = {expert: {} for expert in Expert}
-    report: dict[str, Any] = {}
-    trees: list[Forest] = []
-    for kind, task_of, choices in heads.TASKS:
-        task = task_of(samples)
-        found = report.setdefault(kind, {})
-        for expert in Expert:
-            inputs = heads.inputs_of(samples, task, standard, choices[expert])
-            unseen = _left_out(samples, task, inputs)
-            whole = heads.fit_head(task, inputs, np.ones(len(task.rows), dtype=np.bool_))
-            blocks: list[tuple[int, int]] = []
-            if has_trees := forest.has_trees(kind, expert):
-                alone, slopes = heads.recalibrated(whole, unseen, task)
-                found[LINE] = _measured(kind, samples, task, _stretched(unseen, whole, alone, slopes))
-                unseen = _bent(kind, samples, task, unseen)
-                blocks = [(plan.first, plan.end) for plan in forest.PLANS[kind]]
-            stretched, slopes = heads.recalibrated(whole, unseen, task, blocks)
-            made[expert][kind] = heads.head_of(stretched, inputs)
-            found[str(expert)] = _measured(kind, samples, task, _stretched(unseen, whole, stretched, slopes))
-            if has_trees:
-                shifts = stretched.intercept - slopes * whole.intercept
-                trees += forest.forests_of(kind, samples, task, slopes, shifts, forest.PLANS[kind])
-            sys.stderr.write(f"{kind} {expert} fitted\n")
-        if kind == "reach":
-            found["oracle"] = _oracle(samples, task, standard, choices[Expert.FULL])
+    kinds = [kind for kind, *_ in heads.TASKS]
+    _SHARED[:] = [(samples, standard)]
+    if processes > 1:
+        with ProcessPoolExecutor(processes, mp_context=get_context("fork")) as pool:
+            parts = dict(zip(LONGEST_FIRST, pool.map(_fit_kind, LONGEST_FIRST), strict=True))
+    else:
+        parts = {kind: _fit_kind(kind) for kind in kinds}
+    made = {expert: {kind: parts[kind].heads[expert] for kind in kinds} for expert in Expert}
+    report: dict[str, Any] = {kind: parts[kind].found for kind in kinds}
+    trees = [each for kind in kinds for each in parts[kind].trees]
     document = Outlook(
         format=FORMAT,
         name="outlook",
@@ -130,6 +130,33 @@ def fitted(samples: Samples, *, tasks_of: int) -> tuple[Outlook, dict[str, Any]]
         "episodes": tasks_of,
     }
     return document, report
+
+
+def _fit_kind(kind: str) -> Kind:
+    """Fit the heads of one kind on what is shared."""
+    ((samples, standard),) = _SHARED
+    task_of, choices = next(each[1:] for each in heads.TASKS if each[0] == kind)
+    task, part = task_of(samples), Kind()
+    for expert in Expert:
+        inputs = heads.inputs_of(samples, task, standard, choices[expert])
+        unseen = _left_out(samples, task, inputs)
+        whole = heads.fit_head(task, inputs, np.ones(len(task.rows), dtype=np.bool_))
+        blocks: list[tuple[int, int]] = []
+        if has_trees := forest.has_trees(kind, expert):
+            alone, slopes = heads.recalibrated(whole, unseen, task)
+            part.found[LINE] = _measured(kind, samples, task, _stretched(unseen, whole, alone, slopes))
+            unseen = _bent(kind, samples, task, unseen)
+            blocks = [(plan.first, plan.end) for plan in forest.PLANS[kind]]
+        stretched, slopes = heads.recalibrated(whole, unseen, task, blocks)
+        part.heads[expert] = heads.head_of(stretched, inputs)
+        part.found[str(expert)] = _measured(kind, samples, task, _stretched(unseen, whole, stretched, slopes))
+        if has_trees:
+            shifts = stretched.intercept - slopes * whole.intercept
+            part.trees = forest.forests_of(kind, samples, task, slopes, shifts, forest.PLANS[kind])
+        sys.stderr.write(f"{kind} {expert} fitted\n")
+    if kind == "reach":
+        part.found["oracle"] = _oracle(samples, task, standard, choices[Expert.FULL])
+    return part
 
 
 def _left_out(samples: Samples, task: heads.Task, inputs: heads.Inputs) -> Floats:
