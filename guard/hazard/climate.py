@@ -63,6 +63,8 @@ class _Shock:
     price: float
     began_at: Nanoseconds
     seen_at: Nanoseconds
+    gone: float = 0.0
+    """At the former price."""
     farthest: float = 0.0
     evidence: float = 0.0
     is_over: bool = False
@@ -78,7 +80,8 @@ class Climate:
         of one hour are one happening: the log-odds of the kind take the log ratio of the one that speaks loudest for
         it, and the mean of those that speak against it (none as 0), and keep them when it is over; quiet takes
         ``QUIET_LOG_PER_H``. They are held within ``FITTED_LEAST`` and ``FITTED_MOST``, which stands for turning from
-        one kind into the other.
+        one kind into the other. A shock has gone as far as two prices in a row say: one alone may be a wick, or wrong,
+        and would speak for all markets.
 
     Assumes:
         There are two kinds, and all markets are of the same one at a time. A shock that goes on by 5 % is a hundred
@@ -177,7 +180,8 @@ class Climate:
         shock.seen_at = at
         age_s = (at - shock.began_at) / NS_PER_S
         if age_s <= REACH_WINDOW_S:
-            shock.farthest = max(shock.farthest, direction.sign * (price / shock.price - 1.0))
+            before_it, shock.gone = shock.gone, direction.sign * (price / shock.price - 1.0)
+            shock.farthest = max(shock.farthest, min(shock.gone, before_it))
         shock.is_over = age_s >= REACH_WINDOW_S
         before, shock.evidence = shock.evidence, _evidence(shock.farthest, age_s)
         self._against += min(shock.evidence, 0.0) - min(before, 0.0)

@@ -67,6 +67,18 @@ def test_hours_without_shocks_say_the_same_slowly_and_what_nobody_saw_does_not()
 
 
 @pytest.mark.parametrize("way", list(Direction))
+def test_one_price_alone_turns_no_market(way: Direction) -> None:
+    """A wick, or a price that was wrong; two in a row are a fall."""
+    climate, now_s = lived(10)
+    climate.begin(BTC, way, at(now_s), 100.0)
+    for step, gone in enumerate((0.0, 0.002, 0.2, 0.001, 0.0, 0.5), 1):
+        climate.follow(BTC, at(now_s + 5 * step), 100.0 * (1.0 + way.sign * gone))
+        assert climate.weight(at(now_s + 5 * step)) < 0.02
+    climate.follow(BTC, at(now_s + 35), 100.0 * (1.0 + way.sign * 0.2))
+    assert climate.weight(at(now_s + 35)) > 0.5
+
+
+@pytest.mark.parametrize("way", list(Direction))
 def test_one_shock_that_goes_on_turns_all_markets_within_minutes(way: Direction) -> None:
     """In a guard that lived in life 5 % of the first market raise it fifty times, 20 % of the second make it sure."""
     climate, now_s = lived(10)
@@ -77,7 +89,7 @@ def test_one_shock_that_goes_on_turns_all_markets_within_minutes(way: Direction)
         told.append(climate.weight(at(now_s + 5 * step)))
     assert told[3] < told[7] < told[11] < told[19] <= told[23] * 1.01, "the farther, the likelier"
     assert told[0] < 0.01
-    assert told[19] > 0.4, "5 % after 100 s"
+    assert told[20] > 0.4, "5 % after 100 s, and not less at the next price"
     shock(climate, now_s + 200, 0.2)
     assert climate.weight(at(now_s + 2100)) > 0.85
 
