@@ -6,10 +6,10 @@ in what is usual for the market, so that numbers of one market mean the same in 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import log
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from guard.forecasts import MOVES, Direction
@@ -53,8 +53,7 @@ GRADED = ("random_walk_1m", "random_walk_15m", "random_walk_60m", "chance", "for
 """Those that have a value for each distance (and horizon)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Quiet:
+class Quiet(Struct, frozen=True):
     """How often shocks have come while nothing was under way, in all markets, and how quiet this one is now.
 
     Attributes:
@@ -75,8 +74,7 @@ class Quiet:
 NOT_QUIET = Quiet()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Features:
+class Features(Struct, frozen=True, eq=False):
     """Of one market, moment and direction: ``values`` along ``NAMES``, ``reach`` ``(REACH_DISTANCES, GRADED)``.
 
     ``hazard`` is ``(HAZARD_HORIZONS_S x MOVES, GRADED)``. NaN is unknown, and stays within these arrays.
@@ -114,14 +112,8 @@ def features(
     odds = odds_of(cascade)
     _GRADED_REACH.lay(reach, price, cascade, odds)
     _GRADED_HAZARD.lay(hazard, price, cascade, odds)
-    return Features(
-        values=values,
-        reach=reach,
-        hazard=hazard,
-        has_map=cascade is not None and cascade.has_map,
-        quiet=quiet,
-        is_young=price is None or price.volatility_1m is None,
-    )
+    has_map, is_young = cascade is not None and cascade.has_map, price is None or price.volatility_1m is None
+    return Features(values, reach, hazard, has_map, quiet, is_young)
 
 
 _LOG_MOVES = [log(move) for move in MOVES]

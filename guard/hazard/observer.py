@@ -51,10 +51,13 @@ class Observer:
     shocks: float = 0.0
     hours: float = 0.0
     climate: Climate = field(default_factory=Climate)
+    _weather: tuple[Nanoseconds, float, bool] | None = None
+    """What the climate told last, for both directions to ask once."""
     _books: dict[MarketId, BookReading | None] = field(default_factory=dict)
 
     def update(self, reading: Reading, price: PriceMeasures | None) -> None:
         """Take a reading, and what its market's ``PriceTrack`` tells at it."""
+        self._weather = None
         track = self.tracks.get(reading.market)
         if track is None:
             track = self.tracks[reading.market] = FlowTrack()
@@ -79,6 +82,7 @@ class Observer:
             self.shocks, self.hours = state.shocks, state.hours
         if state.climate is not None:
             self.climate.restore(state.climate)
+            self._weather = None
 
     def _count(self, reading: Reading, track: FlowTrack, onsets: tuple[Nanoseconds | None, ...]) -> None:
         """Count the market's quiet time, and the shocks that ended it."""
@@ -93,11 +97,13 @@ class Observer:
 
     def _begin(self, reading: Reading, track: FlowTrack) -> None:
         """Tell the climate of shocks that were first seen at this reading."""
-        if reading.price is None:
+        at, price = reading.at, reading.price
+        if price is None:
             return
-        for direction, at in ((Direction.DOWN, track.onset_down_at), (Direction.UP, track.onset_up_at)):
-            if at == reading.at:
-                self.climate.begin(reading.market, direction, reading.at, reading.price)
+        if track.onset_down_at == at:
+            self.climate.begin(reading.market, Direction.DOWN, at, price)
+        if track.onset_up_at == at:
+            self.climate.begin(reading.market, Direction.UP, at, price)
 
     def _quiet(
         self, direction: Direction, at: Nanoseconds, price: PriceMeasures | None, track: FlowTrack
@@ -108,19 +114,17 @@ class Observer:
             if price is not None:
                 gone = price.drawdown_5m if direction is Direction.DOWN else price.runup_5m
             share = max(1.0 - (gone or 0.0) / ONSET_LOG, 0.0)
-        climate = self.climate
-        return Quiet(
-            shocks=self.shocks,
-            hours=self.hours,
-            share=share,
-            fitted=climate.weight(at),
-            is_shaken=climate.is_open(at),
-        )
+        weather = self._weather
+        if weather is None or weather[0] != at:
+            climate = self.climate
+            weather = self._weather = at, climate.weight(at), climate.is_open(at)
+        return Quiet(self.shocks, self.hours, share, weather[1], weather[2])
 
     def forget(self, market: MarketId) -> None:
         """The market is watched no more."""
         self.tracks.pop(market, None)
         self.climate.forget(market)
+        self._weather = None
         self._books.pop(market, None)
         self.peers.forget(market)
 

@@ -1,9 +1,13 @@
-"""What state a market is in: up at once, down slowly, and never because nothing is known. No I/O, no clock."""
+"""What state a market is in: up at once, down slowly, and never because nothing is known. No I/O, no clock.
+
+Compiled where there is a compiler (regime.pxd), and the same results as it is.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from math import exp, isfinite, log
+import math
+from array import array
+from typing import Any
 
 from msgspec import Struct
 
@@ -34,6 +38,12 @@ _SEVERITY = {
     Regime.CASCADE: 3,
 }
 _LEVELS = (Regime.NORMAL, Regime.WATCH, Regime.STRESSED, Regime.CASCADE)
+_NAMES = ("hazard", "hazard", "depth_z", "round_trip", "reproduction", "liquidations", "collapse")
+_WATCH_HAZARD, _HAZARD, _DEPTH, _ROUND_TRIP, _REPRODUCTION, _LIQUIDATIONS, _COLLAPSE = 0, 1, 2, 3, 4, 5, 6
+"""Criteria, by their place."""
+_CRITERIA = 7
+_NANOSECONDS = NS_PER_S
+_UNKNOWN = float("nan")
 
 
 class RegimeInputs(Struct, frozen=True, kw_only=True):
@@ -84,14 +94,6 @@ class RegimeState(Struct, frozen=True, kw_only=True):
     reproduction: float = 0.0
 
 
-@dataclass(slots=True)
-class _Load:
-    """One criterion as last known: 1 and more enters the level."""
-
-    load: float
-    at: Nanoseconds
-
-
 class RegimeMachine:
     """NORMAL, WATCH, STRESSED, CASCADE and RECOVERY of one market.
 
@@ -126,42 +128,49 @@ class RegimeMachine:
         """What enters the level, else what holds it, worst first; nothing while only its dwell time does."""
         self.is_held_unknown = False
         """The state stands only because nothing is known."""
-        self._at: Nanoseconds | None = None
+        self._at: Nanoseconds = -1
+        """Of the last look; negative before the first."""
         self._calm_s = NOT_CALM
         self._stage = 0
         self._dwell_s = 0.0
         self._had_cascade = False
-        self._collapsed_at: Nanoseconds | None = None
-        self._forced_at: Nanoseconds | None = None
+        self._collapsed_at: Nanoseconds = -1
+        self._forced_at: Nanoseconds = -1
         self._entered_at: dict[Regime, Nanoseconds] = {}
-        self._loads: dict[tuple[int, str], _Load] = {}
+        self._severity = 0
+        # Each criterion as last known: its level, its load, of which 1 and more enters it, and when; -1: never.
+        self._level = array("q", (1, 2, 1, 2, 2, 3, 3))
+        self._load = array("d", (0.0,) * _CRITERIA)
+        self._known_at = array("q", (-1,) * _CRITERIA)
         self._usual_reproduction = 0.0
-        self._hazard = Usual(HAZARD_HALF_LIFE_S, warm_s=600.0, prior=(log(HAZARD_PRIOR), 1.0, 120.0))
+        self._hazard = Usual(HAZARD_HALF_LIFE_S, warm_s=600.0, prior=(math.log(HAZARD_PRIOR), 1.0, 120.0))
 
     @property
     def resume_share(self) -> float:
         """How much of what was cut may be resumed: all in NORMAL and WATCH, by stages in RECOVERY, else nothing."""
         if self.regime is Regime.RECOVERY:
-            return self.settings.stages[min(self._stage, len(self.settings.stages) - 1)]
-        return 1.0 if _SEVERITY[self.regime] < 2 else 0.0
+            stages = self.settings.stages
+            return stages[min(self._stage, len(stages) - 1)]
+        return 1.0 if self._severity < 2 else 0.0
 
     def update(self, at: Nanoseconds, inputs: RegimeInputs) -> Regime:
         """Judge anew at a time; one that is earlier than the last counts as the last."""
-        elapsed_s = 0.0 if self._at is None else min(max(at - self._at, 0) / NS_PER_S, ELAPSED_S_MAX)
-        at = at if self._at is None else max(at, self._at)
+        elapsed_s = 0.0
+        if self._at >= 0:
+            at = max(at, self._at)
+            elapsed_s = min((at - self._at) / float(_NANOSECONDS), ELAPSED_S_MAX)
         self._at = at
         self.is_held_unknown = not inputs.is_known
-        if not inputs.is_known:
-            self._collapsed_at = self._forced_at = None
+        if self.is_held_unknown:
+            self._collapsed_at = self._forced_at = -1
             return self.regime
         self._weigh(at, elapsed_s, inputs)
-        entered, held = self._levels(at)
-        current = _SEVERITY[self.regime]
-        if entered > current:
+        entered, held = self._entered(at), self._held(at)
+        if entered > self._severity:
             self._enter(_LEVELS[entered], at)
         elif self.regime is Regime.RECOVERY:
             self._recover(at, elapsed_s, inputs, held)
-        elif current and self._has_been_calm(held < current, elapsed_s) >= self._dwell_s:
+        elif self._severity and self._has_been_calm(held < self._severity, elapsed_s) >= self._dwell_s:
             self._step_down(at, inputs, held)
         self.reasons = self._why(at, inputs)
         return self.regime
@@ -172,95 +181,101 @@ class RegimeMachine:
         settings = self.settings
         watch = settings.hazard_watch if inputs.hazard_watch is None else inputs.hazard_watch
         stressed = settings.hazard_stressed if inputs.hazard_stressed is None else inputs.hazard_stressed
-        usual = self._usual_hazard(inputs.hazard_15m, inputs.speed, elapsed_s)
+        hazard, speed = _number(inputs.hazard_15m), _number(inputs.speed)
+        usual = self._usual_hazard(hazard, speed, elapsed_s)
         watch = max(watch, settings.hazard_rise_watch * usual)
         stressed = max(stressed, watch, settings.hazard_rise_stressed * usual)
-        self._note(at, 1, "hazard", _over(inputs.hazard_15m, watch))
-        self._note(at, 2, "hazard", _over(inputs.hazard_15m, stressed))
-        self._note(at, 1, "depth_z", _over(inputs.depth_z, settings.depth_z_watch))
-        self._note(at, 2, "round_trip", _over(inputs.round_trip_ratio, settings.round_trip_stressed))
-        self._note(at, 2, "reproduction", self._reproduction(at, inputs.reproduction, elapsed_s))
-        flow = _over(inputs.liquidations_per_min, settings.liquidations_cascade)
-        speed = _over(inputs.speed, settings.speed_cascade)
-        self._note(at, 3, "liquidations", None if flow is None or speed is None else min(flow, speed))
-        self._note(at, 3, "collapse", self._collapse(at, inputs.depth_ratio))
+        self._note(at, _WATCH_HAZARD, _over(hazard, watch))
+        self._note(at, _HAZARD, _over(hazard, stressed))
+        self._note(at, _DEPTH, _over(_number(inputs.depth_z), settings.depth_z_watch))
+        self._note(at, _ROUND_TRIP, _over(_number(inputs.round_trip_ratio), settings.round_trip_stressed))
+        self._note(at, _REPRODUCTION, self._reproduction(at, _number(inputs.reproduction), elapsed_s))
+        flow = _over(_number(inputs.liquidations_per_min), settings.liquidations_cascade)
+        fast = _over(speed, settings.speed_cascade)
+        self._note(at, _LIQUIDATIONS, fast if math.isnan(fast) else min(flow, fast))
+        self._note(at, _COLLAPSE, self._collapse(at, _number(inputs.depth_ratio)))
 
-    def _usual_hazard(self, hazard: float | None, speed: float | None, elapsed_s: float) -> float:
+    def _usual_hazard(self, hazard: float, speed: float, elapsed_s: float) -> float:
         """What the hazard usually is of this market, as far as it is known; a model's base rate may be another's."""
-        usual = min(exp(self._hazard.mean), HAZARD_USUAL_MAX)
-        severity = _SEVERITY[self.regime]
-        if severity == 2:
+        usual = min(math.exp(self._hazard.mean), HAZARD_USUAL_MAX)
+        if self._severity == 2:
             # Else a market that is entered as STRESSED because a model's rate is not its own would stay for ever.
-            elapsed_s *= CALM_SHARE if speed is not None and speed < CALM_SPEED else 0.0
-        if hazard is not None and isfinite(hazard) and severity < 3 and (severity < 2 or elapsed_s > 0.0):
-            self._hazard.update(log(min(max(hazard, HAZARD_MIN), 1.0)), elapsed_s)
+            elapsed_s *= CALM_SHARE if speed < CALM_SPEED else 0.0
+        if math.isfinite(hazard) and self._severity < 3 and (self._severity < 2 or elapsed_s > 0.0):
+            self._hazard.update(math.log(min(max(hazard, HAZARD_MIN), 1.0)), elapsed_s)
         return usual
 
-    def _reproduction(self, at: Nanoseconds, value: float | None, elapsed_s: float) -> float | None:
-        usual = self._usual_reproduction
-        load = _over(value, max(self.settings.reproduction_stressed, REPRODUCTION_RISE * usual))
-        if value is not None and isfinite(value) and _SEVERITY[self.regime] < 3:
+    def _reproduction(self, at: Nanoseconds, value: float, elapsed_s: float) -> float:
+        usual, settings = self._usual_reproduction, self.settings
+        load = _over(value, max(settings.reproduction_stressed, REPRODUCTION_RISE * usual))
+        if math.isfinite(value) and self._severity < 3:
             # A market that is fragile for good is not under stress for that: nothing has begun.
-            self._usual_reproduction += (value - usual) * (1.0 - exp(-elapsed_s / REPRODUCTION_S))
-        if load is None or load < 1.0:
-            self._forced_at = None
+            self._usual_reproduction += (value - usual) * (1.0 - math.exp(-elapsed_s / REPRODUCTION_S))
+        if not load >= 1.0:
+            self._forced_at = -1
             return load
-        if self._forced_at is None:
+        if self._forced_at < 0:
             self._forced_at = at
-        has_lasted = (at - self._forced_at) / NS_PER_S >= self.settings.reproduction_s
-        if has_lasted:
+        if (at - self._forced_at) / float(_NANOSECONDS) >= settings.reproduction_s:
             return load
         # Before it has lasted it enters nothing, and holds only what was entered.
-        return 0.999 if _SEVERITY[self.regime] >= 2 else 0.999 * self.settings.exit_share
+        return 0.999 if self._severity >= 2 else 0.999 * settings.exit_share
 
-    def _collapse(self, at: Nanoseconds, ratio: float | None) -> float | None:
-        if ratio is None or not isfinite(ratio):
-            return None
+    def _collapse(self, at: Nanoseconds, ratio: float) -> float:
+        if not math.isfinite(ratio):
+            return _UNKNOWN
         load = min(self.settings.depth_collapse / max(ratio, 1e-6), LOAD_MAX)
         if load <= 1.0:
-            self._collapsed_at = None
+            self._collapsed_at = -1
             return min(load, 0.999)
-        if self._collapsed_at is None:
+        if self._collapsed_at < 0:
             self._collapsed_at = at
-        lasted_s = (at - self._collapsed_at) / NS_PER_S
+        lasted_s = (at - self._collapsed_at) / float(_NANOSECONDS)
         return load if lasted_s >= self.settings.collapse_s else 0.999
 
-    def _note(self, at: Nanoseconds, level: int, name: str, load: float | None) -> None:
-        if load is None:
-            return
-        seen = self._loads.get((level, name))
-        if seen is None:
-            self._loads[level, name] = _Load(load, at)
-        else:
-            seen.load, seen.at = load, at
+    def _note(self, at: Nanoseconds, place: int, load: float) -> None:
+        """Keep a criterion's load; what is not known leaves it as it last was."""
+        if not math.isnan(load):
+            self._load[place], self._known_at[place] = load, at
 
-    def _levels(self, at: Nanoseconds) -> tuple[int, int]:
-        """The level that is entered now, and the one that is held."""
-        entered = held = 0
-        forget_at = at - int(self.settings.remembered_s * NS_PER_S)
-        for (level, _), seen in self._loads.items():
-            if seen.at < forget_at:
-                continue
-            if seen.load >= 1.0 and seen.at == at:
-                entered = max(entered, level)
-            if seen.load >= self.settings.exit_share:
-                held = max(held, level)
-        return entered, held
+    def _entered(self, at: Nanoseconds) -> int:
+        """The level that is entered now."""
+        entered = 0
+        for place in range(_CRITERIA):
+            if self._load[place] >= 1.0 and self._known_at[place] == at:
+                entered = max(entered, self._level[place])
+        return entered
+
+    def _held(self, at: Nanoseconds) -> int:
+        """The level that is held, by what is remembered."""
+        held, least, forget_at = 0, self.settings.exit_share, self._forget_at(at)
+        for place in range(_CRITERIA):
+            if self._known_at[place] >= forget_at and self._load[place] >= least:
+                held = max(held, self._level[place])
+        return held
+
+    def _forget_at(self, at: Nanoseconds) -> Nanoseconds:
+        """Loads that were known last before then do not count; those that never were are from before all time."""
+        since: Nanoseconds = at - int(self.settings.remembered_s * _NANOSECONDS)
+        return max(since, 0)
 
     def _why(self, at: Nanoseconds, inputs: RegimeInputs) -> tuple[str, ...]:
         """What enters the level now, else what holds it; in RECOVERY what is not back."""
         if self.regime is Regime.RECOVERY:
             return () if self._is_recovered(inputs) else ("book",)
-        current, forget_at = _SEVERITY[self.regime], at - int(self.settings.remembered_s * NS_PER_S)
-        if current == 0:
+        if self._severity == 0:
             return ()
-        found = [
-            (level, seen.load, name)
-            for (level, name), seen in self._loads.items()
-            if level >= current and seen.at >= forget_at and seen.load >= self.settings.exit_share
-        ]
-        entering = [each for each in found if each[1] >= 1.0]
-        return tuple(dict.fromkeys(name for _, _, name in sorted(entering or found, reverse=True)))
+        least, forget_at, has_entered = self.settings.exit_share, self._forget_at(at), False
+        found = []
+        for place in range(_CRITERIA):
+            if self._level[place] < self._severity or self._known_at[place] < forget_at:
+                continue
+            load = self._load[place]
+            if load >= least:
+                has_entered = has_entered or load >= 1.0
+                found.append((self._level[place], load, _NAMES[place]))
+        found.sort(reverse=True)
+        return tuple(dict.fromkeys([name for _, load, name in found if load >= 1.0 or not has_entered]))
 
     # ---------------------------------------------------------------- where it goes
 
@@ -280,26 +295,25 @@ class RegimeMachine:
             Regime.CASCADE: settings.cascade_dwell_s,
         }
         self._dwell_s = dwells.get(regime, 0.0)
-        if _SEVERITY[regime] > _SEVERITY[self.regime]:
+        if _SEVERITY[regime] > self._severity:
             before = self._entered_at.get(regime)
-            if before is not None and at - before <= settings.repeat_s * NS_PER_S:
+            if before is not None and at - before <= settings.repeat_s * _NANOSECONDS:
                 self._dwell_s = max(self._dwell_s, settings.repeat_dwell_s)
             self._entered_at[regime] = at
         self._had_cascade = (self._had_cascade or regime is Regime.CASCADE) and regime is not Regime.NORMAL
-        self.regime, self.since_at = regime, at
+        self.regime, self.since_at, self._severity = regime, at, _SEVERITY[regime]
         self._calm_s, self._stage = NOT_CALM, 0
 
     def _step_down(self, at: Nanoseconds, inputs: RegimeInputs, held: int) -> None:
-        match self.regime:
-            case Regime.CASCADE if held >= 2:
-                self._enter(Regime.STRESSED, at)
-            case Regime.CASCADE | Regime.STRESSED if self._had_cascade:
-                if self._is_recovered(inputs):
-                    self._enter(Regime.RECOVERY, at)
-            case Regime.STRESSED:
-                self._enter(Regime.WATCH, at)
-            case _:
-                self._enter(Regime.NORMAL, at)
+        if self.regime is Regime.CASCADE and held >= 2:
+            self._enter(Regime.STRESSED, at)
+        elif self._severity >= 2 and self._had_cascade:
+            if self._is_recovered(inputs):
+                self._enter(Regime.RECOVERY, at)
+        elif self.regime is Regime.STRESSED:
+            self._enter(Regime.WATCH, at)
+        else:
+            self._enter(Regime.NORMAL, at)
 
     def _recover(self, at: Nanoseconds, elapsed_s: float, inputs: RegimeInputs, held: int) -> None:
         is_recovered = self._is_recovered(inputs)
@@ -328,7 +342,7 @@ class RegimeMachine:
         return RegimeState(
             regime=self.regime,
             since_at=self.since_at,
-            at=self._at or 0,
+            at=max(self._at, 0),
             calm_s=self._calm_s,
             stage=self._stage,
             dwell_s=self._dwell_s,
@@ -342,20 +356,70 @@ class RegimeMachine:
         """Go on from a state; another version's is not taken. The time between counts as unknown."""
         if state.version != 1:
             return
-        self.regime, self.since_at, self._at = state.regime, state.since_at, None
+        self.regime, self.since_at, self._at = state.regime, state.since_at, -1
+        self._severity = _SEVERITY[state.regime]
         self._calm_s, self._dwell_s = max(state.calm_s, NOT_CALM), max(state.dwell_s, 0.0)
         self._stage = min(max(state.stage, 0), len(self.settings.stages) - 1)
         self._had_cascade, self._entered_at = state.had_cascade, dict(state.entered_at)
         if state.hazard is not None:
             self._hazard.restore(state.hazard)
-        if isfinite(state.reproduction):
+        if math.isfinite(state.reproduction):
             self._usual_reproduction = max(state.reproduction, 0.0)
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Copy it, compiled or not."""
+        times = self.since_at, self._at, self._collapsed_at, self._forced_at
+        numbers = self._calm_s, self._dwell_s, self._usual_reproduction
+        flags = self.is_held_unknown, self._had_cascade
+        loads = bytes(self._load), bytes(self._known_at)
+        kept = (
+            self.regime,
+            self.reasons,
+            times,
+            numbers,
+            flags,
+            self._stage,
+            self._entered_at,
+            loads,
+            self._hazard,
+        )
+        return _machine_of, (self.settings, kept)
 
-def _over(value: float | None, entry: float) -> float | None:
-    """A value in units of its entry, 0 and up; ``None`` for what is no number."""
-    if value is None or not isfinite(value):
-        return None
+    def go_on(self, kept: tuple[Any, ...]) -> None:
+        """Take what ``__reduce__`` of another gave."""
+        (
+            self.regime,
+            self.reasons,
+            times,
+            numbers,
+            flags,
+            self._stage,
+            self._entered_at,
+            loads,
+            self._hazard,
+        ) = kept
+        self.since_at, self._at, self._collapsed_at, self._forced_at = times
+        self._calm_s, self._dwell_s, self._usual_reproduction = numbers
+        self.is_held_unknown, self._had_cascade = flags
+        self._load, self._known_at = array("d", loads[0]), array("q", loads[1])
+        self._severity = _SEVERITY[self.regime]
+
+
+def _machine_of(settings: RegimeSettings, kept: tuple[Any, ...]) -> RegimeMachine:
+    copied = RegimeMachine(settings)
+    copied.go_on(kept)
+    return copied
+
+
+def _over(value: float, entry: float) -> float:
+    """A value in units of its entry, 0 and up; NaN for what is no number."""
+    if not math.isfinite(value):
+        return _UNKNOWN
     if entry == 0.0:
         return LOAD_MAX
     return min(max(value / entry, 0.0), LOAD_MAX)
+
+
+def _number(value: float | None) -> float:
+    """Give the number, NaN for ``None``."""
+    return _UNKNOWN if value is None else value

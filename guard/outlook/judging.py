@@ -34,12 +34,14 @@ class _Shares:
         hazards: by horizon, of the usual, of each of ``rows``, and of the settled one where the full one speaks.
         reach_rows: of the experts whose reaches are averaged.
         reach: of the usual and of each of ``reach_rows``.
+        sizing: by name, of those whose danger is averaged.
     """
 
     rows: array[int]
     hazards: array[float] | None
     reach_rows: array[int]
     reach: array[float] | None
+    sizing: Mapping[str, float]
 
     @classmethod
     def of(cls, gate: Gate, rows: Mapping[Expert, int]) -> Self:
@@ -60,6 +62,7 @@ class _Shares:
             reach=array("d", [of_reach.get(name, 0.0) for name in (USUAL, *map(str, reaching))])
             if of_reach
             else None,
+            sizing=gate.shares(Target.HAZARD_15, dict.fromkeys(map(str, rows))),
         )
 
 
@@ -121,12 +124,8 @@ class Judging:
         """Tell what leverage each direction bears, by those experts that told most of what came within 15 minutes."""
         usual = self.usual_danger.value
         found: list[SizingForecast] = []
-        rows: Mapping[Expert, int] = {}
-        shares: Mapping[str, float] = {}
         for structure, said in zip(structures, estimates, strict=True):
-            if said.rows != rows:  # as a rule both directions are spoken of by the same
-                rows = said.rows
-                shares = self.ledger.gate.shares(Target.HAZARD_15, dict.fromkeys(map(str, rows)))
+            shares = self._shares_of(said.rows).sizing
             told = sizing_forecast(structure.direction, said, shares, usual)
             if told is not None:
                 found.append(told)

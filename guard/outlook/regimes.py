@@ -1,9 +1,11 @@
-"""The state of each market, from what is known of it at a refresh. No I/O, no clock."""
+"""The state of each market, from what is known of it at a refresh. No I/O, no clock.
+
+Compiled where there is a compiler (regimes.pxd), and the same results as it is.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from math import exp, inf, log, sqrt
 
 import numpy as np
@@ -21,7 +23,7 @@ from guard.signals.price_measures import PriceMeasures
 from guard.signals.usual import Usual
 from guard.units import MarketId, Nanoseconds
 
-_WITHIN = HORIZONS_S.index(900), MOVES.index(0.05)
+_HORIZON, _MOVE = HORIZONS_S.index(900), MOVES.index(0.05)
 _ONE_PERCENT = CURVE_BPS.index(100.0)
 _PLACES = {bps: place for place, bps in enumerate(CURVE_BPS)}
 _USUAL_MOVES = 2.0 * sqrt(900.0)
@@ -45,14 +47,14 @@ class Judged(Struct, frozen=True):
     """It stands only because nothing is known."""
 
 
-@dataclass(slots=True)
 class Regimes:
     """A machine for each market."""
 
-    settings: RegimeSettings = field(default_factory=RegimeSettings)
-    _machines: dict[MarketId, RegimeMachine] = field(default_factory=dict)
-    _refills: dict[MarketId, Usual] = field(default_factory=dict)
-    """Log of each book's usual half-life of refilling, s; learned while nothing is wrong, anew by every run."""
+    def __init__(self, settings: RegimeSettings | None = None) -> None:
+        self.settings = settings or RegimeSettings()
+        self._machines: dict[MarketId, RegimeMachine] = {}
+        self._refills: dict[MarketId, Usual] = {}
+        """Log of each book's usual half-life of refilling, s; learned while nothing is wrong, anew by every run."""
 
     def judge(
         self,
@@ -96,11 +98,14 @@ class Regimes:
         settings = self.settings
         if settings.hazard_watch > 0.0 and settings.hazard_stressed > 0.0:
             return None, None
-        horizon, move = _WITHIN
-        worst = max(hazards, key=lambda each: each.probability[horizon][move], default=None)
-        found = next(
-            (each for each in structures if worst is not None and each.direction is worst.direction), None
-        )
+        worst = None
+        for each in hazards:
+            if worst is None or each.probability[_HORIZON][_MOVE] > worst.probability[_HORIZON][_MOVE]:
+                worst = each
+        found = None
+        for structure in structures:
+            if found is None and worst is not None and structure.direction is worst.direction:
+                found = structure
         if found is None:
             watch, stressed = _NAMED.hazard_watch, _NAMED.hazard_stressed
         else:
@@ -119,9 +124,10 @@ class Regimes:
         usual = self._refills.get(reading.market)
         if usual is None:
             usual = self._refills[reading.market] = Usual(_REFILL_HALF_LIFE_S)
-        ratio = exp(log(half_life_s) - usual.mean) if usual.seconds >= _REFILL_WARM_S else None
+        log_s = log(half_life_s)
+        ratio = exp(log_s - usual.mean) if usual.seconds >= _REFILL_WARM_S else None
         if regime in _UNHURT:
-            usual.update(log(half_life_s), min(reading.elapsed_s, 60.0))
+            usual.update(log_s, min(reading.elapsed_s, 60.0))
         return ratio
 
     def reconfigure(self, settings: RegimeSettings) -> None:
@@ -144,11 +150,27 @@ class Regimes:
         if market not in self._machines:
             self._of(market).restore(state)
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Copy it, compiled or not."""
+        return _regimes_of, (self.settings, self._machines, self._refills)
+
+    def go_on(self, machines: dict[MarketId, RegimeMachine], refills: dict[MarketId, Usual]) -> None:
+        """Take what ``__reduce__`` of another gave."""
+        self._machines, self._refills = machines, refills
+
     def _of(self, market: MarketId) -> RegimeMachine:
         machine = self._machines.get(market)
         if machine is None:
             machine = self._machines[market] = RegimeMachine(self.settings)
         return machine
+
+
+def _regimes_of(
+    settings: RegimeSettings, machines: dict[MarketId, RegimeMachine], refills: dict[MarketId, Usual]
+) -> Regimes:
+    copied = Regimes(settings)
+    copied.go_on(machines, refills)
+    return copied
 
 
 def _inputs(
@@ -162,11 +184,15 @@ def _inputs(
     entries: tuple[float | None, float | None],
     refill: float | None,
 ) -> RegimeInputs:
-    told = {each.name: each.value for each in signals}
-    horizon, move = _WITHIN
     moved = None if measures is None else measures.move_1m
+    round_trip = spread = None
+    for each in signals:
+        if each.name == "round_trip_ratio":
+            round_trip = each.value
+        elif each.name == "spread_ratio":
+            spread = each.value
     return RegimeInputs(
-        hazard_15m=max([each.probability[horizon][move] for each in hazards], default=None),
+        hazard_15m=_worst(hazards),
         hazard_watch=entries[0],
         hazard_stressed=entries[1],
         depth_z=_least(book.bid_depth_z, book.ask_depth_z),
@@ -174,13 +200,23 @@ def _inputs(
             _ratio(book.bid_curve_usd, book.bid_normal_usd, book.normal_bps),
             _ratio(book.ask_curve_usd, book.ask_normal_usd, book.normal_bps),
         ),
-        round_trip_ratio=told.get("round_trip_ratio"),
+        round_trip_ratio=round_trip,
         reproduction=_reproduction(structures, sigma),
         liquidations_per_min=None if flow is None else _liquidated(book, flow),
         speed=abs(moved) / (sigma * sqrt(60.0)) if moved is not None and sigma else None,
-        spread_ratio=told.get("spread_ratio"),
+        spread_ratio=spread,
         refill_ratio=refill,
     )
+
+
+def _worst(hazards: Sequence[HazardForecast]) -> float | None:
+    """Of all directions, within 15 minutes."""
+    found: float | None = None
+    for each in hazards:
+        told = each.probability[_HORIZON][_MOVE]
+        if found is None or told > found:
+            found = told
+    return found
 
 
 def _least(one: float | None, other: float | None) -> float | None:
@@ -203,19 +239,29 @@ def _reproduction(structures: Sequence[CascadeResult], sigma: float | None) -> f
 
     Without a map of others' positions it is not known what is forced, and not 0.
     """
-    known = [each for each in structures if each.has_map]
-    if not known or not sigma:
+    if not sigma:
         return None
-    near, worst = _USUAL_MOVES * sigma, 0.0
-    for each in known:
+    near, worst, is_known = _USUAL_MOVES * sigma, 0.0, False
+    for each in structures:
+        if not each.has_map:
+            continue
+        is_known = True
         if each.reproduction_at is not None and each.reproduction_at <= near:
             worst = max(worst, each.reproduction)
-        elif any(stretch.near <= near for stretch in each.stretches):
-            worst = max(worst, 1.0)
-    return worst
+        elif worst < 1.0:
+            for stretch in each.stretches:
+                if stretch.near <= near:
+                    worst = 1.0
+    return worst if is_known else None
 
 
 def _liquidated(book: BookReading, flow: FlowTrack) -> float | None:
     """Notional liquidated in the last minute over what stands within 1 % on the side that takes it, the worse side."""
-    sides = ((flow.longs[0], book.bid_curve_usd), (flow.shorts[0], book.ask_curve_usd))
-    return max((usd / curve[_ONE_PERCENT] for usd, curve in sides if curve[_ONE_PERCENT] > 0.0), default=None)
+    worst: float | None = None
+    bids, asks = book.bid_curve_usd[_ONE_PERCENT], book.ask_curve_usd[_ONE_PERCENT]
+    if bids > 0.0:
+        worst = flow.longs[0] / bids
+    if asks > 0.0:
+        share = flow.shorts[0] / asks
+        worst = share if worst is None else max(worst, share)
+    return worst

@@ -101,6 +101,8 @@ class OutsideFacts:
     def log_odds(self, direction: Direction, now: Nanoseconds) -> float:
         """What is added to the log-odds of a move in a direction, within ``SHIFT_MAX`` either way."""
         total = 0.0
+        if not self._facts:
+            return total
         for fact in self.holding(now):
             scale = self._scales.get(fact.name)
             if scale is None:

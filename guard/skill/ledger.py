@@ -15,7 +15,7 @@ from guard.skill.gate import BLOCK_S, ESTIMATORS, HAZARDS, USUAL, Gate, GateMemo
 from guard.skill.outcomes import GAP_S_MAX
 from guard.skill.recalibration import Recalibration, RecalibrationMemory
 from guard.skill.scoreboard import Scoreboard, ScoreboardMemory
-from guard.skill.sweeps import SideMass, SweepMemory, Sweeps, Swept
+from guard.skill.sweeps import SideMass, SweepMemory, Sweeps, SweepWindow, Swept
 from guard.skill.waiting import KEEP_S, Batch, DueReach, Waiting
 from guard.units import NS_PER_S, MarketId, Nanoseconds
 
@@ -27,6 +27,7 @@ CLIMATOLOGY_HALF_LIFE_DAYS = 60.0
 
 MEMORY_VERSION = 1
 
+_BLOCK_NS = BLOCK_S * NS_PER_S
 _ROWS = {name: row for row, name in enumerate(ESTIMATORS)}
 
 
@@ -80,13 +81,16 @@ class Ledger:
             told = [onset.update(now, mid) for onset in waiting.onsets]
             if True in told:
                 found = tuple(direction for direction, onset in zip(Direction, told, strict=True) if onset)
-        for horizon, said, down, up in waiting.due(now):
-            self._batch.add(horizon, waiting, said, down, up)
-            if self._batch.full:
-                self._count_batch()
-        for due in waiting.due_reaches(now):
-            self._count_reach(waiting, due)
-        self._follow_sweep(waiting, reading)
+        if now >= waiting.next_due_at:
+            for horizon, said, down, up in waiting.due(now):
+                self._batch.add(horizon, waiting, said, down, up)
+                if self._batch.full:
+                    self._count_batch()
+        if waiting.reaches:
+            for due in waiting.due_reaches(now):
+                self._count_reach(waiting, due)
+        if waiting.sweep is not None:
+            self._follow_sweep(waiting, waiting.sweep, reading)
         return found
 
     def keep(
@@ -184,7 +188,9 @@ class Ledger:
 
     def _turn(self, now: Nanoseconds) -> None:
         """Close the hour if it is over."""
-        block = int(now // (BLOCK_S * NS_PER_S))
+        block = int(now // _BLOCK_NS)
+        if block == self._block:
+            return
         if self._block is not None and block > self._block:
             hours = (block - self._block) * BLOCK_S / 3600.0
             self._count_batch()
@@ -225,10 +231,7 @@ class Ledger:
         self.climatology.add_reach(due.reach)
         self._scores = None
 
-    def _follow_sweep(self, waiting: Waiting, reading: Reading) -> None:
-        window = waiting.sweep
-        if window is None:
-            return
+    def _follow_sweep(self, waiting: Waiting, window: SweepWindow, reading: Reading) -> None:
         if reading.mark_price is None or reading.elapsed_s > GAP_S_MAX:
             waiting.void += 1
             waiting.sweep = None

@@ -11,13 +11,13 @@ which the fall was seen before the gap would count crashes and not their absence
 
 from __future__ import annotations
 
-from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from guard.forecasts import Direction
+from guard.skill.falls import FallDetector
 from guard.units import NS_PER_S, Nanoseconds
 
 ONSET_MOVE = 0.015
@@ -173,50 +173,6 @@ def judge_alarms(at: Times, scores: Floats, threshold: float, event_at: Times) -
                 lead[event] = (event_at[event] - raised[alarm]) / NS_PER_S
     undecided = ~true & (raised + valid > (at[-1] if len(at) else 0))
     return AlarmsJudged(alarm_at=raised, true=true, undecided=undecided, lead_s=lead)
-
-
-@dataclass(slots=True)
-class FallDetector:
-    """``falls`` one price after another: O(1) amortised, the prices of one window in memory."""
-
-    direction: Direction
-    move: float
-    window_s: float
-    refractory_s: float
-    last_at: Nanoseconds | None = None
-    _window: deque[tuple[Nanoseconds, float]] = field(default_factory=deque)
-    _sign: int = field(init=False)
-    _window_ns: Nanoseconds = field(init=False)
-    _refractory_ns: Nanoseconds = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._sign = self.direction.sign
-        self._window_ns = int(self.window_s * NS_PER_S)
-        self._refractory_ns = int(self.refractory_s * NS_PER_S)
-
-    def update(self, at: Nanoseconds, price: float) -> bool:
-        """Tell of ``price`` at ``at``, later than the one before; answer whether it is one."""
-        turned, window = self._sign * price, self._window
-        since = at - self._window_ns
-        while window and window[0][0] < since:
-            window.popleft()
-        while window and window[-1][1] >= turned:
-            window.pop()
-        window.append((at, turned))
-        origin = window[0][1]
-        if turned < origin + abs(origin) * self.move:
-            return False
-        if self.last_at is not None and at - self.last_at < self._refractory_ns:
-            return False
-        self.last_at = at
-        return True
-
-    @property
-    def under_way(self) -> bool:
-        """Whether the last price told is still within the refractory time of one."""
-        if self.last_at is None or not self._window:
-            return False
-        return self._window[-1][0] - self.last_at < self._refractory_ns
 
 
 def onset_detector(direction: Direction) -> FallDetector:

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from guard.forecasts import HORIZONS_S, MOVES, QUANTILES, Direction, HazardForecast, ReachForecast
+from guard.skill.falls import FallDetector
 from guard.skill.outcomes import (
     GAP_S_MAX,
     REACH_WINDOW_S,
-    FallDetector,
     PriceRing,
     alarm_event_detector,
     onset_detector,
@@ -30,6 +30,7 @@ SLOTS = 64
 REACHES_MAX = 4
 """Onsets of a direction are an hour apart and wait for half of it: no more than 2."""
 
+_NEVER = 2**62
 _LENGTHS = tuple(horizon * NS_PER_S for horizon in HORIZONS_S)
 
 Singles = NDArray[np.float32]
@@ -69,6 +70,7 @@ class Waiting:
         "events",
         "kept_at",
         "market_class",
+        "next_due_at",
         "number",
         "onsets",
         "reaches",
@@ -88,6 +90,8 @@ class Waiting:
         self.sweep: SweepWindow | None = None
         self.kept_at: Nanoseconds | None = None
         self.void = 0
+        self.next_due_at: Nanoseconds = _NEVER
+        """Before then nothing comes due."""
         self._said: Singles = np.full(
             (SLOTS, estimators, len(Direction), len(HORIZONS_S), len(MOVES)), -1.0, dtype=np.float32
         )
@@ -117,6 +121,7 @@ class Waiting:
                 if (row := rows.get(name)) is not None:
                     place[row, side] = forecast.probability
         self.kept_at = at
+        self.next_due_at = min(self.next_due_at, at + min(_LENGTHS))
         for due in self._due:
             due.append((at, price, slot))
 
@@ -157,6 +162,10 @@ class Waiting:
                         max(0.0, greatest / price - 1.0),
                     )
                 )
+        self.next_due_at = min(
+            (waiting[0][0] + length for waiting, length in zip(self._due, _LENGTHS, strict=True) if waiting),
+            default=_NEVER,
+        )
         return found
 
     def due_reaches(self, now: Nanoseconds) -> list[DueReach]:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import math
+import pickle
+import random
 from math import inf, nan
 from typing import Any
 
@@ -14,6 +18,9 @@ from msgspec.structs import replace
 from guard.forecasts import Regime
 from guard.hazard.regime import RegimeInputs, RegimeMachine, RegimeSettings, RegimeState
 from guard.units import NS_PER_S
+from tests.support.uncompiled import uncompiled
+
+AS_IT_IS = uncompiled("guard.hazard.regime")[0]
 
 CALM = RegimeInputs(
     hazard_15m=0.0,
@@ -363,3 +370,56 @@ def test_watch_flaps_a_few_times_an_hour_at_the_very_most(thin: list[bool], step
                 changes.append(run.second)
     hours = [sum(1 for other in changes if at <= other < at + 3_600) for at in changes]
     assert max(hours, default=0) <= 5
+
+
+def drawn_inputs(seed: int, count: int) -> list[RegimeInputs]:
+    """Draw a market that is calm and wild by turns, of which now and then something is not known."""
+    drawn = random.Random(seed)
+    found, strain = [], 0.0
+    for step in range(count):
+        strain += 0.1 * (drawn.choice((0.5, 1.5, 3.0)) * (step // 500 % 2) - strain) + drawn.gauss(0.0, 0.05)
+        strain = max(strain, 0.0)
+        numbers: dict[str, Any] = {
+            "hazard_15m": 0.01 * math.exp(strain * 1.5),
+            "hazard_watch": drawn.choice((None, 0.03)),
+            "hazard_stressed": drawn.choice((None, 0.2)),
+            "depth_z": -1.5 * strain,
+            "depth_ratio": math.exp(-0.8 * strain),
+            "round_trip_ratio": math.exp(strain),
+            "reproduction": 0.5 * strain,
+            "liquidations_per_min": 0.15 * strain * strain,
+            "speed": 1.4 * strain,
+            "spread_ratio": math.exp(0.4 * strain),
+            "refill_ratio": drawn.choice((None, 1.0 + 0.5 * strain)),
+        }
+        for name in numbers:
+            if drawn.random() < 0.05:
+                numbers[name] = drawn.choice((None, nan, inf))
+        found.append(RegimeInputs(is_known=drawn.random() > 0.02, **numbers))
+    return found
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_states_are_the_same_compiled_or_not(seed: int) -> None:
+    """What is judged, why, since when, and what is kept for another run."""
+    fast, slow = RegimeMachine(), AS_IT_IS.RegimeMachine()
+    regimes, at = set(), 0
+    for step, inputs in enumerate(drawn_inputs(seed, 4_000)):
+        at += (5 if step % 50 else 90) * NS_PER_S
+        if step % 700 == 650:
+            fast, slow = pickle.loads(pickle.dumps(fast)), copy.deepcopy(slow)
+        regimes.add(fast.update(at, inputs))
+        assert slow.update(at, inputs) is fast.regime
+        assert (fast.reasons, fast.since_at, fast.resume_share, fast.is_held_unknown) == (
+            slow.reasons,
+            slow.since_at,
+            slow.resume_share,
+            slow.is_held_unknown,
+        )
+    assert regimes == set(Regime)
+    assert msgspec.json.encode(fast.state()) == msgspec.json.encode(slow.state())
+    later = RegimeMachine(), AS_IT_IS.RegimeMachine()
+    for machine in later:
+        machine.restore(fast.state())
+        machine.update(at, CALM)
+    assert later[0].state() == msgspec.convert(msgspec.to_builtins(later[1].state()), RegimeState)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from math import log
 
 import pytest
+from msgspec import structs
 
 from guard.forecasts import Direction, HazardForecast, ReachForecast
 from guard.hazard.artefact import Expert
@@ -63,8 +64,7 @@ def test_what_is_told_is_what_messages_mixed_by_the_gate_would_be(has_map: bool)
             found.observer.features(each.direction, reading, found.measures, each) for each in structures
         ]
         if has_map:
-            for each in features:
-                object.__setattr__(each, "has_map", True)
+            features = [structs.replace(each, has_map=True) for each in features]
         said = experts.estimate(features)
         reaches, hazards = judging.weigh(reading, structures, said, (0.0, 0.0), {})
         # What came due at this reading was taken into account before anything was told.

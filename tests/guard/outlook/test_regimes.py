@@ -1,0 +1,67 @@
+"""States of a market that is watched: compiled they are what plain Python says, with the same reasons."""
+
+from __future__ import annotations
+
+import copy
+from math import exp
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from guard.forecasts import HORIZONS_S, MOVES, Direction, HazardForecast, Regime, SignalValue
+from guard.hazard.regime_settings import RegimeSettings
+from guard.hazard.tracks import FlowTrack
+from guard.leverage.cascade import cascade
+from guard.leverage.crowd.side_map import SideMap
+from guard.outlook.regimes import Regimes
+from guard.signals.price_track import PriceTrack
+from tests.guard.hazard.test_rows import readings
+from tests.support.uncompiled import uncompiled
+
+AS_IT_IS = uncompiled("guard.hazard.regime", "guard.outlook.regimes")[1]
+BY_COST = RegimeSettings(hazard_watch=0.0, hazard_stressed=0.0)
+
+
+@pytest.mark.parametrize("settings", [RegimeSettings(), BY_COST])
+def test_states_are_the_same_compiled_or_not(settings: RegimeSettings) -> None:
+    """Over markets that move, with and without maps, hazards and baselines."""
+    drawn, seen = np.random.default_rng(3), set()
+    fast, slow = Regimes(settings), AS_IT_IS.Regimes(settings)
+    for seed in range(2):
+        prices, flow = PriceTrack(), FlowTrack()
+        for step, reading in enumerate(readings(seed)):
+            prices.update(reading.at, reading.price)
+            measures = prices.measures()
+            flow.update(reading, measures)
+            wild, book = float(drawn.exponential(0.3)), reading.book
+            side = SideMap(np.full(240, 4e5 * wild), 0.5, 100.0) if step % 5 else None
+            structures = [cascade(each, book, side) for each in Direction] if book is not None else []
+            row = tuple(min(0.01 * exp(3.0 * wild), 1.0) for _ in MOVES)
+            given: dict[str, Any] = {
+                "structures": structures,
+                "hazards": [
+                    HazardForecast(
+                        direction=each.direction,
+                        probability=(row,) * len(HORIZONS_S),
+                        vulnerability=0.1,
+                        shock=0.1,
+                    )
+                    for each in structures
+                    if step % 7
+                ],
+                "signals": [
+                    SignalValue(name=name, value=value, unit="ratio", alarm=None)
+                    for name, value in (("round_trip_ratio", 1.0 + wild), ("x", 0.0), ("spread_ratio", None))
+                ],
+                "measures": measures if step % 9 else None,
+                "sigma": 3e-4 if step % 4 else None,
+                "flow": flow if step % 6 else None,
+            }
+            said = fast.judge(reading, **given)
+            assert msgspec.json.encode(said) == msgspec.json.encode(slow.judge(reading, **given))
+            seen.add(said.regime)
+        fast, slow = copy.deepcopy(fast), copy.deepcopy(slow)
+    assert {Regime.NORMAL, Regime.STRESSED} < seen
+    assert msgspec.json.encode(fast.state()) == msgspec.json.encode(slow.state())
