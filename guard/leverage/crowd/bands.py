@@ -1,4 +1,7 @@
-"""Bands of a map: neighbouring distances that hold clearly more than what is about them. Never lines."""
+"""Bands of a map: neighbouring distances that hold clearly more than what is about them. Never lines.
+
+Compiled where there is a compiler (bands.pxd), and the same results as it is.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,11 @@ def bands_of(
     liquidated at once.
     """
     mean, found = _search().find(side.usd, count)
-    return tuple([_band(side, direction, first, end, usd, mean, unit_usd) for first, end, usd in found])
+    moves, spread = _moves(direction), side.log_sd**2 + _PLACE_LOG_SD**2
+    return tuple([
+        _band(moves[first], moves[end], side.mark_price, spread, usd, usd / (end - first) / mean, unit_usd)
+        for first, end, usd in found
+    ])  # fmt: skip
 
 
 @lru_cache(maxsize=1)
@@ -57,18 +64,21 @@ def _moves(direction: Direction) -> tuple[tuple[float, float], ...]:
 
 
 def _band(
-    side: SideMap, direction: Direction, first: int, end: int, usd: float, mean: float, unit_usd: float
+    begin: tuple[float, float],
+    end: tuple[float, float],
+    mark: float,
+    spread: float,
+    usd: float,
+    ratio: float,
+    unit_usd: float,
 ) -> Band:
-    wider = math.sqrt(side.log_sd**2 + _PLACE_LOG_SD**2 + math.log1p(unit_usd / max(usd, 1e-9)))
-    ratio = math.exp(NORMAL_80 * wider)
-    moves = _moves(direction)
-    near, near_factor = moves[first]
-    far, far_factor = moves[end]
+    wider = math.sqrt(spread + math.log1p(unit_usd / max(usd, 1e-9)))
+    either_way = math.exp(NORMAL_80 * wider)
     return Band(
-        near=near,
-        far=far,
-        near_price=side.mark_price * near_factor,
-        far_price=side.mark_price * far_factor,
-        mass=Amount(usd, usd / ratio, usd * ratio),
-        ratio=usd / (end - first) / mean,
+        near=begin[0],
+        far=end[0],
+        near_price=mark * begin[1],
+        far_price=mark * end[1],
+        mass=Amount(usd, usd / either_way, usd * either_way),
+        ratio=ratio,
     )

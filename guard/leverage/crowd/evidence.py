@@ -55,6 +55,8 @@ def log_likelihood(
     Returns:
         ``None`` where the window says nothing: nothing told and next to nothing swept.
     """
+    if window.told_usd <= 0.0 and not window.swept.any():
+        return None
     expected = shares @ window.swept / unit_usd
     if window.told_usd <= 0.0 and float(expected.max()) < SILENCE_UNITS:
         return None
@@ -64,5 +66,13 @@ def log_likelihood(
         told, weight = told / capture, THROTTLED_WEIGHT
     counted = np.minimum(expected, max(told, 1e-9)) if window.is_bound else expected
     logs = told * np.log(counted) - counted
-    weight /= 1.0 + max(told, float(np.median(counted))) / UNITS_MAX
+    weight /= 1.0 + max(told, _median(counted)) / UNITS_MAX
     return logs * weight, expected
+
+
+def _median(values: Floats) -> float:
+    """As numpy's, which takes ten times as long over so few."""
+    middle = len(values) // 2
+    ordered = np.partition(values, (middle - 1, middle))
+    above = float(ordered[middle])
+    return above if len(values) % 2 else 0.5 * (float(ordered[middle - 1]) + above)
