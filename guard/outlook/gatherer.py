@@ -44,6 +44,15 @@ INTEREST_AGE_S_MIN, INTEREST_AGE_S_MAX = 180.0, 3600.0
 
 PAUSES = 5.0
 
+PRICE_LEAP, INTEREST_LEAP = 2.0, 3.0
+"""What a price (an open interest) is this many times as high or low as right before is not believed at once ..."""
+
+LEAPS_BELIEVED = 3
+"""... but when it has been said so often in a row: one wrong tick empties a map for hours, a real leap stays."""
+
+MID_AGE_NS_MAX = 60 * NS_PER_S
+"""A middle of the book this long ago says nothing of where price may be by now."""
+
 SHARE_AGE_NS_MAX = 3600 * NS_PER_S
 """The share of accounts that are long is told every five minutes or so, and moves slowly."""
 
@@ -71,6 +80,31 @@ class _Heard:
 
 
 @dataclass(slots=True)
+class _Believed:
+    """What was believed last, and what leapt away from it since."""
+
+    leap: float
+    last: float | None = None
+    odd: float = 0.0
+    odds: int = 0
+
+    def believes(self, value: float, *, is_recent: bool) -> bool:
+        """Whether ``value`` may follow what was believed last; nothing that is not recent speaks against it."""
+        if self.last is None or not is_recent or self._is_near(value, self.last):
+            self.last, self.odds = value, 0
+            return True
+        self.odds = self.odds + 1 if self.odds and self._is_near(value, self.odd) else 1
+        self.odd = value
+        if self.odds < LEAPS_BELIEVED:
+            return False
+        self.last, self.odds = value, 0
+        return True
+
+    def _is_near(self, value: float, other: float) -> bool:
+        return value <= self.leap * other and other <= self.leap * value
+
+
+@dataclass(slots=True)
 class _Gathered:
     """What was heard of one market, and since its former reading."""
 
@@ -79,6 +113,10 @@ class _Gathered:
     interest: OpenInterestSeen | None = None
     mark_heard: _Heard = field(default_factory=lambda: _Heard(MARK_AGE_S_MIN, MARK_AGE_S_MAX))
     interest_heard: _Heard = field(default_factory=lambda: _Heard(INTEREST_AGE_S_MIN, INTEREST_AGE_S_MAX))
+    marks: _Believed = field(default_factory=lambda: _Believed(PRICE_LEAP))
+    interests: _Believed = field(default_factory=lambda: _Believed(INTEREST_LEAP))
+    mids: _Believed = field(default_factory=lambda: _Believed(PRICE_LEAP))
+    mid_at: Nanoseconds = 0
     longs_share: float | None = None
     longs_share_at: Nanoseconds = 0
     mark_low: float = inf
@@ -88,6 +126,14 @@ class _Gathered:
     longs_usd: float = 0.0
     shorts_usd: float = 0.0
     liquidations: int = 0
+
+    def may_close(self, size: float) -> bool:
+        """Whether so much may have been liquidated at once, in base units: no more than there ever was."""
+        return (
+            self.interest is None
+            or not self.interest.open_interest > 0.0
+            or size <= self.interest.open_interest
+        )
 
     def begin(self, now: Nanoseconds) -> None:
         """A reading was taken: count anew."""
@@ -104,8 +150,12 @@ class Gatherer:
     make: files of others say nothing of how often a stream speaks. A stream that is known to be broken counts for
     nothing at once, as the view says. Where no mark price was ever told, the middle of the book stands for it.
 
+    One price or amount that leaps away from the one before is left out until it has been said three times in a row, and
+    so is a liquidation of more than the whole open interest: one wrong tick would undo what was learned for hours.
+
     Failure modes: a poll that slows down is stale until its pauses are learned; prices and amounts that are not
-    positive and finite are left out without a word (``guard.market`` says it of the book).
+    positive and finite are left out without a word (``guard.market`` says it of the book); a price that halves between
+    two refreshes is unknown for two more; a wrong first one is believed until three others agree.
 
     >>> market = MarketId("bybit:BTC/USDT:USDT")
     >>> gatherer = Gatherer()
@@ -135,12 +185,10 @@ class Gatherer:
                     self._take_flow(sample)
             case OpenInterestSeen(market=market, open_interest=interest):
                 if 0.0 <= interest < inf:
-                    gathered = self._of(market)
-                    gathered.interest = event
-                    gathered.interest_heard.hear(event.received_at)
+                    self._take_interest(event)
             case LiquidationSeen(market=market, notional_usd=usd, size=size):
-                if 0.0 < usd < inf:
-                    gathered = self._of(market)
+                gathered = self._of(market)
+                if 0.0 < usd < inf and gathered.may_close(abs(size)):
                     gathered.liquidations += 1
                     self._tells.add(venue_of(market))
                     if size > 0.0:
@@ -197,6 +245,11 @@ class Gatherer:
         ):
             interest = None
         former_at, book = gathered.read_at, book_reading(view, now)
+        if book is not None:
+            if gathered.mids.believes(book.mid, is_recent=now - gathered.mid_at <= MID_AGE_NS_MAX):
+                gathered.mid_at = now
+            else:
+                book = None
         price = None if mark is None else mark.mark_price
         if gathered.mark is None and book is not None and not _is_broken(view, Stream.MARK_PRICE, now):
             price = book.mid
@@ -244,11 +297,20 @@ class Gatherer:
             if 0.0 <= event.sell_usd < inf:
                 gathered.sell_usd += event.sell_usd
 
+    def _take_interest(self, event: OpenInterestSeen) -> None:
+        gathered = self._of(event.market)
+        is_recent = gathered.interest_heard.holds(event.received_at)
+        if gathered.interests.believes(event.open_interest, is_recent=is_recent):
+            gathered.interest = event
+            gathered.interest_heard.hear(event.received_at)
+
     def _take_mark(self, event: MarkPriceSeen) -> None:
         price = event.mark_price
         if not 0.0 < price < inf:
             return
         gathered = self._of(event.market)
+        if not gathered.marks.believes(price, is_recent=gathered.mark_heard.holds(event.received_at)):
+            return
         if gathered.mark is None:
             gathered.mark_low, gathered.mark_high = inf, 0.0
         gathered.mark = event

@@ -200,3 +200,63 @@ def test_where_no_mark_price_is_ever_told_the_middle_of_the_book_stands_for_it()
     heard.hear(mark(19.5, 118.0))
     reading = heard.read(24)
     assert (reading.mark_low, reading.mark_price, reading.mark_high) == (118.0, 118.0, 118.0)
+
+
+def alive(heard: Heard, until_s: int) -> None:
+    for second in range(until_s):
+        heard.hear(sample(second))
+
+
+def test_a_mark_of_another_tick_is_left_out_and_one_that_stays_is_believed() -> None:
+    heard = Heard()
+    heard.hear(mark(1, 100.0), mark(2, 1.0), mark(3, 99.0))
+    reading = heard.read(5)
+    assert (reading.mark_price, reading.mark_low, reading.mark_high) == (99.0, 99.0, 100.0)
+    heard.hear(mark(6, 40.0), mark(7, 39.0))
+    assert heard.read(10).mark_price == 99.0
+    heard.hear(mark(11, 38.0))
+    reading = heard.read(15)
+    assert (reading.mark_price, reading.mark_low) == (38.0, 38.0)
+
+
+def test_after_silence_a_mark_may_be_anywhere() -> None:
+    heard = Heard()
+    heard.hear(mark(1, 100.0), mark(400, 30.0))
+    assert heard.read(401).mark_price == 30.0
+
+
+@pytest.mark.parametrize("wrong", [0.0, 5.0, 50_000.0])
+def test_an_open_interest_in_another_unit_is_left_out(wrong: float) -> None:
+    heard = Heard()
+    heard.hear(interest(1, 500.0), interest(11, wrong), interest(21, 499.0))
+    assert heard.read(22).open_interest == 499.0
+    heard.hear(*(interest(at, 5_000.0) for at in (31, 41, 51)))
+    assert heard.read(52).open_interest == 5_000.0
+
+
+def test_more_than_all_there_is_was_not_liquidated() -> None:
+    heard = Heard()
+    heard.hear(interest(1, 500.0), liquidation(2, 501.0, 5e4), liquidation(3, -2.0, 200.0))
+    reading = heard.read(5)
+    assert (reading.liquidations, reading.liquidated_longs_usd, reading.liquidated_shorts_usd) == (
+        1,
+        0.0,
+        200.0,
+    )
+
+
+def test_a_book_at_another_tick_is_unknown_until_it_stays() -> None:
+    heard = Heard()
+    alive(heard, 20)
+    first = heard.read(20)
+    assert first.book is not None
+    seen = []
+    for refresh in range(3):
+        for second in range(5):
+            now = round((20 + 5 * refresh + second) * S)
+            event = sample(now / S)
+            heard.hear(
+                msgspec.structs.replace(event, bid=100 * (event.bid or 0.0), ask=100 * (event.ask or 0.0))
+            )
+        seen.append(heard.read(25 + 5 * refresh).book)
+    assert [book and book.mid for book in seen] == [None, None, pytest.approx(100 * first.book.mid)]
