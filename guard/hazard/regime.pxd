@@ -5,7 +5,7 @@ from guard.signals.usual cimport Usual
 
 ctypedef long long i64
 
-cdef double ELAPSED_S_MAX, LOAD_MAX, NOT_CALM, HAZARD_MIN, HAZARD_USUAL_MAX, CALM_SPEED, CALM_SHARE
+cdef double ELAPSED_S_MAX, LOAD_MAX, NOT_CALM, UNREST, HAZARD_MIN, HAZARD_USUAL_MAX, CALM_SPEED, CALM_SHARE
 cdef double REPRODUCTION_S, REPRODUCTION_RISE, _UNKNOWN
 cdef i64 _WATCH_HAZARD, _HAZARD, _DEPTH, _ROUND_TRIP, _REPRODUCTION, _LIQUIDATIONS, _COLLAPSE, _CRITERIA, _NANOSECONDS
 
@@ -43,6 +43,7 @@ cdef class RegimeMachine:
     @cython.locals(least=double, forget_at=i64, has_entered=bint, place=i64, load=double, found=list)
     cdef tuple _why(self, i64 at, object inputs)
     cdef double _has_been_calm(self, bint is_calm, double elapsed_s) noexcept
+    cdef double _has_been_calmer(self, i64 entered, i64 held, double elapsed_s) noexcept
     cdef object _enter(self, object regime, i64 at)
     cdef object _step_down(self, i64 at, object inputs, i64 held)
     @cython.locals(is_recovered=bint)

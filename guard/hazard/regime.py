@@ -23,6 +23,8 @@ ELAPSED_S_MAX = 30.0
 """Of a longer silence no more counts as calm than this."""
 LOAD_MAX = 1e6
 NOT_CALM = -1.0
+UNREST = 4.0
+"""A second that holds a level takes so many calm ones back: one is left where it is calm four fifths of the time."""
 HAZARD_HALF_LIFE_S = 86_400.0
 HAZARD_MIN, HAZARD_PRIOR, HAZARD_USUAL_MAX = 1e-6, 0.001, 0.05
 """What is usual counts as no more than this: a guard that is started in a crash must not take it for usual."""
@@ -98,10 +100,10 @@ class RegimeMachine:
     """NORMAL, WATCH, STRESSED, CASCADE and RECOVERY of one market.
 
     Each criterion is a load, its value over its entry: 1 enters its level, at once. A level is held while any load of
-    it or of a worse one is at least ``exit_share``, and then until it was calm for the level's dwell time. Down it
-    goes one step: CASCADE to STRESSED or RECOVERY, STRESSED to RECOVERY after a cascade and to WATCH else, WATCH and
-    RECOVERY to NORMAL. RECOVERY is entered, and its stages of resuming follow one another, only while depth, spread and
-    refill are back.
+    it or of a worse one is at least ``exit_share``, and then until it was calm for the level's dwell time; a second
+    that is not takes four calm ones back, for a thin book flickers. Down it goes one step: CASCADE to STRESSED or RECOVERY,
+    STRESSED to RECOVERY after a cascade and to WATCH else, WATCH and RECOVERY to NORMAL. RECOVERY is entered, and its
+    stages of resuming follow one another, only while depth, spread and refill are back.
 
     * WATCH: hazard / max(h1, 4 u), depth z / -3; u is what the hazard usually is here (decayed over a day, not learned
       in a CASCADE, and slowly while STRESSED, where price stands). STRESSED: hazard / max(h2, 12 u), round trip / 5,
@@ -170,7 +172,7 @@ class RegimeMachine:
             self._enter(_LEVELS[entered], at)
         elif self.regime is Regime.RECOVERY:
             self._recover(at, elapsed_s, inputs, held)
-        elif self._severity and self._has_been_calm(held < self._severity, elapsed_s) >= self._dwell_s:
+        elif self._severity and self._has_been_calmer(entered, held, elapsed_s) >= self._dwell_s:
             self._step_down(at, inputs, held)
         self.reasons = self._why(at, inputs)
         return self.regime
@@ -286,6 +288,13 @@ class RegimeMachine:
         else:
             self._calm_s = 0.0 if self._calm_s == NOT_CALM else self._calm_s + elapsed_s
         return self._calm_s
+
+    def _has_been_calmer(self, entered: int, held: int, elapsed_s: float) -> float:
+        """Seconds of calm less ``UNREST`` times those that held the level; anew where it is entered again."""
+        if entered < self._severity <= held and self._calm_s > UNREST * elapsed_s:
+            self._calm_s -= UNREST * elapsed_s
+            return NOT_CALM
+        return self._has_been_calm(held < self._severity, elapsed_s)
 
     def _enter(self, regime: Regime, at: Nanoseconds) -> None:
         settings = self.settings

@@ -165,6 +165,23 @@ def test_a_level_is_held_down_to_half_its_entry_and_then_for_its_dwell() -> None
     assert 120 <= run.until(Regime.NORMAL, CALM) <= 130
 
 
+def test_a_look_now_and_then_that_holds_a_level_delays_it_and_one_that_enters_begins_anew() -> None:
+    flicker, again = replace(CALM, round_trip_ratio=3.0), replace(CALM, round_trip_ratio=6.0)
+
+    def calm_s(between: RegimeInputs, most_s: int) -> int:
+        run = Run()
+        run.step(again)
+        for seconds in range(0, most_s, 60):
+            if run.step(CALM, 55) is not Regime.STRESSED:
+                return seconds
+            run.step(between)
+        return most_s
+
+    settings = RegimeSettings()
+    assert settings.stressed_dwell_s <= calm_s(flicker, 7200) <= 2 * settings.stressed_dwell_s
+    assert calm_s(again, 7200) == 7200
+
+
 def test_what_comes_back_is_not_over() -> None:
     run = Run()
     run.step(THIN)
