@@ -101,9 +101,9 @@ class RegimeMachine:
 
     Each criterion is a load, its value over its entry: 1 enters its level, at once. A level is held while any load of
     it or of a worse one is at least ``exit_share``, and then until it was calm for the level's dwell time; a second
-    that is not takes four calm ones back, for a thin book flickers. Down it goes one step: CASCADE to STRESSED or RECOVERY,
-    STRESSED to RECOVERY after a cascade and to WATCH else, WATCH and RECOVERY to NORMAL. RECOVERY is entered, and its
-    stages of resuming follow one another, only while depth, spread and refill are back.
+    that is not takes four calm ones back, for a thin book flickers. Down it goes one step: CASCADE to STRESSED or
+    RECOVERY, STRESSED to RECOVERY after a cascade and to WATCH else, WATCH and RECOVERY to NORMAL. RECOVERY is entered,
+    and its stages of resuming follow one another, only while depth, spread and refill are back.
 
     * WATCH: hazard / max(h1, 4 u), depth z / -3; u is what the hazard usually is here (decayed over a day, not learned
       in a CASCADE, and slowly while STRESSED, where price stands). STRESSED: hazard / max(h2, 12 u), round trip / 5,
