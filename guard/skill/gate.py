@@ -58,16 +58,19 @@ PUBLISHED = "published"
 ESTIMATORS = (USUAL, FITTED, OI_DEPTH, FLOW, FULL, SETTLED, PUBLISHED)
 """Of reach and hazard, those whose forecasts are kept and scored."""
 
-_OF_HAZARD = {USUAL: 0.05, OI_DEPTH: 0.1, FLOW: 0.25, FULL: 0.5, SETTLED: 0.1}
+_OF_HAZARD = {USUAL: 0.03, OI_DEPTH: 0.03, FLOW: 0.09, FULL: 0.7, SETTLED: 0.15}
 
 PRIORS: Mapping[Target, Mapping[str, float]] = {
     Target.MAP: {NO_MAP: 0.3, LEARNED: 0.7},
-    Target.REACH: {USUAL: 0.05, OI_DEPTH: 0.1, FLOW: 0.25, FULL: 0.6},
+    Target.REACH: {USUAL: 0.05, OI_DEPTH: 0.05, FLOW: 0.15, FULL: 0.75},
     Target.HAZARD_5: _OF_HAZARD,
     Target.HAZARD_15: _OF_HAZARD,
     Target.HAZARD_60: _OF_HAZARD,
 }
-"""Weights before anything has come due: what was fitted on made-up markets is believed more than not, not alone."""
+"""Weights before anything has come due: what was fitted on made-up markets is believed more than not, not alone.
+
+Chosen on training episodes, each world left out (decision 0272); the band of the mixed reach holds what came in 78 %.
+"""
 
 LENT: Mapping[Target, Mapping[Target, float]] = {Target.REACH: {Target.HAZARD_15: 0.5, Target.HAZARD_60: 0.5}}
 """Shocks are too rare to learn from them alone: ``REACH`` also counts so much of what others have shown."""

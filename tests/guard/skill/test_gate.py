@@ -124,7 +124,11 @@ def test_weights_are_shared_among_those_that_speak() -> None:
     gate = Gate()
     assert gate.shares(Target.HAZARD_5, {FULL: 0.2}) == {FULL: pytest.approx(1.0)}
     shares = gate.shares(Target.HAZARD_5, {FULL: 0.2, USUAL: 0.0, "unheard of": 1.0})
-    assert shares == {FULL: pytest.approx(0.5 / 0.55), USUAL: pytest.approx(0.05 / 0.55)}
+    full, usual = PRIORS[Target.HAZARD_5][FULL], PRIORS[Target.HAZARD_5][USUAL]
+    assert shares == {
+        FULL: pytest.approx(full / (full + usual)),
+        USUAL: pytest.approx(usual / (full + usual)),
+    }
     assert gate.shares(Target.HAZARD_5, {"unheard of": 1.0}) == {}
     assert gate.weight(Target.HAZARD_5, "unheard of") == 0.0
 
