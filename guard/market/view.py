@@ -8,6 +8,7 @@ from enum import StrEnum
 from math import expm1, log1p
 
 import numpy as np
+from msgspec.structs import replace
 
 from guard.events import (
     CURVE_BPS,
@@ -361,6 +362,9 @@ class MarketView:
 
     def _apply_features(self, features: MarketFeatures) -> None:
         at = features.received_at
+        if _is_crossed(features):
+            # Who wrote it may not have looked; what rests on it would fail, or be believed.
+            features = replace(features, status=BookStatus.CROSSED)
         self.features = features
         if features.book_at is not None and features.updates:
             (self._book_clock or self._clock(Stream.BOOK)).hear(features.book_at)
@@ -495,3 +499,9 @@ class _SideMemory:
         self.depth.relearn()
         self._log_density = None
         self.below.clear()
+
+
+def _is_crossed(features: MarketFeatures) -> bool:
+    """Whether prices cross that are said to be in order."""
+    bid, ask = features.bid, features.ask
+    return features.status is BookStatus.OK and bid is not None and ask is not None and bid >= ask

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from guard.events import (
     BookStatus,
@@ -41,6 +42,15 @@ def calm(view: MarketView, seconds: int, start: int = 0, **changed: Any) -> int:
 
 def unusable(at: int, status: BookStatus) -> MarketFeatures:
     return MarketFeatures(received_at=at, market=MARKET, status=status, book_at=at, updates=1)
+
+
+def test_prices_that_cross_are_no_book_whatever_is_said_of_them() -> None:
+    view = MarketView(MARKET)
+    now = calm(view, 30)
+    assert view.trust(now) is BookTrust.TRUSTED
+    crossed = even_features(now + S)
+    view.apply(replace(crossed, bid=crossed.ask, ask=crossed.bid))
+    assert view.trust(now + S) is BookTrust.CROSSED
 
 
 def test_a_view_of_nothing_knows_nothing() -> None:
