@@ -90,7 +90,7 @@ class _Believed:
 
     def believes(self, value: float, *, is_recent: bool) -> bool:
         """Whether ``value`` may follow what was believed last; nothing that is not recent speaks against it."""
-        if self.last is None or not is_recent or self._is_near(value, self.last):
+        if self.may_be(value, is_recent=is_recent):
             self.last, self.odds = value, 0
             return True
         self.odds = self.odds + 1 if self.odds and self._is_near(value, self.odd) else 1
@@ -99,6 +99,10 @@ class _Believed:
             return False
         self.last, self.odds = value, 0
         return True
+
+    def may_be(self, value: float, *, is_recent: bool) -> bool:
+        """Whether ``value`` is no leap; it is not counted as said."""
+        return self.last is None or not is_recent or self._is_near(value, self.last)
 
     def _is_near(self, value: float, other: float) -> bool:
         return value <= self.leap * other and other <= self.leap * value
@@ -286,7 +290,8 @@ class Gatherer:
         gathered = self._of(event.market)
         if gathered.mark is None and event.bid is not None and event.ask is not None:
             mid = (event.bid + event.ask) / 2.0
-            if 0.0 < mid < inf:
+            is_recent = event.received_at - gathered.mid_at <= MID_AGE_NS_MAX
+            if 0.0 < mid < inf and gathered.mids.may_be(mid, is_recent=is_recent):
                 gathered.mark_low, gathered.mark_high = (
                     min(gathered.mark_low, mid),
                     max(gathered.mark_high, mid),

@@ -260,3 +260,20 @@ def test_a_book_at_another_tick_is_unknown_until_it_stays() -> None:
             )
         seen.append(heard.read(25 + 5 * refresh).book)
     assert [book and book.mid for book in seen] == [None, None, pytest.approx(100 * first.book.mid)]
+
+
+def test_a_middle_that_leaps_between_two_refreshes_is_no_low_where_no_mark_is_told() -> None:
+    """Else one wrong book sweeps a whole map, though no refresh saw it."""
+    heard = Heard()
+    alive(heard, 20)
+    middle = heard.read(20).mark_price
+    assert middle is not None
+    event = sample(21)
+    heard.hear(
+        msgspec.structs.replace(event, bid=0.01 * (event.bid or 0.0), ask=0.01 * (event.ask or 0.0)),
+        sample(22),
+        sample(23),
+        sample(24),
+    )
+    reading = heard.read(25)
+    assert (reading.mark_low, reading.mark_high) == (pytest.approx(middle), pytest.approx(middle))
