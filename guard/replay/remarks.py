@@ -14,14 +14,17 @@ from guard.events import (
     AnyEvent,
     BookSide,
     BookStatus,
+    LiquidationSeen,
     MarketFeatures,
     MarketsSampled,
+    MarketsWatched,
     OpenInterestHistorySeen,
+    Stream,
     StreamActivity,
     StreamsActive,
 )
 from guard.market.view import BookTrust
-from guard.units import NS_PER_S, MarketId, Nanoseconds
+from guard.units import NS_PER_S, MarketId, Nanoseconds, venue_of
 
 SHARE_MIN = 0.05
 """What was not known for less of the rows is not worth a word: books are believed after some seconds only."""
@@ -50,6 +53,8 @@ class Remarks:
 
     _markets: dict[MarketId, _Market] = field(default_factory=dict)
     _has_activity: bool = False
+    _liquidations: dict[str, int] = field(default_factory=dict)
+    """Of venues that are said to tell theirs, how many they told."""
 
     def note(self, event: AnyEvent) -> None:
         """Look at an event of the file."""
@@ -61,6 +66,12 @@ class Remarks:
                     self._sample(sample)
             case StreamActivity() | StreamsActive():
                 self._has_activity = True
+            case MarketsWatched(venue=venue, absent=absent):
+                if Stream.LIQUIDATIONS not in absent:
+                    self._liquidations.setdefault(venue, 0)
+            case LiquidationSeen(market=market):
+                venue = venue_of(market)
+                self._liquidations[venue] = self._liquidations.get(venue, 0) + 1
             case OpenInterestHistorySeen(received_at=now, points=points):
                 odd = self._of(event.market).odd
                 odd["points of open interest's past that lie after they are told"] += sum(
@@ -84,7 +95,15 @@ class Remarks:
 
     def told(self, events: int, first_at: Nanoseconds | None, last_at: Nanoseconds | None) -> tuple[str, ...]:
         """Return what is worth a word, as lines."""
-        return (*_times(events, first_at, last_at), *self._of_markets())
+        return (*_times(events, first_at, last_at), *self._of_markets(), *self._of_silent_venues())
+
+    def _of_silent_venues(self) -> Iterator[str]:
+        for venue, told in sorted(self._liquidations.items()):
+            if not told:
+                yield (
+                    f"{venue}: it is said to be watched and told no liquidation, which is taken for there being none: "
+                    "if it does not tell them, say so by MarketsWatched(absent=(Stream.LIQUIDATIONS,))"
+                )
 
     def _of(self, market: MarketId) -> _Market:
         seen = self._markets.get(market)

@@ -12,10 +12,19 @@ from adapters.history.event_file import EventFile, EventWriter
 from adapters.history.event_schema import EventFileHeader, Origin
 from guard.configuration import Settings
 from guard.errors import FileUnusableError
-from guard.events import AnyEvent, BookSide, HistoryPoint, MarketFeatures, OpenInterestHistorySeen
+from guard.events import (
+    AnyEvent,
+    BookSide,
+    HistoryPoint,
+    LiquidationSeen,
+    MarketFeatures,
+    MarketsWatched,
+    OpenInterestHistorySeen,
+    Stream,
+)
 from guard.replay.report import lines_of
 from guard.replay.run import Replay
-from guard.units import NS_PER_S, MarketId, Nanoseconds
+from guard.units import NS_PER_S, MarketId, Nanoseconds, venue_of
 from tests.support.builders import at
 from tests.support.market import MARKET, even_features
 
@@ -48,6 +57,22 @@ def test_a_book_that_nothing_says_to_be_alive(tmp_path: Path) -> None:
     first, second = told(tmp_path / "file", [structs.replace(each, updates=0) for each in samples()])
     assert "never trusted (no sample says by updates above 0 that it was alive)" in first
     assert "book (100%)" in second
+
+
+def test_a_venue_that_is_said_to_tell_liquidations_and_tells_none(tmp_path: Path) -> None:
+    venue, closed = (
+        venue_of(MARKET),
+        LiquidationSeen(received_at=at(30.0), market=MARKET, size=1.0, price=100.0, notional_usd=100.0),
+    )
+
+    def of_liquidations(*before: AnyEvent, absent: tuple[Stream, ...] = ()) -> list[str]:
+        watched = MarketsWatched(received_at=at(0.0), venue=venue, markets=(MARKET,), absent=absent)
+        lines = told(tmp_path / "file", [watched, *samples(30), *before])
+        return [line for line in lines if line.startswith(f"{venue}: ")]
+
+    (only,) = of_liquidations()
+    assert "told no liquidation" in only
+    assert of_liquidations(absent=(Stream.LIQUIDATIONS,)) == of_liquidations(closed) == []
 
 
 def test_times_in_another_unit(tmp_path: Path) -> None:
