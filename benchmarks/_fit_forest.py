@@ -65,8 +65,10 @@ PLANS: Mapping[str, tuple[Plan, ...]] = {
         ),
     ),
     "shock": (Plan(0, 0, 1, growth=_OF_MOMENTS),),
+    # Nothing of what moves now may count in it.
+    "vulnerability": (Plan(0, 0, 1, choice.VULNERABILITY[Expert.FULL][0], Growth(trees=60, depth=3)),),
 }
-"""By head; decision 0272 says which heads have none."""
+"""By head."""
 
 
 def tree_inputs(

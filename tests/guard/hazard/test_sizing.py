@@ -144,7 +144,7 @@ def test_what_is_usual_is_learned_from_all_markets() -> None:
     """From what it was in training towards what it is here; a bad market's share is less than a good one's."""
     assert UsualDanger().value == pytest.approx(DANGER_USUAL)
     usual = UsualDanger()
-    assert heard(usual, USUAL_PRIOR_H, 0.04, 0.09) == pytest.approx((DANGER_USUAL * 0.06) ** 0.5, rel=0.05)
+    assert heard(usual, USUAL_PRIOR_H, 0.03, 0.07) == pytest.approx((DANGER_USUAL * 0.0458) ** 0.5, rel=0.05)
     usual = UsualDanger()
     for hour in range(150):
         heard(usual, 1.0, 0.06, begin_s=3600.0 * hour)
