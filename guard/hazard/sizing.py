@@ -80,8 +80,8 @@ def leverage_share(found: float, usual: float = DANGER_USUAL) -> float:
     ``(usual / danger) ** POWER``; more than 1 only as far as it were so at ``DANGER_USUAL`` too: where a crisis has
     become usual, what is less dangerous than it is not safe. ValueError for what is no chance.
 
-    >>> leverage_share(DANGER_USUAL), round(leverage_share(0.024), 4), leverage_share(0.5), leverage_share(1e-4)
-    (1.0, 0.5625, 0.2, 2.0)
+    >>> leverage_share(DANGER_USUAL), round(leverage_share(0.028), 4), leverage_share(0.5), leverage_share(1e-4)
+    (1.0, 0.25, 0.2, 2.0)
     >>> leverage_share(0.05, usual=0.2)
     1.0
     """

@@ -147,11 +147,11 @@ def test_what_is_usual_is_learned_from_all_markets() -> None:
     assert heard(usual, USUAL_PRIOR_H, 0.03, 0.07) == pytest.approx((DANGER_USUAL * 0.0458) ** 0.5, rel=0.05)
     usual = UsualDanger()
     for hour in range(150):
-        heard(usual, 1.0, 0.06, begin_s=3600.0 * hour)
-        heard(usual, 1.0, 0.01, begin_s=3600.0 * hour, market=ELSEWHERE)
-    assert usual.value == pytest.approx((0.06 * 0.01) ** 0.5, rel=0.1)
-    assert leverage_share(0.06, usual.value) < 0.5
-    assert leverage_share(0.01, usual.value) == SHARE_MAX
+        heard(usual, 1.0, 0.045, begin_s=3600.0 * hour)
+        heard(usual, 1.0, 0.0075, begin_s=3600.0 * hour, market=ELSEWHERE)
+    assert usual.value == pytest.approx((0.045 * 0.0075) ** 0.5, rel=0.1)
+    assert leverage_share(0.045, usual.value) < 0.5
+    assert leverage_share(0.0075, usual.value) == SHARE_MAX
 
 
 def test_a_crisis_that_has_become_usual_makes_nothing_safe() -> None:
