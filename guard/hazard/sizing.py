@@ -126,7 +126,7 @@ class UsualDanger:
     >>> for at in range(0, 72 * 3600, 60):
     ...     usual.learn(MarketId("a:B"), at * NS_PER_S, [0.072])
     >>> round(usual.value, 4)
-    0.0342
+    0.0299
     """
 
     hours: float = 0.0

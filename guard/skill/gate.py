@@ -114,9 +114,9 @@ class Gate:
 
     >>> gate = Gate()
     >>> round(gate.shares(Target.HAZARD_15, {"flow": 0.1, "full": 0.2})["full"], 4)
-    0.6667
+    0.8861
     >>> gate.learn({Target.HAZARD_15: {"flow": 0.4, "full": -0.4}})
-    >>> gate.weight(Target.HAZARD_15, "full") < 0.5
+    >>> gate.shares(Target.HAZARD_15, {"flow": 0.1, "full": 0.2})["full"] < 0.8
     True
     """
 
