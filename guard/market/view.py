@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from math import expm1, log1p
 
-import numpy as np
 from msgspec.structs import replace
 
 from guard.events import (
@@ -24,11 +22,11 @@ from guard.events import (
 )
 from guard.market import liquidity
 from guard.market.baseline import Baseline, BaselineSettings
-from guard.market.below import BelowSince
-from guard.market.book import Floats, Side
-from guard.market.flow import PriceResponse, RefillHalfLife, SlidingSum
+from guard.market.book import Side
+from guard.market.flow import PriceResponse, SlidingSum
 from guard.market.freshness import StreamClock, StreamState
 from guard.market.liquidity import Estimate
+from guard.market.side_memory import SideMemory
 from guard.units import BPS_PER_UNIT, NS_PER_MS, NS_PER_S, MarketId, Nanoseconds
 
 __all__ = ["BaselineSettings", "BookTrust", "Estimate", "MarketView"]
@@ -91,8 +89,8 @@ class MarketView:
     expected_at: Nanoseconds | None = None
     absent: frozenset[Stream] = frozenset()
     _periods_ms: dict[Stream, int] = field(init=False, repr=False)
-    _bids: _SideMemory = field(init=False, repr=False)
-    _asks: _SideMemory = field(init=False, repr=False)
+    _bids: SideMemory = field(init=False, repr=False)
+    _asks: SideMemory = field(init=False, repr=False)
     _spread: Baseline = field(init=False, repr=False)
     _flow: SlidingSum = field(init=False, repr=False)
     _liquidations: SlidingSum = field(init=False, repr=False)
@@ -106,8 +104,8 @@ class MarketView:
     _ok_since: Nanoseconds | None = field(init=False, repr=False, default=None)
 
     def __post_init__(self) -> None:
-        self._bids = _SideMemory(_baseline(self.settings))
-        self._asks = _SideMemory(_baseline(self.settings))
+        self._bids = SideMemory(_baseline(self.settings))
+        self._asks = SideMemory(_baseline(self.settings))
         self._spread = _baseline(self.settings)
         self._flow, self._liquidations = SlidingSum(), SlidingSum()
         self._response = PriceResponse()
@@ -339,7 +337,7 @@ class MarketView:
     def _has_observed_enough(self) -> bool:
         return self._bids.depth.is_warm and self._asks.depth.is_warm
 
-    def _memory(self, side: Side) -> _SideMemory:
+    def _memory(self, side: Side) -> SideMemory:
         return self._bids if side is Side.BID else self._asks
 
     def _book_side(self, side: Side) -> BookSide | None:
@@ -450,55 +448,6 @@ def _baseline(settings: BaselineSettings) -> Baseline:
     return Baseline(
         half_life_s=settings.half_life_s, warm_up_s=settings.warm_up_s, forget_s=settings.freeze_s_max
     )
-
-
-@dataclass(slots=True)
-class _SideMemory:
-    """What is remembered of one side of the book."""
-
-    depth: Baseline
-    refill: RefillHalfLife = field(default_factory=RefillHalfLife)
-    below: BelowSince = field(default_factory=BelowSince)
-    depth_usd: float | None = None
-    """Depth within the band in the latest sample."""
-    ratio: float | None = None
-    """That over its normal."""
-    _log_density: list[float] | None = None
-    _density_at: Nanoseconds = 0
-
-    def look_again(self) -> None:
-        """Depth or what is normal has changed."""
-        normal = self.depth.normal()
-        self.ratio = self.depth_usd / normal if self.depth_usd is not None and normal else None
-
-    @property
-    def z(self) -> float:
-        """The z-score of the latest depth, which must be known, like its normal."""
-        z = None if self.depth_usd is None else self.depth.z(self.depth_usd)
-        return 0.0 if z is None else z
-
-    def density(self) -> Floats | None:
-        """Long-run geometric mean of the density of each cell, USD a bp."""
-        return None if self._log_density is None else np.array([expm1(each) for each in self._log_density])
-
-    def learn_density(self, at: Nanoseconds, book: BookSide, half_life_s: float) -> None:
-        if self._log_density is not None and at - self._density_at < NS_PER_S:
-            return  # once a second is plenty for a long-run mean
-        seen = [log1p(max(each, 0.0)) for each in liquidity.cell_densities(book).tolist()]
-        if self._log_density is None:
-            self._log_density = seen
-        else:
-            seconds = min((at - self._density_at) / NS_PER_S, 10.0)
-            share = 1.0 - 2.0 ** (-seconds / half_life_s)
-            self._log_density = [
-                known + (new - known) * share for known, new in zip(self._log_density, seen, strict=True)
-            ]
-        self._density_at = at
-
-    def relearn(self) -> None:
-        self.depth.relearn()
-        self._log_density = None
-        self.below.clear()
 
 
 def _is_crossed(features: MarketFeatures) -> bool:
