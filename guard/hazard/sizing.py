@@ -88,7 +88,7 @@ def leverage_share(found: float, usual: float = DANGER_USUAL) -> float:
     if not (0.0 < found <= 1.0 and usual > 0.0):
         raise ValueError(f"a danger is a chance above 0, not {found!r} (usual: {usual!r})")
     borne: float = (usual / found) ** POWER
-    most = max((DANGER_USUAL / found) ** POWER, 1.0)
+    most: float = max((DANGER_USUAL / found) ** POWER, 1.0)
     return min(max(min(borne, most), SHARE_MIN), SHARE_MAX)
 
 
