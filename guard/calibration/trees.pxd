@@ -11,11 +11,11 @@ cdef class Trees:
     cdef i64 _nodes
     cdef i64[::1] _columns
     cdef double[::1] _cuts
-    cdef i64[::1] _left
+    cdef i64[::1] _unknown_right
     cdef double[::1] _leaves
 
     cpdef double score(self, const double[::1] row) except? -1.0
-    @cython.locals(nodes=i64, found=double, tree=i64, base=i64, node=i64, _=i64, at=i64, value=double)
+    @cython.locals(nodes=i64, found=double, tree=i64, base=i64, node=i64, _=i64, at=i64, value=double, is_right=i64)
     cpdef double walk(self, const double[::1] row) except? -1.0
 
 cdef class Beside:

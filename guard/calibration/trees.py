@@ -62,7 +62,7 @@ class Trees:
         self._nodes = nodes
         self._columns = array("q", columns)
         self._cuts = array("d", cuts)
-        self._left = array("q", [int(each) for each in unknown_left])
+        self._unknown_right = array("q", [int(not each) for each in unknown_left])
         self._leaves = array("d", leaves)
 
     def score(self, row: NDArray[np.float64]) -> float:
@@ -81,10 +81,9 @@ class Trees:
             for _ in range(self.depth):
                 at = base + node
                 value = row[self._columns[at]]
-                if value != value:  # noqa: PLR0124 - unknown
-                    node = 2 * node + (1 if self._left[at] else 2)
-                else:
-                    node = 2 * node + (2 if value > self._cuts[at] else 1)
+                # Added, not asked: which way a row goes is what no processor guesses.
+                is_right = (value > self._cuts[at]) + (value != value) * self._unknown_right[at]  # noqa: PLR0124
+                node = 2 * node + 1 + is_right
             found += self._leaves[tree * (nodes + 1) + node - nodes]
         return float(found)
 
