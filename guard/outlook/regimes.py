@@ -35,6 +35,9 @@ _REFILL_HALF_LIFE_S = 86_400.0
 _REFILL_WARM_S = 1_800.0
 _UNHURT = (Regime.NORMAL, Regime.WATCH)
 
+ROUND_TRIP_BPS_MIN = 5.0
+"""A cheaper round trip is no stress, however cheap it usually is: fees are more, and one tick makes ten of a tenth."""
+
 
 class Judged(Struct, frozen=True):
     """A state, since when, what holds it there (worst first), and how much of what was cut may be resumed."""
@@ -191,6 +194,9 @@ def _inputs(
             round_trip = each.value
         elif each.name == "spread_ratio":
             spread = each.value
+    cost_bps = book.round_trip_bps
+    if round_trip is not None and cost_bps is not None and cost_bps < ROUND_TRIP_BPS_MIN:
+        round_trip = min(round_trip, 1.0)
     return RegimeInputs(
         hazard_15m=_worst(hazards),
         hazard_watch=entries[0],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from math import exp
 from typing import Any
 
@@ -65,3 +66,22 @@ def test_states_are_the_same_compiled_or_not(settings: RegimeSettings) -> None:
         fast, slow = copy.deepcopy(fast), copy.deepcopy(slow)
     assert {Regime.NORMAL, Regime.STRESSED} < seen
     assert msgspec.json.encode(fast.state()) == msgspec.json.encode(slow.state())
+
+
+@pytest.mark.parametrize(("cost_bps", "regime"), [(2.0, Regime.NORMAL), (20.0, Regime.STRESSED)])
+def test_a_round_trip_that_costs_next_to_nothing_is_no_stress(cost_bps: float, regime: Regime) -> None:
+    """Where it usually costs a tenth of a tick's worth, a tick is ten times as much."""
+    reading = next(each for each in readings(0) if each.book is not None)
+    assert reading.book is not None
+    calm = dataclasses.replace(reading.book, round_trip_bps=cost_bps, bid_depth_z=0.0, ask_depth_z=0.0)
+    reading = dataclasses.replace(reading, book=calm)
+    said = Regimes(RegimeSettings()).judge(
+        reading,
+        structures=[],
+        hazards=[],
+        signals=[SignalValue(name="round_trip_ratio", value=8.0, unit="ratio", alarm=None)],
+        measures=None,
+        sigma=None,
+        flow=None,
+    )
+    assert said.regime is regime
