@@ -128,7 +128,7 @@ class Chain:
         if self.experts is None:
             return Said(results, None)
         estimates = self.experts.estimate(features)
-        return Said(results, estimates, self.judging.size(results, estimates))
+        return Said(results, estimates, self.judging.size(reading, results, estimates))
 
     def judge(self, reading: Reading, said: Said | None, sides: Sides) -> Told:
         """Weigh what was said as the guard does, and keep it to be judged."""

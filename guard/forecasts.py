@@ -138,9 +138,10 @@ class HazardForecast(Struct, frozen=True, kw_only=True):
 class SizingForecast(Struct, frozen=True, kw_only=True):
     """How much leverage a market bears against a move in ``direction`` (DOWN: a long's).
 
-    ``danger`` is the chance of 10 % within 15 minutes as in markets in which shocks go on: it compares markets and
-    moments, and is no probability of life (that is ``HazardForecast``); ``usual`` is what it is on the mean in the
-    markets that are watched. ``leverage_share`` is how much of one's usual leverage it bears, 0.2 .. 2.
+    ``danger`` is the chance of 10 % within 15 minutes as in markets in which shocks go on, its odds moved by a root of
+    open interest over depth: it compares markets and moments, and is no probability of life (that is
+    ``HazardForecast``); ``usual`` is what it is on the mean in the markets that are watched.
+    ``leverage_share`` is how much of one's usual leverage it bears, 0.2 .. 2.
     """
 
     direction: Direction

@@ -163,8 +163,8 @@ def _sizing_columns(direction: Direction) -> Iterator[Column]:
     fall, _, whose = _SIDES[direction]
     yield _number(
         f"{direction}_sizing_danger",
-        f"chance of a {fall} of 10 % within 15 minutes as in markets in which shocks go on: it compares markets and "
-        "moments, and is no probability of life",
+        f"chance of a {fall} of 10 % within 15 minutes as in markets in which shocks go on, its odds moved by a root "
+        "of open interest over depth: it compares markets and moments, and is no probability of life",
     )
     yield _number(f"{direction}_sizing_usual", "what that is on the mean in the markets that are watched")
     yield _number(

@@ -2,7 +2,8 @@
 
 The danger is the chance that price goes 10 % against a position within 15 minutes, as in markets in which shocks go on:
 how rare they are where one lives is left out. Rarity is common to all markets and moments, so it says nothing of where
-and when leverage is dear; while markets are quiet it is also so large that it hides what differs between them.
+and when leverage is dear; while markets are quiet it is also so large that it hides what differs between them. A root
+of open interest over depth is set beside it, for worlds that are unlike those of the fit (decision 0264).
 """
 
 from __future__ import annotations
@@ -40,8 +41,17 @@ With it, at 0.018 of the former fit, training episodes were held at 5x of 1x..10
 tells 0.77 of the former dangers there. On recorded books of four small perpetuals of one venue
 (Hyperliquid, 15 June 2026) it was 0.06 in calm hours: what is usual has to be learned.
 """
+RATIO_POWER = 0.25
+"""Open interest over depth moves the odds of danger by this power, and so leverage by its root.
+
+More of it orders markets of a stranger's worlds better and those of validation worse; as a new guard tells it, which
+does not know yet what is usual, it also costs where the ratio is far from that of the fit.
+"""
+RATIO_USUAL = 20.0
+"""Open interest over depth at which odds stay as they are fitted: with it validation is held at 5.1x of 1x..10x."""
+_RATIO_LEAST, _RATIO_MOST = 1e-3, 1e6
 USUAL_PRIOR_H = 72.0
-"""It counts like so many market-hours."""
+"""``DANGER_USUAL`` counts like so many market-hours."""
 HALF_LIFE_S = 7 * 86_400.0
 EVERY_S, GAP_MAX_S = 30.0, 60.0
 _LEAST = 1e-12
@@ -74,33 +84,62 @@ def danger(said: Opinions, shares: Mapping[str, float]) -> float | None:
     return 1.0 / (1.0 + exp(-min(max(odds / total, -LOGIT_MAX), LOGIT_MAX)))
 
 
-def leverage_share(found: float, usual: float = DANGER_USUAL) -> float:
+def beside_ratio(found: float, ratio: float | None) -> float:
+    """Set open interest over depth beside a danger; one that is not known changes nothing.
+
+    Formula: ``odds(d') = odds(d) (ratio / RATIO_USUAL) ** RATIO_POWER``.
+
+    Assumes:
+        What is fitted and the one-line rule err in different worlds.
+
+    Fails:
+        Where positions are hedged, or a venue counts its open interest as others do not: until what is usual is
+        learned, its markets are all told too much danger, or too little.
+
+    >>> beside_ratio(0.014, None), round(beside_ratio(0.014, 20.0), 4), round(beside_ratio(0.014, 320.0), 4)
+    (0.014, 0.014, 0.0276)
+    """
+    if ratio is None:
+        return found
+    known = min(max(ratio, _RATIO_LEAST), _RATIO_MOST)
+    odds = log(found / (1.0 - found)) + RATIO_POWER * log(known / RATIO_USUAL)
+    return 1.0 / (1.0 + exp(-min(max(odds, -LOGIT_MAX), LOGIT_MAX)))
+
+
+def leverage_share(found: float, usual: float = DANGER_USUAL, fitted: float | None = None) -> float:
     """Give how much of one's usual leverage a market of this danger bears, ``SHARE_MIN`` .. ``SHARE_MAX``.
 
-    ``(usual / danger) ** POWER``; more than 1 only as far as it were so at ``DANGER_USUAL`` too: where a crisis has
-    become usual, what is less dangerous than it is not safe. ValueError for what is no chance.
+    ``(usual / danger) ** POWER``; more than 1 only as far as it were so at ``DANGER_USUAL`` too, by what is ``fitted``
+    alone (where it is not given: by ``found``): where a crisis has become usual, what is less dangerous than it is not
+    safe. ValueError for what is no chance.
 
     >>> leverage_share(DANGER_USUAL), round(leverage_share(0.028), 4), leverage_share(0.5), leverage_share(1e-4)
     (1.0, 0.25, 0.2, 2.0)
     >>> leverage_share(0.05, usual=0.2)
     1.0
     """
-    if not (0.0 < found <= 1.0 and usual > 0.0):
+    alone = found if fitted is None else fitted
+    if not (0.0 < found <= 1.0 and 0.0 < alone <= 1.0 and usual > 0.0):
         raise ValueError(f"a danger is a chance above 0, not {found!r} (usual: {usual!r})")
     borne: float = (usual / found) ** POWER
-    most: float = max((DANGER_USUAL / found) ** POWER, 1.0)
+    most: float = max((DANGER_USUAL / alone) ** POWER, 1.0)
     return min(max(min(borne, most), SHARE_MIN), SHARE_MAX)
 
 
 def sizing_forecast(
-    direction: Direction, said: Opinions, shares: Mapping[str, float], usual: float = DANGER_USUAL
+    direction: Direction,
+    said: Opinions,
+    shares: Mapping[str, float],
+    usual: float = DANGER_USUAL,
+    ratio: float | None = None,
 ) -> SizingForecast | None:
-    """Tell it; ``None`` where nobody counts."""
-    found = danger(said, shares)
-    if found is None:
+    """Tell it, with open interest over depth (``ratio``) beside it; ``None`` where nobody counts."""
+    fitted = danger(said, shares)
+    if fitted is None:
         return None
+    found = beside_ratio(fitted, ratio)
     return SizingForecast(
-        direction=direction, danger=found, usual=usual, leverage_share=leverage_share(found, usual)
+        direction=direction, danger=found, usual=usual, leverage_share=leverage_share(found, usual, fitted)
     )
 
 

@@ -276,7 +276,7 @@ class Estimators:
             [self.observer.features(each.direction, reading, measures, each) for each in structures]
         )
         shifts = [self.signals.log_odds(each.direction, reading.at) for each in structures]
-        sizings = self.judging.size(structures, estimates)
+        sizings = self.judging.size(reading, structures, estimates)
         dangers = [each.danger for each in sizings]
         self.judging.usual_danger.learn(reading.market, reading.at, dangers)
         pairs = zip(structures, estimates, strict=True)

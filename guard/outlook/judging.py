@@ -15,7 +15,7 @@ from guard.forecasts import Direction, HazardForecast, ReachForecast, SizingFore
 from guard.hazard.artefact import Expert
 from guard.hazard.experts import Opinions, blend, hazard_forecast, reach_forecast
 from guard.hazard.sizing import UsualDanger, sizing_forecast
-from guard.leverage.cascade import CascadeResult
+from guard.leverage.cascade import CascadeResult, oi_depth_ratio
 from guard.leverage.crowd.side_map import SideMap
 from guard.readings import Reading
 from guard.skill.gate import HAZARDS, LEARNED, NO_MAP, PUBLISHED, SETTLED, USUAL, Gate, Target
@@ -119,14 +119,15 @@ class Judging:
         return tuple(reaches), tuple(hazards)
 
     def size(
-        self, structures: Sequence[CascadeResult], estimates: Sequence[Opinions]
+        self, reading: Reading, structures: Sequence[CascadeResult], estimates: Sequence[Opinions]
     ) -> tuple[SizingForecast, ...]:
         """Tell what leverage each direction bears, by those experts that told most of what came within 15 minutes."""
+        ratio = oi_depth_ratio(reading)
         usual = self.usual_danger.value
         found: list[SizingForecast] = []
         for structure, said in zip(structures, estimates, strict=True):
             shares = self._shares_of(said.rows).sizing
-            told = sizing_forecast(structure.direction, said, shares, usual)
+            told = sizing_forecast(structure.direction, said, shares, usual, ratio)
             if told is not None:
                 found.append(told)
         return tuple(found)

@@ -15,11 +15,14 @@ from guard.hazard.features import HAZARD_HORIZONS_S
 from guard.hazard.sizing import (
     DANGER_USUAL,
     HALF_LIFE_S,
+    RATIO_POWER,
+    RATIO_USUAL,
     SHARE_MAX,
     SHARE_MIN,
     USUAL_PRIOR_H,
     UsualDanger,
     UsualState,
+    beside_ratio,
     danger,
     leverage_share,
     sizing_forecast,
@@ -101,6 +104,41 @@ def test_what_is_no_chance_is_refused(found: float, usual: float) -> None:
     """A share of leverage is never made of it."""
     with pytest.raises(ValueError, match="a danger is a chance above 0"):
         leverage_share(found, usual)
+
+
+def test_open_interest_over_depth_moves_the_odds_of_danger() -> None:
+    """By its power, so that leverage falls with its root where danger is small; it stays a chance."""
+    odds = [each / (1.0 - each) for each in (beside_ratio(0.02, 20.0), beside_ratio(0.02, 320.0))]
+    assert beside_ratio(0.02, RATIO_USUAL) == pytest.approx(0.02, rel=1e-12)
+    assert odds[1] / odds[0] == pytest.approx(16.0**RATIO_POWER, rel=1e-12)
+    small = [leverage_share(beside_ratio(0.01, ratio), 0.01) for ratio in (RATIO_USUAL, 4.0 * RATIO_USUAL)]
+    assert small[1] / small[0] == pytest.approx(0.5, rel=0.02)
+    for found in (1e-5, 0.5, 0.999):
+        told = [beside_ratio(found, ratio) for ratio in (0.0, 1.0, 20.0, 1e4, 1e12)]
+        assert told == sorted(told)
+        assert 0.0 < told[0] < told[-1] < 1.0
+
+
+def test_an_open_interest_that_is_not_known_leaves_what_is_fitted() -> None:
+    """Nothing is made of it."""
+    said = opinions({Expert.FULL: 0.03})
+    told = sizing_forecast(Direction.DOWN, said, SHARES, 0.02)
+    assert told is not None
+    assert told.danger == danger(said, SHARES)
+    assert told.leverage_share == leverage_share(told.danger, 0.02)
+    beside = sizing_forecast(Direction.DOWN, said, SHARES, 0.02, 16.0 * RATIO_USUAL)
+    assert beside is not None
+    assert beside.danger == beside_ratio(told.danger, 16.0 * RATIO_USUAL) > told.danger
+    assert beside.leverage_share < told.leverage_share
+
+
+def test_a_deep_book_makes_nothing_safe_that_experts_fear() -> None:
+    """More than one's usual leverage is told only where the fitted danger alone would allow it."""
+    said = opinions({Expert.FULL: 2.0 * DANGER_USUAL})
+    told = sizing_forecast(Direction.DOWN, said, SHARES, 0.1, 0.1)
+    assert told is not None
+    assert told.danger < DANGER_USUAL
+    assert told.leverage_share == 1.0
 
 
 def test_a_market_that_falls_in_a_thinning_book_bears_less() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from math import log
 
 import pytest
@@ -11,8 +12,8 @@ from msgspec import structs
 from guard.forecasts import Direction, HazardForecast, ReachForecast
 from guard.hazard.artefact import Expert
 from guard.hazard.experts import Opinions, hazard_forecast, reach_forecast
-from guard.hazard.sizing import danger
-from guard.leverage.cascade import CascadeResult, cascade
+from guard.hazard.sizing import beside_ratio, danger
+from guard.leverage.cascade import CascadeResult, cascade, oi_depth_ratio
 from guard.models import load_experts
 from guard.outlook.judging import Judging
 from guard.skill.gate import HAZARDS, SETTLED, USUAL, Gate, Target
@@ -86,7 +87,7 @@ def test_nobody_who_counts_tells_nothing() -> None:
     structure = cascade(Direction.DOWN, reading.book, None)
     said = experts.estimate([found.observer.features(Direction.DOWN, reading, found.measures, structure)])
     assert judging.weigh(reading, [structure], said, (0.0,), {}) == ((), ())
-    assert judging.size([structure], said) == ()
+    assert judging.size(reading, [structure], said) == ()
 
 
 def test_leverage_is_sized_by_those_who_told_most_of_what_came() -> None:
@@ -99,13 +100,20 @@ def test_leverage_is_sized_by_those_who_told_most_of_what_came() -> None:
     assert reading.book is not None
     structure = cascade(Direction.DOWN, reading.book, None)
     said = experts.estimate([found.observer.features(Direction.DOWN, reading, found.measures, structure)])
-    alone = {name: danger(said[0], {name: 1.0}) for name in ("flow", "oi_depth")}
-    flow, ratio = alone["flow"], alone["oi_depth"]
-    assert flow is not None
-    assert ratio is not None
-    before = judging.size([structure], said)[0].danger
+    found_ratio = oi_depth_ratio(reading)
+    assert found_ratio is not None
+    flow, ratio = (_beside(danger(said[0], {name: 1.0}), found_ratio) for name in ("flow", "oi_depth"))
+    before = judging.size(reading, [structure], said)[0].danger
     for _ in range(30):
         judging.ledger.gate.learn({Target.HAZARD_15: {"flow": -1.0, "oi_depth": 1.0}})
-    after = judging.size([structure], said)[0].danger
+    after = judging.size(reading, [structure], said)[0].danger
     assert min(flow, ratio) < before < max(flow, ratio)
     assert abs(log(after / ratio)) < 0.1 * abs(log(before / ratio))
+    unknown = judging.size(replace(reading, open_interest=None), [structure], said)[0].danger
+    assert _beside(unknown, found_ratio) == pytest.approx(after, rel=1e-12)
+    assert unknown != pytest.approx(after, rel=0.01)
+
+
+def _beside(found: float | None, ratio: float) -> float:
+    assert found is not None
+    return beside_ratio(found, ratio)
