@@ -30,6 +30,8 @@ HAZARD_MIN, HAZARD_PRIOR, HAZARD_USUAL_MAX = 1e-6, 0.001, 0.05
 """What is usual counts as no more than this: a guard that is started in a crash must not take it for usual."""
 CALM_SPEED, CALM_SHARE = 1.0, 0.25
 """While STRESSED the usual hazard is learned where price moves no faster than usual, at a quarter of the pace."""
+UNSEEN_SHARE = 0.999
+"""Of what holds a level: as much as depth that is not seen comes to at the most, while price stands."""
 REPRODUCTION_S, REPRODUCTION_RISE = 1800.0, 2.2
 """Over what time the reproduction number's usual level is taken, and how far above it counts."""
 _SEVERITY = {
@@ -58,6 +60,7 @@ class RegimeInputs(Struct, frozen=True, kw_only=True):
         hazard_stressed: from what probability on it does so at many times the cost; ``None``: the settings'.
         depth_z: robust z-score of depth, the thinner side.
         depth_ratio: depth over its normal, the thinner side.
+        is_depth_seen: levels reach as far as that depth is told; else what it is was made out of the nearest ones.
         round_trip_ratio: round trip of 500 USD over its usual.
         reproduction: greatest local reproduction number within two usual 15-minute moves of the price.
         liquidations_per_min: liquidated in the last minute over depth within 1 % of mid.
@@ -72,6 +75,7 @@ class RegimeInputs(Struct, frozen=True, kw_only=True):
     hazard_stressed: float | None = None
     depth_z: float | None = None
     depth_ratio: float | None = None
+    is_depth_seen: bool = True
     round_trip_ratio: float | None = None
     reproduction: float | None = None
     liquidations_per_min: float | None = None
@@ -99,11 +103,13 @@ class RegimeState(Struct, frozen=True, kw_only=True):
 class RegimeMachine:
     """NORMAL, WATCH, STRESSED, CASCADE and RECOVERY of one market.
 
-    Each criterion is a load, its value over its entry: 1 enters its level, at once. A level is held while any load of
-    it or of a worse one is at least ``exit_share``, and then until it was calm for the level's dwell time; a second
-    that is not takes four calm ones back, for a thin book flickers. Down it goes one step: CASCADE to STRESSED or
-    RECOVERY, STRESSED to RECOVERY after a cascade and to WATCH else, WATCH and RECOVERY to NORMAL. RECOVERY is entered,
-    and its stages of resuming follow one another, only while depth, spread and refill are back.
+    Each criterion is a load, its value over its entry: 1 enters its level, at once; where it is the book alone that
+    tells STRESSED or CASCADE, at the second look in a row. Depth that is not seen counts only while price moves or much
+    is liquidated. A level is held while any load of it or of a worse one is at least ``exit_share``, and then until it
+    was calm for the level's dwell time; a second that is not takes four calm ones back, for a thin book flickers. Down
+    it goes one step: CASCADE to STRESSED or RECOVERY, STRESSED to RECOVERY after a cascade and to WATCH else, WATCH and
+    RECOVERY to NORMAL. RECOVERY is entered, and its stages of resuming follow one another, only while depth, spread and
+    refill are back.
 
     * WATCH: hazard / max(h1, 4 u), depth z / -3; u is what the hazard usually is here (decayed over a day, not learned
       in a CASCADE, and slowly while STRESSED, where price stands). STRESSED: hazard / max(h2, 12 u), round trip / 5,
@@ -130,6 +136,8 @@ class RegimeMachine:
         """What enters the level, else what holds it, worst first; nothing while only its dwell time does."""
         self.is_held_unknown = False
         """The state stands only because nothing is known."""
+        self.unseen: tuple[str, ...] = ()
+        """Criteria that would count if the depth they are told of were seen, or price moved."""
         self._at: Nanoseconds = -1
         """Of the last look; negative before the first."""
         self._calm_s = NOT_CALM
@@ -137,6 +145,7 @@ class RegimeMachine:
         self._dwell_s = 0.0
         self._had_cascade = False
         self._collapsed_at: Nanoseconds = -1
+        self._dear_at: Nanoseconds = -1
         self._forced_at: Nanoseconds = -1
         self._entered_at: dict[Regime, Nanoseconds] = {}
         self._severity = 0
@@ -164,7 +173,8 @@ class RegimeMachine:
         self._at = at
         self.is_held_unknown = not inputs.is_known
         if self.is_held_unknown:
-            self._collapsed_at = self._forced_at = -1
+            self._collapsed_at = self._dear_at = self._forced_at = -1
+            self.unseen = ()
             return self.regime
         self._weigh(at, elapsed_s, inputs)
         entered, held = self._entered(at), self._held(at)
@@ -189,13 +199,27 @@ class RegimeMachine:
         stressed = max(stressed, watch, settings.hazard_rise_stressed * usual)
         self._note(at, _WATCH_HAZARD, _over(hazard, watch))
         self._note(at, _HAZARD, _over(hazard, stressed))
-        self._note(at, _DEPTH, _over(_number(inputs.depth_z), settings.depth_z_watch))
-        self._note(at, _ROUND_TRIP, _over(_number(inputs.round_trip_ratio), settings.round_trip_stressed))
-        self._note(at, _REPRODUCTION, self._reproduction(at, _number(inputs.reproduction), elapsed_s))
         flow = _over(_number(inputs.liquidations_per_min), settings.liquidations_cascade)
         fast = _over(speed, settings.speed_cascade)
-        self._note(at, _LIQUIDATIONS, fast if math.isnan(fast) else min(flow, fast))
-        self._note(at, _COLLAPSE, self._collapse(at, _number(inputs.depth_ratio)))
+        forced = fast if math.isnan(fast) else min(flow, fast)
+        depth = _over(_number(inputs.depth_z), settings.depth_z_watch)
+        dear = _over(_number(inputs.round_trip_ratio), settings.round_trip_stressed)
+        gone = _collapsed(_number(inputs.depth_ratio), settings.depth_collapse)
+        self.unseen = ()
+        if not (inputs.is_depth_seen or speed >= settings.speed_unseen or flow >= 1.0):
+            least = settings.exit_share
+            if depth >= least or gone >= least:
+                self.unseen = _told_of(depth >= least, gone >= least)
+            # NaN stays NaN: what is not told at all is remembered, what is told and not seen is not.
+            depth = depth if math.isnan(depth) else min(depth, UNSEEN_SHARE * least)
+            gone = gone if math.isnan(gone) else min(gone, UNSEEN_SHARE * least)
+        self._dear_at = _since(self._dear_at, at, dear)
+        self._collapsed_at = _since(self._collapsed_at, at, gone)
+        self._note(at, _DEPTH, depth)
+        self._note(at, _ROUND_TRIP, self._lasting(at, self._dear_at, dear, settings.round_trip_s))
+        self._note(at, _REPRODUCTION, self._reproduction(at, _number(inputs.reproduction), elapsed_s))
+        self._note(at, _LIQUIDATIONS, forced)
+        self._note(at, _COLLAPSE, self._lasting(at, self._collapsed_at, gone, settings.collapse_s))
 
     def _usual_hazard(self, hazard: float, speed: float, elapsed_s: float) -> float:
         """What the hazard usually is of this market, as far as it is known; a model's base rate may be another's."""
@@ -223,17 +247,11 @@ class RegimeMachine:
         # Before it has lasted it enters nothing, and holds only what was entered.
         return 0.999 if self._severity >= 2 else 0.999 * settings.exit_share
 
-    def _collapse(self, at: Nanoseconds, ratio: float) -> float:
-        if not math.isfinite(ratio):
-            return _UNKNOWN
-        load = min(self.settings.depth_collapse / max(ratio, 1e-6), LOAD_MAX)
-        if load <= 1.0:
-            self._collapsed_at = -1
-            return min(load, 0.999)
-        if self._collapsed_at < 0:
-            self._collapsed_at = at
-        lasted_s = (at - self._collapsed_at) / float(_NANOSECONDS)
-        return load if lasted_s >= self.settings.collapse_s else 0.999
+    def _lasting(self, at: Nanoseconds, since: Nanoseconds, load: float, least_s: float) -> float:
+        """A load of the book alone: one look may be one order, so it enters nothing before it lasted; NaN stays."""
+        if load >= 1.0 and (at - since) / float(_NANOSECONDS) < least_s:
+            return 0.999
+        return load
 
     def _note(self, at: Nanoseconds, place: int, load: float) -> None:
         """Keep a criterion's load; what is not known leaves it as it last was."""
@@ -377,13 +395,14 @@ class RegimeMachine:
 
     def __reduce__(self) -> tuple[object, ...]:
         """Copy it, compiled or not."""
-        times = self.since_at, self._at, self._collapsed_at, self._forced_at
+        times = self.since_at, self._at, self._collapsed_at, self._dear_at, self._forced_at
         numbers = self._calm_s, self._dwell_s, self._usual_reproduction
         flags = self.is_held_unknown, self._had_cascade
         loads = bytes(self._load), bytes(self._known_at)
         kept = (
             self.regime,
             self.reasons,
+            self.unseen,
             times,
             numbers,
             flags,
@@ -399,6 +418,7 @@ class RegimeMachine:
         (
             self.regime,
             self.reasons,
+            self.unseen,
             times,
             numbers,
             flags,
@@ -407,7 +427,7 @@ class RegimeMachine:
             loads,
             self._hazard,
         ) = kept
-        self.since_at, self._at, self._collapsed_at, self._forced_at = times
+        self.since_at, self._at, self._collapsed_at, self._dear_at, self._forced_at = times
         self._calm_s, self._dwell_s, self._usual_reproduction = numbers
         self.is_held_unknown, self._had_cascade = flags
         self._load, self._known_at = array("d", loads[0]), array("q", loads[1])
@@ -427,6 +447,26 @@ def _over(value: float, entry: float) -> float:
     if entry == 0.0:
         return LOAD_MAX
     return min(max(value / entry, 0.0), LOAD_MAX)
+
+
+def _collapsed(ratio: float, entry: float) -> float:
+    """What is left of depth as a load: below the entry is above 1; NaN for what is no number."""
+    if not math.isfinite(ratio):
+        return _UNKNOWN
+    load = min(entry / max(ratio, 1e-6), LOAD_MAX)
+    return load if load > 1.0 else min(load, 0.999)
+
+
+def _since(since: Nanoseconds, at: Nanoseconds, load: float) -> Nanoseconds:
+    """Since when a load has been 1 at every look; -1 where it is not now. An unknown one breaks the row."""
+    if not load >= 1.0:
+        return -1
+    return at if since < 0 else since
+
+
+def _told_of(is_thin: bool, is_gone: bool) -> tuple[str, ...]:
+    """Names of the criteria of depth."""
+    return (*((_NAMES[_DEPTH],) if is_thin else ()), *((_NAMES[_COLLAPSE],) if is_gone else ()))
 
 
 def _number(value: float | None) -> float:

@@ -20,12 +20,14 @@ class RegimeSettings:
         hazard_rise_stressed: STRESSED, likewise; 1..100.
         depth_z_watch: WATCH from this robust z-score of depth down; -20..-0.5.
         round_trip_stressed: STRESSED from so many times the usual round trip on; 1.5..100.
+        round_trip_s: ... for so long: one look is one order that is gone; 0..60.
         reproduction_stressed: STRESSED where one USD forced would force so much more within reach ...; 0.1..10.
         reproduction_s: ... for so long: in calm it is there for a refresh or two; 0..300.
         liquidations_cascade: CASCADE from this flow of liquidations on, share of depth a minute, with speed; 0.01..10.
         speed_cascade: ... and this speed, usual 1-minute deviations a minute; 0.5..50.
         depth_collapse: CASCADE while depth is below this share of normal ...; 0.01..0.9.
         collapse_s: ... for so long; 0..60.
+        speed_unseen: depth beyond what levels show counts from this speed on, or with such a flow; 0..50.
         exit_share: of an entry, where it is left; 0.1..0.9.
         watch_dwell_s: so long it must be calm before WATCH is left; 10 s..1 day.
         stressed_dwell_s: before STRESSED is left; as above.
@@ -46,18 +48,20 @@ class RegimeSettings:
     hazard_rise_stressed: float = 12.0
     depth_z_watch: float = -3.0
     round_trip_stressed: float = 5.0
+    round_trip_s: float = 3.0
     reproduction_stressed: float = 1.0
     reproduction_s: float = 20.0
     liquidations_cascade: float = 0.3
     speed_cascade: float = 3.0
     depth_collapse: float = 0.2
     collapse_s: float = 3.0
+    speed_unseen: float = 1.0
     exit_share: float = 0.5
     watch_dwell_s: float = 2 * MINUTE_S
     stressed_dwell_s: float = 10 * MINUTE_S
     cascade_dwell_s: float = 30 * MINUTE_S
     repeat_s: float = 60 * MINUTE_S
-    repeat_dwell_s: float = 30 * MINUTE_S
+    repeat_dwell_s: float = 10 * MINUTE_S
     recovered_depth: float = 0.6
     recovered_spread: float = 2.0
     recovered_refill: float = 2.0
@@ -87,12 +91,14 @@ _BOUNDS = {
     "hazard_rise_stressed": (1.0, 100.0),
     "depth_z_watch": (-20.0, -0.5),
     "round_trip_stressed": (1.5, 100.0),
+    "round_trip_s": (0.0, 60.0),
     "reproduction_stressed": (0.1, 10.0),
     "reproduction_s": (0.0, 300.0),
     "liquidations_cascade": (0.01, 10.0),
     "speed_cascade": (0.5, 50.0),
     "depth_collapse": (0.01, 0.9),
     "collapse_s": (0.0, 60.0),
+    "speed_unseen": (0.0, 50.0),
     "exit_share": (0.1, 0.9),
     "watch_dwell_s": (10.0, _DAY_S),
     "stressed_dwell_s": (10.0, _DAY_S),

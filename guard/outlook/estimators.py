@@ -153,6 +153,11 @@ class Estimators:
                 *_missing(reading),
                 *(() if maps else ("map",)),
                 *((f"regime held: {judged.regime}",) if judged is not None and judged.is_held else ()),
+                *(
+                    (f"regime without {', '.join(judged.unseen)}",)
+                    if judged is not None and judged.unseen
+                    else ()
+                ),
                 *broken.names(market),
             ),
         )

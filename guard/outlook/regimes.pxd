@@ -25,6 +25,7 @@ cdef object _worst(object hazards)
 cdef object _least(object one, object other)
 cdef object _ratio(tuple curve, object normal_usd, object bps)
 @cython.locals(near=double, worst=double, is_known=bint)
+cdef bint _is_seen(object book, object bids, object asks) except -1
 cdef object _reproduction(object structures, object sigma)
 @cython.locals(bids=double, asks=double, share=double)
 cdef object _liquidated(object book, FlowTrack flow)

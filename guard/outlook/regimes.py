@@ -48,6 +48,8 @@ class Judged(Struct, frozen=True):
     resume_share: float
     is_held: bool = False
     """It stands only because nothing is known."""
+    unseen: tuple[str, ...] = ()
+    """Criteria that do not count only because the depth they are told of lies beyond what levels show."""
 
 
 class Regimes:
@@ -91,7 +93,12 @@ class Regimes:
             )
         regime = machine.update(reading.at, inputs)
         return Judged(
-            regime, machine.since_at, machine.reasons, machine.resume_share, machine.is_held_unknown
+            regime,
+            machine.since_at,
+            machine.reasons,
+            machine.resume_share,
+            machine.is_held_unknown,
+            machine.unseen,
         )
 
     def _by_cost(
@@ -197,15 +204,15 @@ def _inputs(
     cost_bps = book.round_trip_bps
     if round_trip is not None and cost_bps is not None and cost_bps < ROUND_TRIP_BPS_MIN:
         round_trip = min(round_trip, 1.0)
+    bids = _ratio(book.bid_curve_usd, book.bid_normal_usd, book.normal_bps)
+    asks = _ratio(book.ask_curve_usd, book.ask_normal_usd, book.normal_bps)
     return RegimeInputs(
         hazard_15m=_worst(hazards),
         hazard_watch=entries[0],
         hazard_stressed=entries[1],
         depth_z=_least(book.bid_depth_z, book.ask_depth_z),
-        depth_ratio=_least(
-            _ratio(book.bid_curve_usd, book.bid_normal_usd, book.normal_bps),
-            _ratio(book.ask_curve_usd, book.ask_normal_usd, book.normal_bps),
-        ),
+        depth_ratio=_least(bids, asks),
+        is_depth_seen=_is_seen(book, bids, asks),
         round_trip_ratio=round_trip,
         reproduction=_reproduction(structures, sigma),
         liquidations_per_min=None if flow is None else _liquidated(book, flow),
@@ -238,6 +245,12 @@ def _ratio(curve: tuple[float, ...], normal_usd: float | None, bps: float) -> fl
     place = _PLACES.get(bps)
     usd = float(np.interp(bps, CURVE_BPS, curve)) if place is None else curve[place]
     return usd / normal_usd
+
+
+def _is_seen(book: BookReading, bids: float | None, asks: float | None) -> bool:
+    """Whether the thinner side's levels reach as far as the band that its depth is told of."""
+    is_of_bids = asks is None or (bids is not None and bids <= asks)
+    return (book.bid_visible_bps if is_of_bids else book.ask_visible_bps) >= book.normal_bps
 
 
 def _reproduction(structures: Sequence[CascadeResult], sigma: float | None) -> float | None:

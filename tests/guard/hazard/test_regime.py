@@ -68,7 +68,6 @@ class Run:
         (replace(CALM, hazard_15m=0.021), Regime.WATCH, "hazard"),
         (replace(CALM, depth_z=-3.0), Regime.WATCH, "depth_z"),
         (replace(CALM, hazard_15m=0.11), Regime.STRESSED, "hazard"),
-        (replace(CALM, round_trip_ratio=5.5), Regime.STRESSED, "round_trip"),
         (SELLING, Regime.CASCADE, "liquidations"),
     ],
 )
@@ -102,6 +101,37 @@ def test_a_collapse_of_depth_counts_when_it_lasts() -> None:
     assert machine.update(4 * NS_PER_S, gone) is Regime.NORMAL
     assert machine.update(5 * NS_PER_S, gone) is Regime.CASCADE
     assert machine.reasons == ("collapse",)
+
+
+def test_a_dear_round_trip_counts_at_the_second_look_in_a_row() -> None:
+    run, dear = Run(), replace(CALM, round_trip_ratio=5.5)
+    for between in (CALM, replace(CALM, round_trip_ratio=None), UNKNOWN):
+        assert run.step(dear) is Regime.NORMAL
+        assert run.step(between) is Regime.NORMAL
+    assert run.step(dear, 10) is Regime.STRESSED
+    assert run.machine.reasons == ("round_trip",)
+
+
+@pytest.mark.parametrize("settings", [RegimeSettings(), RegimeSettings(speed_unseen=2.0)])
+def test_depth_that_is_not_seen_counts_only_where_price_moves(settings: RegimeSettings) -> None:
+    gone = replace(CALM, depth_z=-6.0, depth_ratio=0.05, is_depth_seen=False)
+    still, calm, moving = replace(gone, speed=settings.speed_unseen - 0.1), Run(settings), Run(settings)
+    assert calm.step(still, 600) is Regime.NORMAL
+    assert calm.machine.unseen == ("depth_z", "collapse")
+    assert calm.step(replace(still, speed=None)) is Regime.NORMAL
+    assert calm.step(replace(still, liquidations_per_min=0.3), 10) is Regime.CASCADE
+    assert not calm.machine.unseen
+    assert moving.step(replace(gone, speed=settings.speed_unseen), 10) is Regime.CASCADE
+    assert moving.machine.reasons == ("collapse",)
+    moving.until(Regime.STRESSED, replace(LIKELY, depth_ratio=0.05, is_depth_seen=False))  # nor does it hold
+    assert moving.machine.unseen == ("collapse",)
+    moving.step(UNKNOWN)
+    assert not moving.machine.unseen
+
+
+def test_depth_that_is_seen_to_be_gone_counts_where_price_stands() -> None:
+    run = Run()
+    assert run.step(replace(CALM, depth_z=-6.0, depth_ratio=0.05, speed=0.0), 10) is Regime.CASCADE
 
 
 def test_a_reproduction_number_counts_when_it_lasts() -> None:
@@ -168,18 +198,19 @@ def test_a_level_is_held_down_to_half_its_entry_and_then_for_its_dwell() -> None
 def test_a_look_now_and_then_that_holds_a_level_delays_it_and_one_that_enters_begins_anew() -> None:
     flicker, again = replace(CALM, round_trip_ratio=3.0), replace(CALM, round_trip_ratio=6.0)
 
-    def calm_s(between: RegimeInputs, most_s: int) -> int:
+    def calm_s(between: RegimeInputs, seconds_of: int, most_s: int) -> int:
         run = Run()
-        run.step(again)
+        run.step(again, 10)
         for seconds in range(0, most_s, 60):
             if run.step(CALM, 55) is not Regime.STRESSED:
                 return seconds
-            run.step(between)
+            run.step(between, seconds_of)
         return most_s
 
     settings = RegimeSettings()
-    assert settings.stressed_dwell_s <= calm_s(flicker, 7200) <= 2 * settings.stressed_dwell_s
-    assert calm_s(again, 7200) == 7200
+    assert settings.stressed_dwell_s <= calm_s(flicker, 5, 7200) <= 2 * settings.stressed_dwell_s
+    assert calm_s(again, 5, 7200) < 7200  # one look enters nothing
+    assert calm_s(again, 10, 7200) == 7200
 
 
 def test_what_comes_back_is_not_over() -> None:
@@ -187,7 +218,17 @@ def test_what_comes_back_is_not_over() -> None:
     run.step(THIN)
     run.until(Regime.NORMAL, CALM)
     run.step(THIN)
-    assert 1_800 <= run.until(Regime.NORMAL, CALM) <= 1_810
+    assert 600 <= run.until(Regime.NORMAL, CALM) <= 610
+    run.step(CALM, 3_600)
+    run.step(THIN)
+    assert 120 <= run.until(Regime.NORMAL, CALM) <= 130
+
+
+def test_a_stress_that_comes_back_dwells_as_stress_does() -> None:
+    run = Run()
+    for _ in range(3):
+        run.step(LIKELY)
+        assert 600 <= run.until(Regime.WATCH, CALM) <= 610
 
 
 def test_after_a_cascade_it_recovers_in_stages_as_the_book_does() -> None:
@@ -271,7 +312,7 @@ def test_unknown_data_hold_the_state_and_say_so() -> None:
 
 def test_one_input_that_turns_unknown_holds_as_it_last_was() -> None:
     run = Run()
-    run.step(replace(CALM, round_trip_ratio=8.0))
+    run.step(replace(CALM, round_trip_ratio=8.0), 10)
     gone = replace(CALM, round_trip_ratio=None)
     assert run.step(gone, 3_000) is Regime.STRESSED
     assert run.step(gone, 3_600) is not Regime.STRESSED
@@ -331,6 +372,7 @@ INPUTS = st.builds(
     hazard_15m=st.one_of(st.none(), st.floats(0.0, 0.3)),
     depth_z=st.one_of(st.none(), st.floats(-6.0, 2.0)),
     depth_ratio=NUMBERS,
+    is_depth_seen=st.booleans(),
     round_trip_ratio=st.one_of(st.none(), st.floats(0.5, 8.0)),
     reproduction=st.one_of(st.none(), st.floats(0.0, 1.5)),
     liquidations_per_min=st.one_of(st.none(), st.floats(0.0, 0.6)),
@@ -386,7 +428,7 @@ def test_watch_flaps_a_few_times_an_hour_at_the_very_most(thin: list[bool], step
             if run.step(THIN if is_thin else CALM) is not before:
                 changes.append(run.second)
     hours = [sum(1 for other in changes if at <= other < at + 3_600) for at in changes]
-    assert max(hours, default=0) <= 5
+    assert max(hours, default=0) <= 13
 
 
 def drawn_inputs(seed: int, count: int) -> list[RegimeInputs]:
@@ -412,7 +454,8 @@ def drawn_inputs(seed: int, count: int) -> list[RegimeInputs]:
         for name in numbers:
             if drawn.random() < 0.05:
                 numbers[name] = drawn.choice((None, nan, inf))
-        found.append(RegimeInputs(is_known=drawn.random() > 0.02, **numbers))
+        known = {"is_known": drawn.random() > 0.02, "is_depth_seen": drawn.random() > 0.3}
+        found.append(RegimeInputs(**known, **numbers))
     return found
 
 
@@ -427,8 +470,9 @@ def test_states_are_the_same_compiled_or_not(seed: int) -> None:
             fast, slow = pickle.loads(pickle.dumps(fast)), copy.deepcopy(slow)
         regimes.add(fast.update(at, inputs))
         assert slow.update(at, inputs) is fast.regime
-        assert (fast.reasons, fast.since_at, fast.resume_share, fast.is_held_unknown) == (
+        assert (fast.reasons, fast.unseen, fast.since_at, fast.resume_share, fast.is_held_unknown) == (
             slow.reasons,
+            slow.unseen,
             slow.since_at,
             slow.resume_share,
             slow.is_held_unknown,

@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from guard.events import CURVE_BPS
 from guard.forecasts import HORIZONS_S, MOVES, Direction, HazardForecast, Regime, SignalValue
 from guard.hazard.regime_settings import RegimeSettings
 from guard.hazard.tracks import FlowTrack
@@ -18,6 +19,7 @@ from guard.leverage.cascade import cascade
 from guard.leverage.crowd.side_map import SideMap
 from guard.outlook.regimes import Regimes
 from guard.signals.price_track import PriceTrack
+from guard.units import NS_PER_S
 from tests.guard.hazard.test_rows import readings
 from tests.support.uncompiled import uncompiled
 
@@ -75,13 +77,46 @@ def test_a_round_trip_that_costs_next_to_nothing_is_no_stress(cost_bps: float, r
     assert reading.book is not None
     calm = dataclasses.replace(reading.book, round_trip_bps=cost_bps, bid_depth_z=0.0, ask_depth_z=0.0)
     reading = dataclasses.replace(reading, book=calm)
-    said = Regimes(RegimeSettings()).judge(
-        reading,
-        structures=[],
-        hazards=[],
-        signals=[SignalValue(name="round_trip_ratio", value=8.0, unit="ratio", alarm=None)],
-        measures=None,
-        sigma=None,
-        flow=None,
-    )
+    regimes, given = Regimes(RegimeSettings()), nothing_but(round_trip_ratio=8.0)
+    regimes.judge(reading, **given)
+    said = regimes.judge(dataclasses.replace(reading, at=reading.at + 5 * NS_PER_S), **given)
     assert said.regime is regime
+
+
+@pytest.mark.parametrize(("visible_bps", "regime"), [(20.0, Regime.NORMAL), (100.0, Regime.CASCADE)])
+def test_depth_that_is_made_out_of_the_nearest_levels_is_said_and_not_taken(
+    visible_bps: float, regime: Regime
+) -> None:
+    """Of the thinner side: how far the other one is seen says nothing."""
+    reading = next(each for each in readings(0) if each.book is not None)
+    book = reading.book
+    assert book is not None
+    regimes, given = Regimes(RegimeSettings()), nothing_but()
+    for step in range(2):
+        thin = dataclasses.replace(
+            book,
+            bid_visible_bps=visible_bps,
+            ask_visible_bps=120.0 - visible_bps,
+            normal_bps=100.0,
+            bid_normal_usd=20.0 * book.bid_curve_usd[CURVE_BPS.index(100.0)],
+            ask_normal_usd=book.ask_curve_usd[CURVE_BPS.index(100.0)],
+            bid_depth_z=0.0,
+            ask_depth_z=0.0,
+        )
+        at = reading.at + 5 * step * NS_PER_S
+        said = regimes.judge(dataclasses.replace(reading, at=at, book=thin), **given)
+    assert said.regime is regime
+    assert said.unseen == (("collapse",) if regime is Regime.NORMAL else ())
+
+
+def nothing_but(**signals: float) -> dict[str, Any]:
+    """What is known beside the book."""
+    told = [SignalValue(name=name, value=value, unit="ratio", alarm=None) for name, value in signals.items()]
+    return {
+        "structures": [],
+        "hazards": [],
+        "signals": told,
+        "measures": None,
+        "sigma": None,
+        "flow": None,
+    }
