@@ -23,6 +23,7 @@ class Blend:
     Formula: the linear pool of probabilities with the shares of each horizon, a longer horizon never less than a
     shorter one; of the reach also quantiles and mean are averaged.
 
+    >>> from guard.calibration.kernel import Reaching
     >>> blend = Blend(Reaching((0.01, 0.04), (0.5,)), (1,), ((2,), (3,)), 4, 5, 0)
     >>> usual, told = array("d", [0.5, 0.5, 0.5, 0.5]), np.array([[0.8, 0.3, 0.1, 0.2, 0.7, 0.9]])
     >>> blend.hazards(told, array("q", [0]), -1, usual, array("d", [1.0, 1.0]), array("d", [0.5, 0.5, 0.5, 0.5]))
