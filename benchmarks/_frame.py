@@ -27,6 +27,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import msgspec
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
@@ -214,6 +215,13 @@ def describe_machine() -> Machine:
     )
 
 
+def _plain(number: object) -> object:
+    """What numpy has counted as the number that it is; TypeError for what is none."""
+    if isinstance(number, np.generic):
+        return number.item()
+    raise TypeError(f"{type(number).__name__} is no number")
+
+
 def main(
     name: str,
     measure: Callable[[Options], list[Result]],
@@ -253,7 +261,9 @@ def main(
     if given.json:
         given.json.parent.mkdir(parents=True, exist_ok=True)
         figures = [msgspec.structs.replace(result, run=run) for result in results]
-        given.json.write_bytes(msgspec.json.format(msgspec.json.encode(figures), indent=2) + b"\n")
+        given.json.write_bytes(
+            msgspec.json.format(msgspec.json.encode(figures, enc_hook=_plain), indent=2) + b"\n"
+        )
     return 1 if given.strict and any(result.met is False for result in results) else 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 
 from benchmarks.__main__ import main as run_all
@@ -88,6 +89,19 @@ def test_frames_come_from_their_seed_and_never_cross() -> None:
 
 def sizes_at(levels: list[list[float]]) -> dict[float, float]:
     return {level[0]: level[1] for level in levels}
+
+
+def test_what_numpy_has_counted_is_written_as_a_number(tmp_path: Path) -> None:
+    """Half an hour of scoring is not lost at its last line."""
+
+    def measure(options: Options) -> list[Result]:
+        result = result_of("fake", "case", [2.5], "us", baselines={"other": np.float64(options.seed)})
+        return [msgspec.structs.replace(result, value=np.float64(2.5))]
+
+    path = tmp_path / "fake.json"
+    assert main("fake", measure, ["--json", str(path), "--seed", "3"]) == 0
+    (figure,) = msgspec.json.decode(path.read_bytes(), type=list[Result])
+    assert (figure.value, figure.baselines) == (2.5, {"other": 3.0})
 
 
 @pytest.mark.slow
