@@ -108,7 +108,8 @@ class Opinions(Mapping[Expert, Estimates]):
 class Experts:
     """The fitted experts, evaluated together: one pass over the features, and what that is in life.
 
-    Cost: 12 us for both directions, of which 3 for the two kinds of market and 4 for trees.
+    Cost: some 12 us for both directions without trees, 3 of them for the two kinds of market; 9 more for five
+    forests (decision 0258).
     """
 
     document: Outlook
