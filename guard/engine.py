@@ -32,7 +32,7 @@ from guard.events import (
     StreamsActive,
 )
 from guard.findings import Finding, Limit, Reason, Severity, Subject
-from guard.policy import DecideFor, Policy
+from guard.policy import DecideFor, Policy, only_at_ticks
 from guard.scope import ONLY_NOTED, Scope, before, scope_of
 from guard.standing import Confirmation, Recorded, Standing
 from guard.state import GuardState
@@ -227,6 +227,8 @@ class Engine:
         standing.tell(_OF_ENGINE, self._broken.values(), None)
         standing.tell(_OF_PARTS, self._raised_within(), None)
         for number, policy in enumerate(self.policies, _OF_POLICIES):
+            if scope is not None and not is_anew and only_at_ticks(policy):
+                continue
             decide_for: DecideFor | None = getattr(policy, "decide_for", None)
             markets = None if decide_for is None or number in self._raising else scope
             found: list[Finding] = []

@@ -65,6 +65,23 @@ REASONS: Mapping[Reason, str] = MappingProxyType(
         Reason.POLICY_RAISED: "A policy of the guard failed, so what it watches was not being judged.",
         Reason.RESTART_FLOOR: "The guard had just restarted: what it had restricted before stays until it knows again "
         "what is normal.",
+        Reason.REGIME_STRESSED: "Liquidity was being withdrawn and the market had become fragile.",
+        Reason.CASCADE_UNDER_WAY: "A cascade of liquidations was under way.",
+        Reason.HAZARD_HIGH: "A large move had become much more likely than usual.",
+        Reason.RESUMING: "The market was recovering, so entries came back in steps.",
+        Reason.LIQUIDATION_WITHIN_REACH: "The position would have been liquidated within the reach of a cascade.",
+        Reason.STOP_IN_LIQUIDATION_BAND: "The protective stop rested where many others are liquidated, "
+        "so it would have filled in the middle of their forced orders.",
+        Reason.ACTION_TOO_SLOW: "What is left until liquidation was short against the time that an action takes.",
+        Reason.VENUE_SLOW: "The venue had become slow to act on orders.",
+        Reason.VENUE_DISLOCATED: "One venue's price was far from all the others'.",
+        Reason.COLLATERAL_CONCENTRATED: "Too much of what stands behind the positions was one asset.",
+        Reason.HAIRCUT_EXPECTED: "The venue was likely to count less of what stands behind the positions soon.",
+        Reason.DELEVERAGE_EXPOSED: "A winning hedge could have been taken away by the venue's auto-deleveraging.",
+        Reason.DRAWDOWN: "The account had lost more from its high than is allowed.",
+        Reason.INSTRUCTED: "A human had asked for it.",
+        Reason.BUDGET_SPENT: "So many disruptive commands had been given that a human was asked first.",
+        Reason.FLATTEN_WAITS: "Everything should have been closed, and a human had to say so.",
         Reason.RECOVERED: "What had been wrong was over.",
     }
 )
@@ -91,6 +108,7 @@ SEVERITIES: Mapping[Severity, str] = MappingProxyType(
 ENTRIES: Mapping[Entries, str] = MappingProxyType(
     {
         Entries.ALLOWED: "entries allowed",
+        Entries.NO_ADDS: "no adding to what is held",
         Entries.REDUCE_ONLY: "no new entries, reducing only",
         Entries.HALTED: "trading halted",
     }

@@ -227,8 +227,8 @@ def _is_avoided(price: float, rule: StopRule) -> bool:
 
 
 def loosen_entries(value: Entries, _steps: int) -> Entries:
-    """Return the next looser entries."""
-    return list(Entries)[max(value.tightness - 1, 0)]
+    """Return the next looser entries; what asks for no adds alone stops there by itself."""
+    return Entries.REDUCE_ONLY if value is Entries.HALTED else Entries.ALLOWED
 
 
 def loosen_number(value: float | None, steps: int) -> float | None:

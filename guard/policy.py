@@ -43,5 +43,14 @@ class MarketPolicy(Policy, Protocol):
         ...
 
 
+def only_at_ticks(policy: Policy) -> bool:
+    """Whether a policy asks, by ``at_ticks = True``, to be asked at Ticks alone.
+
+    For those that look over markets or accounts, and for whom a quarter of a second is soon enough; what they found
+    stands in between.
+    """
+    return bool(getattr(policy, "at_ticks", False))
+
+
 DecideFor = Callable[[GuardState, Nanoseconds, AbstractSet[MarketId]], Iterable[Finding]]
 """``MarketPolicy.decide_for``, as the engine looks for it."""

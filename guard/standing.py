@@ -10,7 +10,7 @@ from guard.findings import Finding, Severity
 from guard.units import NS_PER_MS, NS_PER_S, MarketId, Nanoseconds
 from perpguard_sdk.messages import Entries, StopRule
 
-FindingKey = tuple[str, str, str | None, str | None, str | None]
+FindingKey = tuple[str, str, str | None, str | None, str | None, str | None]
 
 LIMIT_CHANGE_RATIO = 0.05
 """A standing finding is recorded again when a number in its limit was tightened by more than this share."""
@@ -213,8 +213,8 @@ def rank_of(finding: Finding) -> int:
 
 
 def _order(key: FindingKey) -> tuple[str, ...]:
-    policy, reason, market, account, bot = key
-    return policy, market or "", reason, account or "", bot or ""
+    policy, reason, market, account, bot, venue = key
+    return policy, market or "", reason, account or "", bot or "", venue or ""
 
 
 def _is_worse(new: Finding, old: Finding, ratio: float) -> bool:

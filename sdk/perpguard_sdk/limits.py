@@ -59,6 +59,10 @@ class Limits:
         """Whether an order that opens or grows a position may be placed."""
         return self.entries(symbol) is Entries.ALLOWED
 
+    def may_open(self, symbol: str) -> bool:
+        """Whether an order may be placed that opens a position where none is held."""
+        return self.entries(symbol).tightness <= Entries.NO_ADDS.tightness
+
     def max_size(self, symbol: str) -> float | None:
         """Largest absolute position in base units, ``None`` for no limit."""
         return min(_both(self.restrictions.max_size, symbol), default=None)

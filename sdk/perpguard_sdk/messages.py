@@ -25,9 +25,13 @@ class Mode(StrEnum):
 
 
 class Entries(StrEnum):
-    """What orders a bot may place; a later member is tighter."""
+    """What orders a bot may place; a later member is tighter.
+
+    ``NO_ADDS`` lets a position be opened from flat, and none that is held be grown.
+    """
 
     ALLOWED = "allowed"
+    NO_ADDS = "no_adds"
     REDUCE_ONLY = "reduce_only"
     HALTED = "halted"
 
@@ -147,9 +151,9 @@ class Heartbeat(Message, frozen=True, kw_only=True, tag="heartbeat"):
 class Posture(Message, frozen=True, kw_only=True, tag="posture"):
     """The desired state of one bot, retained and signed: the truth that commands are the fast edge of.
 
-    The four maps are keyed by symbol or ``ALL_SYMBOLS``; where both match, the tighter holds. A
-    missing key restricts nothing. ``version`` rises with every change of content and never falls,
-    also across guards and restarts.
+    ``entry_share`` (0..1) is what part of its usual size a new entry may have. The maps are keyed by
+    symbol or ``ALL_SYMBOLS``; where both match, the tighter holds. A missing key restricts nothing.
+    ``version`` rises with every change of content and never falls, also across guards and restarts.
     """
 
     bot: str
@@ -163,6 +167,7 @@ class Posture(Message, frozen=True, kw_only=True, tag="posture"):
     max_leverage: dict[str, float] = {}
     max_size: dict[str, float] = {}
     stops: dict[str, StopRule] = {}
+    entry_share: dict[str, float] = {}
     reasons: tuple[str, ...] = ()
 
 
@@ -204,10 +209,14 @@ class Resume(CommandBase, frozen=True, kw_only=True, tag="resume"):
 
 
 class CutLeverage(CommandBase, frozen=True, kw_only=True, tag="cut_leverage"):
-    """Reduce the position to at most ``max_size`` and use at most ``max_leverage`` from now on."""
+    """Reduce the position to at most ``max_size`` and use at most ``max_leverage`` from now on.
+
+    ``price_limit`` is the worst price to be taken for it (a sale not below, a purchase not above); ``None``: any.
+    """
 
     max_leverage: float
     max_size: float
+    price_limit: float | None = None
 
 
 class WidenStops(CommandBase, frozen=True, kw_only=True, tag="widen_stops"):
