@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 
 from guard.arbiter import Arbiter
 from guard.configuration import Settings
@@ -11,7 +10,6 @@ from guard.engine import Engine
 from guard.errors import ArtefactInvalidError
 from guard.models import load_experts
 from guard.outlook.outlook import Outlook
-from guard.policy import Policy
 from guard.reload.swap import Parts
 from guard.state import BotConfig, GuardState
 from guard.units import BotId, account_id, market_id
@@ -68,21 +66,5 @@ def engine_parts(settings: Settings) -> Parts:
         keyed_accounts=tuple(
             account_id(venue.id, name) for venue in settings.venues for name in venue.accounts
         ),
-        policies=_policies(settings),
-    )
-
-
-def _policies(settings: Settings) -> Sequence[Policy]:
-    policies = settings.policies
-    return (
-        policies.distrust_stale_data,
-        policies.distrust_bots,
-        policies.distrust_links,
-        policies.keep_restart_floor,
-        policies.distrust_liquidation_prices,
-        policies.margin_tightening,
-        policies.distrust_collateral,
-        policies.pause_entries,
-        policies.cut_leverage,
-        policies.widen_stops,
+        policies=settings.policies.each,
     )

@@ -52,7 +52,7 @@ def check_settings(path: Path) -> Check:
 def would_run(settings: Settings) -> dict[str, Any]:
     """What ``perpguard run`` would do with these settings, for people and programs."""
     broker = settings.broker
-    policies = {name: getattr(settings.policies, name) for name in type(settings.policies).model_fields}
+    policies = {policy.name: policy for policy in settings.policies.each}
     return {
         "guard": settings.guard.name,
         "mode": str(settings.guard.mode),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
@@ -22,6 +22,7 @@ from guard.account.collateral import HaircutSettings
 from guard.account.peg_settings import PegSettings
 from guard.arbiter import ArbiterSettings
 from guard.dispatch import DispatchSettings
+from guard.extensions import others_of, sources_of
 from guard.inbox import OverloadSettings
 from guard.market.view import BaselineSettings
 from guard.outlook.settings import OutlookSettings
@@ -161,6 +162,17 @@ class PolicySettings(_Table):
     pause_entries: PauseEntries = PauseEntries()
     cut_leverage: CutLeverage = CutLeverage()
     widen_stops: WidenStops = WidenStops()
+    others: dict[str, dict[str, Any]] = Field(
+        default={},
+        description="policies of other distributions, each a table by its name: perpguard policies lists what is "
+        "installed",
+    )
+
+    @property
+    def each(self) -> tuple[Any, ...]:
+        """Every policy, switched on or not, as ``guard.policy.Policy``: perpguard's own first."""
+        own = [getattr(self, name) for name in type(self).model_fields if name != "others"]
+        return (*own, *others_of(self.others)[0])
 
 
 class Settings(_Table):
@@ -211,6 +223,7 @@ class Settings(_Table):
             *_position_problems(self),
             *_dispatch_problems(self),
             *_teller_problems(self),
+            *_other_policies_problems(self),
         ]
         if problems:
             raise ValidationError.from_exception_data(
@@ -238,8 +251,12 @@ class Settings(_Table):
 
     @property
     def digest(self) -> str:
-        """Tells two settings apart in the audit; holds no secret, because the settings hold none."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
+        """Tells two settings apart in the audit; holds no secret, because the settings hold none.
+
+        Which versions of others' policies there are is part of it.
+        """
+        told = (self.model_dump_json(), *sources_of(self.policies.others))
+        return hashlib.sha256("\n".join(told).encode()).hexdigest()[:16]
 
 
 def load(path: Path | None = DEFAULT_PATH) -> Settings:
@@ -268,6 +285,16 @@ def _bot_problems(settings: Settings) -> Iterator[Problem]:
             yield ("bots", index, "name"), f"{bot.name} is there twice: each bot needs a name of its own"
         yield from _user_problems(settings, index)
         yield from _market_problems(settings, ("bots", index), bot.venue, bot.symbols)
+
+
+def _other_policies_problems(settings: Settings) -> Iterator[Problem]:
+    own = type(settings.policies).model_fields
+    taken = [name for name in settings.policies.others if name in own]
+    for name in taken:
+        yield ("policies", "others", name), f"{name} is perpguard's own: its table is [policies.{name}]"
+    tables = {name: table for name, table in settings.policies.others.items() if name not in taken}
+    for place, message in others_of(tables)[1]:
+        yield ("policies", "others", *place), message
 
 
 def _teller_problems(settings: Settings) -> Iterator[Problem]:
