@@ -27,6 +27,7 @@ adapter that makes events or carries decisions out.
 - ``arbiter``       findings to what each bot may do (``desired``): tightest wins, loosen slowly (``latches``)
 - ``wants``, ``effects``      what is asked of a bot, and whether it is so
 - ``outstanding``   commands whose effect was not seen yet, and those that failed
+- ``paper/``        accounts and bots on paper: what orders cost in the book of now, what a venue would make of it
 - ``dispatch``, ``postures``  desired against confirmed: what to publish now, again, or give up
 
 **How it acts and remembers.**
