@@ -24,7 +24,8 @@ adapter that makes events or carries decisions out.
 - ``own_side``      the trader's accounts, assessed: where each is liquidated, and what that hangs on
 - ``policy``        what a policy is; the policies themselves are in the folder ``policies``, one file each
 - ``scope``         what an event may have changed; ``standing`` what stands of all that was found
-- ``arbiter``       findings to what each bot may do (``desired``): tightest wins, loosen slowly (``latches``)
+- ``arbiter``       findings (in order: ``ranking``) to what each bot may do (``desired``): tightest wins, loosen
+                    slowly (``latches``)
 - ``wants``, ``effects``      what is asked of a bot, and whether it is so
 - ``outstanding``   commands whose effect was not seen yet, and those that failed
 - ``paper/``        accounts and bots on paper: what orders cost in the book of now, what a venue would make of it
@@ -48,6 +49,7 @@ adapter that makes events or carries decisions out.
 
 - ``settings``      TOML, environment, secrets (and ``settings_shape``, ``_lines``, ``_document``)
 - ``configuration`` the settings of the whole program: every part's own model in one place
+- ``extensions``    policies of other distributions; ``conformance/`` what every policy has to keep, as a suite
 - ``app``, ``wiring``  the only place that wires adapters and policies to the engine; which feeds that are
 - ``building``      the engine of the settings with its policies, for ``app`` and for ``replay``
 - ``replay/``       the same engine over a file of events, and what it says second by second

@@ -17,6 +17,7 @@ from guard.cli import (
     explain,
     outlook,
     outside,
+    policies,
     replay,
     running,
     simulate,
@@ -47,6 +48,7 @@ cli.command("completion")(completion.completion)
 cli.add_typer(audit.commands, name="audit")
 cli.add_typer(bots.commands, name="bots")
 cli.add_typer(outside.commands, name="outside")
+cli.add_typer(policies.commands, name="policies")
 
 
 def main() -> None:

@@ -67,6 +67,10 @@ class Outlook:
         """The latest outlook of a market; ``None`` before the first."""
         return self._latest.get(market)
 
+    def suppose(self, outlook: MarketOutlook) -> None:
+        """Take an outlook that was not estimated here: a market's in a made-up world, until it is estimated anew."""
+        self._latest[outlook.market] = outlook
+
     def __iter__(self) -> Iterator[MarketOutlook]:
         """The latest outlook of every market."""
         return iter(self._latest.values())
