@@ -12,45 +12,41 @@ from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from typing import Annotated, TypeVar
 
-import msgspec
 from annotated_types import Ge, Le
-from msgspec import structs
 
 from guard.account.allocation import Allocation
 from guard.desired import Desired, Limits
-from guard.findings import Basis, Finding, Limit, Severity
+from guard.findings import Finding
 from guard.latches import (
     NEVER,
     Asked,
     Latch,
     Latches,
+    Skills,
     asked_entries,
     asked_leverage,
+    asked_share,
     asked_size,
     asked_stop,
     compare_entries,
     compare_numbers,
+    compare_shares,
     compare_stops,
     loosen_entries,
     loosen_number,
+    loosen_share,
     loosen_stop,
     mark_price_of,
 )
+from guard.ranking import Ranking, concerns_bot, differing, worst_first
 from guard.state import BotRecord, GuardState
 from guard.units import NS_PER_S, AccountId, BotId, MarketId, Nanoseconds
 from perpguard_sdk.messages import StopRule
 
 V = TypeVar("V")
 
-BASIS_KEPT_S_MIN = 10.0
-"""A position that is cut shows for a moment as if nothing were wrong: what it was cut from is not forgotten."""
-
-_encoder = msgspec.json.Encoder()
-
 Told = Mapping[MarketId | None, Sequence[Finding]]
 """Findings by the market that they are about, ``None`` for those that name no market."""
-
-_ASKS_NOTHING = Limit()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,11 +74,11 @@ class Arbiter:
     """Where the last fold has changed limits or their causes; ``None`` for a bot whose markets are others."""
     _latches: dict[tuple[BotId, MarketId], Latches] = field(default_factory=dict)
     _allocations: dict[tuple[AccountId, MarketId], Allocation] = field(default_factory=dict)
-    _bases: dict[tuple[object, ...], _KnownBasis] = field(default_factory=dict)
-    _asked_bases: dict[MarketId | None, set[tuple[object, ...]]] = field(default_factory=dict)
+    _ranking: Ranking = field(default_factory=Ranking)
     _ranked: dict[MarketId | None, list[Finding]] = field(default_factory=dict)
     _desired: dict[BotId, dict[MarketId, Limits]] = field(default_factory=dict)
     _markets: dict[BotId, tuple[MarketId, ...]] = field(default_factory=dict)
+    _skills: dict[BotId, Skills] = field(default_factory=dict)
     _due: list[tuple[Nanoseconds, BotId, MarketId]] = field(default_factory=list)
     _looking: dict[AccountId, set[tuple[BotId, MarketId]]] = field(default_factory=dict)
     _versions: dict[AccountId, int] = field(default_factory=dict)
@@ -130,12 +126,15 @@ class Arbiter:
         others: set[MarketId | None] = set()
         concerned: list[Finding] = []
         for market, found in told.items():
-            ranked, former = self._rank(market, found, now), self._ranked.get(market, [])
+            ranked = self._ranking.rank(
+                market, found, now, folded_at=self._folded_at, hold_down_s=self.settings.hold_down_s
+            )
+            former = self._ranked.get(market, [])
             if ranked != former:
                 self._ranked[market] = ranked
                 others.add(market)
                 if market is None:
-                    concerned = _differing(former, ranked)
+                    concerned = differing(former, ranked)
         self.changed = {}
         todo = self._todo(others, concerned, state, now, touched, everything=everything)
         for bot, markets in todo.items():
@@ -165,7 +164,12 @@ class Arbiter:
         looked = self._looked_at(state, touched)
         due = self._take_due(now)
         for bot, record in state.bots.items():
-            is_concerned = any(_concerns_bot(finding, bot, record) for finding in concerned)
+            is_concerned = any(concerns_bot(finding, bot, record) for finding in concerned)
+            skills = Skills.of(record)
+            if self._skills.get(bot, skills) != skills:
+                is_concerned = True
+                self._unsettle(bot)
+            self._skills[bot] = skills
             if is_concerned or self._markets.get(bot) != record.markets:
                 todo[bot] = None
                 continue
@@ -297,7 +301,7 @@ class Arbiter:
             return latches.last.without_entries()
         if self.broken:
             self.broken.pop((bot, market), None)
-        limits = latches.limits()
+        limits = latches.limits(Skills.of(record))
         if limits != latches.last:
             latches.last = limits
         latches.steady, latches.steady_at = seen, now
@@ -320,8 +324,14 @@ class Arbiter:
         elif not own:
             found = general
         else:
-            found = _in_order([*general, *own])
-        return [finding for finding in found if _concerns_bot(finding, bot, record)]
+            found = worst_first([*general, *own])
+        return [finding for finding in found if concerns_bot(finding, bot, record)]
+
+    def _unsettle(self, bot: BotId) -> None:
+        """Fold all of a bot at the next chance, as if anything looked at were another."""
+        for (owner, _), latches in self._latches.items():
+            if owner == bot:
+                latches.steady = ()
 
     def _looks(self, record: BotRecord, bot: BotId, market: MarketId, *, looks: bool) -> None:
         """Remember where prices, positions or owners are looked at, so that a change of them is noticed."""
@@ -351,6 +361,9 @@ class Arbiter:
         def compare_here(first: float | None, second: float | None) -> int:
             return compare_numbers(first, second, self.settings.change_ratio_min)
 
+        def compare_parts(first: float, second: float) -> int:
+            return compare_shares(first, second, self.settings.change_ratio_min)
+
         def compare_rules(first: StopRule | None, second: StopRule | None) -> int:
             return compare_stops(first, second, mark_price_of(state, market))
 
@@ -364,6 +377,7 @@ class Arbiter:
         move(latches.max_size, asked_size(concerning, part), compare_here, loosen_number)
         move(latches.max_leverage, asked_leverage(concerning), compare_here, loosen_number)
         move(latches.stop, asked_stop(concerning), compare_rules, loosen_stop)
+        move(latches.entry_share, asked_share(concerning), compare_parts, loosen_share)
 
     def _part(
         self, state: GuardState, record: BotRecord, market: MarketId, size: float
@@ -390,91 +404,3 @@ class Arbiter:
             limits = [self._desired[owner].get(market) for owner in state.owners(account, market)]
             if all(limit is None or limit.max_size is None for limit in limits):
                 allocation.release()
-
-    def _rank(self, market: MarketId | None, found: Sequence[Finding], now: Nanoseconds) -> list[Finding]:
-        """The findings about one market, worst first, without those that ask for nothing."""
-        standing = self._asked_bases.get(market)
-        if standing:
-            for key in standing:  # they have been asked for all the while
-                self._bases[key].asked_at = max(self._bases[key].asked_at, self._folded_at)
-        asked: set[tuple[object, ...]] = set()
-        ranked = [
-            self._rebased(finding, now, asked)
-            for finding in _ranked(found)
-            if finding.freezes or finding.limit != _ASKS_NOTHING
-        ]
-        if asked or standing:
-            self._asked_bases[market] = asked
-        return ranked
-
-    def _rebased(self, finding: Finding, now: Nanoseconds, asked_now: set[tuple[object, ...]]) -> Finding:
-        """Take a share of the size at which it was first asked for, not of what is left after obeying.
-
-        A new reference (the stop has moved), a larger position or a pause of the asking as long as the
-        hold-down begins anew.
-        """
-        basis, asked = finding.limit.basis, finding.limit.max_size
-        if basis is None or asked is None or basis.size == 0.0:
-            return finding
-        key = (finding.key, basis.size > 0.0)
-        known = self._bases.get(key)
-        kept_ns = int(max(self.settings.hold_down_s, BASIS_KEPT_S_MIN) * NS_PER_S)
-        if (
-            known is None
-            or now - known.asked_at > kept_ns
-            or known.basis.reference != basis.reference
-            or abs(basis.size) > abs(known.basis.size)
-        ):
-            known = self._bases[key] = _KnownBasis(basis, now)
-        known.asked_at = now
-        asked_now.add(key)
-        limit = structs.replace(finding.limit, max_size=asked * abs(known.basis.size / basis.size))
-        return structs.replace(finding, limit=limit)
-
-
-@dataclass(slots=True)
-class _KnownBasis:
-    basis: Basis
-    asked_at: Nanoseconds
-
-
-def _concerns_bot(finding: Finding, bot: BotId, record: BotRecord) -> bool:
-    subject = finding.subject
-    return (subject.bot is None or subject.bot == bot) and (
-        subject.account is None or subject.account == record.config.account
-    )
-
-
-def _differing(former: Sequence[Finding], now: Sequence[Finding]) -> list[Finding]:
-    """Those that are among one of the two alone."""
-    return [
-        *(finding for finding in former if finding not in now),
-        *(finding for finding in now if finding not in former),
-    ]
-
-
-_SEVERITY_RANK = {severity: -rank for rank, severity in enumerate(Severity)}
-
-
-def _ranked(findings: Sequence[Finding]) -> list[Finding]:
-    """Worst first, then by name, so that the order in which policies ran does not matter."""
-    return _in_order(findings) if len(findings) > 1 else list(findings)
-
-
-def _in_order(findings: Sequence[Finding]) -> list[Finding]:
-    ranks = [_rank(finding) for finding in findings]
-    if len(set(ranks)) < len(ranks):  # of two with one name the bytes decide, which cost more
-        return sorted(findings, key=lambda finding: (*_rank(finding), _encoder.encode(finding)))
-    return [findings[place] for place in sorted(range(len(ranks)), key=ranks.__getitem__)]
-
-
-def _rank(finding: Finding) -> tuple[int, str, str, str, str, str]:
-    subject = finding.subject
-    return (
-        _SEVERITY_RANK[finding.severity],
-        finding.policy,
-        finding.reason,
-        subject.market or "",
-        subject.account or "",
-        subject.bot or "",
-    )

@@ -164,5 +164,6 @@ def _event_words(event: AnyEvent) -> str:  # noqa: PLR0911 (one case a line is t
 
 def _finding_words(finding: Finding) -> str:
     subject = finding.subject
-    about = [str(each) for each in (subject.market, subject.account, subject.bot) if each is not None]
+    named = (subject.market, subject.account, subject.bot, subject.venue)
+    about = [str(each) for each in named if each is not None]
     return f"{finding.reason} ({finding.severity}{', ' if about else ''}{', '.join(about)})"

@@ -12,20 +12,30 @@ from perpguard_sdk.messages import Entries, StopRule
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one bot may do in one market, and the finding behind each part (``None``: being taken back)."""
+    """What one bot may do in one market, and the finding behind each part (``None``: being taken back).
+
+    ``entry_share`` is what part of its usual size a new entry may have, 1 for all of it.
+    """
 
     entries: Entries = Entries.ALLOWED
     max_leverage: float | None = None
     max_size: float | None = None
     stop: StopRule | None = None
+    entry_share: float = 1.0
     entries_cause: Finding | None = None
     size_cause: Finding | None = None
     stop_cause: Finding | None = None
+    share_cause: Finding | None = None
 
     @property
-    def parts(self) -> tuple[Entries, float | None, float | None, StopRule | None]:
+    def parts(self) -> tuple[Entries, float | None, float | None, StopRule | None, float]:
         """What is restricted, without why."""
-        return self.entries, self.max_leverage, self.max_size, self.stop
+        return self.entries, self.max_leverage, self.max_size, self.stop, self.entry_share
+
+    @property
+    def causes(self) -> tuple[Finding | None, ...]:
+        """The findings behind the parts."""
+        return self.entries_cause, self.size_cause, self.stop_cause, self.share_cause
 
     def without_entries(self) -> Limits:
         """The same, and no entries."""
@@ -36,6 +46,7 @@ class Limits:
         return (
             self.entries is not Entries.ALLOWED
             or (self.max_leverage, self.max_size, self.stop) != (None,) * 3
+            or self.entry_share < 1.0
         )
 
 

@@ -151,8 +151,8 @@ def pause_effect(
     """Read whether the bot has stopped entering, from looks later than ``since``.
 
     The venue must show, ``settle_ns`` later still, no order that could enter and no growth beyond
-    ``size_at_most``; a bot that says of itself that it still enters fails whatever the venue shows. What
-    it said before ``said_since`` is not held against it.
+    ``size_at_most`` (under ``NO_ADDS`` only of what was held: from flat it may open); a bot that says of itself
+    that it still enters fails whatever the venue shows. What it said before ``said_since`` is not held against it.
     """
     said = entries_reported(record, market, max(since, said_since))
     if said is not None and said.tightness < entries.tightness:
@@ -162,13 +162,16 @@ def pause_effect(
         return UNSEEN if said is None else Effect(Reading.HOLDS, "bot", f"the bot reports entries {said}")
     if size.seen_at <= since + settle_ns:
         return Effect(Reading.UNSEEN, "venue", "the venue's account was not seen since")
-    if resting:
+    may_open = entries is Entries.NO_ADDS and (size.value == 0.0 or size_at_most == 0.0)
+    if resting and not may_open:
         return Effect(
             Reading.FAILS, "venue", f"{len(resting)} order(s) that can enter rest, {resting[0].order_id}"
         )
-    if size_at_most is not None and abs(size.value) > size_at_most * (1.0 + tolerance) + 1e-12:
+    is_grown = size_at_most is not None and abs(size.value) > size_at_most * (1.0 + tolerance) + 1e-12
+    if is_grown and not may_open:
         return Effect(Reading.FAILS, "venue", f"the position grew from {size_at_most:g} to {size.value:g}")
-    return Effect(Reading.HOLDS, "venue", f"no order that can enter rests and the position is {size.value:g}")
+    seen = "nothing was held that could have been grown" if may_open else "no order that can enter rests"
+    return Effect(Reading.HOLDS, "venue", f"{seen} and the position is {size.value:g}")
 
 
 def resume_effect(

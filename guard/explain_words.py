@@ -342,6 +342,9 @@ def posture_words(posture: Posture, symbol: str) -> str:
     """What a posture allows on one symbol."""
     entries = Entries.tightest(*_both(posture.entries, symbol))
     parts = [ENTRIES[entries]]
+    share = min(_both(posture.entry_share, symbol), default=1.0)
+    if share < 1.0:
+        parts.append(f"new entries of {100.0 * share:.0f} % of their usual size")
     sizes, leverages = _both(posture.max_size, symbol), _both(posture.max_leverage, symbol)
     if sizes:
         parts.append(f"a position of at most {size_words(min(sizes), symbol)}")

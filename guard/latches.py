@@ -74,6 +74,22 @@ class Latch(Generic[V]):
             self.moves_at = self.loosen_at
 
 
+@dataclass(frozen=True, slots=True)
+class Skills:
+    """Which of the finer restrictions a bot declares at its birth that it keeps to."""
+
+    no_adds: bool = False
+    scales_entries: bool = False
+
+    @classmethod
+    def of(cls, record: BotRecord) -> Skills:
+        birth = record.birth
+        return NO_SKILLS if birth is None else cls(birth.no_adds, birth.scales_entries)
+
+
+NO_SKILLS = Skills()
+
+
 @dataclass(slots=True)
 class Latches:
     """What is in force for one bot in one market.
@@ -86,6 +102,7 @@ class Latches:
     max_size: Latch[float | None] = field(default_factory=lambda: Latch(None))
     max_leverage: Latch[float | None] = field(default_factory=lambda: Latch(None))
     stop: Latch[StopRule | None] = field(default_factory=lambda: Latch(None))
+    entry_share: Latch[float] = field(default_factory=lambda: Latch(1.0))
     last: Limits = field(default_factory=Limits)
     concerning: list[Finding] = field(default_factory=list)
     _asks_stop: bool = False
@@ -96,7 +113,7 @@ class Latches:
     queued_at: Nanoseconds = NEVER
 
     def all(self) -> tuple[Latch[Any], ...]:
-        return self.entries, self.max_size, self.max_leverage, self.stop
+        return self.entries, self.max_size, self.max_leverage, self.stop, self.entry_share
 
     def concern(self, findings: list[Finding]) -> None:
         """Take other findings than the last time."""
@@ -128,16 +145,29 @@ class Latches:
             if latch.moves_at == NEVER:
                 latch.loosen_at = max(latch.loosen_at, steady_at + hold_ns)
 
-    def limits(self) -> Limits:
+    def limits(self, skills: Skills) -> Limits:
+        """What is in force, in such words as the bot knows: of those that it does not, the next tighter one."""
+        entries, entries_cause = self.entries.value, self.entries.cause
+        if entries is Entries.NO_ADDS and not skills.no_adds:
+            entries = Entries.REDUCE_ONLY
+        if self._is_shut(skills) and entries.tightness < Entries.REDUCE_ONLY.tightness:
+            entries, entries_cause = Entries.REDUCE_ONLY, self.entry_share.cause or entries_cause
         return Limits(
-            entries=self.entries.value,
+            entries=entries,
             max_leverage=self.max_leverage.value,
             max_size=self.max_size.value,
             stop=self.stop.value,
-            entries_cause=self.entries.cause,
+            entry_share=self.entry_share.value,
+            entries_cause=entries_cause,
             size_cause=self.max_size.cause or self.max_leverage.cause,
             stop_cause=self.stop.cause,
+            share_cause=self.entry_share.cause,
         )
+
+    def _is_shut(self, skills: Skills) -> bool:
+        """Whether no entry of a size that the bot can take is small enough."""
+        share = self.entry_share.value
+        return share <= 0.0 or (share < 1.0 and not skills.scales_entries)
 
 
 def asked_entries(findings: Iterable[Finding]) -> Asked[Entries]:
@@ -170,6 +200,16 @@ def asked_leverage(findings: Iterable[Finding]) -> Asked[float | None]:
         leverage = finding.limit.max_leverage
         if leverage is not None and (asked.value is None or leverage < asked.value):
             asked = Asked(leverage, finding)
+    return asked
+
+
+def asked_share(findings: Iterable[Finding]) -> Asked[float]:
+    """Return the smallest part of its usual size that a new entry may have, 0..1."""
+    asked = Asked(1.0)
+    for finding in findings:
+        share = finding.limit.entry_share
+        if share is not None and share < asked.value:
+            asked = Asked(max(share, 0.0), finding)
     return asked
 
 
@@ -207,6 +247,13 @@ def compare_numbers(first: float | None, second: float | None, change_ratio_min:
     return -1 if first > second * (1.0 + LOOSEN_RATIO_MIN) and first > second else 0
 
 
+def compare_shares(first: float, second: float, change_ratio_min: float) -> int:
+    """As ``compare_numbers``; the whole is always looser than any part."""
+    if first >= 1.0 or second >= 1.0:
+        return (first < 1.0) - (second < 1.0)
+    return compare_numbers(first, second, change_ratio_min)
+
+
 def compare_stops(first: StopRule | None, second: StopRule | None, mark: float | None) -> int:
     """A stop rule in force gives way only to one that wants the stop farther away, or elsewhere; never nearer."""
     if first is None:
@@ -227,8 +274,28 @@ def _is_avoided(price: float, rule: StopRule) -> bool:
 
 
 def loosen_entries(value: Entries, _steps: int) -> Entries:
-    """Return the next looser entries; what asks for no adds alone stops there by itself."""
-    return Entries.REDUCE_ONLY if value is Entries.HALTED else Entries.ALLOWED
+    """Return the next looser entries: first orders, then opening, then growing."""
+    return _LOOSER[value]
+
+
+_LOOSER = {
+    Entries.HALTED: Entries.REDUCE_ONLY,
+    Entries.REDUCE_ONLY: Entries.NO_ADDS,
+    Entries.NO_ADDS: Entries.ALLOWED,
+    Entries.ALLOWED: Entries.ALLOWED,
+}
+
+SHARE_STEPS = (0.25, 0.5, 1.0)
+"""What part of its usual size a new entry may have again, step by step."""
+
+
+def loosen_share(value: float, _steps: int) -> float:
+    """Return the next larger part.
+
+    >>> loosen_share(0.1, 1), loosen_share(0.25, 2), loosen_share(0.7, 3)
+    (0.25, 0.5, 1.0)
+    """
+    return next((step for step in SHARE_STEPS if step > value), 1.0)
 
 
 def loosen_number(value: float | None, steps: int) -> float | None:

@@ -123,6 +123,7 @@ def no_looser(new: Posture, old: Posture) -> Posture:
         max_leverage=both.max_leverage,
         max_size=both.max_size,
         stops={**old.stops, **new.stops},
+        entry_share=both.entry_share,
         reasons=tuple(sorted({*old.reasons, *new.reasons})),
     )
 
@@ -138,6 +139,7 @@ def is_tighter_anywhere(new: Posture, old: Posture) -> bool:
             value < old.max_leverage.get(symbol, float("inf")) for symbol, value in new.max_leverage.items()
         )
         or any(value < old.max_size.get(symbol, float("inf")) for symbol, value in new.max_size.items())
+        or any(share < old.entry_share.get(symbol, 1.0) for symbol, share in new.entry_share.items())
         or any(rule != old.stops.get(symbol) for symbol, rule in new.stops.items())
     )
 
@@ -154,6 +156,7 @@ def _posture(
     max_leverage: dict[str, float] = {}
     max_size: dict[str, float] = {}
     stops: dict[str, StopRule] = {}
+    entry_share: dict[str, float] = {}
     reasons: set[str] = set()
     for market, limit in limits.items():
         symbol = symbol_of(market)
@@ -165,8 +168,9 @@ def _posture(
             max_size[symbol] = limit.max_size
         if limit.stop is not None:
             stops[symbol] = limit.stop
-        causes = (limit.entries_cause, limit.size_cause, limit.stop_cause)
-        reasons.update(cause.reason for cause in causes if cause is not None)
+        if limit.entry_share < 1.0:
+            entry_share[symbol] = limit.entry_share
+        reasons.update(cause.reason for cause in limit.causes if cause is not None)
     return Posture(
         bot=bot,
         version=version,
@@ -179,6 +183,7 @@ def _posture(
         max_leverage=max_leverage,
         max_size=max_size,
         stops=stops,
+        entry_share=entry_share,
         reasons=tuple(sorted(reasons)),
     )
 
@@ -190,11 +195,8 @@ def _seen(limits: Mapping[MarketId, Limits], state: GuardState) -> tuple[object,
 
 
 def _same_content(first: Posture, second: Posture) -> bool:
-    return (first.entries, first.max_leverage, first.max_size, first.stops, first.epoch, first.session) == (
-        second.entries,
-        second.max_leverage,
-        second.max_size,
-        second.stops,
-        second.epoch,
-        second.session,
-    )
+    return _content(first) == _content(second)
+
+
+def _content(posture: Posture) -> tuple[object, ...]:
+    return of_posture(posture), posture.epoch, posture.session

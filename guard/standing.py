@@ -229,6 +229,9 @@ def _is_worse(new: Finding, old: Finding, ratio: float) -> bool:
         or (new.freezes and not old.freezes)
         or _is_less(new.limit.max_size, old.limit.max_size, ratio)
         or _is_less(new.limit.max_leverage, old.limit.max_leverage, ratio)
+        or _is_less(new.limit.entry_share, old.limit.entry_share, ratio)
+        or (new.limit.flatten and not old.limit.flatten)
+        or (new.imminent and not old.imminent)
         or _has_moved(new.limit.stop, old.limit.stop)
     )
 

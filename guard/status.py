@@ -130,5 +130,6 @@ def _problem(finding: Finding) -> str:
 
 
 def _named(subject: Subject) -> str:
-    names = [name for name in (subject.bot, subject.account, subject.market) if name is not None]
+    named = (subject.bot, subject.account, subject.market, subject.venue)
+    names = [name for name in named if name is not None]
     return f" ({', '.join(names)})" if names else ""

@@ -81,9 +81,11 @@ def _limit(floor: Posture, symbol: str) -> Limit:
     entries = Entries.tightest(*(floor.entries[key] for key in keys)) if keys else None
     leverages = [floor.max_leverage[key] for key in (symbol, ALL_SYMBOLS) if key in floor.max_leverage]
     sizes = [floor.max_size[key] for key in (symbol, ALL_SYMBOLS) if key in floor.max_size]
+    shares = [floor.entry_share[key] for key in (symbol, ALL_SYMBOLS) if key in floor.entry_share]
     return Limit(
         entries=entries,
         max_leverage=min(leverages, default=None),
         max_size=min(sizes, default=None),
         stop=floor.stops.get(symbol),
+        entry_share=min(shares, default=None),
     )

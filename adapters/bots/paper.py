@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from adapters.bots.desk import Desk, Journal
 from adapters.bots.settings import Fault, PaperBotSettings
-from adapters.bots.strategy import DipBuyer, ruled_price
+from adapters.bots.strategy import DipBuyer, may_buy, ruled_price
 from adapters.bots.trading import CcxtTrading, Holding, Mark, Trading
 from guard.errors import SettingsError, VenueError
 from perpguard_sdk.actions import Publish
@@ -157,7 +157,7 @@ class PaperBot:
         self._strategy.watch(mark, holding)
         await self._desk.set_leverage(self._strategy.leverage(self.limits))
         if self._strategy.wants_slice(mark, holding, equity_usd, self.limits):
-            size = self._trading.round_size(self._strategy.slice_size(mark), up=False)
+            size = self._trading.round_size(self._strategy.slice_size(mark, self.limits), up=False)
             try:
                 await self._desk.enter(size, self.settings.symbol, mark.at_ms)
             except VenueError:
@@ -243,7 +243,8 @@ class PaperBot:
         if limits.may_enter(self.settings.symbol) or self.settings.fault is Fault.ACK_ONLY:
             return
         async with self._desk.lock:
-            await self._desk.cancel_entries()
+            if not may_buy(await self._trading.holding(), limits, self.settings.symbol):
+                await self._desk.cancel_entries()
 
     async def _cut(self, command: CutLeverage) -> Effect:
         before = await self._trading.holding()
@@ -306,6 +307,7 @@ def _client(settings: PaperBotSettings, bot: PaperBot) -> BotClient:
             dead_man_ms=settings.dead_man_ms,
             rearm_ms=settings.rearm_ms,
             report_ms=settings.report_ms,
+            scales_entries=True,
             software="perpguard-paper-bot",
         )
     except ValueError as error:

@@ -54,9 +54,9 @@ class DipBuyer:
         """The venue refused a slice: wait before asking again."""
         self.waits_until_ms = mark.at_ms + int(self.settings.reentry_s * 1000)
 
-    def slice_size(self, mark: Mark) -> float:
-        """Base units of one slice, not yet rounded."""
-        return self.settings.slice_usd / mark.price
+    def slice_size(self, mark: Mark, limits: Limits) -> float:
+        """Base units of one slice, not yet rounded: as much of the usual one as the guard lets a new entry have."""
+        return self.settings.slice_usd * limits.entry_share(self.symbol) / mark.price
 
     def leverage(self, limits: Limits) -> int:
         """The leverage to set on the venue: the strategy's own, or what the guard allows."""
@@ -96,18 +96,25 @@ class DipBuyer:
 
     def _fits(self, mark: Mark, holding: Holding, equity_usd: float, limits: Limits) -> bool:
         settings = self.settings
-        size_after = holding.size + self.slice_size(mark)
-        cost_after = holding.size * (holding.entry_price or mark.price) + settings.slice_usd
+        size = self.slice_size(mark, limits)
+        size_after = holding.size + size
+        cost_after = holding.size * (holding.entry_price or mark.price) + size * mark.price
         notional_after = size_after * mark.price
         size_max = limits.max_size(self.symbol)
         leverage_max = limits.max_leverage(self.symbol)
         return (
-            limits.may_enter(self.symbol)
+            size > 0.0
+            and may_buy(holding, limits, self.symbol)
             and cost_after <= settings.slice_usd * (settings.slices_max + 0.5)
             and notional_after <= equity_usd * self.leverage(limits) * MARGIN_USED_MAX
             and (size_max is None or size_after <= size_max)
             and (leverage_max is None or notional_after <= equity_usd * leverage_max)
         )
+
+
+def may_buy(holding: Holding, limits: Limits, symbol: str) -> bool:
+    """Whether the guard lets a long be opened, or the one that is held be grown."""
+    return limits.may_open(symbol) if holding.size == 0.0 else limits.may_enter(symbol)
 
 
 def ruled_price(rule: StopRule, own: float, mark: float | None) -> float:

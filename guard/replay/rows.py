@@ -12,7 +12,7 @@ from guard.events import DEPTH_BANDS_BPS, LiquidationSeen
 from guard.findings import Finding, Severity
 from guard.market.book import Side
 from guard.market.view import MarketView
-from guard.units import MarketId, Nanoseconds
+from guard.units import MarketId, Nanoseconds, venue_of
 from perpguard_sdk.messages import Entries
 
 NOTIONAL_USD = 500.0
@@ -56,18 +56,20 @@ class Rows:
         """Yield a row for each market that is known, in order of name."""
         worst = self._worst()
         for market, view in sorted(self.engine.state.markets.items()):
-            yield self._row(view, at, _worse(worst.get(market), worst.get(None)))
+            general = _worse(worst.get(venue_of(market)), worst.get(None))
+            yield self._row(view, at, _worse(worst.get(market), general))
         self._since.clear()
 
-    def _worst(self) -> dict[MarketId | None, Finding]:
-        """The worst finding about each market, and about all of them; what is about a bot or account is neither."""
-        worst: dict[MarketId | None, Finding] = {}
+    def _worst(self) -> dict[MarketId | str | None, Finding]:
+        """The worst about each market, each venue, and all of them; what is about a bot or account is neither."""
+        worst: dict[MarketId | str | None, Finding] = {}
         for finding in self.engine.findings:
             subject = finding.subject
             if subject.market is not None or (subject.account is None and subject.bot is None):
-                found = _worse(worst.get(subject.market), finding)
+                about = subject.market or subject.venue
+                found = _worse(worst.get(about), finding)
                 assert found is not None
-                worst[subject.market] = found
+                worst[about] = found
         return worst
 
     def _row(self, view: MarketView, at: Nanoseconds, worst: Finding | None) -> SeriesRow:

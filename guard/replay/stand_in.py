@@ -56,6 +56,8 @@ class StandIn:
                 account=ACCOUNT,
                 symbols=tuple(symbol_of(market) for market in self.markets),
                 verbs=verbs,
+                no_adds=True,
+                scales_entries=True,
             ),
         )
 
@@ -89,6 +91,7 @@ class StandIn:
                 entries={} if posture is None else posture.entries,
                 max_leverage={} if posture is None else posture.max_leverage,
                 max_size={} if posture is None else posture.max_size,
+                entry_share={} if posture is None else posture.entry_share,
                 guard=self._session,
                 number=self._number,
                 clock_offset_ms=0.0,

@@ -30,6 +30,8 @@ class BotClientSettings:
         dead_man_ms: after so long without a heartbeat the bot goes to safe mode.
         rearm_ms: so long heartbeats must have come before it leaves safe mode.
         report_ms: how often positions are looked at and reported.
+        scales_entries: whether it asks ``Limits.entry_share`` for the size of each new entry; a bot that does not
+            is kept from entering until the share is 1.
         tls: a context for TLS, ``None`` for plain TCP; or:
         tls_ca: PEM of the authority that signed the broker's certificate; read anew at each connection, as
             are ``tls_cert`` and ``tls_key`` (our own, where the broker asks for one) and ``password_file``,
@@ -59,6 +61,7 @@ class BotClientSettings:
     dead_man_ms: int = 3_000
     rearm_ms: int = 5_000
     report_ms: int = 2_000
+    scales_entries: bool = False
     root: str = "perpguard"
     software: str = "perpguard-sdk"
     software_version: str = "0.1.0"
@@ -118,6 +121,7 @@ class BotClientSettings:
             dead_man_ms=self.dead_man_ms,
             rearm_ms=self.rearm_ms,
             report_ms=self.report_ms,
+            scales_entries=self.scales_entries,
         )
 
 

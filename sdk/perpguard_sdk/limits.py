@@ -27,15 +27,17 @@ _T = TypeVar("_T")
 
 
 class Restrictions(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Four maps keyed by symbol or ``ALL_SYMBOLS``; a missing key restricts nothing.
+    """Five maps keyed by symbol or ``ALL_SYMBOLS``; a missing key restricts nothing.
 
-    ``max_leverage`` is notional / equity, ``max_size`` an absolute size in base units.
+    ``max_leverage`` is notional / equity, ``max_size`` an absolute size in base units, ``entry_share`` (0..1) what
+    part of its usual size a new entry may have.
     """
 
     entries: dict[str, Entries] = {}
     max_leverage: dict[str, float] = {}
     max_size: dict[str, float] = {}
     stops: dict[str, StopRule] = {}
+    entry_share: dict[str, float] = {}
 
 
 UNRESTRICTED = Restrictions()
@@ -54,6 +56,10 @@ class Limits:
     def entries(self, symbol: str) -> Entries:
         """What orders may be placed on ``symbol``."""
         return Entries.tightest(*_both(self.restrictions.entries, symbol))
+
+    def entry_share(self, symbol: str) -> float:
+        """What part of its usual size a new entry may have, 0..1; the smallest that anything says."""
+        return max(0.0, min((1.0, *_both(self.restrictions.entry_share, symbol))))
 
     def may_enter(self, symbol: str) -> bool:
         """Whether an order that opens or grows a position may be placed."""
@@ -87,6 +93,7 @@ def tightest(*parts: Restrictions) -> Restrictions:
     max_leverage: dict[str, float] = {}
     max_size: dict[str, float] = {}
     stops: dict[str, StopRule] = {}
+    entry_share: dict[str, float] = {}
     for part in parts:
         for symbol, level in part.entries.items():
             entries[symbol] = Entries.tightest(level, entries.get(symbol, level))
@@ -96,7 +103,11 @@ def tightest(*parts: Restrictions) -> Restrictions:
             max_size[symbol] = min(size, max_size.get(symbol, size))
         for symbol, rule in part.stops.items():
             stops[symbol] = tightest_stop(stops.get(symbol, rule), rule)
-    return Restrictions(entries=entries, max_leverage=max_leverage, max_size=max_size, stops=stops)
+        for symbol, share in part.entry_share.items():
+            entry_share[symbol] = min(share, entry_share.get(symbol, share))
+    return Restrictions(
+        entries=entries, max_leverage=max_leverage, max_size=max_size, stops=stops, entry_share=entry_share
+    )
 
 
 def tightest_stop(older: StopRule, newer: StopRule) -> StopRule:
@@ -116,6 +127,7 @@ def of_posture(posture: Posture) -> Restrictions:
         max_leverage=posture.max_leverage,
         max_size=posture.max_size,
         stops=posture.stops,
+        entry_share=posture.entry_share,
     )
 
 

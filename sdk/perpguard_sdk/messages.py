@@ -240,7 +240,9 @@ class Birth(Message, frozen=True, kw_only=True, tag="birth"):
     """What a bot is and can do, retained; ``session`` is new at every start of the bot.
 
     ``venue`` and ``account`` name the account that it trades as the guard's settings name it; ``ts``
-    is the bot's own wall clock.
+    is the bot's own wall clock. ``no_adds`` says that it knows these entries: another is told ``reduce_only``
+    instead. ``scales_entries`` says that it takes no more than ``entry_share`` of its usual size for a new entry:
+    another enters only once the share is 1.
     """
 
     bot: str
@@ -255,6 +257,8 @@ class Birth(Message, frozen=True, kw_only=True, tag="birth"):
     verbs: dict[Verb, VerbCapability]
     schema_min: int = SCHEMA_VERSION
     schema_max: int = SCHEMA_VERSION
+    no_adds: bool = False
+    scales_entries: bool = False
 
 
 class BotState(Message, frozen=True, kw_only=True, tag="bot_state"):
@@ -315,6 +319,7 @@ class Reported(Message, frozen=True, kw_only=True, tag="reported"):
     entries: dict[str, Entries] = {}
     max_leverage: dict[str, float] = {}
     max_size: dict[str, float] = {}
+    entry_share: dict[str, float] = {}
     positions: tuple[ReportedPosition, ...] = ()
     orders: tuple[ReportedOrder, ...] = ()
     positions_known: bool = True

@@ -474,6 +474,7 @@ class BotSession:
             entries=restrictions.entries,
             max_leverage=restrictions.max_leverage,
             max_size=restrictions.max_size,
+            entry_share=restrictions.entry_share,
             positions=self._view.positions,
             orders=self._view.orders,
             positions_known=self._view.positions_known,

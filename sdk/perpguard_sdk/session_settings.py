@@ -25,6 +25,7 @@ class SessionSettings:
     dead_man_ms: int = 3_000
     rearm_ms: int = 5_000
     report_ms: int = 2_000
+    scales_entries: bool = False
 
     def birth(self, session: str, wall_ms: int) -> Birth:
         """What the bot says of itself when it connects."""
@@ -39,4 +40,6 @@ class SessionSettings:
             account=self.account,
             symbols=self.symbols,
             verbs=self.verbs,
+            no_adds=True,
+            scales_entries=self.scales_entries,
         )

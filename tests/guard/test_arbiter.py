@@ -65,6 +65,7 @@ _limits = st.builds(
     entries=st.sampled_from([None, *Entries]),
     max_size=st.none() | st.floats(0.0, 100.0),
     max_leverage=st.none() | st.floats(1.0, 50.0),
+    entry_share=st.none() | st.floats(0.01, 1.0),
     stop=st.none() | st.builds(StopRule, stop_price=st.floats(50.0, 90.0)),
 )
 _findings = st.lists(
@@ -100,7 +101,9 @@ def test_the_most_restrictive_wins(findings: list[Finding]) -> None:
     entries = [one.limit.entries for one in mine if one.limit.entries is not None]
     sizes = [one.limit.max_size for one in mine if one.limit.max_size is not None]
     leverages = [one.limit.max_leverage for one in mine if one.limit.max_leverage is not None]
+    shares = [one.limit.entry_share for one in mine if one.limit.entry_share is not None]
     assert limits.entries is Entries.tightest(*entries)
+    assert limits.entry_share == min([1.0, *shares])
     assert limits.max_size == min(sizes, default=None)
     assert limits.max_leverage == min(leverages, default=None)
     assert (limits.stop is None) == all(one.limit.stop is None for one in mine)
@@ -123,7 +126,9 @@ def test_entries_loosen_only_after_the_hold_down_and_step_by_step() -> None:
     folding = Folding()
     folding.alpha(0.0, finding(entries=Entries.HALTED))
 
-    seen = {seconds: folding.alpha(float(seconds)).entries for seconds in (1, 59, 60, 61, 79, 80, 200)}
+    seen = {
+        seconds: folding.alpha(float(seconds)).entries for seconds in (1, 59, 60, 61, 79, 80, 99, 100, 200)
+    }
 
     assert seen == {
         1: Entries.HALTED,
@@ -131,7 +136,9 @@ def test_entries_loosen_only_after_the_hold_down_and_step_by_step() -> None:
         60: Entries.REDUCE_ONLY,
         61: Entries.REDUCE_ONLY,
         79: Entries.REDUCE_ONLY,
-        80: Entries.ALLOWED,
+        80: Entries.NO_ADDS,
+        99: Entries.NO_ADDS,
+        100: Entries.ALLOWED,
         200: Entries.ALLOWED,
     }
 
@@ -143,7 +150,59 @@ def test_asking_again_begins_the_hold_down_anew() -> None:
     folding.alpha(50.0, pause)
 
     assert folding.alpha(109.0).entries is Entries.REDUCE_ONLY
-    assert folding.alpha(110.0).entries is Entries.ALLOWED
+    assert folding.alpha(110.0).entries is Entries.NO_ADDS
+
+
+def test_what_asks_for_no_adds_alone_stops_there_and_goes_in_one_step() -> None:
+    folding = Folding()
+    no_adds = finding(entries=Entries.NO_ADDS)
+    folding.alpha(0.0, finding(entries=Entries.REDUCE_ONLY))
+    seen = [folding.alpha(float(seconds), no_adds).entries for seconds in (60, 80, 140, 200)]
+
+    assert seen == [Entries.NO_ADDS] * 4
+    assert folding.alpha(259.0).entries is Entries.NO_ADDS
+    assert folding.alpha(260.0).entries is Entries.ALLOWED
+
+
+@pytest.mark.parametrize("skill", ["no_adds", "scales_entries"])
+def test_a_bot_that_does_not_know_a_finer_restriction_gets_the_next_tighter_one(skill: str) -> None:
+    folding = Folding()
+    limit = Limit(entries=Entries.NO_ADDS) if skill == "no_adds" else Limit(entry_share=0.5)
+    asks = finding(limit=limit)
+    folding.state.apply(born(0.0, session="b2", is_fine=False))
+
+    held = folding.alpha(1.0, asks)
+    folding.state.apply(born(2.0, session="b3"))
+    known = folding.alpha(2.0, asks)
+
+    assert (held.entries, held.entries_cause) == (Entries.REDUCE_ONLY, asks)
+    assert known.entries is (Entries.NO_ADDS if skill == "no_adds" else Entries.ALLOWED)
+    assert known.entry_share == (1.0 if skill == "no_adds" else 0.5)
+
+
+def test_no_part_of_an_entry_is_no_entry() -> None:
+    assert Folding().alpha(0.0, finding(entry_share=0.0)).entries is Entries.REDUCE_ONLY
+
+
+def test_entries_grow_to_their_usual_size_in_steps() -> None:
+    folding = Folding()
+    quarter, half = finding(entry_share=0.1), finding(entry_share=0.5)
+    folding.alpha(0.0, quarter)
+
+    assert folding.alpha(59.0, half).entry_share == 0.1
+    seen = [folding.alpha(float(seconds), half).entry_share for seconds in (60, 80, 100, 120)]
+    assert seen == [0.25, 0.5, 0.5, 0.5]
+    assert [folding.alpha(float(seconds)).entry_share for seconds in (179, 180)] == [0.5, 1.0]
+
+
+def test_a_finding_about_a_venue_is_about_all_markets_there_and_none_elsewhere() -> None:
+    folding = Folding()
+    here, there = (
+        finding(market=None, venue=venue, entries=Entries.REDUCE_ONLY) for venue in ("loopback", "elsewhere")
+    )
+
+    assert folding.alpha(0.0, there).entries is Entries.ALLOWED
+    assert folding.alpha(1.0, here, there).entries_cause == here
 
 
 def test_a_size_is_given_back_by_doubling_twice_and_then_all() -> None:
@@ -185,7 +244,7 @@ def test_a_freeze_of_another_subject_does_not_hold(elsewhere: dict[str, object])
 
     other = finding(policy="distrust", freezes=True, **elsewhere)  # type: ignore[arg-type]
 
-    assert folding.alpha(60.0, other).entries is Entries.ALLOWED
+    assert folding.alpha(60.0, other).entries is Entries.NO_ADDS
 
 
 def test_limits_that_jitter_hold_still() -> None:

@@ -88,6 +88,7 @@ _limits = st.builds(
     entries=st.sampled_from(Entries),
     max_size=st.none() | st.floats(0.0, 10.0),
     max_leverage=st.none() | st.floats(1.0, 10.0),
+    entry_share=st.sampled_from([0.25, 0.5, 1.0]),
     stop=st.none() | st.builds(StopRule, stop_price=st.floats(90.0, 99.0)),
 )
 
@@ -115,9 +116,17 @@ def test_versions_rise_with_every_change_and_a_tightening_never_loosens(
             for market, limits in final.items()
             if limits.entries is not Entries.ALLOWED
         }
+        assert last.entry_share == {
+            market.partition(":")[2]: limits.entry_share
+            for market, limits in final.items()
+            if limits.entry_share < 1.0
+        }
 
 
-@pytest.mark.parametrize("changed", [{"entries": {SYMBOL: Entries.HALTED}}, {"max_size": {SYMBOL: 1.0}}])
+@pytest.mark.parametrize(
+    "changed",
+    [{"entries": {SYMBOL: Entries.HALTED}}, {"max_size": {SYMBOL: 1.0}}, {"entry_share": {SYMBOL: 0.5}}],
+)
 def test_a_new_key_is_tighter(changed: dict[str, object]) -> None:
     assert is_tighter_anywhere(posture(**changed), posture())  # type: ignore[arg-type]
     assert not is_tighter_anywhere(posture(), posture(**changed))  # type: ignore[arg-type]

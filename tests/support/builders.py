@@ -93,6 +93,7 @@ def born(
     symbols: Sequence[str] = (SYMBOL,),
     deadline_ms: int = 2_000,
     mode: Mode = Mode.PAPER,
+    is_fine: bool = True,
 ) -> BotBorn:
     birth = Birth(
         bot=bot,
@@ -105,6 +106,8 @@ def born(
         account="main",
         symbols=tuple(symbols),
         verbs={verb: VerbCapability(deadline_ms=deadline_ms) for verb in verbs},
+        no_adds=is_fine,
+        scales_entries=is_fine,
     )
     return BotBorn(received_at=at(seconds), birth=birth)
 
@@ -252,10 +255,12 @@ def finding(
     market: MarketId | None = MARKET,
     account: AccountId | None = None,
     bot: BotId | None = None,
+    venue: str | None = None,
     entries: Entries | None = None,
     max_size: float | None = None,
     max_leverage: float | None = None,
     stop: StopRule | None = None,
+    entry_share: float | None = None,
     limit: Limit | None = None,
     freezes: bool = False,
     evidence: float = 1.0,
@@ -264,8 +269,11 @@ def finding(
         policy=policy,
         reason=reason,
         severity=severity,
-        subject=Subject(market=market, account=account, bot=bot),
-        limit=limit or Limit(entries=entries, max_size=max_size, max_leverage=max_leverage, stop=stop),
+        subject=Subject(market=market, account=account, bot=bot, venue=venue),
+        limit=limit
+        or Limit(
+            entries=entries, max_size=max_size, max_leverage=max_leverage, stop=stop, entry_share=entry_share
+        ),
         evidence=(Evidence(name="measured", value=evidence, unit="ratio"),),
         freezes=freezes,
     )

@@ -14,7 +14,7 @@ from adapters.bots.strategy import DipBuyer
 from adapters.bots.trading import Holding, RestingOrder
 from guard.errors import SettingsError, VenueError
 from perpguard_sdk.executor import CommandFailed
-from perpguard_sdk.limits import SAFE_MODE, Limits, Restrictions
+from perpguard_sdk.limits import SAFE_MODE, Limits, Restrictions, tightest
 from perpguard_sdk.messages import CutLeverage, Effect, Entries, Pause, Resume, StopRule, WidenStops
 from perpguard_sdk.stops import CutNotConfirmedError
 from tests.adapters.bots.fakes import FakeTrading
@@ -131,6 +131,7 @@ async def test_two_bots_that_hear_the_same_marks_do_the_same(tmp_path: Path) -> 
         Restrictions(entries={SYMBOL: Entries.HALTED}),
         Restrictions(max_size={"*": 0.05}),
         Restrictions(max_leverage={SYMBOL: 0.5}),
+        Restrictions(entry_share={"*": 0.0}),
     ],
 )
 def test_it_enters_only_within_the_limits(tmp_path: Path, restrictions: Restrictions) -> None:
@@ -139,6 +140,30 @@ def test_it_enters_only_within_the_limits(tmp_path: Path, restrictions: Restrict
     mark = venue.mark()
     assert strategy.wants_slice(mark, Holding(), 10_000.0, FREE)
     assert not strategy.wants_slice(mark, Holding(), 10_000.0, Limits(restrictions=restrictions))
+
+
+def test_without_adds_it_opens_and_does_not_grow(tmp_path: Path) -> None:
+    strategy = DipBuyer(make_settings(tmp_path).strategy, SYMBOL)
+    mark, limits = FakeTrading().mark(), Limits(restrictions=Restrictions(entries={SYMBOL: Entries.NO_ADDS}))
+    held = Holding(size=0.01, entry_price=60_000.0)
+
+    assert strategy.wants_slice(mark, Holding(), 10_000.0, limits)
+    assert strategy.wants_slice(mark, held, 10_000.0, FREE)
+    assert not strategy.wants_slice(mark, held, 10_000.0, limits)
+
+
+def test_an_entry_has_the_smallest_share_that_anything_allows(tmp_path: Path) -> None:
+    strategy = DipBuyer(make_settings(tmp_path).strategy, SYMBOL)
+    mark = FakeTrading().mark()
+    limits = Limits(
+        restrictions=tightest(
+            Restrictions(entry_share={SYMBOL: 0.5}),
+            Restrictions(entry_share={SYMBOL: 0.75, "*": 0.25}),
+        )
+    )
+
+    assert (limits.entry_share(SYMBOL), limits.entry_share("ETH/USDT:USDT")) == (0.25, 0.25)
+    assert strategy.slice_size(mark, limits) == 0.25 * strategy.slice_size(mark, FREE)
 
 
 def test_a_looser_stop_is_followed_only_once_the_position_is_small_enough(tmp_path: Path) -> None:
