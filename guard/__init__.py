@@ -27,7 +27,9 @@ adapter that makes events or carries decisions out.
 - ``arbiter``       findings (in order: ``ranking``) to what each bot may do (``desired``): tightest wins, loosen
                     slowly (``latches``)
 - ``wants``, ``effects``      what is asked of a bot, and whether it is so
+- ``pacing``        a size is come to in slices: what may be told by now of what is wanted
 - ``outstanding``   commands whose effect was not seen yet, and those that failed
+- ``conversation``, ``dispatch_settings``  one command issued, repeated, judged
 - ``paper/``        accounts and bots on paper: what orders cost in the book of now, what a venue would make of it
 - ``dispatch``, ``postures``  desired against confirmed: what to publish now, again, or give up
 

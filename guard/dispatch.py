@@ -9,14 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from typing import Annotated, Any
-
-from annotated_types import Ge, Gt, Le
-from msgspec import structs
 
 from guard.commands import CommandOutcome, Dispatched, OutcomeKind, PublishCommand, PublishPosture
+from guard.conversation import Conversation
 from guard.desired import Desired, Limits
-from guard.effects import Effect, Reading, size_of
+from guard.dispatch_settings import DispatchSettings
 from guard.events import (
     AnyEvent,
     BotAcked,
@@ -27,62 +24,16 @@ from guard.events import (
     LinkKind,
     SettingsChanged,
 )
-from guard.findings import Finding, Reason
-from guard.outstanding import (
-    CHAIN_MAX,
-    BotMemory,
-    Failure,
-    Open,
-    Unable,
-    Verdict,
-    dry_run_verdict,
-    in_time_verdict,
-    is_broker_away,
-    only_listens,
-    outdated,
-    refusal_of,
-    superseded,
-)
-from guard.postures import PostureBook, PostureSettings
+from guard.findings import Finding
+from guard.outstanding import BotMemory, is_broker_away, superseded
+from guard.pacing import Changed, Pacing
+from guard.postures import PostureBook
 from guard.state import BotRecord, GuardState
-from guard.units import NS_PER_MS, NS_PER_S, BotId, MarketId, Nanoseconds, ms_of, symbol_of
-from guard.wants import AllReports, Kind, Look, PauseWant, Want, shared_of, wants_of
-from perpguard_sdk.messages import SCHEMA_VERSION, AckStatus, Command, Mode, Posture, Verb
+from guard.units import NS_PER_MS, BotId, MarketId, Nanoseconds, ms_of, symbol_of
+from guard.wants import AllReports, Kind, shared_of, wants_of
+from perpguard_sdk.messages import Command, Posture, StopRule
 
-Changed = Mapping[BotId, AbstractSet[MarketId] | None]
-
-ONCE_S = 1e6
-"""A wait that never ends: only another want, or a bot that asks, is a reason to say it again."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DispatchSettings:
-    """How commands are repeated, confirmed and given up.
-
-    Attributes:
-        command_ttl_ms: after so long an unexecuted command must not be executed any more.
-        retry_ms: when after its issue the same command is published again while nothing was acknowledged,
-            ascending; then after each further such time as the last, until it expires.
-        confirm_ms: how long an effect may take where the bot's birth names no deadline of its own.
-        look_ms: how much longer to wait for a look at the venue, or a report, if none came in that time.
-        settle_ms: how long after its issue a pause must be seen to hold before it counts as confirmed.
-        reissue_s: waits before a failed command is issued anew, the last one repeated.
-        posture_ttl_s: for how long a posture holds without being refreshed.
-        posture_refresh_s: how often an unchanged posture is published again.
-    """
-
-    command_ttl_ms: Annotated[int, Ge(500), Le(60_000)] = 10_000
-    retry_ms: tuple[Annotated[int, Ge(50), Le(60_000)], ...] = (500, 1_000, 2_000)
-    confirm_ms: Annotated[int, Ge(100), Le(60_000)] = 3_000
-    look_ms: Annotated[int, Ge(0), Le(600_000)] = 10_000
-    settle_ms: Annotated[int, Ge(0), Le(10_000)] = 1_000
-    reissue_s: tuple[Annotated[float, Ge(0.1), Le(3_600.0)], ...] = (5.0, 10.0, 30.0)
-    posture_ttl_s: Annotated[float, Gt(0.0), Le(86_400.0)] = 60.0
-    posture_refresh_s: Annotated[float, Gt(0.0), Le(3_600.0)] = 10.0
-
-    @property
-    def postures(self) -> PostureSettings:
-        return PostureSettings(ttl_s=self.posture_ttl_s, refresh_s=self.posture_refresh_s)
+__all__ = ["Dispatch", "DispatchSettings"]
 
 
 @dataclass(slots=True)
@@ -95,18 +46,23 @@ class Dispatch:
     settings: DispatchSettings
     postures: PostureBook = field(init=False)
     broken: dict[tuple[BotId, MarketId | None], Exception] = field(default_factory=dict)
+    _talk: Conversation = field(init=False)
+    _pacing: Pacing = field(default_factory=Pacing)
     _bots: dict[BotId, BotMemory] = field(default_factory=dict)
+    _told: dict[BotId, Posture] = field(default_factory=dict)
+    _is_anew: bool = True
     _reports: AllReports = field(default_factory=AllReports)
 
     def __post_init__(self) -> None:
         self.postures = PostureBook(self.settings.postures)
+        self._talk = Conversation(self.settings, self.postures)
 
     def reconfigure(self, settings: DispatchSettings, floors: Mapping[BotId, Posture]) -> None:
         """Publish by other settings from now on, above what new bots were told by a former guard.
 
         What is open keeps its deadlines; what concerns a bot that is gone ends with the next event.
         """
-        self.settings = settings
+        self.settings = self._talk.settings = settings
         self.postures.settings = settings.postures
         for bot, floor in floors.items():
             self.postures.raise_to(bot, floor.version)
@@ -133,10 +89,12 @@ class Dispatch:
             touched: markets whose prices may be others, ``None`` for all.
         """
         if state.epoch == 0:
+            self._is_anew = True
             return Dispatched()  # until the fence is passed nothing may be said
         commands: list[PublishCommand] = []
         outcomes: list[CommandOutcome] = []
         self._note(event, state, now, outcomes)
+        desired, changed = self._paced(desired, changed, state, now)
         postures = self._postures(desired, changed, state, now)
         self._reports.look(state)
         for bot, limits_by_market in desired.items():
@@ -158,7 +116,32 @@ class Dispatch:
                     self._is_well(bot, market)
             if todo is None:
                 self._drop_foreign(memory, limits_by_market, bot, now, outcomes)
+        self.broken.update(self._pacing.broken)
         return Dispatched(tuple(postures), tuple(commands), tuple(outcomes))
+
+    def _paced(
+        self, desired: Desired, changed: Changed | None, state: GuardState, now: Nanoseconds
+    ) -> tuple[Desired, Changed | None]:
+        """What bots may be told by now of what is wanted in the end."""
+        changed, self._is_anew = (None if self._is_anew else changed), True
+        paced = self._pacing.follow(
+            desired, changed, state, now, has_failed=self._has_failed, stop_told=self._stop_told
+        )
+        self._is_anew = False
+        return paced
+
+    def _stop_told(self, bot: BotId, market: MarketId) -> StopRule | None:
+        """The stop rule of the posture that a bot was told last."""
+        told = self._told.get(bot)
+        return None if told is None else told.stops.get(symbol_of(market))
+
+    def _has_failed(self, bot: BotId, market: MarketId) -> bool:
+        """Whether the last reduction of a bot has ended without its effect, and none is on its way."""
+        memory = self._memory(bot)
+        kinds = (Kind.SIZE, Kind.STOP)
+        return any((market, kind) in memory.failures for kind in kinds) and not any(
+            (market, kind) in memory.open for kind in kinds
+        )
 
     def _postures(
         self, desired: Desired, changed: Changed | None, state: GuardState, now: Nanoseconds
@@ -174,6 +157,7 @@ class Dispatch:
             self._is_well(bot, None)
             if publish is not None:
                 postures.append(publish)
+                self._told[bot] = publish.posture
         return postures
 
     def findings(self) -> Iterator[Finding]:
@@ -210,6 +194,9 @@ class Dispatch:
                     for open_ in memory.open.values()
                 )
                 self._bots.clear()
+                self._pacing.restart()
+                self._told.clear()
+                self._is_anew = True
                 self.postures.restart(state)
             case BotAcked(ack=ack):
                 self._memory(BotId(ack.bot)).idle.clear()
@@ -278,9 +265,9 @@ class Dispatch:
         for kind in Kind:
             want, open_, since = wanted.get(kind), memory.open.get((market, kind)), now
             if open_ is not None:
-                outcome = self._judge(record, memory, market, open_, want, limits, state, now)
+                outcome = self._talk.judge(record, memory, market, open_, want, limits, state, now)
                 if outcome is None:
-                    commands.extend(self._retry(record, memory, open_, state, now))
+                    commands.extend(self._talk.retry(record, memory, open_, state, now))
                     continue
                 outcomes.append(outcome)
                 del memory.open[market, kind]
@@ -290,182 +277,15 @@ class Dispatch:
                     since = open_.since if want.verb is open_.want.verb else now
             if want is None:
                 memory.forget((market, kind))
-            elif not is_broker_away(state) and self._may_issue(record, memory, (market, kind), want, now):
-                commands.append(self._issue(record, memory, market, want, state, now, since))
+            elif not is_broker_away(state) and self._talk.may_issue(
+                record, memory, (market, kind), want, now
+            ):
+                commands.append(self._talk.issue(record, memory, market, want, state, now, since))
 
         if said == len(commands) + len(outcomes):
-            memory.rest(market, hangs_on, now, self.settings, lambda verb: self._confirm_ms(record, verb))
-
-    def _judge(
-        self,
-        record: BotRecord,
-        memory: BotMemory,
-        market: MarketId,
-        open_: Open,
-        want: Want | None,
-        limits: Limits,
-        state: GuardState,
-        now: Nanoseconds,
-    ) -> CommandOutcome | None:
-        """Return the end of an open command, ``None`` while it may still take effect."""
-        look = Look(
-            state,
-            record,
-            market,
-            since=open_.issued_at,
-            size_at_most=memory.size_caps.get(market),
-            posture_version=open_.command.posture_version,
-            settle_ns=self.settings.settle_ms * NS_PER_MS,
-        )
-        effect = open_.want.read(look)
-
-        if only_listens(record, state):
-            verdict = dry_run_verdict(record, open_, now)
-        elif effect.reading is Reading.HOLDS:
-            verdict = Verdict(OutcomeKind.CONFIRMED)
-        elif self._is_put_off(record, open_, want, effect, now) and not is_broker_away(state):
-            verdict = Verdict(OutcomeKind.FAILED, "each newer limit found the former one not kept")
-        elif (
-            why := outdated(record, open_, want, limits, self.postures.version(record.config.bot))
-        ) is not None:
-            verdict = Verdict(OutcomeKind.SUPERSEDED, why)
-        elif (answer := refusal_of(open_, memory.failures.get((market, open_.want.kind)))) is not None:
-            verdict = answer
-        elif is_broker_away(state):
-            verdict = None
-        else:
-            looks = record.reported is not None or size_of(state, record, market) is not None
-            verdict = in_time_verdict(open_, effect, now, self.settings.look_ms * NS_PER_MS if looks else 0)
-        return None if verdict is None else self._end(memory, record, market, open_, verdict, effect, now)
-
-    def _is_put_off(
-        self, record: BotRecord, open_: Open, want: Want | None, effect: Effect, now: Nanoseconds
-    ) -> bool:
-        """Whether commands have taken each other's place for long enough without any effect."""
-        if want is None or want.verb is not open_.want.verb or effect.reading is not Reading.FAILS:
-            return False
-        return now >= open_.since + CHAIN_MAX * self._confirm_ms(record, want.verb) * NS_PER_MS
-
-    def _end(
-        self,
-        memory: BotMemory,
-        record: BotRecord,
-        market: MarketId,
-        open_: Open,
-        verdict: Verdict,
-        effect: Effect,
-        now: Nanoseconds,
-    ) -> CommandOutcome:
-        key, kind, quiet = (market, open_.want.kind), verdict.kind, verdict.quiet
-        detail = "; ".join(part for part in (verdict.detail, effect.detail) if part)
-        if kind in (OutcomeKind.FAILED, OutcomeKind.UNVERIFIABLE) or quiet:
-            count = memory.failures[key].count + 1 if key in memory.failures else 1
-            waits = self.settings.reissue_s
-            wait_s = waits[min(count, len(waits)) - 1] if waits else 1.0
-            applied = open_.ack is not None and open_.ack.status is AckStatus.APPLIED
-            if kind is OutcomeKind.UNVERIFIABLE and (applied or quiet):
-                wait_s = ONCE_S  # it was heard: saying it again would not let anyone see more
-            memory.failures[key] = Failure(
-                open_.want, open_.command.id, kind, detail, count, now + int(wait_s * NS_PER_S), quiet
+            memory.rest(
+                market, hangs_on, now, self.settings, lambda verb: self._talk.confirm_ms(record, verb)
             )
-        elif kind is OutcomeKind.CONFIRMED:
-            memory.forget(key)
-            if isinstance(open_.want, PauseWant):
-                memory.paused[market] = (open_.want.entries, open_.issued_at)
-        if kind is OutcomeKind.FAILED and open_.want.kind is Kind.ENTRIES:
-            memory.size_caps.pop(market, None)  # the next pause is held against the size of its own time
-        return CommandOutcome(
-            command_id=open_.command.id,
-            bot=record.config.bot,
-            outcome=kind,
-            source=effect.source,
-            detail=detail,
-            judged_at=now,
-        )
-
-    def _retry(
-        self, record: BotRecord, memory: BotMemory, open_: Open, state: GuardState, now: Nanoseconds
-    ) -> Iterator[PublishCommand]:
-        """Publish the same id again while nothing was heard, until it expires."""
-        waits = self.settings.retry_ms
-        if open_.heard or not waits or now < open_.retry_at or ms_of(now) >= open_.command.expires_at:
-            return
-        if not record.is_online or only_listens(record, state) or is_broker_away(state):
-            return
-        wait_ms = waits[-1]
-        if open_.attempt < len(waits):
-            wait_ms = max(waits[open_.attempt] - waits[open_.attempt - 1], 0)
-        open_.retry_at = now + wait_ms * NS_PER_MS
-        open_.attempt += 1
-        if open_.command.seq < memory.seq:
-            # The bot may have heard a later one and would take this for a replay; the id tells it apart.
-            memory.seq += 1
-            open_.command = structs.replace(open_.command, seq=memory.seq)
-        yield PublishCommand(command=open_.command, attempt=open_.attempt)
-
-    def _may_issue(
-        self,
-        record: BotRecord,
-        memory: BotMemory,
-        key: tuple[MarketId, Kind],
-        want: Want,
-        now: Nanoseconds,
-    ) -> bool:
-        if not record.is_online or record.birth is None:
-            return False  # the retained posture waits for it; a command would be lost
-        if want.verb not in record.birth.verbs:
-            unable = memory.unable.setdefault(key, Unable(want.verb, now))
-            unable.is_due = now - unable.since >= self._confirm_ms(record, want.verb) * NS_PER_MS
-            return False  # the posture carries the limit; if that does not help, a finding says so
-        memory.unable.pop(key, None)
-        failure = memory.failures.get(key)
-        return failure is None or now >= failure.reissue_at or want.differs(failure.want)
-
-    def _issue(
-        self,
-        record: BotRecord,
-        memory: BotMemory,
-        market: MarketId,
-        want: Want,
-        state: GuardState,
-        now: Nanoseconds,
-        since: Nanoseconds,
-    ) -> PublishCommand:
-        memory.seq += 1
-        bot = record.config.bot
-        cause = want.cause
-        envelope: dict[str, Any] = {
-            "v": SCHEMA_VERSION,
-            "id": f"{state.session}.{state.epoch}-{bot}-{memory.seq}",
-            "bot": bot,
-            "epoch": state.epoch,
-            "session": state.session,
-            "seq": memory.seq,
-            "ts": ms_of(now),
-            "expires_at": ms_of(now) + self.settings.command_ttl_ms,
-            "posture_version": self.postures.version(bot),
-            "symbol": symbol_of(market),
-            "reason": cause.reason if cause is not None else Reason.RECOVERED,
-            "evidence": cause.evidence if cause is not None else (),
-            "dry_run": state.mode is Mode.PAPER,
-        }
-        command = want.command(envelope)
-        confirm_ns = self._confirm_ms(record, want.verb) * NS_PER_MS
-        memory.open[market, want.kind] = Open(
-            want=want,
-            command=command,
-            issued_at=now,
-            since=since,
-            deadline_at=now + confirm_ns,
-            retry_at=now + (self.settings.retry_ms[0] if self.settings.retry_ms else 0) * NS_PER_MS,
-        )
-        return PublishCommand(command=command, attempt=1)
-
-    def _confirm_ms(self, record: BotRecord, verb: Verb) -> int:
-        declared = record.birth.verbs.get(verb) if record.birth is not None else None
-        return self.settings.settle_ms + (
-            self.settings.confirm_ms if declared is None else declared.deadline_ms
-        )
 
     def _drop_removed(self, state: GuardState, now: Nanoseconds, outcomes: list[CommandOutcome]) -> None:
         """End what is open with bots that the settings name no more; they go to their safe mode by themselves.

@@ -14,7 +14,7 @@ from guard.events import LinkKind
 from guard.findings import Finding, Limit, Reason, Severity, Subject
 from guard.state import BotRecord, GuardState
 from guard.units import NS_PER_MS, BotId, MarketId, Nanoseconds
-from guard.wants import Kind, ResumeWant, Want, looked_at, still_asked
+from guard.wants import CutWant, Kind, ResumeWant, Want, looked_at, still_asked
 from perpguard_sdk.messages import Ack, AckStatus, Command, Entries, Evidence, Verb
 
 POLICY_NAME = "dispatch"
@@ -29,6 +29,10 @@ NEVER = 2**63
 
 QUIET_MAX = 3
 """So often in a row a bot may answer ``superseded`` to what still stands before that counts as a failure."""
+
+
+UNFILLED_MAX = 6
+"""So often in a row a price limit may leave a reduction unfilled before a human should know."""
 
 
 @dataclass(slots=True)
@@ -287,6 +291,23 @@ def refusal_of(open_: Open, failure: Failure | None) -> Verdict | None:
     if ack.status in (*_REFUSALS, AckStatus.SUPERSEDED):
         return Verdict(OutcomeKind.FAILED, answer)
     return None
+
+
+def unfilled_verdict(open_: Open, effect: Effect, failure: Failure | None) -> Verdict | None:
+    """The end of a reduction that its price limit has kept from being whole, as the bot itself says.
+
+    That is no disobedience, unless it happens again and again: the next command asks from what is left.
+    """
+    ack, want = open_.ack, open_.want
+    if not isinstance(want, CutWant) or want.price_limit is None or effect.reading is not Reading.FAILS:
+        return None
+    if ack is None or ack.status is not AckStatus.APPLIED or ack.effect is None:
+        return None
+    left = ack.effect.size_after
+    if left is None or abs(left) <= want.max_size * (1.0 + want.tolerance):
+        return None
+    why = f"the price limit {want.price_limit:g} was kept and left {abs(left):g}"
+    return Verdict(OutcomeKind.FAILED, why, quiet=failure is None or failure.count < UNFILLED_MAX)
 
 
 def dry_run_verdict(record: BotRecord, open_: Open, now: Nanoseconds) -> Verdict | None:

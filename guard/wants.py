@@ -19,6 +19,7 @@ from guard.effects import (
     stop_effect,
 )
 from guard.findings import Finding
+from guard.pacing import SIZE_TOLERANCE, price_limit_of, tolerance_of
 from guard.state import BotRecord, GuardState
 from guard.units import AccountId, MarketId, Nanoseconds
 from perpguard_sdk.messages import (
@@ -32,9 +33,6 @@ from perpguard_sdk.messages import (
     Verb,
     WidenStops,
 )
-
-SIZE_TOLERANCE = 0.02
-"""A lot that cannot be split is not a disobedience."""
 
 STOP_TOLERANCE_BPS = 5.0
 
@@ -114,22 +112,34 @@ class ResumeWant:
 
 @dataclass(frozen=True, slots=True)
 class CutWant:
-    """A position of at most ``max_size``."""
+    """A position of at most ``max_size``, within ``tolerance`` (a ratio), at no worse price than ``price_limit``."""
 
     max_size: float
     max_leverage: float
     cause: Finding | None
+    price_limit: float | None = None
+    tolerance: float = SIZE_TOLERANCE
     kind = Kind.SIZE
     verb = Verb.CUT_LEVERAGE
 
     def read(self, look: Look) -> Effect:
-        return size_effect(look.state, look.record, look.market, self.max_size, SIZE_TOLERANCE, look.since)
+        return size_effect(look.state, look.record, look.market, self.max_size, self.tolerance, look.since)
 
     def command(self, envelope: dict[str, Any]) -> Command:
-        return CutLeverage(max_size=self.max_size, max_leverage=self.max_leverage, **envelope)
+        return CutLeverage(
+            max_size=self.max_size,
+            max_leverage=self.max_leverage,
+            price_limit=self.price_limit,
+            **envelope,
+        )
 
     def differs(self, other: Want) -> bool:
-        return not isinstance(other, CutWant) or _is_other_size(self.max_size, other.max_size)
+        if not isinstance(other, CutWant):
+            return True
+        # A price that has moved on is for the next command; that any price will do now is not.
+        is_freed = self.price_limit is None and other.price_limit is not None
+        tolerance = min(self.tolerance, other.tolerance)
+        return is_freed or _is_other_size(self.max_size, other.max_size, tolerance)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +165,7 @@ class WidenWant:
         return (
             not isinstance(other, WidenWant)
             or other.stop.stop_price != self.stop.stop_price
-            or _is_other_size(self.max_size, other.max_size)
+            or _is_other_size(self.max_size, other.max_size, SIZE_TOLERANCE)
         )
 
 
@@ -178,7 +188,8 @@ def wants_of(
     widen = _widen_want(limits, look)
     if limits.max_size is not None and _is_positioned(look):
         leverage = limits.max_leverage if limits.max_leverage is not None else _leverage_now(look)
-        cut = CutWant(limits.max_size, leverage, limits.size_cause)
+        price_limit, tolerance = price_limit_of(limits), tolerance_of(limits)
+        cut = CutWant(limits.max_size, leverage, limits.size_cause, price_limit, tolerance)
         if cut.read(look).reading is not Reading.HOLDS:
             # A widening cuts by itself before it moves the stop; a bot that cannot widen is asked to cut.
             same_cause = limits.size_cause is not None and limits.size_cause.limit.stop is not None
@@ -248,6 +259,7 @@ def looked_at(
     view, cause = state.markets.get(market), limits.size_cause
     return (
         limits.parts,
+        price_limit_of(limits) is None,
         cause is not None and cause.limit.stop is not None,
         record.reported_at is not None and record.reported_at > said_since,
         None if limits.stop is None or view is None else view.mark_price,
@@ -286,8 +298,8 @@ def _can(record: BotRecord, verb: Verb) -> bool:
     return record.birth is not None and verb in record.birth.verbs
 
 
-def _is_other_size(first: float, second: float) -> bool:
-    return abs(first - second) > SIZE_TOLERANCE * max(first, second)
+def _is_other_size(first: float, second: float, tolerance: float) -> bool:
+    return abs(first - second) > tolerance * max(first, second)
 
 
 def _entries_want(limits: Limits, look: Look) -> Want | None:

@@ -1,0 +1,280 @@
+"""How a position is come down with: in slices, each only after the effect of the last one was seen. No I/O, no clock.
+
+What the arbiter wants of a paced position is its end; what bots are told, in posture and command alike, is the
+size that they may have by now. A bot that starts again and reads its posture is therefore never ahead of the pace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field, fields
+
+from guard.desired import Desired, Limits
+from guard.effects import size_of
+from guard.findings import Pace
+from guard.state import GuardState
+from guard.units import NS_PER_MS, AccountId, BotId, MarketId, Nanoseconds
+from perpguard_sdk.messages import StopRule
+
+Changed = Mapping[BotId, AbstractSet[MarketId] | None]
+
+SIZE_TOLERANCE = 0.02
+"""A lot that cannot be split is not a disobedience."""
+
+SLICE_TOLERANCE = 0.25
+"""So much of a slice may be left of it; were it more, small slices would seem done before they are begun."""
+
+
+@dataclass(frozen=True, slots=True)
+class PacedLimits(Limits):
+    """Limits on the way to what is wanted: ``max_size`` is what the position may be by now.
+
+    ``tolerance`` is how far above ``max_size`` (as a ratio) counts as reached, ``price_limit`` the worst price.
+    """
+
+    tolerance: float = SIZE_TOLERANCE
+    price_limit: float | None = None
+
+
+def pace_of(limits: Limits) -> Pace | None:
+    """Return how the size in ``limits`` is to be come to, ``None`` for at once: so whatever cannot wait is done."""
+    cause = limits.size_cause
+    if cause is None or limits.max_size is None:
+        return None
+    causes = (cause, limits.entries_cause, limits.stop_cause)
+    return None if any(each is not None and each.imminent for each in causes) else cause.limit.pace
+
+
+def tolerance_of(limits: Limits) -> float:
+    """Return how far above its limit, as a ratio, a size counts as reached."""
+    return limits.tolerance if isinstance(limits, PacedLimits) else SIZE_TOLERANCE
+
+
+def price_limit_of(limits: Limits) -> float | None:
+    """Return the worst price that a reduction may take, ``None`` for any."""
+    return limits.price_limit if isinstance(limits, PacedLimits) else None
+
+
+@dataclass(slots=True)
+class _Stage:
+    """What one bot may hold by now, ``set_at`` when it was told so, ``seen`` whether it was seen to be so."""
+
+    size: float
+    slice_size: float
+    set_at: Nanoseconds
+    stop: StopRule | None
+    seen: bool = False
+
+
+@dataclass(slots=True)
+class Pacing:
+    """Where each unwinding is; see the module.
+
+    All bots of one account's position take one slice together, whose parts add up to the pace's, and the next one
+    begins once each of them was seen to have done its part, or has failed to. A stage never rises while the
+    unwinding lasts. While it lasts stops stay where bots were told last: a rule that stands for the size at the end
+    must not hold for a larger one.
+    """
+
+    broken: dict[tuple[BotId, MarketId | None], Exception] = field(default_factory=dict)
+    _stages: dict[tuple[BotId, MarketId], _Stage] = field(default_factory=dict)
+
+    def restart(self) -> None:
+        """Begin every unwinding anew, from what is held."""
+        self._stages.clear()
+
+    def follow(
+        self,
+        desired: Desired,
+        changed: Changed | None,
+        state: GuardState,
+        now: Nanoseconds,
+        *,
+        has_failed: Callable[[BotId, MarketId], bool],
+        stop_told: Callable[[BotId, MarketId], StopRule | None],
+    ) -> tuple[Desired, Changed | None]:
+        """Return what bots may be told of ``desired`` at ``now``, and where that is not what it was before.
+
+        Args:
+            desired: what is wanted in the end.
+            changed: where that is not what it was, ``None`` for maybe everywhere.
+            state: who holds what.
+            now: Unix nanoseconds.
+            has_failed: whether a bot's last reduction in a market has ended without its effect.
+            stop_told: the stop rule that a bot was told last.
+        """
+        todo = self._todo(desired, changed)
+        if not todo:
+            return desired, changed
+        paced: dict[BotId, dict[MarketId, Limits]] = {}
+        moved: dict[BotId, set[MarketId]] = {}
+        for account, market in sorted({(state.bots[bot].config.account, market) for bot, market in todo}):
+            for bot, limits in self._follow_position(
+                account, market, desired, state, now, has_failed=has_failed, stop_told=stop_told
+            ):
+                if limits is not None:
+                    paced.setdefault(bot, {})[market] = limits
+                moved.setdefault(bot, set()).add(market)
+        told = {bot: {**limits, **paced[bot]} if bot in paced else limits for bot, limits in desired.items()}
+        return told, None if changed is None else _joined(changed, moved)
+
+    def _todo(self, desired: Desired, changed: Changed | None) -> set[tuple[BotId, MarketId]]:
+        todo = {key for key in self._stages if key[0] in desired}
+        for key in self._stages.keys() - todo:
+            del self._stages[key]
+        for bot in desired if changed is None else changed:
+            limits = desired.get(bot, {})
+            where = None if changed is None else changed[bot]
+            for market in limits if where is None else where & limits.keys():
+                if pace_of(limits[market]) is not None:
+                    todo.add((bot, market))
+        return todo
+
+    def _follow_position(
+        self,
+        account: AccountId,
+        market: MarketId,
+        desired: Desired,
+        state: GuardState,
+        now: Nanoseconds,
+        *,
+        has_failed: Callable[[BotId, MarketId], bool],
+        stop_told: Callable[[BotId, MarketId], StopRule | None],
+    ) -> Iterable[tuple[BotId, Limits | None]]:
+        """Yield, for each owner that is or was paced, what it may be told; ``None`` for what is wanted itself."""
+        owners = [
+            bot
+            for bot, limits in desired.items()
+            if state.bots[bot].config.account == account and market in limits
+        ]
+        # Each of them is looked at, because that is where it is noted.
+        are_over = [self._is_over(bot, market, state, has_failed) for bot in owners]
+        for bot in owners:
+            limits, known = desired[bot][market], self._stages.get((bot, market))
+            try:
+                self._move(
+                    (bot, market), limits, state, now, is_round_over=all(are_over), stop_told=stop_told
+                )
+            except Exception as error:  # noqa: BLE001 (what cannot be paced is wanted at once; others go on)
+                self.broken[bot, market] = error
+                self._stages.pop((bot, market), None)
+            else:
+                self.broken.pop((bot, market), None)
+            stage = self._stages.get((bot, market))
+            if stage is not None:
+                yield bot, _at_stage(limits, stage)
+            elif known is not None:
+                yield bot, None
+        for bot in [bot for bot, known in self._stages if known == market and market not in desired[bot]]:
+            del self._stages[bot, market]
+
+    def _is_over(
+        self,
+        bot: BotId,
+        market: MarketId,
+        state: GuardState,
+        has_failed: Callable[[BotId, MarketId], bool],
+    ) -> bool:
+        """Whether a bot has done its part of the slice under way, or failed to."""
+        stage = self._stages.get((bot, market))
+        if stage is None:
+            return True
+        size = size_of(state, state.bots[bot], market)
+        if size is None or size.seen_at <= stage.set_at:
+            return stage.seen
+        stage.seen = abs(size.value) <= stage.size * (1.0 + _tolerance(stage)) + 1e-12
+        return stage.seen or has_failed(bot, market)
+
+    def _move(
+        self,
+        key: tuple[BotId, MarketId],
+        limits: Limits,
+        state: GuardState,
+        now: Nanoseconds,
+        *,
+        is_round_over: bool,
+        stop_told: Callable[[BotId, MarketId], StopRule | None],
+    ) -> None:
+        """Begin, go on with, or end an unwinding."""
+        target, pace, stage = limits.max_size, pace_of(limits), self._stages.get(key)
+        held = _held(state, *key)
+        if target is None or (pace is None and limits.size_cause is not None):
+            self._stages.pop(key, None)
+        elif pace is None:  # it is being taken back: nobody asks for less than there is by now
+            if stage is not None and stage.size <= target:
+                del self._stages[key]
+        elif stage is not None:
+            self._go_on(key, stage, target, pace, held, state, now, is_round_over=is_round_over)
+        elif held is not None and held > target * (1.0 + SIZE_TOLERANCE) + 1e-12:
+            slice_size = _part(pace.slice_size, state, *key)
+            self._stages[key] = _Stage(max(target, held - slice_size), slice_size, now, stop_told(*key))
+
+    def _go_on(
+        self,
+        key: tuple[BotId, MarketId],
+        stage: _Stage,
+        target: float,
+        pace: Pace,
+        held: float | None,
+        state: GuardState,
+        now: Nanoseconds,
+        *,
+        is_round_over: bool,
+    ) -> None:
+        if stage.size <= target:
+            if stage.seen:
+                del self._stages[key]
+            else:
+                stage.size = target
+        elif held is not None and is_round_over and now >= stage.set_at + pace.interval_ms * NS_PER_MS:
+            # Who has failed is asked for the same again, or from where its price limit has left it.
+            slice_size = _part(pace.slice_size, state, *key) if stage.seen else stage.slice_size
+            size = min(stage.size, max(target, held - slice_size))
+            if size < stage.size:
+                self._stages[key] = _Stage(size, slice_size, now, stage.stop)
+        elif held is not None and stage.seen and held < stage.size * (1.0 - SIZE_TOLERANCE):
+            stage.size = max(target, held)  # a stop has fired: what is gone is not bought back
+
+
+def _at_stage(limits: Limits, stage: _Stage) -> PacedLimits:
+    pace, parts = pace_of(limits), {each.name: getattr(limits, each.name) for each in fields(Limits)}
+    assert limits.max_size is not None
+    parts.update(max_size=max(stage.size, limits.max_size), stop=stage.stop)
+    price_limit = None if pace is None else pace.price_limit
+    return PacedLimits(**parts, tolerance=_tolerance(stage), price_limit=price_limit)
+
+
+def _tolerance(stage: _Stage) -> float:
+    if stage.size <= 0.0:
+        return SIZE_TOLERANCE
+    return min(SIZE_TOLERANCE, SLICE_TOLERANCE * stage.slice_size / stage.size)
+
+
+def _held(state: GuardState, bot: BotId, market: MarketId) -> float | None:
+    """What a bot holds at most, absolute base units; ``None`` where nobody has said anything."""
+    size = size_of(state, state.bots[bot], market)
+    if size is not None:
+        return abs(size.value)
+    account = state.accounts.get(state.bots[bot].config.account)
+    return None if account is None or account.source is None else abs(account.size(market))
+
+
+def _part(slice_size: float, state: GuardState, bot: BotId, market: MarketId) -> float:
+    """A bot's part of a slice of the whole account's position: as much of it as it holds."""
+    record = state.bots[bot]
+    account = state.account(record.config.account)
+    owners = state.owners(record.config.account, market)
+    held = {owner: abs(account.held(owner, market)) for owner in owners}
+    total = sum(held.values())
+    if len(owners) < 2 or total <= 0.0:
+        return slice_size
+    return slice_size * held.get(bot, 0.0) / total
+
+
+def _joined(changed: Changed, moved: Mapping[BotId, AbstractSet[MarketId]]) -> Changed:
+    joined = dict(changed)
+    for bot, markets in moved.items():
+        known = joined.get(bot, frozenset())
+        joined[bot] = None if known is None else known | markets
+    return joined
