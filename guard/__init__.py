@@ -51,6 +51,7 @@ adapter that makes events or carries decisions out.
 
 - ``settings``      TOML, environment, secrets (and ``settings_shape``, ``_lines``, ``_document``)
 - ``configuration`` the settings of the whole program: every part's own model in one place
+- ``profiles/``     other defaults, all at once
 - ``extensions``    policies of other distributions; ``conformance/`` what every policy has to keep, as a suite
 - ``app``, ``wiring``  the only place that wires adapters and policies to the engine; which feeds that are
 - ``building``      the engine of the settings with its policies, for ``app`` and for ``replay``

@@ -26,6 +26,7 @@ from guard.extensions import others_of, sources_of
 from guard.inbox import OverloadSettings
 from guard.market.view import BaselineSettings
 from guard.outlook.settings import OutlookSettings
+from guard.profiles import Profile, beneath
 from guard.settings import load_settings, resolve_secrets
 from perpguard_sdk.codec import KEY_BYTES_MIN
 from perpguard_sdk.messages import Mode
@@ -57,6 +58,10 @@ class GuardSettings(_Table):
     mode: Mode = Field(
         default=Mode.PAPER,
         description="paper: decides, and commands paper bots only; live: commands real bots, must be asked for",
+    )
+    profile: Profile = Field(
+        default=Profile.BALANCED,
+        description="which defaults hold where nothing is set: conservative, balanced or market-maker",
     )
     tick_ms: int = Field(
         default=250, ge=50, le=5_000, description="how often silence and deadlines are judged"
@@ -265,7 +270,7 @@ def load(path: Path | None = DEFAULT_PATH) -> Settings:
     Raises:
         SettingsError: with every problem and its path.
     """
-    return load_settings(Settings, path)
+    return load_settings(Settings, path, beneath=beneath)
 
 
 Problem = tuple[tuple[str | int, ...], str]

@@ -43,7 +43,12 @@ SECRET_WORDS = ("password", "secret", "key", "token", "passphrase")
 OTHERS_CAN_READ = stat.S_IRWXG | stat.S_IRWXO
 
 
-def load_settings(model: type[M], path: Path | None, env_prefix: str = ENV_PREFIX) -> M:
+def load_settings(
+    model: type[M],
+    path: Path | None,
+    env_prefix: str = ENV_PREFIX,
+    beneath: Callable[[Mapping[str, Any]], Data] = lambda _: {},
+) -> M:
     """Read ``path``, lay the environment over it, and check everything against ``model``.
 
     ``PERPGUARD_BROKER__HOST`` sets ``broker.host`` and ``PERPGUARD_VENUES__0__SYMBOLS`` (as JSON) the first
@@ -53,6 +58,7 @@ def load_settings(model: type[M], path: Path | None, env_prefix: str = ENV_PREFI
         model: a pydantic model of tables; tables may be standard dataclasses.
         path: the TOML file; ``None`` takes only the environment and defaults.
         env_prefix: with what the variables begin.
+        beneath: told what file and environment say, it returns what holds where they say nothing.
 
     Raises:
         SettingsError: the file is missing or is not TOML, or any setting is unknown, impossible or missing.
@@ -61,6 +67,7 @@ def load_settings(model: type[M], path: Path | None, env_prefix: str = ENV_PREFI
     text, data = _read_toml(path) if path is not None else ("", {})
     problems = _unknown_variables(model, data, env_prefix)
     merged = _merge(data, _read_environment(model, env_prefix, where))
+    merged = _merge(beneath(merged), merged)
     _anchor_paths(model, merged, path.absolute().parent if path is not None else Path.cwd())
     teller = _Teller(model, merged, lines_of(text), env_prefix)
     try:
