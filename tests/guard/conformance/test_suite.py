@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -157,3 +158,12 @@ def test_the_worlds_are_made_anew_each_time_and_the_bad_one_is_bad() -> None:
         for each in policy.decide(in_danger(), at(WARM_S + 6.0))
     }
     assert {"cut_leverage", "pause_entries", "widen_stops", "distrust_bots", "distrust_links"} <= told
+
+
+def test_the_example_of_the_manual_keeps_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    manual = Path(__file__).parents[3] / "docs" / "how-to" / "write-a-policy.md"
+    example = manual.read_text().partition("```python\n")[2].partition("```")[0]
+    (tmp_path / "example_of_the_manual.py").write_text(example)
+    monkeypatch.syspath_prepend(tmp_path)
+    kind = importlib.import_module("example_of_the_manual").WideSpread
+    assert problems_of(kind) == []
