@@ -80,14 +80,15 @@ class Desk:
         order_id = await self.trading.market_order(size, reduce_only=False, client_id=client_id)
         self.journal.note("entry", symbol=symbol, size=size, order_id=order_id, market_at_ms=at_ms)
 
-    async def reduce_to(self, size_max: float, reason: str) -> Holding:
-        """Bring the position down to at most ``size_max`` (absolute) by reduce-only market orders.
+    async def reduce_to(self, size_max: float, reason: str, price_limit: float | None = None) -> Holding:
+        """Bring the position down to at most ``size_max`` (absolute) by reduce-only orders.
 
         From a fresh position and fresh orders each time, one reduction in flight, its intent on the
-        disk before it is sent.
+        disk before it is sent. With a ``price_limit`` no worse price is taken, and what cannot be had at it
+        is left: the position that is returned may then be larger.
 
         Raises:
-            ReductionError: it is still larger after several tries.
+            ReductionError: it is still larger after several tries, at any price.
         """
         await self.cancel_entries()
         for attempt in range(1, REDUCTIONS_MAX + 1):
@@ -101,10 +102,16 @@ class Desk:
             signed = -size if holding.size > 0 else size
             client_id = _client_id("cut", f"{reason}-{attempt}")
             self._intend(reason=reason, size_max=size_max, size_before=holding.size, client_id=client_id)
-            order_id = await self.trading.market_order(signed, reduce_only=True, client_id=client_id)
+            if price_limit is None:
+                order_id = await self.trading.market_order(signed, reduce_only=True, client_id=client_id)
+            else:
+                price = self.trading.round_price(price_limit)
+                order_id = await self.trading.limited_order(signed, price, client_id=client_id)
             self.journal.note("reduction", size=signed, size_max=size_max, order_id=order_id, reason=reason)
+            if price_limit is not None and (await self.trading.holding()).size == holding.size:
+                break  # nobody gives more at that price
         holding = await self.trading.holding()
-        if abs(holding.size) <= size_max + 1e-12:
+        if abs(holding.size) <= size_max + 1e-12 or price_limit is not None:
             self._intent_path.unlink(missing_ok=True)
             return holding
         raise ReductionError(

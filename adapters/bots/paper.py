@@ -248,7 +248,7 @@ class PaperBot:
 
     async def _cut(self, command: CutLeverage) -> Effect:
         before = await self._trading.holding()
-        after = await self._desk.reduce_to(command.max_size, command.id)
+        after = await self._desk.reduce_to(command.max_size, command.id, command.price_limit)
         await self._desk.set_leverage(min(self.settings.strategy.leverage, max(1, int(command.max_leverage))))
         stop_price = await self._protect(after)
         return Effect(size_before=before.size, size_after=after.size, stop_price_after=stop_price)

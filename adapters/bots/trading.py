@@ -84,6 +84,10 @@ class Trading(Protocol):
         """Trade a signed size at the market, and return the order's id once it rests no longer."""
         ...
 
+    async def limited_order(self, size: float, price: float, *, client_id: str) -> str:
+        """Reduce by what is there of a signed size at ``price`` or better, and rest nothing; returns the order's id."""
+        ...
+
     async def place_stop(self, size: float, stop_price: float) -> str:
         """Rest a reduce-only stop of a signed size; returns the order's id."""
         ...
@@ -178,9 +182,18 @@ class CcxtTrading:
         params: dict[str, Any] = {"newClientOrderId": client_id}
         if reduce_only:
             params["reduceOnly"] = True
+        return await self._placed("market", size, None, params)
+
+    async def limited_order(self, size: float, price: float, *, client_id: str) -> str:
+        params = {"newClientOrderId": client_id, "reduceOnly": True, "timeInForce": "IOC"}
+        return await self._placed("limit", size, price, params)
+
+    async def _placed(self, kind: str, size: float, price: float | None, params: dict[str, Any]) -> str:
+        """Place an order that is not to rest; return its id once it does not."""
         side = "buy" if size > 0 else "sell"
-        create = self._exchange.create_order(self._symbol, "market", side, abs(size), None, params)
-        order = await self._ask(create)
+        order = await self._ask(
+            self._exchange.create_order(self._symbol, kind, side, abs(size), price, params)
+        )
         waited_s = 0.0
         while order.get("status") == "open" and waited_s < FILL_S_MAX:
             await asyncio.sleep(FILL_POLL_S)

@@ -109,6 +109,8 @@ def impossible(command: Command, symbols: Collection[str]) -> str | None:
     match command:
         case CutLeverage(max_leverage=leverage) if not (leverage > 0 and math.isfinite(leverage)):
             return f"max_leverage {leverage} must be a positive number"
+        case CutLeverage(price_limit=float() as price) if not (price > 0 and math.isfinite(price)):
+            return f"price_limit {price} must be a positive number"
         case CutLeverage(max_size=size) | WidenStops(max_size=size) if not (
             size >= 0 and math.isfinite(size)
         ):

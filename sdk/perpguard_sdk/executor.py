@@ -44,7 +44,8 @@ class Executor(Protocol):
     async def execute(self, command: Command) -> Effect:
         """Do one command and return what changed. One at a time per symbol.
 
-        Cancelled when the verb's declared ``deadline_ms`` has passed.
+        Cancelled when the verb's declared ``deadline_ms`` has passed. A ``CutLeverage`` with a ``price_limit`` takes
+        no worse price: what cannot be had at it is left, and told by the effect's ``size_after``.
 
         Raises:
             CommandRejected: it will not be done; acknowledged ``rejected``.

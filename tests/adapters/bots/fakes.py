@@ -21,6 +21,7 @@ class FakeTrading:
     entry_price: float | None = None
     equity: float = 10_000.0
     fill_ratio: float = 1.0
+    given_at_limit: float = float("inf")
     refuses: str = ""
     leverage_refused: str = ""
     resting: list[RestingOrder] = field(default_factory=list)
@@ -73,6 +74,16 @@ class FakeTrading:
             self.entry_price = cost / self.size
         self.log.append(f"{'reduce' if reduce_only else 'enter'} {size:g}")
         return self._next()
+
+    async def limited_order(self, size: float, price: float, *, client_id: str) -> str:
+        self._may()
+        worse = self.price < price if size < 0 else self.price > price
+        if worse or self.given_at_limit <= 0.0:
+            self.log.append(f"unfilled {size:g} at {price:g}")
+            return self._next()
+        given = min(abs(size), self.given_at_limit)
+        self.given_at_limit = round(self.given_at_limit - given, 9)
+        return await self.market_order(given if size > 0 else -given, reduce_only=True, client_id=client_id)
 
     async def place_stop(self, size: float, stop_price: float) -> str:
         self._may()
