@@ -40,6 +40,7 @@ from policies.distrust_stale_data import DistrustStaleData
 from policies.keep_restart_floor import KeepRestartFloor
 from policies.margin_tightening import MarginTightening
 from policies.pause_entries import PauseEntries
+from policies.respect_latency import RespectLatency
 from policies.widen_stops import WidenStops
 
 DEFAULT_PATH = Path("settings.toml")
@@ -164,6 +165,7 @@ class PolicySettings(_Table):
     distrust_liquidation_prices: DistrustLiquidationPrices = DistrustLiquidationPrices()
     margin_tightening: MarginTightening = MarginTightening()
     distrust_collateral: DistrustCollateral = DistrustCollateral()
+    respect_latency: RespectLatency = RespectLatency()
     pause_entries: PauseEntries = PauseEntries()
     cut_leverage: CutLeverage = CutLeverage()
     widen_stops: WidenStops = WidenStops()

@@ -5,7 +5,7 @@ The state owns one and folds events into it; policies read ``risk``, ``leg`` and
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from guard.account.action_time import ActionTimes
@@ -18,11 +18,12 @@ from guard.account.pools import Pool
 from guard.account.positions import AccountView
 from guard.account.risk import AccountRisk, LegRisk, abridged, is_worth_recording
 from guard.account.sensible import sensible_price
+from guard.account.slowing import VenueLags
 from guard.account.terms import VenueTerms
-from guard.events import AssetPricesSeen, MarginTermsSeen, MarkPriceSeen, Position, Stream
+from guard.events import AssetPricesSeen, MarginTermsSeen, MarkPriceSeen, Position, PositionSource, Stream
 from guard.market.book import Side
-from guard.market.freshness import StreamState
-from guard.market.speed import PriceSpeed
+from guard.market.freshness import StreamClock, StreamState
+from guard.market.speed import PriceSpeed, Speeds
 from guard.market.view import BookTrust, MarketView
 from guard.outlook.outlook import Outlook
 from guard.units import NS_PER_S, AccountId, MarketId, Nanoseconds, symbol_of, venue_of
@@ -48,6 +49,7 @@ class OwnSide:
     pegs: PegBook = field(default_factory=PegBook)
     haircuts: HaircutSettings = field(default_factory=HaircutSettings)
     action_times: ActionTimes = field(default_factory=ActionTimes)
+    lags: VenueLags = field(default_factory=VenueLags)
     _assessed: dict[AccountId, Assessed] = field(default_factory=dict)
     _held: dict[AccountId, int] = field(default_factory=dict)
     _heard_then: dict[AccountId, int] = field(default_factory=dict)
@@ -71,6 +73,15 @@ class OwnSide:
     def risks(self) -> Mapping[AccountId, AccountRisk]:
         """The last assessment of every account that holds something."""
         return {account: known.risk for account, known in self._assessed.items()}
+
+    def assessed(self, account: AccountId) -> Assessed | None:
+        """The last assessment with the pools and directions that it was worked out from."""
+        return self._assessed.get(account)
+
+    def speeds(self, market: MarketId, now: Nanoseconds) -> Speeds | None:
+        """How fast a held market moves; ``None`` of one that nobody holds."""
+        speed = self._speeds.get(market)
+        return None if speed is None else speed.speeds(now)
 
     def leg(self, account: AccountId, position: Position) -> LegRisk | None:
         """What was found of a position, with all that shares its market and pool."""
@@ -125,6 +136,8 @@ class OwnSide:
         held = {position.market for view in accounts.values() for position in view.positions}
         for market in self._speeds.keys() - held:
             del self._speeds[market]
+        if self.lags.is_due(now):
+            self.lags.observe(_lags_of(held, markets), now)
 
     def heed(self, view: AccountView, markets: Mapping[MarketId, MarketView], now: Nanoseconds) -> None:
         """Something was said of an account: assess it now, unless it is large and nothing of it has changed."""
@@ -241,6 +254,25 @@ class OwnSide:
         self._heard_then.pop(account, None)
 
 
+def is_told_now(
+    view: AccountView, clock: StreamClock | None, now: Nanoseconds, *, is_faulty: bool, reported_s: float
+) -> bool:
+    """Whether what an account holds is known now: nothing is to be cut on anything else.
+
+    Args:
+        view: the account.
+        clock: of its stream, where its venue is asked.
+        now: Unix nanoseconds.
+        is_faulty: whether that stream has a fault.
+        reported_s: seconds after which positions that only bots tell are not known any more.
+    """
+    if view.source is PositionSource.VENUE and clock is not None:
+        return clock.state(now) is StreamState.FRESH and not is_faulty
+    if view.source is PositionSource.BOT:
+        return view.seen_at is not None and now - view.seen_at <= reported_s * NS_PER_S
+    return True
+
+
 def tick_outlook(
     own: OwnSide,
     outlook: Outlook,
@@ -268,6 +300,26 @@ def _tell(
     assets = {fold(asset) for asset in (*settings.cash, *settings.stablecoins, *settings.claims)} - {USD}
     found = {asset: own.pegs.depeg(asset, now) for asset in sorted(assets)}
     outlook.take_own(held, {asset: each.value for asset, each in found.items() if each is not None}, now)
+
+
+def _lags_of(
+    held: Iterable[MarketId], markets: Mapping[MarketId, MarketView]
+) -> dict[str, tuple[Nanoseconds, Nanoseconds]]:
+    """Of each venue where something is held the newest sample that bears the venue's time, and how late that came."""
+    found: dict[str, tuple[Nanoseconds, Nanoseconds]] = {}
+    for market in held:
+        view = markets.get(market)
+        sample = None if view is None else view.features
+        if sample is None or sample.exchange_at is None:
+            continue
+        told = (
+            (sample.book_at or sample.received_at),
+            (sample.book_at or sample.received_at) - sample.exchange_at,
+        )
+        venue = venue_of(market)
+        if venue not in found or told[0] > found[venue][0]:
+            found[venue] = told
+    return found
 
 
 def _leader_of(venue: str, markets: Mapping[MarketId, MarketView]) -> MarketId | None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from math import ceil, exp, log
 
+from guard.account.slowing import ActionPace, Slowness
 from guard.commands import CommandOutcome, OutcomeKind
 from guard.units import NS_PER_S, BotId, Nanoseconds
 from perpguard_sdk.messages import Command, Verb
@@ -18,6 +19,9 @@ CONFIRMED_MIN = 20
 
 OPEN_MAX = 10_000
 """Commands waited for at once, the oldest forgotten: ten for each of a thousand bots, 1 MB."""
+
+VENUE_VERBS = frozenset({Verb.CUT_LEVERAGE, Verb.WIDEN_STOPS})
+"""Commands that a bot can carry out only with its venue."""
 
 _HALF_LIFE = 200.0  # cuts after which one counts half
 _LOW_S, _HIGH_S = 1e-3, 3600.0
@@ -50,6 +54,9 @@ class ActionTimes:
     was refused at once makes no action fast. Those that another took the place of, or that nobody could see the end
     of (a bot that only listens among them), are not counted.
 
+    Beside that it is kept how long cuts and moved stops (whatever a venue has a part in) take now against their usual,
+    for each bot and verb: ``slowness``. What failed counts there with the time that it had.
+
     Quantiles come from a histogram in steps of 10 %, the upper end of a bin, in which a cut counts half after
     200 others of the same bot.
 
@@ -60,24 +67,30 @@ class ActionTimes:
 
     assumed_s: float = ASSUMED_S
     confirmed_min: int = CONFIRMED_MIN
-    _open: dict[str, Nanoseconds] = field(default_factory=dict)
+    _open: dict[str, tuple[Verb, Nanoseconds]] = field(default_factory=dict)
     _by_bot: dict[BotId, _Durations] = field(default_factory=dict)
     _all: _Durations | None = None
+    _paces: dict[tuple[BotId, Verb], ActionPace] = field(default_factory=dict)
 
     def begin(self, command: Command, caused_at: Nanoseconds) -> None:
         """A command was decided because of what arrived at ``caused_at``; repeated, it began with the first time."""
-        if command.verb is not Verb.CUT_LEVERAGE or command.id in self._open:
+        if command.verb not in VENUE_VERBS or command.id in self._open:
             return
         if len(self._open) >= OPEN_MAX:
             del self._open[next(iter(self._open))]
-        self._open[command.id] = caused_at
+        self._open[command.id] = command.verb, caused_at
 
     def end(self, outcome: CommandOutcome) -> None:
         """Count what became of a command; commands that did not begin here are ignored."""
-        begun_at = self._open.pop(outcome.command_id, None)
-        if begun_at is None:
+        begun = self._open.pop(outcome.command_id, None)
+        if begun is None:
             return
+        verb, begun_at = begun
         seconds = max(outcome.judged_at - begun_at, 0) / NS_PER_S
+        if outcome.outcome in (OutcomeKind.CONFIRMED, OutcomeKind.FAILED):
+            self._paces.setdefault((outcome.bot, verb), ActionPace()).add(seconds)
+        if verb is not Verb.CUT_LEVERAGE:
+            return
         match outcome.outcome:
             case OutcomeKind.CONFIRMED:
                 pass
@@ -93,6 +106,19 @@ class ActionTimes:
     def of_bot(self, bot: BotId) -> ActionTime:
         """The time of one bot's actions."""
         return self._told(self._by_bot.get(bot, _NONE))
+
+    def slowness(self, bots: Iterable[BotId]) -> tuple[Verb, Slowness] | None:
+        """How much longer than usual actions of ``bots`` take now, by the verb that has slowed most; else ``None``.
+
+        Given the bots of one venue it tells of that venue: a bot that alone is slow is as slow to act.
+        """
+        wanted = set(bots)
+        known = [
+            (verb, slowness)
+            for (bot, verb), pace in self._paces.items()
+            if bot in wanted and (slowness := pace.slowness()) is not None
+        ]
+        return max(known, key=lambda each: each[1].ratio, default=None)
 
     def action_time(self, bots: Iterable[BotId] | None = None) -> ActionTime:
         """The time of the slowest of ``bots``, which is what an account of theirs waits for; ``None``: of all actions.

@@ -71,6 +71,9 @@ _LOWER_LOOSENS = frozenset(
         "policies.pause_entries.collapse_ratio",
         "policies.pause_entries.depth_z",
         "policies.pause_entries.thin_ratio",
+        "policies.respect_latency.actions_min",
+        "policies.respect_latency.margin_ratio",
+        "policies.respect_latency.slow_factor_max",
         "policies.widen_stops.beyond_ratio",
         "policies.widen_stops.thin_ratio",
         "policies.widen_stops.wick_multiple",
@@ -96,6 +99,13 @@ _HIGHER_LOOSENS = frozenset(
         "policies.pause_entries.confirm_s",
         "policies.pause_entries.spread_bps_min",
         "policies.pause_entries.spread_ratio",
+        "policies.respect_latency.cascade_s",
+        "policies.respect_latency.confirm_s",
+        "policies.respect_latency.lag_rise_s",
+        "policies.respect_latency.reported_s",
+        "policies.respect_latency.slow_confirm_s",
+        "policies.respect_latency.slow_ratio",
+        "policies.respect_latency.slow_s_min",
         "policies.widen_stops.confirm_s",
     }
 )
