@@ -19,6 +19,7 @@ adapter that makes events or carries decisions out.
 - ``leverage/``     maintenance tiers, liquidation prices; the map of everybody else's (``crowd``); ``cascade``
 - ``account/``      positions, each counted once; pools, venues' rules, collateral, stress; limits shared among owners
 - ``signals/``, ``hazard/``, ``calibration/``   other observables; how likely a fall is, made honest; the regime
+- ``unwinding/``    how much of a position to give up, whether now, and in which slices
 - ``skill/``        forecasts held against what came: how much each estimator counts
 - ``outlook/``      all of these composed, market by market; ``models`` loads the numbers that were fitted for them
 - ``own_side``      the trader's accounts, assessed: where each is liquidated, and what that hangs on

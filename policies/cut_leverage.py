@@ -1,63 +1,71 @@
-"""Cut a position so that its liquidation lies beyond what the present book lets a shock reach."""
+"""Cut a position, early and in proportion, so that its liquidation lies beyond what a cascade reaches."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Annotated
 
 from annotated_types import Ge, Gt, Le
 
-from guard.account.distance import (
-    Distance,
-    as_pooled,
-    distance_of,
-    inverse_alone,
-    is_hedge,
-    leg_of,
-    margin_missing_usd,
-)
-from guard.account.pools import Pool
+from guard.account.distance import distance_of, is_hedge, margin_missing_usd
 from guard.account.positions import AccountView
+from guard.account.risk import LegRisk
 from guard.account.sensible import sensible_size
 from guard.account.time_to_liquidation import ACTIONS_MIN
 from guard.events import BookSide, MarginMode, Position, PositionSource, Stream
-from guard.findings import Basis, Finding, Limit, Reason, Severity, Subject
-from guard.leverage.liquidation_price import (
-    size_max,
-    size_max_in,
-)
-from guard.leverage.margin_pool import Leg, MarginPool
-from guard.leverage.solver import state_at
-from guard.leverage.tiers import tier_at
-from guard.margin_terms import ContractKind, TierTable, TierUnit
+from guard.findings import Basis, Finding, Limit, Offer, Pace, Reason, Severity, Subject
+from guard.forecasts import Direction, MarketOutlook, Regime
 from guard.market.book import Side
 from guard.market.freshness import StreamState
-from guard.market.liquidity import slippage_bps
 from guard.market.view import BookTrust, MarketView
 from guard.state import GuardState
-from guard.units import BPS_PER_UNIT, NS_PER_S, AccountId, MarketId, Nanoseconds, venue_of
+from guard.units import BPS_PER_UNIT, NS_PER_S, MarketId, Nanoseconds, symbol_of, venue_of
+from guard.unwinding.evidence import Case, Need, counterfactual_of, evidence_of
+from guard.unwinding.likelihood import chance_of, quantile_of
+from guard.unwinding.pacing import PaceSettings, Unwinding, pace
+from guard.unwinding.remedies import offers_of
+from guard.unwinding.sizes import largest_that_keeps, maintenance_of
+from guard.unwinding.verdict import Verdict, costs_of, weigh
 from perpguard_sdk.messages import Entries, Evidence
+
+PACED_BPS = 25.0
+"""Refill is measured of the depth within this distance, so slices are a share of that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CutLeverage:
-    """Keeps the distance to liquidation above what is needed to get out, and above what a shock can reach.
+    """Keeps the liquidation price beyond what a shock, and the cascade behind it, can reach; acts before either comes.
 
-    The distance from mark price to liquidation price, in bps, must be at least
+    Two distances are asked for, in bps from mark price to liquidation price. The *floor* rests on the present book
+    alone ::
 
         buffer_bps + exit_multiple * exit cost of the whole position now
                    + reach_multiple * reach of a market order of shock_multiple * normal depth, now
 
-    where the reach is read from the present book (extrapolated beyond its visible levels) and the shock
-    is measured in the *normal* depth of the market. So a book that has lost nine tenths of its depth
-    asks for several times the distance before the price has moved at all: the cut comes early, while
-    it is cheap. When the distance is too short, the largest position whose liquidation price would lie
-    ``margin_ratio`` farther out than needed is asked for, the cost of getting there deducted, and no
-    entries until then. While the distance is less than ``cap_multiple`` times what is needed, the position
-    is capped at that size.
+    so that a book that has lost nine tenths of its depth asks for several times the distance before the price has
+    moved. The *reach* is the ``reach_quantile`` of how far price goes once a shock is under way, cascade included, as
+    the outlook tells it. A position that is nearer than the floor is cut. One that is farther than the floor but
+    nearer than the reach is cut only if the chance that price goes beyond its liquidation price within ``horizon_s``
+    is at least ``hazard_min``, and so high that cutting costs less than waiting::
+
+        h* = (now + 2 reentry_share later - later) / (crash - later)
+
+    with ``now`` what leaving costs in this book, ``later`` in a usual one, and ``crash`` the distance, the maintenance
+    margin and the venue's fee. Without an outlook no older than ``outlook_s`` the floor stands alone: what is not
+    known is not calm, and not a reason to cut. In a book that is so dear (``dear_bps``) that waiting costs less even
+    below the floor, nothing is cut: no entries, and margin or a hedge elsewhere are offered.
+
+    A cut is the smallest that puts the liquidation price ``margin_ratio`` farther out than is needed, what closing
+    costs deducted; one of less than ``cut_share_min`` waits. It is asked for as size and as leverage, with no entries
+    until then. Before it comes to that, from ``cap_share`` of ``hazard_min`` on, the position may not be added to, and
+    where the market is more dangerous than usual, new ones get ``leverage_usual`` times the share of it that the
+    market bears. Below ``cap_multiple`` times the floor the size is capped as well.
+
+    What is large for the book is closed in slices (Almgren and Chriss, with the hazard): each a share of what stands
+    near that has time to come back, no worse than a price. Where liquidation is fewer than three actions away all goes
+    at once, and no budget holds it back.
 
     The liquidation price is the nearest of the venue's word and our own, by either valuation of collateral; where
     several positions share their margin it is also looked at how far all of them may move together, and each is
@@ -84,6 +92,22 @@ class CutLeverage:
         margin_ratio: how much farther than needed a cut puts the liquidation price.
         cap_multiple: up to how many times the needed distance a position is capped.
         reported_s: seconds after which positions that only bots tell are not known any more.
+        reach_quantile: which quantile of the reach must not come to the liquidation price.
+        hazard_min: chance of a move beyond the liquidation price from which on the reach is a reason to cut.
+        horizon_s: within which that chance is counted, seconds.
+        outlook_s: seconds after which an outlook is not known any more.
+        cap_share: from which share of ``hazard_min`` on nothing is added, nor opened at more than the leverage borne.
+        cut_share_min: a cut of less of the position is not worth its command, unless it lies below half of the floor.
+        fee_ratio: the taker's fee, a share of notional.
+        liquidation_fee_ratio: what the venue takes for liquidating, a share of notional.
+        reentry_share: how much of a cut position one comes back with once it is over; that way is counted as cost.
+        dear_bps: cost of leaving from which on a cut has to be worth it below the floor too, and a hedge is offered.
+        leverage_usual: leverage one trades with as a rule; 0 for no cap by what markets bear.
+        pace_interval_s: seconds between two slices.
+        pace_horizon_s: seconds within which a cut is to be made, as far as there is time.
+        pace_share: of what rests within 25 bps, the most that may be missing because of us.
+        pace_risk: what carrying a variance of 1 USD^2 is worth, 1 / USD.
+        slip_bps: how much worse than expected a slice's price may be.
     """
 
     __pydantic_config__ = {"extra": "forbid"}
@@ -99,9 +123,25 @@ class CutLeverage:
     margin_ratio: Annotated[float, Ge(0.0), Le(2.0)] = 0.15
     cap_multiple: Annotated[float, Ge(1.0), Le(10.0)] = 1.5
     reported_s: Annotated[float, Gt(0.0), Le(3_600.0)] = 15.0
+    reach_quantile: Annotated[float, Ge(0.5), Le(0.95)] = 0.90
+    hazard_min: Annotated[float, Ge(0.001), Le(1.0)] = 0.3
+    horizon_s: Annotated[float, Ge(60.0), Le(3_600.0)] = 900.0
+    outlook_s: Annotated[float, Ge(1.0), Le(300.0)] = 20.0
+    cap_share: Annotated[float, Ge(0.05), Le(1.0)] = 0.5
+    cut_share_min: Annotated[float, Ge(0.0), Le(0.5)] = 0.05
+    fee_ratio: Annotated[float, Ge(0.0), Le(0.01)] = 0.0005
+    liquidation_fee_ratio: Annotated[float, Ge(0.0), Le(0.1)] = 0.005
+    reentry_share: Annotated[float, Ge(0.0), Le(1.0)] = 1.0
+    dear_bps: Annotated[float, Ge(1.0), Le(5_000.0)] = 100.0
+    leverage_usual: Annotated[float, Ge(0.0), Le(200.0)] = 10.0
+    pace_interval_s: Annotated[float, Ge(0.5), Le(60.0)] = 3.0
+    pace_horizon_s: Annotated[float, Ge(1.0), Le(3_600.0)] = 60.0
+    pace_share: Annotated[float, Gt(0.0), Le(1.0)] = 0.25
+    pace_risk: Annotated[float, Ge(0.0), Le(1.0)] = 1e-6
+    slip_bps: Annotated[float, Ge(0.0), Le(5_000.0)] = 30.0
 
     def decide(self, state: GuardState, now: Nanoseconds) -> Iterator[Finding]:
-        """Yield at most one finding a position at ``now``."""
+        """Yield at most one finding a position, and one a market, at ``now``."""
         return self._decide(state, now, None)
 
     def decide_for(
@@ -116,19 +156,29 @@ class CutLeverage:
         if not self.enabled:
             return
         for account in state.accounts.values():
-            if not account.positions or not self._is_known(account, state, now):
+            if account.positions and self._is_known(account, state, now):
+                yield from self._account(state, account, now, markets)
+        if self.leverage_usual > 0.0:
+            for market in state.markets:
+                if markets is None or market in markets:
+                    yield from self._borne(state, market, now)
+
+    def _account(
+        self,
+        state: GuardState,
+        account: AccountView,
+        now: Nanoseconds,
+        markets: AbstractSet[MarketId] | None,
+    ) -> Iterator[Finding]:
+        for position in account.positions:
+            if (markets is not None and position.market not in markets) or not sensible_size(position.size):
                 continue
-            for position in account.positions:
-                if (markets is not None and position.market not in markets) or not sensible_size(
-                    position.size
-                ):
-                    continue
-                view = state.markets.get(position.market)
-                if view is None or view.trust(now) is not BookTrust.TRUSTED:
-                    continue
-                mark = _mark_price(view, now)
-                if mark is not None and mark > 0.0:
-                    yield from self._position(state, account, position, view, mark)
+            view = state.markets.get(position.market)
+            if view is None or view.trust(now) is not BookTrust.TRUSTED:
+                continue
+            mark = _mark_price(view, now)
+            if mark is not None and mark > 0.0:
+                yield from self._position(state, account, position, view, mark, now)
 
     def _is_known(self, account: AccountView, state: GuardState, now: Nanoseconds) -> bool:
         """Whether what the account holds is known now: never cut on anything else."""
@@ -140,193 +190,274 @@ class CutLeverage:
         return True
 
     def _position(
-        self, state: GuardState, account: AccountView, position: Position, view: MarketView, mark: float
+        self,
+        state: GuardState,
+        account: AccountView,
+        position: Position,
+        view: MarketView,
+        mark: float,
+        now: Nanoseconds,
     ) -> Iterator[Finding]:
         own = state.own
         leg, pool = own.leg(account.account, position), own.pool(account.account, position)
         if leg is None or pool is None or is_hedge(position, leg, pool):
             return
-        need = self._need(position, view)
+        outlook = self._outlook(state, position.market, now)
+        need = self._need(position, view, outlook)
         distance = distance_of(position, leg, pool, own.tried(account.account, pool), mark)
-        if need is None or distance is None or distance.bps >= self.cap_multiple * need.total_bps:
+        if need is None or distance is None:
             return
-        target_bps = min(need.total_bps * (1.0 + self.margin_ratio), self.distance_bps_max)
+        chance = self._chance(outlook, need.direction, distance.bps / BPS_PER_UNIT)
+        is_raised = chance is not None and chance >= self.cap_share * self.hazard_min
+        wanted_bps = max(need.floor_bps, need.reach_bps or 0.0) if is_raised else need.floor_bps
+        wanted_bps = min(wanted_bps, self.distance_bps_max)
+        if distance.bps >= self.cap_multiple * wanted_bps:
+            return
+        target_bps = min(wanted_bps * (1.0 + self.margin_ratio), self.distance_bps_max)
         terms = own.terms_of(venue_of(account.account)).table(position.market)
-        size, equity = self._size(position, pool, distance, view, mark, target_bps, terms)
+        features = view.features
+        book = None if features is None else features.bids if position.size > 0.0 else features.asks
+        size, equity = largest_that_keeps(
+            position, pool, distance, book, view.mid_price, mark, target_bps, terms, self.fee_ratio
+        )
         if size is None:
             return
-        is_short = distance.bps < need.total_bps
-        if not is_short:
-            size = max(size, abs(position.size))  # a cap, not a cut
-        if distance.share is None:
+        verdict = None
+        if book is not None and size < abs(position.size):
+            ratio, _ = maintenance_of(position, mark, terms)
+            verdict = self._weigh(position, view, book, mark, size, distance.bps, ratio, chance)
+        is_cut = self._is_cut(position, need, distance.bps, size, chance, verdict)
+        if distance.share is None or is_cut:
             risk = own.risk(account.account)
             distance = replace(
                 distance, seconds=leg.seconds_stressed, action_s=None if risk is None else risk.action_s
             )
-        if position.margin_mode is MarginMode.ISOLATED:
-            distance = replace(
-                distance, margin_usd=margin_missing_usd(position, pool, distance, mark, need.total_bps)
-            )
-        yield self._finding(
-            account.account, position, view, mark, distance, need, equity, size, is_short=is_short
+        if distance.bps < wanted_bps:
+            margin_usd = margin_missing_usd(position, pool, distance, mark, wanted_bps)
+            distance = replace(distance, margin_usd=margin_usd)
+        case = Case(
+            account=account.account,
+            position=position,
+            mark=mark,
+            distance=distance,
+            need=need,
+            wanted_bps=wanted_bps,
+            until_bps=wanted_bps if is_cut else self.cap_multiple * wanted_bps,
+            size=size,
+            equity_usd=equity,
+            chance=chance,
+            hazard_min=self.hazard_min,
+            horizon_s=self.horizon_s,
+            verdict=verdict,
+            is_cut=is_cut,
+            depth_ratio=view.depth_ratio(need.side),
         )
+        yield self._finding(case, view, outlook, leg)
 
-    def _size(
-        self,
-        position: Position,
-        pool: Pool,
-        distance: Distance,
-        view: MarketView,
-        mark: float,
-        target_bps: float,
-        terms: TierTable,
-    ) -> tuple[float | None, float]:
-        """The largest size that keeps the distance, base units, and the equity that stands behind it now, USD."""
-        features = view.features
-        book = None if features is None else features.bids if position.size > 0.0 else features.asks
-        if distance.is_told or pool.missing:
-            held = as_pooled(position, pool)
-            return self._size_alone(held, distance, book, view.mid_price, mark, target_bps, terms)
-        sizes, equities = [], []
-        # The nearer of both valuations of collateral is what liquidates: the size has to hold by both.
-        for valued in (pool.own,) if pool.venue is pool.own else (pool.own, pool.venue):
-            leg, state = leg_of(valued, position), state_at(valued)
-            size = None
-            if leg is not None and state is not None:
-                size = _size_in(valued, leg, book, view.mid_price, mark, target_bps)
-            if leg is None or state is None or size is None:
-                return None, 0.0
-            sizes.append(size / (mark if leg.kind is ContractKind.INVERSE else 1.0))
-            equities.append(state.equity_usd)
-        if distance.share is not None:  # several positions fail together: each gives its part
-            part = distance.share(target_bps) * abs(position.size)
-            # Of a pool that has failed no one alone has to make it hold.
-            sizes = [part] if distance.bps <= 0.0 else [*sizes, part]
-        return min(sizes), min(equities)
+    def _outlook(self, state: GuardState, market: MarketId, now: Nanoseconds) -> MarketOutlook | None:
+        outlook = state.outlook.of(market)
+        return None if outlook is None or now - outlook.at > self.outlook_s * NS_PER_S else outlook
 
-    def _size_alone(
-        self,
-        position: Position,
-        distance: Distance,
-        book: BookSide | None,
-        mid: float | None,
-        mark: float,
-        target_bps: float,
-        terms: TierTable,
-    ) -> tuple[float | None, float]:
-        """Where only the venue's or the bot's word is known: by the equity that it implies (F = 0 there)."""
-        sign = 1.0 if position.size > 0.0 else -1.0
-        at = mark * (1.0 - sign * distance.bps / BPS_PER_UNIT)
-        contracts_usd = position.contracts_usd if position.kind is ContractKind.INVERSE else None
-        value = abs(position.size) * mark if contracts_usd is None else abs(contracts_usd) / mark
-        size = abs(position.size) if contracts_usd is None else abs(contracts_usd)
-        tier = tier_at(terms.tiers, size if terms.unit is TierUnit.SIZE else value)
-        ratio, deduction = tier.maintenance_ratio, tier.deduction
-        if contracts_usd is not None:
-            pool = inverse_alone(position.market, contracts_usd, mark, at, ratio, deduction)
-            found = _size_in(pool, pool.legs[0], book, mid, mark, target_bps)
-            return None if found is None else found / mark, pool.holdings[0].value_usd
-        equity = abs(position.size) * (sign * (mark - at) + ratio * at) - deduction
-        return _size_max(book, mid, position.size, mark, equity, target_bps, ratio, deduction), equity
+    def _chance(self, outlook: MarketOutlook | None, direction: Direction, distance: float) -> float | None:
+        """How likely price goes so far within the horizon, ``None`` where nobody tells it."""
+        hazard = None if outlook is None else outlook.hazard(direction)
+        return None if hazard is None else chance_of(hazard.probability, distance, self.horizon_s)
 
-    def _need(self, position: Position, view: MarketView) -> _Need | None:
-        """The distance needed in this book, ``None`` if the book cannot tell."""
+    def _need(self, position: Position, view: MarketView, outlook: MarketOutlook | None) -> Need | None:
+        """The distance needed, ``None`` if the book cannot tell."""
         exit_cost = view.exit_cost_bps(position.size)
         if exit_cost is None:
             return None
         side = Side.BID if position.size > 0 else Side.ASK
+        direction = Direction.DOWN if position.size > 0 else Direction.UP
         normal = view.normal_depth_usd(side)
-        reach = None if normal is None else view.reach_bps(side, self.shock_multiple * normal)
-        reach_bps = 0.0 if reach is None else reach.value
-        total = self.buffer_bps + self.exit_multiple * exit_cost.value + self.reach_multiple * reach_bps
-        return _Need(
-            total_bps=min(total, self.distance_bps_max),
+        shock = None if normal is None else view.reach_bps(side, self.shock_multiple * normal)
+        shock_bps = 0.0 if shock is None else shock.value
+        total = self.buffer_bps + self.exit_multiple * exit_cost.value + self.reach_multiple * shock_bps
+        reach = None if outlook is None else outlook.reach(direction)
+        quantile = None if reach is None else quantile_of(reach.quantiles, self.reach_quantile)
+        return Need(
+            side=side,
+            direction=direction,
+            floor_bps=min(total, self.distance_bps_max),
             exit_bps=exit_cost.value,
-            reach_bps=reach_bps,
+            shock_bps=shock_bps,
             shock_usd=0.0 if normal is None else self.shock_multiple * normal,
-            extrapolated=exit_cost.extrapolated or (reach is not None and reach.extrapolated),
+            shock_multiple=self.reach_multiple,
+            reach_bps=None if quantile is None else min(quantile * BPS_PER_UNIT, self.distance_bps_max),
+            reach_quantile=self.reach_quantile,
+            extrapolated=exit_cost.extrapolated or (shock is not None and shock.extrapolated),
         )
 
-    def _finding(
+    def _weigh(
         self,
-        account: AccountId,
         position: Position,
         view: MarketView,
+        book: BookSide,
         mark: float,
-        distance: Distance,
-        need: _Need,
-        equity: float,
         size: float,
-        *,
-        is_short: bool,
-    ) -> Finding:
-        distance_bps = distance.bps
-        evidence = [
-            Evidence(name="distance to liquidation", value=distance_bps, unit="bps", limit=need.total_bps),
-            Evidence(name="mark price", value=mark, unit="USD"),
-            Evidence(name=distance.name, value=distance.price, unit="USD"),
-            Evidence(name="position", value=position.size, unit="base units", limit=size),
-            Evidence(name="exit cost of the position", value=need.exit_bps, unit="bps"),
-            Evidence(name="reach of the shock", value=need.reach_bps, unit="bps"),
-            Evidence(name="shock", value=need.shock_usd, unit="USD"),
-        ]
-        side = Side.BID if position.size > 0 else Side.ASK
-        ratio = view.depth_ratio(side)
-        if ratio is not None:
-            evidence.append(Evidence(name=f"{side} depth over normal", value=ratio, unit="ratio"))
-        if need.extrapolated:
-            evidence.append(
-                Evidence(name="book", value="extrapolated beyond its visible levels", unit="text")
-            )
-        evidence += _of_distance(distance, is_short=is_short)
-        severity = Severity.WATCH
-        if is_short:
-            severity = Severity.CRITICAL if distance_bps < need.total_bps / 2 else Severity.ACT
-        short_bps = (
-            (need.total_bps - distance_bps) / self.reach_multiple if self.reach_multiple else need.reach_bps
+        distance_bps: float,
+        maintenance_ratio: float,
+        chance: float | None,
+    ) -> Verdict:
+        held = abs(position.size)
+        cut_usd = (held - size) * mark
+        costs = costs_of(
+            book,
+            cut_usd=cut_usd,
+            share=(held - size) / held,
+            spread_bps=view.spread_bps or 0.0,
+            spread_ratio=view.spread_ratio,
+            depth_ratio=view.depth_ratio(Side.BID if position.size > 0 else Side.ASK),
+            fee_ratio=self.fee_ratio,
+            distance=distance_bps / BPS_PER_UNIT,
+            maintenance_ratio=maintenance_ratio,
+            liquidation_fee=self.liquidation_fee_ratio,
         )
-        calm_reach_bps = max(need.reach_bps - short_bps, 0.0)
+        return weigh(costs, cut_usd, chance, self.reentry_share)
+
+    def _is_cut(
+        self,
+        position: Position,
+        need: Need,
+        distance_bps: float,
+        size: float,
+        chance: float | None,
+        verdict: Verdict | None,
+    ) -> bool:
+        """Whether to ask for the cut, or for a cap alone."""
+        if verdict is None:  # there is room, or no book side to be closed into
+            return distance_bps < need.floor_bps and size < abs(position.size)
+        if distance_bps < need.floor_bps:
+            is_small = size > (1.0 - self.cut_share_min) * abs(position.size)
+            if is_small and distance_bps >= need.floor_bps / 2.0:
+                return False
+            is_dear = verdict.costs.now * BPS_PER_UNIT >= self.dear_bps
+            return not is_dear or verdict.is_worth_it is not False
+        if chance is None or need.reach_bps is None or distance_bps >= need.reach_bps:
+            return False
+        is_large = size <= (1.0 - self.cut_share_min) * abs(position.size)
+        return chance >= self.hazard_min and verdict.is_worth_it is True and is_large
+
+    def _finding(self, case: Case, view: MarketView, outlook: MarketOutlook | None, leg: LegRisk) -> Finding:
+        position, need, distance = case.position, case.need, case.distance
+        held = abs(position.size)
+        is_near, is_short = distance.bps < need.floor_bps, distance.bps < case.wanted_bps
+        imminent = case.is_cut and self._is_imminent(case, outlook, leg)
+        size = case.size if case.is_cut else max(case.size, held)  # a cap, not a cut
+        severity, entries = Severity.WATCH, Entries.NO_ADDS if is_short else None
+        if case.is_cut:
+            severity = Severity.CRITICAL if imminent or distance.bps < need.floor_bps / 2 else Severity.ACT
+            entries = Entries.REDUCE_ONLY
+        elif is_near:
+            severity, entries = Severity.ACT, Entries.REDUCE_ONLY
         return Finding(
             policy=self.name,
-            reason=Reason.LIQUIDATION_NEAR,
+            reason=Reason.LIQUIDATION_NEAR if is_near else Reason.LIQUIDATION_WITHIN_REACH,
             severity=severity,
-            subject=Subject(market=position.market, account=account),
+            subject=Subject(market=position.market, account=case.account),
             limit=Limit(
-                entries=Entries.REDUCE_ONLY if is_short else None,
+                entries=entries,
                 max_size=size,
-                max_leverage=max(size * mark / equity, 1.0) if equity > 0 else 1.0,
+                max_leverage=max(size * case.mark / case.equity_usd, 1.0) if case.equity_usd > 0 else 1.0,
                 basis=Basis(size=position.size) if position.margin_mode is MarginMode.ISOLATED else None,
+                pace=self._pace(case, view, leg) if case.is_cut and not imminent else None,
             ),
-            evidence=tuple(evidence),
+            evidence=tuple(evidence_of(case)),
+            counterfactual=counterfactual_of(case),
+            confirm_ms=int(self.confirm_s * 1000),
+            imminent=imminent,
+            offers=self._offers(case, outlook) if is_short else (),
+        )
+
+    def _is_imminent(self, case: Case, outlook: MarketOutlook | None, leg: LegRisk) -> bool:
+        """Whether liquidation is fewer than ``ACTIONS_MIN`` actions away: at its speed now, or a cascade's in one."""
+        action_s = case.distance.action_s
+        if case.distance.bps <= 0.0 or action_s is None:
+            return case.distance.bps <= self.buffer_bps
+        times = [leg.seconds_now]
+        if outlook is not None and outlook.regime is Regime.CASCADE:
+            times.append(leg.seconds_stressed)
+        return any(each is not None and each < ACTIONS_MIN * action_s for each in times)
+
+    def _pace(self, case: Case, view: MarketView, leg: LegRisk) -> Pace | None:
+        """How the cut is come to: the next slice; ``None`` where it is small for the book, or time is short."""
+        depth, mid = view.depth_usd(case.need.side, PACED_BPS), view.mid_price
+        if depth is None or mid is None:
+            return None
+        half_life_ms = view.refill_half_life_ms
+        times = [each for each in (leg.seconds_now, leg.seconds_stressed) if each is not None]
+        horizon_s = min([self.pace_horizon_s, *(each / ACTIONS_MIN for each in times)])
+        if horizon_s <= self.pace_interval_s:
+            return None
+        unwinding = Unwinding(
+            size=abs(case.position.size) - case.size,
+            price=mid,
+            direction=case.need.direction,
+            depth_usd=depth.value,
+            band_bps=PACED_BPS,
+            half_life_s=None if half_life_ms is None else half_life_ms / 1_000.0,
+            spread_bps=view.spread_bps or 0.0,
+            sigma=None,
+            hazard_per_s=(case.chance or self.hazard_min) / self.horizon_s,
+            loss_ratio=1.0 if case.verdict is None else case.verdict.costs.crash,
+            horizon_s=horizon_s,
+        )
+        settings = PaceSettings(
+            interval_s=self.pace_interval_s,
+            share=self.pace_share,
+            risk_aversion=self.pace_risk,
+            slip_bps=self.slip_bps,
+        )
+        return pace(unwinding, settings)
+
+    def _offers(self, case: Case, outlook: MarketOutlook | None) -> tuple[Offer, ...]:
+        market = case.position.market
+        settle = case.position.settle or symbol_of(market).rpartition(":")[2]
+        return offers_of(
+            case.verdict,
+            margin_usd=case.distance.margin_usd,
+            lost_chance=self._chance(outlook, case.need.direction, case.wanted_bps / BPS_PER_UNIT),
+            settle=settle,
+            venue=venue_of(market),
+            dear_ratio=self.dear_bps / BPS_PER_UNIT,
+            is_enough=case.size > 0.0,
+        )
+
+    def _borne(self, state: GuardState, market: MarketId, now: Nanoseconds) -> Iterator[Finding]:
+        """A market more dangerous than usual bears less than the usual leverage: new positions get that."""
+        outlook, leverage_usual = self._outlook(state, market, now), self.leverage_usual
+        if outlook is None or not outlook.sizings:
+            return
+        sizing = min(outlook.sizings, key=lambda each: each.leverage_share)
+        leverage = max(leverage_usual * sizing.leverage_share, 1.0)
+        chance = self._chance(outlook, sizing.direction, 1.0 / leverage_usual)
+        least = self.cap_share * self.hazard_min
+        if chance is None or chance < least or sizing.leverage_share >= 1.0 or leverage >= leverage_usual:
+            return
+        yield Finding(
+            policy=self.name,
+            reason=Reason.HAZARD_HIGH,
+            severity=Severity.WATCH,
+            subject=Subject(market=market),
+            limit=Limit(max_leverage=leverage),
+            evidence=(
+                Evidence(name="danger of the market", value=sizing.danger, unit="ratio", limit=sizing.usual),
+                Evidence(name="leverage that it bears", value=leverage, unit="x", limit=leverage_usual),
+                Evidence(
+                    name=f"chance of {100.0 / leverage_usual:.0f} % {sizing.direction} within the horizon",
+                    value=chance,
+                    unit="ratio",
+                    limit=least,
+                ),
+            ),
             counterfactual=(
-                f"would not stand with the liquidation price {need.total_bps:.0f} bps or more from the mark price,"
-                f" or with a book in which the shock reached {calm_reach_bps:.0f}"
-                " bps or less"
+                f"would not stand with a danger of {sizing.usual:.2g} or less, or with a chance below"
+                f" {least:.1%} that price goes {sizing.direction} by {1.0 / leverage_usual:.1%} within"
+                f" {self.horizon_s / 60.0:.0f} minutes"
             ),
             confirm_ms=int(self.confirm_s * 1000),
         )
-
-
-@dataclass(frozen=True, slots=True)
-class _Need:
-    total_bps: float
-    exit_bps: float
-    reach_bps: float
-    shock_usd: float
-    extrapolated: bool
-
-
-def _of_distance(distance: Distance, *, is_short: bool) -> Iterator[Evidence]:
-    """What is told of a distance besides its length."""
-    if distance.seconds is not None and distance.action_s is not None:
-        limit = ACTIONS_MIN * distance.action_s
-        yield Evidence(
-            name="time until then at stressed speed", value=distance.seconds, unit="s", limit=limit
-        )
-    for words in distance.guessed:
-        yield Evidence(name="not known", value=words, unit="text")
-    if distance.margin_usd is not None and is_short:
-        yield Evidence(name="margin that would do instead", value=distance.margin_usd, unit="USD")
 
 
 def _mark_price(view: MarketView, now: Nanoseconds) -> float | None:
@@ -337,48 +468,3 @@ def _mark_price(view: MarketView, now: Nanoseconds) -> float | None:
             return view.mid_price
         case _:
             return view.mark_price
-
-
-@lru_cache(maxsize=1024)
-def _size_max(
-    book: BookSide | None,
-    mid: float | None,
-    size: float,
-    mark: float,
-    equity_usd: float,
-    distance_bps: float,
-    maintenance_ratio: float,
-    maintenance_amount_usd: float,
-) -> float | None:
-    """``size_max`` against one side of a book; solved once for as long as nothing of it changes, as at a Tick."""
-
-    def exit_usd(cut: float) -> float:
-        if book is None or mid is None:
-            return 0.0
-        return slippage_bps(book, cut * mid).value / BPS_PER_UNIT * cut * mark
-
-    return size_max(
-        side_size_signed=size,
-        mark_price=mark,
-        equity_usd=equity_usd,
-        distance_bps=distance_bps,
-        maintenance_ratio=maintenance_ratio,
-        maintenance_amount=maintenance_amount_usd,
-        exit_cost_usd=exit_usd,
-    )
-
-
-@lru_cache(maxsize=1024)
-def _size_in(
-    pool: MarginPool, leg: Leg, book: BookSide | None, mid: float | None, mark: float, distance_bps: float
-) -> float | None:
-    """``size_max_in`` against one side of a book, in the leg's own unit; remembered as ``_size_max`` is."""
-    in_usd = leg.kind is ContractKind.INVERSE
-
-    def exit_usd(cut: float) -> float:
-        if book is None or mid is None:
-            return 0.0
-        base = cut / mark if in_usd else cut
-        return slippage_bps(book, base * mid).value / BPS_PER_UNIT * base * mark
-
-    return size_max_in(pool, leg, distance_bps=distance_bps, exit_cost_usd=exit_usd)

@@ -69,7 +69,7 @@ def test_the_size_asked_for_lies_as_far_from_liquidation_as_asked(sign: float) -
     view = state.markets[found.subject.market]  # type: ignore[index]
     cost = view.exit_cost_bps(sign * (abs(size) - target))
     assert cost is not None
-    left_usd = equity_usd - cost.value / 1e4 * (abs(size) - target) * 100.0
+    left_usd = equity_usd - (cost.value / 1e4 + POLICY.fee_ratio) * (abs(size) - target) * 100.0
     reached_bps = liquidation_distance_bps(
         side_size_signed=sign * target,
         mark_price=100.0,

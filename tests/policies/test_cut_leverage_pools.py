@@ -214,7 +214,7 @@ def test_inverse_positions_are_cut_in_base_units_to_the_distance(*, sign: float,
     view = state.markets[MARKET]
     cost = view.exit_cost_bps(sign * (100.0 - size))
     assert cost is not None
-    left = 4.0 - cost.value / 1e4 * (100.0 - size)
+    left = 4.0 - (cost.value / 1e4 + POLICY.fee_ratio) * (100.0 - size)
     smaller = Leg(
         market=MARKET,
         size=sign * size * 100.0,
