@@ -31,6 +31,7 @@ from guard.settings import load_settings, resolve_secrets
 from perpguard_sdk.codec import KEY_BYTES_MIN
 from perpguard_sdk.messages import Mode
 from perpguard_sdk.topics import check_level
+from policies.contain_collateral import ContainCollateral
 from policies.cut_leverage import CutLeverage
 from policies.distrust_bots import DistrustBots
 from policies.distrust_collateral import DistrustCollateral
@@ -166,6 +167,7 @@ class PolicySettings(_Table):
     margin_tightening: MarginTightening = MarginTightening()
     distrust_collateral: DistrustCollateral = DistrustCollateral()
     respect_latency: RespectLatency = RespectLatency()
+    contain_collateral: ContainCollateral = ContainCollateral()
     pause_entries: PauseEntries = PauseEntries()
     cut_leverage: CutLeverage = CutLeverage()
     widen_stops: WidenStops = WidenStops()

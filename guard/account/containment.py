@@ -188,6 +188,8 @@ class _Desk:
             lambda usd: f"add {usd / money.price_usd:,.6g} {money.asset} to {self.pool.name}",
             lambda usd: (self._with_money(usd / money.price_usd),),
             most,
+            about=money.asset,
+            amount_usd=lambda usd: usd,
         )
 
     def _reduce(self, markets: tuple[MarketId, ...], named: str) -> Containment:
@@ -203,6 +205,10 @@ class _Desk:
             lambda share: (self._reduced(markets, share, cost_usd(share)),),
             1.0,
             cost_usd=cost_usd,
+            about=named,
+            amount_usd=lambda share: (
+                share * sum(_value_usd(leg) for leg in self.pool.venue.legs if leg.market in rates)
+            ),
         )
 
     def _closing_rate(self, market: MarketId) -> float:
@@ -235,6 +241,8 @@ class _Desk:
             lambda usd: self._parted(market, usd),
             best,
             is_settled=True,
+            about=symbol_of(market),
+            amount_usd=lambda usd: usd,
         )
 
     def _sell(self, held: Holding) -> Containment | None:
@@ -253,6 +261,8 @@ class _Desk:
             ),
             1.0,
             cost_usd=lambda share: share * value_usd * rate,
+            about=held.asset,
+            amount_usd=lambda share: share * value_usd,
         )
 
     def _told(
@@ -263,6 +273,8 @@ class _Desk:
         *,
         cost_usd: Callable[[float], float] = lambda _: 0.0,
         is_settled: bool = False,
+        about: str = "",
+        amount_usd: Callable[[float], float] = lambda _: 0.0,
     ) -> Containment:
         """Find the amount, solve all that comes of it anew, and say what it does."""
         amount: float | None = most
@@ -283,6 +295,8 @@ class _Desk:
             before_bps=self.before,
             after_bps=None if after == inf else after,
             cost_usd=cost_usd(amount),
+            about=about,
+            amount_usd=amount_usd(amount),
         )
 
     def _reached(self, pools: Parted, directions: tuple[Direction, ...] | None) -> float:

@@ -84,12 +84,17 @@ class StressRisk(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Containment(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a step would do, worked out before it is recommended: the stress distance before and after it."""
+    """What a step would do, worked out before it is recommended: the stress distance before and after it.
+
+    ``about`` names its market or asset, ``amount_usd`` is how much it moves: margin, collateral or position.
+    """
 
     step: str
     before_bps: float | None
     after_bps: float | None
     cost_usd: float = 0.0
+    about: str = ""
+    amount_usd: float = 0.0
 
 
 class Holder(Struct, frozen=True, kw_only=True, omit_defaults=True):

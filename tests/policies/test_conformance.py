@@ -32,6 +32,7 @@ from guard.policy import Policy, only_at_ticks
 from guard.state import GuardState
 from guard.units import AccountId, MarketId
 from perpguard_sdk.messages import Entries, StopRule
+from policies.contain_collateral import ContainCollateral
 from policies.cut_leverage import CutLeverage
 from policies.distrust_bots import DistrustBots
 from policies.distrust_collateral import DistrustCollateral
@@ -74,6 +75,7 @@ POLICIES: tuple[type[Any], ...] = (
     PauseEntries,
     WidenStops,
     RespectLatency,
+    ContainCollateral,
 )
 
 STOP = order("s1", -50.0, stop_price=99.5, reduce_only=True)
