@@ -38,6 +38,10 @@ ONCE_S = 1e6
 """A wait that never ends: only another want, or a bot that asks, is a reason to say it again."""
 
 
+REASSERT_S = 5.0
+"""A pause costs little: no longer does a bot that enters all the same go without being told again."""
+
+
 @dataclass(slots=True)
 class Conversation:
     """Issues commands, repeats them, and says when and how they end; see the module."""
@@ -115,6 +119,8 @@ class Conversation:
             count = memory.failures[key].count + 1 if key in memory.failures else 1
             waits = self.settings.reissue_s
             wait_s = waits[min(count, len(waits)) - 1] if waits else 1.0
+            if isinstance(open_.want, PauseWant):
+                wait_s = min(wait_s, REASSERT_S)
             applied = open_.ack is not None and open_.ack.status is AckStatus.APPLIED
             if kind is OutcomeKind.UNVERIFIABLE and (applied or quiet):
                 wait_s = ONCE_S  # it was heard: saying it again would not let anyone see more

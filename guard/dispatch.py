@@ -204,7 +204,7 @@ class Dispatch:
                     if open_.command.id == ack.command_id:
                         open_.heard, open_.ack = True, ack
             case BotBorn(birth=birth):
-                self._say_again(BotId(birth.bot), now)
+                self._say_again(BotId(birth.bot), now, is_new_life=True)
             case BotReported(reported=reported) if reported.resync:
                 self._say_again(BotId(reported.bot), now)
             case SettingsChanged():
@@ -227,8 +227,11 @@ class Dispatch:
                 confirm_ns = open_.deadline_at - open_.issued_at
                 open_.deadline_at, open_.since = now + confirm_ns, now
 
-    def _say_again(self, bot: BotId, now: Nanoseconds) -> None:
-        """A bot that may have missed something gets its posture and open commands again, same ids."""
+    def _say_again(self, bot: BotId, now: Nanoseconds, *, is_new_life: bool = False) -> None:
+        """A bot that may have missed something gets its posture and open commands again, same ids.
+
+        In a new life it may obey where it has failed before: that is not waited for.
+        """
         self.postures.refresh_now(bot)
         memory = self._memory(bot)
         memory.idle.clear()
@@ -236,7 +239,7 @@ class Dispatch:
             open_.retry_at = now
             open_.heard = False
         for failure in memory.failures.values():
-            if failure.outcome is OutcomeKind.UNVERIFIABLE:
+            if is_new_life or failure.outcome is OutcomeKind.UNVERIFIABLE:
                 failure.reissue_at = min(failure.reissue_at, now)
 
     def _step_market(
@@ -251,6 +254,7 @@ class Dispatch:
         outcomes: list[CommandOutcome],
     ) -> None:
         version = self.postures.version(record.config.bot)
+        hold = memory.hold(record, market, limits.entries, version, state.floors.get(record.config.bot))
         hangs_on = memory.look(state, record, market, limits, version, now)
         if hangs_on is None:
             return  # nothing to do, and all that this hangs on is as it was
@@ -260,7 +264,8 @@ class Dispatch:
         memory.follow_size(state, record, market, limits, self.settings.settle_ms * NS_PER_MS)
         cap = memory.size_caps.get(market)
         said_since = memory.said_since(market, limits.entries)
-        wanted = {want.kind: want for want in wants_of(limits, state, record, market, cap, said_since)}
+        wants = wants_of(limits, state, record, market, cap, said_since, hold)
+        wanted = {want.kind: want for want in wants}
         memory.note_quiet(market, hangs_on, is_quiet=not wanted and not was_open)
         for kind in Kind:
             want, open_, since = wanted.get(kind), memory.open.get((market, kind)), now

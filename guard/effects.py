@@ -10,9 +10,10 @@ from enum import StrEnum
 
 from guard.account.positions import AccountView
 from guard.events import Order, PositionSource
+from guard.ownership import guarded_entries, own_entries
 from guard.state import BotRecord, GuardState
-from guard.units import BPS_PER_UNIT, MarketId, Nanoseconds, symbol_of
-from perpguard_sdk.messages import ALL_SYMBOLS, Entries, StopRule
+from guard.units import BPS_PER_UNIT, MarketId, Nanoseconds
+from perpguard_sdk.messages import Entries, StopRule
 
 
 class Reading(StrEnum):
@@ -97,16 +98,21 @@ def size_effect(
     return Effect(reading, str(size.source), f"position {size.value:g}, at most {max_size:g} asked")
 
 
-def entries_reported(record: BotRecord, market: MarketId, since: Nanoseconds) -> Entries | None:
-    """What the bot says it allows itself in ``market``, reported later than ``since``."""
+def entries_reported(
+    record: BotRecord, market: MarketId, since: Nanoseconds, *, with_own: bool = True
+) -> Entries | None:
+    """What the bot says it allows itself in ``market``, reported later than ``since``.
+
+    Without its own, what it tells to hold back of its own accord is left out.
+    """
     reported = record.reported
     if reported is None or record.reported_at is None or record.reported_at <= since:
         return None
-    own = (
-        reported.entries.get(symbol_of(market), Entries.ALLOWED),
-        reported.entries.get(ALL_SYMBOLS, Entries.ALLOWED),
-    )
-    return Entries.tightest(*own, *([Entries.REDUCE_ONLY] if reported.safe_mode else []))
+    said = guarded_entries(reported, market)
+    if reported.safe_mode:
+        said = Entries.tightest(said, Entries.REDUCE_ONLY)
+    own = own_entries(reported, market) if with_own else None
+    return said if own is None else Entries.tightest(said, own)
 
 
 def entry_orders(state: GuardState, record: BotRecord, market: MarketId) -> tuple[Order, ...] | None:
@@ -178,7 +184,7 @@ def resume_effect(
     record: BotRecord, market: MarketId, entries: Entries, posture_version: int, since: Nanoseconds
 ) -> Effect:
     """Read whether the bot has loosened as far as allowed; only its own word can tell."""
-    said = entries_reported(record, market, since)
+    said = entries_reported(record, market, since, with_own=False)
     if said is None or record.reported is None:
         return UNSEEN
     holds = said.tightness <= entries.tightness and record.reported.posture_version >= posture_version

@@ -12,10 +12,11 @@ from guard.desired import Limits
 from guard.effects import Effect, Reading, entries_reported, size_of
 from guard.events import LinkKind
 from guard.findings import Finding, Limit, Reason, Severity, Subject
+from guard.ownership import Hold, entries_of
 from guard.state import BotRecord, GuardState
 from guard.units import NS_PER_MS, BotId, MarketId, Nanoseconds
 from guard.wants import CutWant, Kind, ResumeWant, Want, looked_at, still_asked
-from perpguard_sdk.messages import Ack, AckStatus, Command, Entries, Evidence, Verb
+from perpguard_sdk.messages import Ack, AckStatus, Command, Entries, Evidence, Posture, Verb
 
 POLICY_NAME = "dispatch"
 
@@ -101,7 +102,8 @@ class BotMemory:
     ``size_caps`` are sizes that a paused position must not outgrow, ``paused`` the last pause that was
     confirmed and when it was issued, ``quiet`` what was seen of markets where nothing was wanted, ``loud`` all
     other markets, ``stopped`` those under a stop rule, ``idle`` what was seen of loud markets in which there was
-    nothing to do, and until when there is not, and ``shared`` what was seen of all of them alike.
+    nothing to do, and until when there is not, ``shared`` what was seen of all of them alike, and ``holds`` whose the
+    pauses are.
     """
 
     seq: int = 0
@@ -115,6 +117,7 @@ class BotMemory:
     stopped: set[MarketId] = field(default_factory=set)
     idle: dict[MarketId, tuple[tuple[object, ...], Nanoseconds]] = field(default_factory=dict)
     shared: tuple[object, ...] | None = None
+    holds: dict[MarketId, Hold] = field(default_factory=dict)
     heard_at: Nanoseconds | None = None
 
     def todo(
@@ -159,7 +162,7 @@ class BotMemory:
         ``None`` if it is what it was when there was nothing to do, and nothing moves of itself by now.
         """
         said_since = self.said_since(market, limits.entries)
-        seen = looked_at(limits, state, record, market, self.shared, said_since)
+        seen = looked_at(limits, state, record, market, self.shared, said_since, self.holds[market])
         if self.quiet.get(market) == seen:
             return None
         account = state.accounts.get(record.config.account)
@@ -219,7 +222,7 @@ class BotMemory:
 
     def drop_but(self, markets: Container[MarketId]) -> None:
         """Look no more at markets that the bot does not trade."""
-        for known in (self.quiet, self.idle):
+        for known in (self.quiet, self.idle, self.holds):
             for market in [market for market in known if market not in markets]:
                 del known[market]
         self.loud = {market for market in self.loud if market in markets}
@@ -233,6 +236,17 @@ class BotMemory:
         for (market, _), unable in self.unable.items():
             if unable.is_due:
                 yield _unable_finding(bot, market, unable)
+
+    def hold(
+        self, record: BotRecord, market: MarketId, entries: Entries, version: int, floor: Posture | None
+    ) -> Hold:
+        """Follow whose a pause is; ``floor`` is what a former guard asked for."""
+        hold = self.holds.get(market)
+        if hold is None:
+            asked = Entries.ALLOWED if floor is None else entries_of(floor.entries, market)
+            hold = self.holds[market] = Hold(asked)
+        hold.follow(record, market, entries, version)
+        return hold
 
     def said_since(self, market: MarketId, entries: Entries) -> Nanoseconds:
         """From when on the bot's word counts against a pause that was already seen to hold.

@@ -11,7 +11,6 @@ from guard.desired import Limits
 from guard.effects import (
     Effect,
     Reading,
-    entries_reported,
     pause_effect,
     resume_effect,
     size_effect,
@@ -19,6 +18,7 @@ from guard.effects import (
     stop_effect,
 )
 from guard.findings import Finding
+from guard.ownership import Hold
 from guard.pacing import SIZE_TOLERANCE, price_limit_of, tolerance_of
 from guard.state import BotRecord, GuardState
 from guard.units import AccountId, MarketId, Nanoseconds
@@ -179,10 +179,14 @@ def wants_of(
     market: MarketId,
     size_at_most: float | None,
     said_since: Nanoseconds = 0,
+    hold: Hold | None = None,
 ) -> Iterator[Want]:
-    """Yield what is wanted and, as far as anyone can see, not so now. Restrictions come first."""
+    """Yield what is wanted and, as far as anyone can see, not so now. Restrictions come first.
+
+    Of a pause only what ``hold`` knows as the guard's is taken back.
+    """
     look = Look(state, record, market, since=0, size_at_most=size_at_most, said_since=said_since)
-    entries = _entries_want(limits, look)
+    entries = _entries_want(limits, look, hold or Hold())
     if entries is not None:
         yield entries
     widen = _widen_want(limits, look)
@@ -243,7 +247,13 @@ def shared_of(state: GuardState, record: BotRecord, reports: Reports) -> tuple[o
     account, reported = state.accounts.get(record.config.account), record.reported
     said = None
     if reported is not None and record.reported_at is not None:
-        said = reported.entries, reported.safe_mode, reported.positions_known
+        said = (
+            reported.entries,
+            reported.own_entries,
+            reported.posture_version,
+            reported.safe_mode,
+            reported.positions_known,
+        )
     return said, record.birth, None if account is None else account.version, reports
 
 
@@ -254,12 +264,15 @@ def looked_at(
     market: MarketId,
     shared: tuple[object, ...] | None,
     said_since: Nanoseconds,
+    hold: Hold,
 ) -> tuple[object, ...]:
     """Return all that ``wants_of`` looks at: as long as it stays, so do the wants."""
     view, cause = state.markets.get(market), limits.size_cause
     return (
         limits.parts,
         price_limit_of(limits) is None,
+        hold.asked,
+        hold.theirs,
         cause is not None and cause.limit.stop is not None,
         record.reported_at is not None and record.reported_at > said_since,
         None if limits.stop is None or view is None else view.mark_price,
@@ -302,16 +315,13 @@ def _is_other_size(first: float, second: float, tolerance: float) -> bool:
     return abs(first - second) > tolerance * max(first, second)
 
 
-def _entries_want(limits: Limits, look: Look) -> Want | None:
+def _entries_want(limits: Limits, look: Look, hold: Hold) -> Want | None:
     if limits.entries is not Entries.ALLOWED:
         pause = PauseWant(limits.entries, limits.entries_cause)
         if pause.read(look).reading is not Reading.HOLDS:
             return pause
-    said = entries_reported(look.record, look.market, since=0)
-    in_safe_mode = look.record.reported is not None and look.record.reported.safe_mode
-    if said is not None and said.tightness > limits.entries.tightness and not in_safe_mode:
-        return ResumeWant(limits.entries, limits.entries_cause)
-    return None
+    loosened = hold.to_take_back(look.record, look.market, limits.entries)
+    return None if loosened is None else ResumeWant(loosened, limits.entries_cause)
 
 
 def _is_positioned(look: Look) -> bool:

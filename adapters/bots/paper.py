@@ -12,6 +12,7 @@ import logging
 import signal
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import structlog
@@ -25,12 +26,14 @@ from guard.errors import SettingsError, VenueError
 from perpguard_sdk.actions import Publish
 from perpguard_sdk.client import BotClient, BotClientSettings, ClientState
 from perpguard_sdk.executor import BotView, CommandFailed, CommandRejected
-from perpguard_sdk.limits import Limits
+from perpguard_sdk.limits import Limits, Restrictions, tightest
 from perpguard_sdk.messages import (
+    ALL_SYMBOLS,
     Ack,
     Command,
     CutLeverage,
     Effect,
+    Entries,
     Pause,
     ReportedOrder,
     ReportedPosition,
@@ -77,10 +80,25 @@ class PaperBot:
 
     @property
     def limits(self) -> Limits:
-        """What the guard allows; everything for a bot without one, or one that only pretends to obey."""
-        if self._client is None or self.settings.fault is Fault.ACK_ONLY:
-            return UNGUARDED
-        return self._client.limits
+        """What the guard and a human's hand allow; without a guard, or only pretending to obey, the hand alone."""
+        limits = UNGUARDED
+        if self._client is not None and self.settings.fault is not Fault.ACK_ONLY:
+            limits = self._client.limits
+        own = self.held_by_hand
+        if own is Entries.ALLOWED:
+            return limits
+        both = tightest(limits.restrictions, Restrictions(entries={ALL_SYMBOLS: own}))
+        return replace(limits, restrictions=both)
+
+    @property
+    def held_by_hand(self) -> Entries:
+        """What a human allows: a word of ``Entries`` in the file ``NAME.hold`` of the state folder, all without it."""
+        try:
+            return Entries((self.settings.state_dir / f"{self.name}.hold").read_text().strip())
+        except FileNotFoundError:
+            return Entries.ALLOWED
+        except (OSError, ValueError):
+            return Entries.HALTED  # somebody meant something by it
 
     @property
     def guard_state(self) -> ClientState | None:
@@ -223,7 +241,9 @@ class PaperBot:
             mark_price=holding.mark_price,
             liquidation_price=holding.liquidation_price,
         )
+        own = self.held_by_hand
         return BotView(
+            own_entries={} if own is Entries.ALLOWED else {ALL_SYMBOLS: own},
             positions=(position,) if holding.size else (),
             orders=tuple(
                 ReportedOrder(

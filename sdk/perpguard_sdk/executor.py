@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 
 from perpguard_sdk.errors import SdkError
 from perpguard_sdk.limits import Limits
-from perpguard_sdk.messages import Command, Effect, ReportedOrder, ReportedPosition
+from perpguard_sdk.messages import Command, Effect, Entries, ReportedOrder, ReportedPosition
 
 
 class CommandRejected(SdkError):  # noqa: N818 (it is an answer, named as the ack that it becomes)
@@ -31,11 +31,16 @@ class CommandFailed(SdkError):  # noqa: N818 (as CommandRejected)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BotView:
-    """What the bot sees on its venue now; ``positions_known`` is false when it could not look."""
+    """What the bot sees on its venue now; ``positions_known`` is false when it could not look.
+
+    ``own_entries`` is what it holds back of its own accord, by symbol or ``ALL_SYMBOLS``: because a human paused it,
+    or a protection of its own. The guard never takes that back. ``None`` where it cannot tell.
+    """
 
     positions: tuple[ReportedPosition, ...] = ()
     orders: tuple[ReportedOrder, ...] = ()
     positions_known: bool = True
+    own_entries: dict[str, Entries] | None = None
 
 
 class Executor(Protocol):

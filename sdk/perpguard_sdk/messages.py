@@ -305,6 +305,8 @@ class Reported(Message, frozen=True, kw_only=True, tag="reported"):
     posture and open commands again. ``advisory`` says that no live guard has ever armed this bot.
     ``guard`` is the session of the one guard that it obeys in ``epoch``, empty while unknown. ``number``
     counts the reports of a session from 1 on: one that does not rise came late, twice, or is played back.
+    ``own_entries`` is what the bot holds back of its own accord (a human paused it, a protection of its own) and
+    ``entries`` then leaves out; the guard never takes it back. ``None``: the bot does not tell them apart.
     """
 
     bot: str
@@ -320,6 +322,7 @@ class Reported(Message, frozen=True, kw_only=True, tag="reported"):
     max_leverage: dict[str, float] = {}
     max_size: dict[str, float] = {}
     entry_share: dict[str, float] = {}
+    own_entries: dict[str, Entries] | None = None
     positions: tuple[ReportedPosition, ...] = ()
     orders: tuple[ReportedOrder, ...] = ()
     positions_known: bool = True

@@ -304,8 +304,7 @@ class BotSession:
             return self._finish(header, rejected(error.detail), now)
         if not isinstance(command, Command) or command.verb != verb:
             return self._finish(header, rejected(f"this is not a {verb}"), now)
-        reason = impossible(command, self.settings.symbols)
-        if reason is not None:
+        if (reason := impossible(command, self.settings.symbols)) is not None:
             return self._finish(header, rejected(reason), now)
         for older in self._desk.add(command):
             self._finish(older, CommandResult(status=AckStatus.SUPERSEDED, detail=f"by {command.id}"), now)
@@ -345,8 +344,7 @@ class BotSession:
             return CommandResult(status=AckStatus.SUPERSEDED, detail="a newer guard is in charge")
         if self._expired(command, now, unknown=unknown):
             return CommandResult(status=AckStatus.EXPIRED)
-        newest = self.oversight.newest_version
-        if isinstance(command, Resume) and command.posture_version < newest:
+        if isinstance(command, Resume) and command.posture_version < (newest := self.oversight.newest_version):
             return CommandResult(status=AckStatus.SUPERSEDED, detail=f"posture {newest} rules")
         return None
 
@@ -447,9 +445,9 @@ class BotSession:
 
     def _bot_state(self, now: _Now) -> BotState:
         oversight = self.oversight
-        detail = (
-            "advisory: no live guard ever armed this bot" if oversight.advisory else oversight.safe_reason
-        )
+        detail = oversight.safe_reason
+        if oversight.advisory:
+            detail = "advisory: no live guard ever armed this bot"
         return BotState(
             bot=self.settings.bot,
             session=self.session,
@@ -472,6 +470,7 @@ class BotSession:
             safe_mode=oversight.safe_mode,
             advisory=oversight.advisory,
             entries=restrictions.entries,
+            own_entries=self._view.own_entries,
             max_leverage=restrictions.max_leverage,
             max_size=restrictions.max_size,
             entry_share=restrictions.entry_share,

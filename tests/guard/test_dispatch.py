@@ -182,7 +182,7 @@ def test_a_refusal_fails_at_once(scene: Scene, status: AckStatus) -> None:
 
 
 def test_a_bot_that_calls_a_resume_superseded_has_not_failed() -> None:
-    scene = Scene(arbiter=NO_WAIT)
+    scene = Scene(arbiter=NO_WAIT, asked=Entries.HALTED)
     scene.guard.feed(reported(0.5, entries=Entries.HALTED))
     scene.guard.feed(tick(1.0))
     scene.guard.feed(acked(1.2, scene.guard.commands[0].command, AckStatus.SUPERSEDED))

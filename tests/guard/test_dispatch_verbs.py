@@ -126,7 +126,7 @@ def test_orders_of_another_bot_of_the_account_are_not_held_against_it() -> None:
 
 
 def test_a_resume_is_confirmed_by_a_report_under_its_posture() -> None:
-    scene = Scene(arbiter=NO_WAIT)
+    scene = Scene(arbiter=NO_WAIT, asked=Entries.REDUCE_ONLY)
     scene.guard.feed(reported(0.9, entries=Entries.REDUCE_ONLY))
     (sent,) = scene.guard.commands
     assert isinstance(sent.command, Resume)
@@ -138,7 +138,8 @@ def test_a_resume_is_confirmed_by_a_report_under_its_posture() -> None:
     assert scene.kinds() == [OutcomeKind.CONFIRMED]
 
 
-def test_a_bot_that_does_not_resume_is_not_punished(scene: Scene) -> None:
+def test_a_bot_that_does_not_resume_is_not_punished() -> None:
+    scene = Scene(asked=Entries.REDUCE_ONLY)
     scene.guard.feed(reported(0.5, entries=Entries.REDUCE_ONLY))
     for second in range(1, 200):
         scene.guard.feed(reported(second, entries=Entries.REDUCE_ONLY, version=1), tick(second + 0.5))
