@@ -26,6 +26,7 @@ from guard.market.book import Side
 from guard.market.flow import PriceResponse, SlidingSum
 from guard.market.freshness import StreamClock, StreamState
 from guard.market.liquidity import Estimate
+from guard.market.recovery import BookRecovery
 from guard.market.side_memory import SideMemory
 from guard.units import BPS_PER_UNIT, NS_PER_MS, NS_PER_S, MarketId, Nanoseconds
 
@@ -68,6 +69,7 @@ class MarketView:
         baseline_relearned_at: when a frozen baseline was last given up, ``None`` for never.
         expected_at: since when its streams are expected, ``None`` where nobody has said that they are watched.
         absent: streams that its venue cannot give: their silence says nothing.
+        recovery: whether its book was hurt, and how far it has come back.
 
     Assumptions: events come in the order of ``received_at``. Failure modes: those of its parts; and
     with the band wider than what is visible, depth and its normal are both extrapolated, so that a
@@ -88,6 +90,7 @@ class MarketView:
     baseline_relearned_at: Nanoseconds | None = None
     expected_at: Nanoseconds | None = None
     absent: frozenset[Stream] = frozenset()
+    recovery: BookRecovery = field(init=False, repr=False, default_factory=BookRecovery)
     _periods_ms: dict[Stream, int] = field(init=False, repr=False)
     _bids: SideMemory = field(init=False, repr=False)
     _asks: SideMemory = field(init=False, repr=False)
@@ -147,6 +150,8 @@ class MarketView:
                 memory.depth = _baseline(settings)
                 memory.below.clear()
                 self._frozen_at = None
+        if settings.band_bps != former.band_bps:
+            self.recovery = BookRecovery()
         self._look_again()
         for clock in self._clocks.values():
             clock.reconfigure(limit_ms_min=settings.stale_ms_min, recover_ms=settings.recover_ms)
@@ -222,6 +227,11 @@ class MarketView:
     def depth_ratio(self, side: Side) -> float | None:
         """Depth within the band now over normal: 1 is normal, 0.2 a fifth of it."""
         return self._bids.ratio if side is Side.BID else self._asks.ratio
+
+    def is_depth_seen(self, side: Side) -> bool:
+        """Whether the levels that are told reach as far as the band whose depth is judged."""
+        depth = self.depth_usd(side, self.settings.band_bps)
+        return depth is not None and not depth.extrapolated
 
     def depth_z(self, side: Side) -> float | None:
         """Robust z-score of log depth within the band; negative is thin."""
@@ -389,6 +399,13 @@ class MarketView:
             memory.look_again()
             if memory.ratio is not None:
                 memory.below.push(at, memory.ratio)
+        self._observe_recovery(at)
+
+    def _observe_recovery(self, at: Nanoseconds) -> None:
+        bids, asks = self._bids.ratio, self._asks.ratio
+        if bids is not None and asks is not None and self._has_observed_enough:
+            refill_ms = self.refill_half_life_ms
+            self.recovery.observe(at, min(bids, asks), self.spread_ratio, self._spread_bps, refill_ms)
 
     def _look_again(self) -> None:
         """Work out once what is asked of the latest sample many times."""
@@ -404,6 +421,7 @@ class MarketView:
         """The book is unknown: what counts time without a break starts again."""
         self._ok_since = None
         self._response.interrupt()
+        self.recovery.interrupt()
         for memory in (self._bids, self._asks):
             memory.refill.interrupt()
             memory.below.clear()
@@ -440,6 +458,7 @@ class MarketView:
             self._frozen_at = None
             self.baseline_relearned_at = at
             self._spread.relearn()
+            self.recovery = BookRecovery()
             self._bids.relearn()
             self._asks.relearn()
 

@@ -153,7 +153,7 @@ def test_a_stop_is_widened_once_and_the_position_is_cut_once() -> None:
 def test_all_is_given_back_when_the_book_is_back() -> None:
     trader = Trader({ALPHA: 60.0}, equity_usd=600.0, policies=[CutLeverage(), PauseEntries()])
     trader.live(0.0, 60.0, depth=100.0)
-    trader.live(60.0, 120.0, depth=15.0)
+    trader.live(60.0, 120.0, depth=22.0)
     assert trader.guard.posture().entries == {SYMBOL: Entries.REDUCE_ONLY}
     assert SYMBOL in trader.guard.posture().max_size
     trader.equity_usd = 60_000.0
