@@ -20,7 +20,8 @@ def chance_of(
     Formula:
         Log-odds are taken as straight in the log of the distance and of the time between what is told: the chance of a
         move x is about ``c x ** -a``, and grows with a power of the time. Beyond what is told the line goes on, in
-        distance with a slope of at least ``least_slope`` (twice as far is at most half as likely).
+        distance with a slope of at least ``least_slope`` (twice as far is at most half as likely); in less time than is
+        told the odds go with the time, and in more than is told they are not said to rise.
 
     Args:
         probability: 0..1, a row for each of ``HORIZONS_S``.
@@ -46,7 +47,9 @@ def chance_of(
     x = log(max(distance, _DISTANCE_MIN))
     odds = [_along(_LOG_MOVES, [_odds(each) for each in row], x, -least_slope) for row in probability]
     rising = [max(odds[: at + 1]) for at in range(len(odds))]
-    return 1.0 / (1.0 + exp(-_clip(_along(_LOG_HORIZONS, rising, log(max(horizon_s, 1.0)), None))))
+    time = log(max(horizon_s, 1.0))
+    found = _along(_LOG_HORIZONS, rising, min(max(time, _LOG_HORIZONS[0]), _LOG_HORIZONS[-1]), None)
+    return 1.0 / (1.0 + exp(-_clip(found + min(time - _LOG_HORIZONS[0], 0.0))))
 
 
 _LOG_MOVES = tuple(log(each) for each in MOVES)

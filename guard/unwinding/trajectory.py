@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 _STRAIGHT = 1e-4
 """Of ``kappa x time``: below, sinh is as straight as a number can tell (the next term is 1e-9 of it)."""
-_STEEP = 350.0
-"""Of ``kappa x time``: above, everything is sold at once for all that a number can tell, and cosh ends at 710."""
+_FAST = 1e9
+"""Of ``kappa``, 1 / s: above, all is closed at once for all that a number can tell."""
 
 
 class Course(NamedTuple):
@@ -81,8 +81,8 @@ def course(size: float, horizon_s: float, *, impact: float, risk: float, hazard_
     if not all(isfinite(each) and each >= 0.0 for each in numbers) or not (horizon_s > 0.0 and impact > 0.0):
         raise ValueError(f"a course needs sizes, times and costs that are numbers, not {numbers!r}")
     kappa, pull = sqrt(risk / impact), hazard_loss / (2.0 * impact)
-    if not (isfinite(kappa) and isfinite(pull)) or kappa * horizon_s > _STEEP:
-        return Course(size, min(horizon_s, _STEEP / kappa if isfinite(kappa) else 1e-9), min(kappa, 1e9), 0.0)
+    if not (kappa < _FAST and isfinite(pull)):
+        return Course(size, min(horizon_s, 1.0 / _FAST), 0.0, 0.0)
     return Course(size, min(horizon_s, _flat_end(size, kappa, pull)), kappa, pull)
 
 
