@@ -185,7 +185,7 @@ class PaperAccount:
         opened = size - closed
         margin = abs(opened) * price / leverage if leverage is not None and opened else 0.0
         fee = abs(size) * price * (self.terms.maker if is_maker else self.terms.taker)
-        if margin > max(self.free_usd, 0.0) + DUST_USD + (
+        if opened and margin > max(self.free_usd, 0.0) + DUST_USD + (
             0.0 if leg is None else self._freed(leg, closed, price)
         ):
             raise ValueError(f"{margin:.2f} USD of margin are not there: {self.free_usd:.2f} USD are free")
