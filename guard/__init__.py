@@ -27,6 +27,8 @@ adapter that makes events or carries decisions out.
 - ``scope``         what an event may have changed; ``standing`` what stands of all that was found
 - ``arbiter``       findings (in order: ``ranking``) to what each bot may do (``desired``): tightest wins, loosen
                     slowly (``latches``)
+- ``ladder``        how far the guard goes and may go; ``closing`` what stays closed until a human opens it;
+                    ``instructions`` what humans told it
 - ``wants``, ``effects``      what is asked of a bot, and whether it is so
 - ``pacing``        a size is come to in slices: what may be told by now of what is wanted
 - ``ownership``     whose a bot's pause is: what the guard may take back

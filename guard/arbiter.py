@@ -6,17 +6,21 @@ asked for what is in force. Folds only where something has changed, or is due to
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from typing import Annotated, TypeVar
 
 from annotated_types import Ge, Le
+from msgspec import structs
 
 from guard.account.allocation import Allocation
+from guard.closing import Closing
 from guard.desired import Desired, Limits
 from guard.findings import Finding
+from guard.instructions import heeded
+from guard.ladder import Rung, flattened
 from guard.latches import (
     NEVER,
     Asked,
@@ -38,10 +42,10 @@ from guard.latches import (
     loosen_stop,
     mark_price_of,
 )
-from guard.ranking import Ranking, concerns_bot, differing, worst_first
+from guard.ranking import Ranking, concerns_bot, differing, inhibitor, uninhibited, worst_first
 from guard.state import BotRecord, GuardState
-from guard.units import NS_PER_S, AccountId, BotId, MarketId, Nanoseconds
-from perpguard_sdk.messages import StopRule
+from guard.units import NS_PER_S, AccountId, BotId, MarketId, Nanoseconds, market_id, venue_of
+from perpguard_sdk.messages import Instruction, StopRule
 
 V = TypeVar("V")
 
@@ -57,11 +61,16 @@ class ArbiterSettings:
         hold_down_s: seconds for which nobody may have asked for a restriction before its first step back.
         step_s: seconds between further steps back.
         change_ratio_min: a size or leverage limit in force is tightened further only by more than this share.
+        highest_rung: how far the guard may go by itself: advise, no_adds, pause_entries, reduce, reduce_to_safe or
+            flatten; what is closed by flatten stays closed until a human releases it.
+        reduce_share_max: with reduce as the highest rung, what share of a position is taken off at most.
     """
 
     hold_down_s: Annotated[float, Ge(0.0), Le(86_400.0)] = 60.0
     step_s: Annotated[float, Ge(0.0), Le(86_400.0)] = 20.0
     change_ratio_min: Annotated[float, Ge(0.0), Le(0.5)] = 0.05
+    highest_rung: Rung = Rung.REDUCE_TO_SAFE
+    reduce_share_max: Annotated[float, Ge(0.05), Le(0.95)] = 0.5
 
 
 @dataclass(slots=True)
@@ -75,6 +84,7 @@ class Arbiter:
     _latches: dict[tuple[BotId, MarketId], Latches] = field(default_factory=dict)
     _allocations: dict[tuple[AccountId, MarketId], Allocation] = field(default_factory=dict)
     _ranking: Ranking = field(default_factory=Ranking)
+    _closing: Closing = field(init=False)
     _ranked: dict[MarketId | None, list[Finding]] = field(default_factory=dict)
     _desired: dict[BotId, dict[MarketId, Limits]] = field(default_factory=dict)
     _markets: dict[BotId, tuple[MarketId, ...]] = field(default_factory=dict)
@@ -83,10 +93,29 @@ class Arbiter:
     _looking: dict[AccountId, set[tuple[BotId, MarketId]]] = field(default_factory=dict)
     _versions: dict[AccountId, int] = field(default_factory=dict)
     _left: set[tuple[AccountId, MarketId]] = field(default_factory=set)
+    _in_force: tuple[Instruction, ...] = ()
+    _floors: dict[BotId, tuple[int, int]] = field(default_factory=dict)
     _is_anew: bool = True
     _folded_at: Nanoseconds = 0
     _former_hold_ns: Nanoseconds = 0
     _former_until: Nanoseconds = 0
+
+    def __post_init__(self) -> None:
+        self._closing = Closing(self.settings.highest_rung, self.settings.reduce_share_max)
+
+    @property
+    def waiting(self) -> Iterable[Finding]:
+        """What people have to decide: where something was closed, or should have been."""
+        return self._closing.waiting.values()
+
+    def marked(self, finding: Finding) -> Finding:
+        """A finding as it is recorded: with the name of the wider one that asks for as much, if there is one."""
+        wider = inhibitor(finding, self._ranked.get(None, ()))
+        return (
+            finding
+            if wider is None
+            else structs.replace(finding, inhibited_by=f"{wider.policy}:{wider.reason}")
+        )
 
     def fold(self, findings: Sequence[Finding], state: GuardState, now: Nanoseconds) -> Desired:
         """Return what every bot may do in every market that it trades, at ``now``: all worked out anew.
@@ -123,11 +152,16 @@ class Arbiter:
             self._forget()
             self._former_hold_ns = 0
             everything = True
+        self._hear(state, now)
         others: set[MarketId | None] = set()
         concerned: list[Finding] = []
         for market, found in told.items():
             ranked = self._ranking.rank(
-                market, found, now, folded_at=self._folded_at, hold_down_s=self.settings.hold_down_s
+                market,
+                self._closing.within(found),
+                now,
+                folded_at=self._folded_at,
+                hold_down_s=self.settings.hold_down_s,
             )
             former = self._ranked.get(market, [])
             if ranked != former:
@@ -224,6 +258,7 @@ class Arbiter:
             for gone in former.keys() - limits.keys():
                 self._looks(record, bot, gone, looks=False)
                 self._left.add((record.config.account, gone))
+                self._closing.waiting.pop((bot, gone), None)
             self._desired[bot] = limits
             self.changed[bot] = None
             return
@@ -248,6 +283,7 @@ class Arbiter:
         self.forget_shortcuts()
         former_ns = max(int(self.settings.hold_down_s * NS_PER_S), self._former_hold_ns)
         self.settings = settings
+        self._closing.highest, self._closing.share_max = settings.highest_rung, settings.reduce_share_max
         self._former_hold_ns, self._former_until = former_ns, max(now + former_ns, self._former_until)
         for latches in self._latches.values():
             for latch in latches.all():
@@ -325,13 +361,37 @@ class Arbiter:
             found = general
         else:
             found = worst_first([*general, *own])
-        return [finding for finding in found if concerns_bot(finding, bot, record)]
+        concerning = [finding for finding in found if concerns_bot(finding, bot, record)]
+        if self._in_force:
+            account = record.config.account
+            concerning = heeded(concerning, self._in_force, bot=bot, account=account, market=market)
+        return uninhibited(concerning) if general and own else concerning
 
-    def _unsettle(self, bot: BotId) -> None:
-        """Fold all of a bot at the next chance, as if anything looked at were another."""
+    def _unsettle(self, bot: BotId | None = None) -> None:
+        """Fold all of a bot, or of all, at the next chance, as if anything looked at were another."""
         for (owner, _), latches in self._latches.items():
-            if owner == bot:
+            if bot in (None, owner):
                 latches.steady = ()
+
+    def _hear(self, state: GuardState, now: Nanoseconds) -> None:
+        """Begin anew where humans told something else, and keep closed what a former guard had closed."""
+        in_force = state.instructions.in_force(now)
+        if in_force != self._in_force:
+            self._in_force = in_force
+            self._markets.clear()
+            self._looking.clear()
+            self._unsettle()
+        for bot, floor in state.floors.items():
+            if self._floors.get(bot) == (floor.epoch, floor.version):
+                continue
+            self._floors[bot] = (floor.epoch, floor.version)
+            venue = venue_of(state.bots[bot].config.account)
+            for symbol in floor.flattened:
+                market = market_id(venue, symbol)
+                latches = self._latches.setdefault((bot, market), Latches())
+                latches.flattened = latches.flattened or flattened(bot, market, None)
+                latches.steady = ()
+                self._markets.pop(bot, None)
 
     def _looks(self, record: BotRecord, bot: BotId, market: MarketId, *, looks: bool) -> None:
         """Remember where prices, positions or owners are looked at, so that a change of them is noticed."""
@@ -350,6 +410,7 @@ class Arbiter:
         state: GuardState,
         now: Nanoseconds,
     ) -> None:
+        concerning = self._closing.keep(latches, concerning, self._in_force, record, market)
         frozen = any(finding.freezes for finding in concerning)
         hold_ns, step_ns = self._hold_ns, int(self.settings.step_s * NS_PER_S)
 
@@ -373,9 +434,12 @@ class Arbiter:
                 return size
             return self._part(state, record, market, size).get(record.config.bot)
 
-        move(latches.entries, asked_entries(concerning), compare_entries, loosen_entries)
-        move(latches.max_size, asked_size(concerning, part), compare_here, loosen_number)
+        size = self._closing.capped(latches, asked_size(concerning, part), record, market, state)
+        before = latches.sizes
+        move(latches.max_size, size, compare_here, loosen_number)
         move(latches.max_leverage, asked_leverage(concerning), compare_here, loosen_number)
+        latches.give_back_in_order(before, step_ns)
+        move(latches.entries, asked_entries(concerning), compare_entries, loosen_entries)
         move(latches.stop, asked_stop(concerning), compare_rules, loosen_stop)
         move(latches.entry_share, asked_share(concerning), compare_parts, loosen_share)
 

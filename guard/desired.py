@@ -14,7 +14,8 @@ from perpguard_sdk.messages import Entries, StopRule
 class Limits:
     """What one bot may do in one market, and the finding behind each part (``None``: being taken back).
 
-    ``entry_share`` is what part of its usual size a new entry may have, 1 for all of it.
+    ``entry_share`` is what part of its usual size a new entry may have, 1 for all of it; ``flattened`` says that the
+    position was closed and stays so until a human releases it.
     """
 
     entries: Entries = Entries.ALLOWED
@@ -26,11 +27,19 @@ class Limits:
     size_cause: Finding | None = None
     stop_cause: Finding | None = None
     share_cause: Finding | None = None
+    flattened: bool = False
 
     @property
-    def parts(self) -> tuple[Entries, float | None, float | None, StopRule | None, float]:
+    def parts(self) -> tuple[Entries, float | None, float | None, StopRule | None, float, bool]:
         """What is restricted, without why."""
-        return self.entries, self.max_leverage, self.max_size, self.stop, self.entry_share
+        return (
+            self.entries,
+            self.max_leverage,
+            self.max_size,
+            self.stop,
+            self.entry_share,
+            self.flattened,
+        )
 
     @property
     def causes(self) -> tuple[Finding | None, ...]:

@@ -204,7 +204,8 @@ class Engine:
                 told = told | standing.markets
             given = {market: self._confirmation.given(market, standing.about(market), now) for market in told}
             self._wanted = self.arbiter.fold_changed(given, self.state, now, touched=touched)
-            recorded = self._record.compare(None if is_anew else keys, standing, now)
+            opened, closed = self._record.compare(None if is_anew else keys, standing, now)
+            recorded = tuple(self.arbiter.marked(finding) for finding in opened), closed
             self._broken.pop(_JUDGEMENT, None)
             self._is_anew = self._asks_all = False
         except Exception as error:  # noqa: BLE001 (what was decided stands, and nobody enters on it)
@@ -225,7 +226,7 @@ class Engine:
         standing = self._standing
         standing.tell(_OF_DISPATCH, self.dispatch.findings(), None)
         standing.tell(_OF_ENGINE, self._broken.values(), None)
-        standing.tell(_OF_PARTS, self._raised_within(), None)
+        standing.tell(_OF_PARTS, [*self._raised_within(), *self._of_people(now)], None)
         for number, policy in enumerate(self.policies, _OF_POLICIES):
             if scope is not None and not is_anew and only_at_ticks(policy):
                 continue
@@ -242,6 +243,11 @@ class Engine:
                 self._raising.add(number)  # until it does not, it is asked about everything
                 found.append(_raised(policy.name, error, Subject()))
             standing.tell(number, found, markets)
+
+    def _of_people(self, now: Nanoseconds) -> Iterator[Finding]:
+        """What people told, for as long as it holds, and what waits for them."""
+        yield from self.state.instructions.findings(now)
+        yield from self.arbiter.waiting
 
     def _raised_within(self) -> Iterator[Finding]:
         """Where one market of one bot could not be folded or dispatched; the others were."""

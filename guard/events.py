@@ -21,7 +21,7 @@ from guard.holdings import Position as Position  # noqa: PLC0414
 from guard.holdings import PositionSource as PositionSource  # noqa: PLC0414
 from guard.margin_terms import CollateralTerms, TierTable
 from guard.units import AccountId, BotId, MarketId, Nanoseconds
-from perpguard_sdk.messages import Ack, Birth, BotState, Mode, Posture, Reported
+from perpguard_sdk.messages import Ack, Birth, BotState, Instruction, Mode, Posture, Reported
 
 CURVE_BPS = (
     1.0,
@@ -66,7 +66,8 @@ class GuardStarted(Event, frozen=True, kw_only=True, tag="guard_started"):
     """The guard holds its epoch and may command from now on.
 
     ``floors`` are the last postures that a former guard of this site published, verified, from its own
-    store or from the retained topics: they hold as a floor until the baselines are warm.
+    store or from the retained topics: they hold as a floor until the baselines are warm. ``instructions`` are what
+    humans had told it, from its own store.
     """
 
     guard: str
@@ -74,6 +75,7 @@ class GuardStarted(Event, frozen=True, kw_only=True, tag="guard_started"):
     session: str
     mode: Mode
     floors: tuple[Posture, ...] = ()
+    instructions: tuple[Instruction, ...] = ()
 
 
 class BookStatus(StrEnum):
@@ -219,6 +221,12 @@ class OutsideFactSeen(Event, frozen=True, kw_only=True, tag="outside_fact"):
     source: str
     expires_at: Nanoseconds
     observed_at: Nanoseconds | None = None
+
+
+class InstructionSeen(Event, frozen=True, kw_only=True, tag="instruction_seen"):
+    """A human told the guard what to do, in a way that was found to be sound; latest of an id wins."""
+
+    instruction: Instruction
 
 
 class LiquidationSeen(Event, frozen=True, kw_only=True, tag="liquidation"):
@@ -446,6 +454,7 @@ AnyEvent = (
     | LongShortRatioSeen
     | TrackedPositionsSeen
     | OutsideFactSeen
+    | InstructionSeen
     | LiquidationSeen
     | StreamActivity
     | StreamsActive

@@ -153,6 +153,8 @@ class Finding(Struct, frozen=True, kw_only=True, omit_defaults=True):
     had to be different for the finding not to stand. Nothing is asked because of it before it has stood,
     at this severity or worse, for ``confirm_ms``: one bad sample must not cut a position. ``imminent`` says that the
     liquidation is so near that no budget of commands may hold it back. ``offers`` are for people.
+    ``inhibited_by``, in records alone, is the policy and reason of the wider finding that already asks for as much:
+    people need not be told of this one.
     """
 
     policy: str
@@ -166,6 +168,7 @@ class Finding(Struct, frozen=True, kw_only=True, omit_defaults=True):
     confirm_ms: int = 0
     imminent: bool = False
     offers: tuple[Offer, ...] = ()
+    inhibited_by: str = ""
 
     @property
     def key(self) -> tuple[str, str, MarketId | None, AccountId | None, BotId | None, str | None]:

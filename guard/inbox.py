@@ -26,6 +26,7 @@ from guard.events import (
     BotAcked,
     BotReported,
     BotStatusSeen,
+    InstructionSeen,
     LiquidationSeen,
     LongShortRatioSeen,
     MarketFeatures,
@@ -403,6 +404,8 @@ def _coalescing_key(event: AnyEvent) -> Hashable | None:  # noqa: C901, PLR0911 
             return (type(event), event.market)
         case OutsideFactSeen(name=name):
             return (OutsideFactSeen, name)
+        case InstructionSeen(instruction=instruction):
+            return (InstructionSeen, instruction.id)
         case Tick():
             return Tick
         case StreamsActive(activities=activities) if activities:

@@ -94,6 +94,9 @@ NO_SKILLS = Skills()
 class Latches:
     """What is in force for one bot in one market.
 
+    ``flattened`` is what keeps it closed until a human releases it. ``held`` is the size, in base units, from which a
+    reduction that may not be more than a share began.
+
     ``steady`` is what the last fold of ``concerning`` looked at beside them; it need not be repeated before
     ``steady_until`` while both are the same, and ``steady_at`` is when they last were.
     """
@@ -103,6 +106,8 @@ class Latches:
     max_leverage: Latch[float | None] = field(default_factory=lambda: Latch(None))
     stop: Latch[StopRule | None] = field(default_factory=lambda: Latch(None))
     entry_share: Latch[float] = field(default_factory=lambda: Latch(1.0))
+    flattened: Finding | None = None
+    held: float | None = None
     last: Limits = field(default_factory=Limits)
     concerning: list[Finding] = field(default_factory=list)
     _asks_stop: bool = False
@@ -112,6 +117,20 @@ class Latches:
     steady_until: Nanoseconds = 0
     queued_at: Nanoseconds = NEVER
 
+    @property
+    def sizes(self) -> tuple[float | None, float | None]:
+        """The limits on size and leverage that are in force."""
+        return self.max_size.value, self.max_leverage.value
+
+    def give_back_in_order(self, before: tuple[float | None, float | None], step_ns: Nanoseconds) -> None:
+        """Entries are let grow only a step after a size that is given back is free: one rung after the other."""
+        if self.entries.value not in (Entries.REDUCE_ONLY, Entries.NO_ADDS):
+            return
+        for latch, was in zip((self.max_size, self.max_leverage), before, strict=True):
+            if was is not None and latch.cause is None:
+                wait_ns = 0 if latch.value is None else step_ns
+                self.entries.loosen_at = max(self.entries.loosen_at, latch.loosen_at + wait_ns)
+
     def all(self) -> tuple[Latch[Any], ...]:
         return self.entries, self.max_size, self.max_leverage, self.stop, self.entry_share
 
@@ -120,9 +139,7 @@ class Latches:
         self.concerning = findings
         self.steady_until = 0
         self._asks_stop = any(finding.limit.stop is not None for finding in findings)
-        self._asks_share = any(
-            finding.limit.max_size is not None and finding.subject.bot is None for finding in findings
-        )
+        self._asks_share = any(finding.limit.max_size is not None for finding in findings)
 
     def looks_at(self, state: GuardState, record: BotRecord, market: MarketId) -> tuple[object, ...]:
         """Return all that a fold of the findings looks at beside them."""
@@ -162,6 +179,7 @@ class Latches:
             size_cause=self.max_size.cause or self.max_leverage.cause,
             stop_cause=self.stop.cause,
             share_cause=self.entry_share.cause,
+            flattened=self.flattened is not None,
         )
 
     def _is_shut(self, skills: Skills) -> bool:

@@ -9,6 +9,7 @@ from msgspec import structs
 
 from guard.commands import PublishPosture
 from guard.desired import Limits
+from guard.ladder import Rung, rung_of
 from guard.state import BotRecord, GuardState
 from guard.units import NS_PER_S, BotId, MarketId, Nanoseconds, ms_of, symbol_of
 from perpguard_sdk.limits import of_posture, tightest
@@ -124,6 +125,8 @@ def no_looser(new: Posture, old: Posture) -> Posture:
         max_size=both.max_size,
         stops={**old.stops, **new.stops},
         entry_share=both.entry_share,
+        flattened=tuple(sorted({*old.flattened, *new.flattened})),
+        rungs={**old.rungs, **new.rungs},
         reasons=tuple(sorted({*old.reasons, *new.reasons})),
     )
 
@@ -157,6 +160,7 @@ def _posture(
     max_size: dict[str, float] = {}
     stops: dict[str, StopRule] = {}
     entry_share: dict[str, float] = {}
+    rungs: dict[str, str] = {}
     reasons: set[str] = set()
     for market, limit in limits.items():
         symbol = symbol_of(market)
@@ -168,6 +172,8 @@ def _posture(
             max_size[symbol] = limit.max_size
         if limit.stop is not None:
             stops[symbol] = limit.stop
+        if (rung := rung_of(limit)) is not Rung.ADVISE:
+            rungs[symbol] = rung.value
         if limit.entry_share < 1.0:
             entry_share[symbol] = limit.entry_share
         reasons.update(cause.reason for cause in limit.causes if cause is not None)
@@ -184,6 +190,8 @@ def _posture(
         max_size=max_size,
         stops=stops,
         entry_share=entry_share,
+        flattened=tuple(sorted(symbol_of(market) for market, limit in limits.items() if limit.flattened)),
+        rungs=rungs,
         reasons=tuple(sorted(reasons)),
     )
 
@@ -199,4 +207,4 @@ def _same_content(first: Posture, second: Posture) -> bool:
 
 
 def _content(posture: Posture) -> tuple[object, ...]:
-    return of_posture(posture), posture.epoch, posture.session
+    return of_posture(posture), posture.flattened, posture.epoch, posture.session

@@ -95,6 +95,32 @@ def concerns_bot(finding: Finding, bot: BotId, record: BotRecord) -> bool:
     )
 
 
+def uninhibited(findings: Sequence[Finding]) -> list[Finding]:
+    """Leave out what a wider finding among them already asks for: the limits are the same, and have one cause."""
+    wide = [finding for finding in findings if finding.subject.market is None]
+    return [finding for finding in findings if inhibitor(finding, wide) is None]
+
+
+def inhibitor(finding: Finding, wide: Sequence[Finding]) -> Finding | None:
+    """Return the first of ``wide`` that asks at least what a pause of one market asks, for at least its subject."""
+    limit, about = finding.limit, finding.subject
+    if about.market is None or limit.entries is None or limit != Limit(entries=limit.entries):
+        return None
+    for other in wide:
+        subject, entries = other.subject, other.limit.entries
+        if (
+            entries is not None
+            and entries.tightness >= limit.entries.tightness
+            and (other.freezes or not finding.freezes)
+            and subject.market is None
+            and subject.venue in (None, venue_of(about.market))
+            and subject.account in (None, about.account)
+            and subject.bot in (None, about.bot)
+        ):
+            return other
+    return None
+
+
 def differing(former: Sequence[Finding], now: Sequence[Finding]) -> list[Finding]:
     """Those that are among one of the two alone."""
     return [

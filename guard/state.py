@@ -23,6 +23,7 @@ from guard.events import (
     CommandSent,
     EpochContested,
     GuardStarted,
+    InstructionSeen,
     LinkChanged,
     LinkKind,
     LiquidationSeen,
@@ -48,6 +49,7 @@ from guard.events import (
     Tick,
     TrackedPositionsSeen,
 )
+from guard.instructions import Instructions
 from guard.market.freshness import StreamClock
 from guard.market.view import BaselineSettings, MarketView
 from guard.outlook.outlook import Outlook
@@ -66,9 +68,8 @@ class GuardState:
     venues whose feeds have yet to say so and ``chosen`` those whose feeds have. ``floors`` are what a former
     guard published, ``warmed`` the markets whose baseline has been warm at least once since: there they have
     done their part. ``contested_epoch`` is one that two guards have claimed, so that it names neither.
-    ``_owners`` says who trades each market on each account.
-    ``own`` is what was worked out of the accounts: where they are liquidated, and what that hangs on; ``outlook`` what
-    is estimated of the markets: where others are liquidated, how far a cascade goes, how likely it is.
+    ``own`` is what was worked out of the accounts, ``outlook`` what is estimated of the markets, ``instructions`` what
+    humans told; ``_owners`` says who trades each market on each account.
     ``dropping`` are markets that the settings, or the choice of a venue's feed, took from a bot while it was
     restricted there: they go once the arbiter has let go of them.
     """
@@ -97,6 +98,7 @@ class GuardState:
     dropping: set[tuple[BotId, MarketId]] = field(default_factory=set)
     own: OwnSide = field(default_factory=OwnSide)
     outlook: Outlook = field(default_factory=Outlook)
+    instructions: Instructions = field(default_factory=Instructions)
     _owners: Owners = field(default_factory=Owners)
 
     @classmethod
@@ -171,7 +173,7 @@ class GuardState:
     def apply(self, event: AnyEvent) -> None:  # noqa: C901, PLR0912 (one case an event is the table of the fold)
         """Fold one event in. Unknown subjects make a place for themselves; nothing raises."""
         self.now = max(self.now, event.received_at)
-        if isinstance(event, MarketFeatures | MarkPriceSeen):  # hundreds a second
+        if isinstance(event, MarketFeatures | MarkPriceSeen | OpenInterestSeen | LiquidationSeen):  # often
             self._apply_market(event)
             return
         match event:
@@ -184,10 +186,10 @@ class GuardState:
                 self.own.take_prices(event)
             case MarketsWatched():
                 self._watch(event)
-            case GuardStarted():
-                self._start(event)
-            case OpenInterestSeen() | LiquidationSeen():
-                self._apply_market(event)
+            case GuardStarted() | InstructionSeen():
+                self.instructions.hear(event)
+                if isinstance(event, GuardStarted):
+                    self._start(event)
             case OpenInterestHistorySeen() | LongShortRatioSeen() | TrackedPositionsSeen():
                 if not self._is_left(event.market):
                     self.market(event.market)

@@ -154,6 +154,8 @@ class Posture(Message, frozen=True, kw_only=True, tag="posture"):
     ``entry_share`` (0..1) is what part of its usual size a new entry may have. The maps are keyed by
     symbol or ``ALL_SYMBOLS``; where both match, the tighter holds. A missing key restricts nothing.
     ``version`` rises with every change of content and never falls, also across guards and restarts.
+    ``flattened`` are symbols that were closed until a human releases them, ``rungs`` how far the guard goes on each:
+    no_adds, pause_entries, reduce, reduce_to_safe or flatten.
     """
 
     bot: str
@@ -168,6 +170,8 @@ class Posture(Message, frozen=True, kw_only=True, tag="posture"):
     max_size: dict[str, float] = {}
     stops: dict[str, StopRule] = {}
     entry_share: dict[str, float] = {}
+    flattened: tuple[str, ...] = ()
+    rungs: dict[str, str] = {}
     reasons: tuple[str, ...] = ()
 
 
@@ -398,6 +402,49 @@ class OutsideFact(Message, frozen=True, kw_only=True, tag="outside_fact"):
     observed_at: int | None = None
 
 
+class InstructionKind(StrEnum):
+    """What a human tells the guard to do; the last three loosen."""
+
+    PAUSE = "pause"
+    HALT = "halt"
+    CAP = "cap"
+    IGNORE = "ignore"
+    RELEASE = "release"
+    SILENCE = "silence"
+
+
+class Instruction(Message, frozen=True, kw_only=True, tag="instruction"):
+    """What somebody tells the guard, retained on ``instruction/{id}`` and signed with a key of its own.
+
+    ``author`` tells it because of ``reason``, at ``ts`` on the teller's clock; it holds from ``starts_at`` (0: at
+    once) until ``expires_at`` unless it is told anew with ``withdrawn``. ``venue``, ``market`` (``venue:symbol``),
+    ``account`` (``venue:name``) and ``bot`` say what it is about; one that is left out stands for every one. A pause
+    has ``entries``, a cap ``max_size`` (base units, of the whole account's position), ``max_leverage`` or
+    ``entry_share`` (0..1). What is ignored or silenced is named by ``reasons`` and ``policies``; ``forced`` ignores
+    even what is imminent.
+    """
+
+    id: str
+    kind: InstructionKind
+    author: str
+    reason: str
+    ts: int
+    expires_at: int
+    starts_at: int = 0
+    venue: str | None = None
+    market: str | None = None
+    account: str | None = None
+    bot: str | None = None
+    entries: Entries | None = None
+    max_size: float | None = None
+    max_leverage: float | None = None
+    entry_share: float | None = None
+    reasons: tuple[str, ...] = ()
+    policies: tuple[str, ...] = ()
+    forced: bool = False
+    withdrawn: bool = False
+
+
 GuardMessage = GuardState | Heartbeat | Posture | Pause | Resume | CutLeverage | WidenStops | Signal
 BotMessage = Birth | BotState | Reported | Ack
-AnyMessage = GuardMessage | BotMessage | OutsideFact
+AnyMessage = GuardMessage | BotMessage | OutsideFact | Instruction

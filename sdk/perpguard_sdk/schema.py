@@ -19,6 +19,7 @@ from perpguard_sdk.messages import (
     CutLeverage,
     GuardState,
     Heartbeat,
+    Instruction,
     Message,
     OutsideFact,
     Pause,
@@ -30,7 +31,19 @@ from perpguard_sdk.messages import (
 )
 
 COMMANDS = (Pause, Resume, CutLeverage, WidenStops)
-ALL = (GuardState, Heartbeat, Posture, *COMMANDS, Birth, BotState, Reported, Ack, Signal, OutsideFact)
+ALL = (
+    GuardState,
+    Heartbeat,
+    Posture,
+    *COMMANDS,
+    Birth,
+    BotState,
+    Reported,
+    Ack,
+    Signal,
+    OutsideFact,
+    Instruction,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +111,16 @@ CHANNELS = (
         True,
         "A fact from outside of all markets, under the key of broker.outside_key_file.",
     ),
+    Channel(
+        "instruction",
+        "instruction/{id}",
+        (Instruction,),
+        False,
+        1,
+        True,
+        True,
+        "What a human tells the guard, under the key of broker.instruction_key_file.",
+    ),
 )
 
 
@@ -141,7 +164,8 @@ def _channel(channel: Channel) -> dict[str, Any]:
     address = f"{{root}}/v{SCHEMA_VERSION}/{{site}}/{channel.address}"
     names = [part[1:-1] for part in address.split("/") if part.startswith("{")]
     kept = "retained" if channel.retained else "not retained"
-    key = "the site's key for outside facts" if channel.name == "outside" else "the bot's key"
+    keys = {"outside": "the site's key for outside facts", "instruction": "the site's key for instructions"}
+    key = keys.get(channel.name, "the bot's key")
     signed = f"signed with {key}" if channel.signed else "not signed"
     return {
         "address": address,

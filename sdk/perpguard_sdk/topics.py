@@ -27,11 +27,12 @@ class TopicKind(StrEnum):
     ACK = "ack"
     SIGNAL = "signal"
     OUTSIDE = "outside"
+    INSTRUCTION = "instruction"
 
 
 @dataclass(frozen=True, slots=True)
 class ParsedTopic:
-    """A topic taken apart: ``name`` is guard, bot, venue or fact, ``detail`` verb or symbol."""
+    """A topic taken apart: ``name`` is guard, bot, venue, fact or instruction, ``detail`` verb or symbol."""
 
     kind: TopicKind
     name: str
@@ -100,6 +101,10 @@ class Topics:
         """A fact from outside of all markets."""
         return f"{self.base}/outside/{name}"
 
+    def instruction(self, name: str) -> str:
+        """What a human tells the guard."""
+        return f"{self.base}/instruction/{name}"
+
     def parse(self, topic: str) -> ParsedTopic | None:  # noqa: PLR0911 (one case a line is the table)
         """Take a topic apart; ``None`` for one that is not of this site or that nothing defines."""
         prefix = self.base + "/"
@@ -122,6 +127,8 @@ class Topics:
                 return ParsedTopic(TopicKind.SIGNAL, venue, symbol)
             case ["outside", name] if not shadow:
                 return ParsedTopic(TopicKind.OUTSIDE, name)
+            case ["instruction", name] if not shadow:
+                return ParsedTopic(TopicKind.INSTRUCTION, name)
             case _:
                 return None
 
