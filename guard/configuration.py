@@ -38,6 +38,7 @@ from policies.distrust_collateral import DistrustCollateral
 from policies.distrust_links import DistrustLinks
 from policies.distrust_liquidation_prices import DistrustLiquidationPrices
 from policies.distrust_stale_data import DistrustStaleData
+from policies.drawdown_brake import DrawdownBrake
 from policies.keep_restart_floor import KeepRestartFloor
 from policies.margin_tightening import MarginTightening
 from policies.pause_entries import PauseEntries
@@ -168,6 +169,7 @@ class PolicySettings(_Table):
     distrust_collateral: DistrustCollateral = DistrustCollateral()
     respect_latency: RespectLatency = RespectLatency()
     contain_collateral: ContainCollateral = ContainCollateral()
+    drawdown_brake: DrawdownBrake = DrawdownBrake()
     pause_entries: PauseEntries = PauseEntries()
     cut_leverage: CutLeverage = CutLeverage()
     widen_stops: WidenStops = WidenStops()

@@ -12,6 +12,7 @@ from guard.account.action_time import ActionTimes
 from guard.account.assessment import Assessed, Surroundings, Tried, assess
 from guard.account.betas import Betas
 from guard.account.collateral import HaircutSettings
+from guard.account.equity import EquityTrack
 from guard.account.peg_settings import USD, fold
 from guard.account.pegs import PegBook
 from guard.account.pools import Pool
@@ -50,6 +51,7 @@ class OwnSide:
     haircuts: HaircutSettings = field(default_factory=HaircutSettings)
     action_times: ActionTimes = field(default_factory=ActionTimes)
     lags: VenueLags = field(default_factory=VenueLags)
+    equities: dict[AccountId, EquityTrack] = field(default_factory=dict)
     _assessed: dict[AccountId, Assessed] = field(default_factory=dict)
     _held: dict[AccountId, int] = field(default_factory=dict)
     _heard_then: dict[AccountId, int] = field(default_factory=dict)
@@ -127,6 +129,8 @@ class OwnSide:
         """Assess every account whose turn it is; forget those that hold nothing any more."""
         for account in self._assessed.keys() - accounts.keys():
             self._empty(account, now)
+        for account in self.equities.keys() - accounts.keys():
+            del self.equities[account]
         for account, view in accounts.items():
             if not view.positions:
                 self._empty(account, now)
@@ -141,8 +145,26 @@ class OwnSide:
 
     def heed(self, view: AccountView, markets: Mapping[MarketId, MarketView], now: Nanoseconds) -> None:
         """Something was said of an account: assess it now, unless it is large and nothing of it has changed."""
+        self._take_equity(view, markets)
         if self._held.get(view.account) != view.held_version or len(view.positions) <= AT_ONCE_MAX:
             self.assess(view, markets, now)
+
+    def _take_equity(self, view: AccountView, markets: Mapping[MarketId, MarketView]) -> None:
+        """Take what its venue says an account is worth."""
+        told = view.snapshots.get(PositionSource.VENUE)
+        if told is None or told.equity_usd is None:
+            return
+        track = self.equities.get(view.account)
+        if track is None:
+            track = self.equities[view.account] = EquityTrack()
+        held = dict.fromkeys((*(position.market for position in told.positions), *track.markets))
+        marks = {
+            market: mark
+            for market in held
+            if (seen := markets.get(market)) is not None
+            and (mark := sensible_price(seen.mark_price or seen.mid_price)) is not None
+        }
+        track.observe(told, marks, told.received_at)
 
     def _contain(self, now: Nanoseconds) -> None:
         """Work out what would help the account whose turn it is: one at a time, because each takes tens of ms."""

@@ -39,6 +39,7 @@ from policies.distrust_collateral import DistrustCollateral
 from policies.distrust_links import DistrustLinks
 from policies.distrust_liquidation_prices import DistrustLiquidationPrices
 from policies.distrust_stale_data import DistrustStaleData
+from policies.drawdown_brake import DrawdownBrake
 from policies.keep_restart_floor import KeepRestartFloor
 from policies.margin_tightening import MarginTightening
 from policies.pause_entries import PauseEntries
@@ -76,6 +77,7 @@ POLICIES: tuple[type[Any], ...] = (
     WidenStops,
     RespectLatency,
     ContainCollateral,
+    DrawdownBrake,
 )
 
 STOP = order("s1", -50.0, stop_price=99.5, reduce_only=True)
@@ -94,6 +96,7 @@ def in_danger() -> GuardState:
     state.apply(structs.replace(flat_terms(MARKET, ratio=0.05), received_at=at(now)))
     hold_fallen_collateral(state, now)
     slow_down(state)
+    lose_equity(state, now)
     state.apply(LinkChanged(received_at=at(now), link=LinkKind.BROKER, up=False, detail="away"))
     for _ in range(5):
         state.apply(MessageRefused(received_at=at(now), topic="t", bot=ALPHA, detail="signature"))
@@ -115,6 +118,15 @@ def hold_fallen_collateral(state: GuardState, seconds: float) -> None:
             collateral=collateral,
         )
     )
+
+
+def lose_equity(state: GuardState, seconds: float) -> None:
+    """A third account has lost more than half of what it had."""
+    for step, price in enumerate((100.0, 80.0, 80.0, 80.0)):
+        held = position(30.0, entry_price=100.0, mark_price=price)
+        equity_usd = 1_000.0 + 30.0 * (price - 100.0)
+        told = snapshot(seconds - 1.0 + 0.1 * step, held, equity_usd=equity_usd)
+        state.apply(structs.replace(told, account=AccountId("loopback:third")))
 
 
 def slow_down(state: GuardState) -> None:
