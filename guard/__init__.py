@@ -40,6 +40,7 @@ adapter that makes events or carries decisions out.
 **How it acts and remembers.**
 
 - ``commands``      what a bot is told; the wire types themselves are the SDK's (``perpguard_sdk.messages``)
+- ``bill/``         what decisions saved and cost, against unguarded twins (``billed``, ``bill_words``)
 - ``audit``         what is written down, and how records are chained
 - ``inbox``         the queue in front of the engine: what may be dropped, what never
 - ``journal``, ``outbox``     record, then act: what waits for the disk and for how long
@@ -48,7 +49,7 @@ adapter that makes events or carries decisions out.
 - ``readiness``     whether everything that is watched was seen once
 - ``load``          whether the loop keeps up, and what is said when it does not
 - ``status``        what the guard says of itself on its topics
-- ``meters``, ``measuring`` (``_accounts``, ``_outlook``)  what is counted and measured, for whoever asks
+- ``meters``, ``measuring`` (``_accounts``, ``_bill``, ``_outlook``)  what is counted and measured, for whoever asks
 - ``explain``, ``explain_story``, ``_hops``, ``_outlook``, ``_words``, ``audit_lines``  records to plain words
 
 **How it is put together and run.**

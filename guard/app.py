@@ -24,11 +24,12 @@ from adapters.storage.keeper import AuditKeeper
 from adapters.storage.outlook_memory import OutlookMemoryFile
 from adapters.storage.samples import SampleRecorder
 from adapters.systemd import Notifier, monotonic_usec
+from guard.bill.ledger import Ledger
 from guard.building import build_engine, engine_parts
 from guard.cadence import Cadence
 from guard.clock_offset import ClockOffset, TimedFeed
 from guard.configuration import Settings, resolve_secrets
-from guard.errors import FatalError, GuardError
+from guard.errors import AuditError, FatalError, GuardError
 from guard.inbox import Inbox
 from guard.market.implementation import COMPILED, TO_COMPILE, implementation, why_slow
 from guard.measuring import measure, what_is_wrong
@@ -132,6 +133,7 @@ class App:
             traces = self.runner.outbox.traces
             traces.venue_lag_ms, traces.frames = self._clock_offset.lag_ms, self._timed.items
             self.runner.readiness.began_at -= self.older_ns
+            self.runner.bill = await self._bill(audit)
             remembered = await self._remembering.recall()
             if remembered is not None:
                 inbox.put(remembered)
@@ -278,6 +280,17 @@ class App:
             guard=settings.guard.name,
             clock=self.clock,
         )
+
+    async def _bill(self, audit: AuditKeeper) -> Ledger | None:
+        """What decisions save and cost, on from where a former guard was."""
+        if not self.settings.bill.enabled:
+            return None
+        try:
+            memory = await audit.last_bill()
+        except AuditError as error:
+            memory = None
+            log.error("the bill of former runs cannot be read, a new one begins", error=str(error))
+        return Ledger.of(self.settings.bill, memory)
 
     async def _make_link(self, keys: dict[BotId, bytes], session: str) -> MqttLink:
         settings = self.settings

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Struct, structs
 
 from guard.account.risk import AccountRisk
+from guard.billed import BillDay, BillLine, BillMemory
 from guard.commands import CommandOutcome, PublishCommand, PublishPosture
 from guard.events import (
     AnyEvent,
@@ -279,6 +280,17 @@ class SamplesRetired(Record, frozen=True, kw_only=True, tag="samples_retired"):
     why: str
 
 
+class Billed(Record, frozen=True, kw_only=True, tag="billed"):
+    """What decisions saved and cost: those that ended since the record before, and a UTC day that is over.
+
+    ``memory`` is all that a guard that is started anew goes on from; the sums of the whole run are in it.
+    """
+
+    memory: BillMemory
+    lines: tuple[BillLine, ...] = ()
+    day: BillDay | None = None
+
+
 class RecordRestored(Record, frozen=True, kw_only=True, tag="record_restored"):
     """The record was put back from a backup: what was decided after ``made_at`` is not in it.
 
@@ -299,6 +311,7 @@ AnyRecord = (
     | Step
     | Sent
     | CommandTraced
+    | Billed
     | AuditGap
     | SegmentClosed
     | SegmentOpened

@@ -6,6 +6,7 @@ from guard.account.risk import AccountRisk
 from guard.audit import (
     AnyRecord,
     AuditGap,
+    Billed,
     CommandTraced,
     RecordRestored,
     SamplesRetired,
@@ -19,6 +20,7 @@ from guard.audit import (
     SettingsReloaded,
     Step,
 )
+from guard.bill_words import billed_words
 from guard.events import AnyEvent, BotAcked, BotBorn, LinkChanged, LinkKind, SettingsChanged, StreamFault
 from guard.explain_hops import traced_words
 from guard.explain_outlook import outlook_line
@@ -61,7 +63,9 @@ def record_words(record: AnyRecord) -> str:
             return _other_words(record)
 
 
-def _other_words(record: CommandTraced | Keeping) -> str:
+def _other_words(record: CommandTraced | Billed | Keeping) -> str:
+    if isinstance(record, Billed):
+        return billed_words(record)
     return traced_words(record) if isinstance(record, CommandTraced) else _keeping_words(record)
 
 

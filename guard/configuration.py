@@ -21,6 +21,7 @@ from adapters.storage.settings import AuditSettings, SamplesSettings
 from guard.account.collateral import HaircutSettings
 from guard.account.peg_settings import PegSettings
 from guard.arbiter import ArbiterSettings
+from guard.bill.settings import BillSettings
 from guard.dispatch import DispatchSettings
 from guard.extensions import others_of, sources_of
 from guard.inbox import OverloadSettings
@@ -225,6 +226,7 @@ class Settings(_Table):
     dispatch: DispatchSettings = Field(
         default=DispatchSettings(), description="how commands are repeated and confirmed"
     )
+    bill: BillSettings = Field(default=BillSettings(), description="what guarding saves and costs")
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from guard.audit import AnyRecord, CommandTraced, Sent
+from guard.bill_words import bill_words
 from guard.commands import OutcomeKind
 from guard.events import AccountSnapshot, BotReported, PositionSource
 from guard.explain_hops import way_words
@@ -104,6 +105,7 @@ def explain(records: Sequence[AnyRecord], command_id: str) -> Explanation:
         *_way(story),
         Section("What came of it", tuple(_outcome(story))),
         Section("The position and what it cost", tuple(_position(story, command))),
+        *_billed(story),
     )
     return Explanation(command_id, title, sections, _kind(story), tuple(story.traced))
 
@@ -346,6 +348,12 @@ def _outcome(story: Story) -> Iterator[str]:
             yield "Not seen is not taken for done: it stands as a finding until it is seen."
         case OutcomeKind.SUPERSEDED:
             yield f"Superseded {when}, before its effect was judged: {detail}."
+
+
+def _billed(story: Story) -> Iterator[Section]:
+    """Left out where no bill was kept."""
+    if story.billed is not None:
+        yield Section("What it saved and what it cost", tuple(bill_words(story.billed)))
 
 
 def _position(story: Story, command: Command) -> Iterator[str]:

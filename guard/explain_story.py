@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from guard.audit import AnyRecord, AuditGap, CommandTraced, Sent, SessionOpened, SettingsReloaded, Step
+from guard.audit import (
+    AnyRecord,
+    AuditGap,
+    Billed,
+    CommandTraced,
+    Sent,
+    SessionOpened,
+    SettingsReloaded,
+    Step,
+)
+from guard.billed import BillLine
 from guard.commands import CommandOutcome
 from guard.events import AnyEvent, BotAcked
 from guard.findings import Finding, Severity
@@ -44,6 +54,7 @@ class Story:
     outlooks: list[MarketOutlook] = field(default_factory=list)
     posture_before: Posture | None = None
     posture_after: Posture | None = None
+    billed: BillLine | None = None
 
 
 def gather(records: Sequence[AnyRecord], command_id: str) -> Story:
@@ -62,6 +73,9 @@ def gather(records: Sequence[AnyRecord], command_id: str) -> Story:
                 story.sent.append(record)
             case CommandTraced(command_id=traced) if traced == command_id:
                 story.traced.append(record)
+            case Billed():
+                told = [*(each.told for each in record.memory.open), *record.lines]
+                story.billed = next((each for each in told if each.decision == command_id), story.billed)
             case AuditGap(commands=named) if command_id in named:
                 story.left_open = record
             case Step():

@@ -11,6 +11,7 @@ from guard.engine import Engine
 from guard.events import LinkKind
 from guard.hops import BUDGETS_NS, Hop
 from guard.measuring_accounts import measure_accounts
+from guard.measuring_bill import measure_bill
 from guard.measuring_outlook import measure_outlook
 from guard.meters import Distribution, Distributions, Measured, Meter, MeterKind, Sample
 from guard.ports import Importance
@@ -49,6 +50,9 @@ def measure(runner: Runner) -> Iterator[Measured]:
     yield from _state(runner.engine, now)
     yield from _ready(runner.readiness)
     yield from _sending(runner)
+    if runner.bill is not None:
+        lines = list(runner.bill.open_lines(runner.engine.state))
+        yield from measure_bill(runner.bill.run_rows, len(lines), sum(line.net_usd for line in lines))
 
 
 def _identity(runner: Runner) -> Meter:

@@ -13,6 +13,7 @@ from annotated_types import Ge, Le
 from guard import status
 from guard.audit import SessionClosed, SessionOpened, Step, abridged
 from guard.audit_lines import record_words
+from guard.bill.ledger import Ledger
 from guard.engine import Engine
 from guard.errors import AuditError, BrokerError
 from guard.events import AnyEvent, GuardStarted, Tick
@@ -99,6 +100,8 @@ class Runner:
     recorder: Callable[[AnyEvent], None] = lambda event: None  # noqa: ARG005 (as on_tick)
     load: Load = field(init=False)
     readiness: Readiness = field(init=False)
+    bill: Ledger | None = None
+    """What decisions saved and cost; without it nothing is billed."""
     _ticked: asyncio.Event = field(default_factory=asyncio.Event)
     decided_at: Nanoseconds = 0
     """When the last Tick that the engine has processed was received."""
@@ -146,6 +149,8 @@ class Runner:
         closed = SessionClosed(at=now, session=self.identity.session, why=why)
         try:
             left = [*self.journal.unwritten(), *self.outbox.traces.close(now)]
+            billed = None if self.bill is None else self.bill.take(self.engine.state, last=True)
+            left += [] if billed is None else [billed]
             await self.world.audit.append([*left, closed], durable=True)
         except AuditError as error:
             log.error("the end of the session could not be recorded", error=str(error))
@@ -182,9 +187,24 @@ class Runner:
         decided_at = self.world.clock.now()
         self.load.after(step, self.engine.state, decided_at - began_at)
         self.outbox.traces.after(step, self.engine.state, began_at, decided_at)
+        self._bill(step)
         if step.is_decision or step.postures:
             self.outbox.put(abridged(step), decided_at)
         return step
+
+    def _bill(self, step: Step) -> None:
+        """Nothing rests on the bill: should it fail, it ends, and all else goes on."""
+        if self.bill is None:
+            return
+        try:
+            self.bill.note(step, self.engine.state, self.engine.wanted)
+            record = self.bill.take(self.engine.state) if isinstance(step.event, Tick) else None
+        except Exception:
+            self.bill = None
+            log.exception("no bill is kept any more: this is a bug, please report it with these lines")
+            return
+        if record is not None:
+            self.journal.put_later(record)
 
     def _tell_of(self, step: Step) -> None:
         if step.opened or step.closed or step.commands or step.outcomes:
@@ -204,7 +224,7 @@ class Runner:
             stored = await self._stored_epoch()
             behind = self.engine.state.highest_epoch_reported
             claim = await self.world.fence.claim(max(stored, behind))
-            floors = await self._floors(claim.floors)
+            floors, told = await self._floors(claim.floors), await self._told()
             now = self.world.clock.now()
             identity = self.identity
             opened = SessionOpened(
@@ -225,6 +245,7 @@ class Runner:
                     session=identity.session,
                     mode=identity.mode,
                     floors=floors,
+                    instructions=told,
                 )
             )
             log.info("the guard decides", epoch=claim.epoch, session=identity.session, mode=identity.mode)
@@ -257,6 +278,16 @@ class Runner:
             if known is None or (posture.epoch, posture.version) > (known.epoch, known.version):
                 newest[BotId(posture.bot)] = posture
         return tuple(newest.values())
+
+    async def _told(self) -> tuple[Instruction, ...]:
+        """What humans told a former guard, as far as it still holds."""
+        try:
+            told = await self.world.memory.last_instructions()
+        except AuditError as error:
+            log.error("what humans told before cannot be read", error=str(error))
+            return ()
+        now_ms = ms_of(self.world.clock.now())
+        return tuple(each for each in told if each.expires_at > now_ms)
 
     async def _beat(self) -> None:
         """Prove that the engine lives: nothing is sent unless it has processed a Tick since the last time."""

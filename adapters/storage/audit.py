@@ -19,6 +19,7 @@ from adapters.storage.reader import SqliteAuditReader
 from adapters.storage.schema import Span
 from adapters.storage.set_aside import set_aside, set_orphans_aside
 from guard.audit import AnyRecord, AuditGap
+from guard.billed import BillMemory
 from guard.errors import AuditCorruptError, AuditError
 from guard.ports import Clock, StoredRecord, Verdict
 from guard.units import BotId, Nanoseconds
@@ -202,6 +203,14 @@ class SqliteAudit:
     async def last_postures(self) -> dict[BotId, Posture]:
         """The last posture that was decided for each bot."""
         return await (await self._reading()).last_postures()
+
+    async def last_bill(self) -> BillMemory | None:
+        """What the bill of a former guard went on from last."""
+        return await (await self._reading()).last_bill()
+
+    async def last_instructions(self) -> tuple[Instruction, ...]:
+        """What humans told a former guard, the latest word of each id."""
+        return await (await self._reading()).last_instructions()
 
     async def _reading(self) -> SqliteAuditReader:
         if self._reader is None:

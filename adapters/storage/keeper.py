@@ -18,6 +18,7 @@ from adapters.storage.files import settle
 from adapters.storage.set_aside import SIDE_FILES, free_name
 from adapters.storage.unfinished import LOOKED_BACK, unfinished
 from guard.audit import AnyRecord, AuditGap
+from guard.billed import BillMemory
 from guard.errors import AuditCorruptError, AuditError
 from guard.ports import Clock
 from guard.units import BotId
@@ -72,6 +73,14 @@ class AuditKeeper:
     async def last_postures(self) -> dict[BotId, Posture]:
         """The last posture that was decided for each bot. Raises AuditError."""
         return await (await self.opened()).last_postures()
+
+    async def last_bill(self) -> BillMemory | None:
+        """What the bill of a former guard went on from last. Raises AuditError."""
+        return await (await self.opened()).last_bill()
+
+    async def last_instructions(self) -> tuple[Instruction, ...]:
+        """What humans told a former guard, the latest word of each id. Raises AuditError."""
+        return await (await self.opened()).last_instructions()
 
     async def opened(self) -> SqliteAudit:
         """The database, which is where it should be. Raises AuditError."""

@@ -18,7 +18,8 @@ from adapters.storage.pile import Pile
 from adapters.storage.schema import SCHEMA_VERSION, Span, decode_posture
 from adapters.storage.segments import is_segment, verify_series
 from adapters.storage.verify import one_state, verify_file
-from guard.audit import AnyRecord, Step, decode_record
+from guard.audit import AnyRecord, Billed, Step, decode_record
+from guard.billed import BillMemory
 from guard.errors import AuditError, CommandNotFoundError
 from guard.findings import Finding, Reason, Severity
 from guard.ports import StoredRecord, Verdict
@@ -39,6 +40,8 @@ OUTLOOKS_TOLD, OUTLOOKS_LOOKED_AT = 60, 20_000
 """How many outlooks lead to a command at most, among so many records before it."""
 SETTINGS_LOOKED_AT = 5
 """The last changes of settings before a command: some may have been refused, or have changed nothing."""
+BILL_LOOKED_AT = 200_000
+"""The bill is recorded each day at the least: among so many records the last one is."""
 
 LAST_COMMAND = "last"
 BUSY_MS = 2000
@@ -125,6 +128,29 @@ class SqliteAuditReader:
     async def last_outlooks(self, within_s: int = OUTLOOKS_WITHIN_S) -> list[StoredRecord]:
         """The steps that tell outlooks of markets, as ``last_assessments`` those that assess accounts."""
         return await self._last_telling("outlooks", within_s)
+
+    async def bills(self) -> list[StoredRecord]:
+        """The records of the bill, oldest first. Raises AuditCorruptError."""
+        sql = "SELECT number, body, hash FROM records WHERE kind = 'billed' AND {span} ORDER BY number DESC"
+        return [self._decode(row) for row in reversed(await self._newest(sql, ()))]
+
+    async def last_bill(self) -> BillMemory | None:
+        """What the bill of a former guard went on from last; ``None`` for none among the latest records.
+
+        Raises:
+            AuditCorruptError: a record cannot be read.
+        """
+        last = await self.last_records(1)
+        if not last:
+            return None
+        sql = (
+            "SELECT number, body, hash FROM records WHERE kind = 'billed' AND number > ? AND {span} "
+            "ORDER BY number DESC LIMIT {left}"
+        )
+        for row in await self._newest(sql, (last[-1].number - BILL_LOOKED_AT,), 1):
+            record = self._decode(row).record
+            return record.memory if isinstance(record, Billed) else None
+        return None
 
     async def _last_telling(self, field: str, within_s: int) -> list[StoredRecord]:
         sql = (
@@ -214,7 +240,13 @@ class SqliteAuditReader:
                 (stored.number, stored.number - OUTLOOKS_LOOKED_AT, f':{command.symbol}"'),
                 OUTLOOKS_TOLD,
             )
-            numbers |= {int(row[0]) for row in (*before, *session, *changed, *outlooks)}
+            billed = await self._newest(
+                "SELECT number FROM records WHERE kind = 'billed' AND number > ? AND instr(body, ?) AND {span} "
+                "ORDER BY number DESC LIMIT {left}",
+                (stored.number, f'"decision":"{found}"'),
+                1,
+            )
+            numbers |= {int(row[0]) for row in (*before, *session, *changed, *outlooks, *billed)}
             for reason in Reason:
                 numbers |= await self._last_changes(reason, stored.number, command)
         return await self._read(sorted(numbers))
@@ -279,6 +311,23 @@ class SqliteAuditReader:
             return {BotId(bot): decode_posture(body) for bot, body in rows}
         except msgspec.DecodeError as error:
             raise corrupt(self.path, f"a stored posture cannot be read: {error}") from error
+
+    async def last_instructions(self) -> tuple[Instruction, ...]:
+        """What humans told a former guard, the latest word of each id, of the latest records about it.
+
+        Raises:
+            AuditCorruptError: a record cannot be read.
+        """
+        sql = (
+            "SELECT number FROM record_finding WHERE reason = ? AND number > ? AND {span} "
+            "ORDER BY number DESC LIMIT {left}"
+        )
+        rows = await self._newest(sql, (Reason.INSTRUCTED.value, 0), INSTRUCTED_LOOKED_AT)
+        told: dict[str, Instruction] = {}
+        for stored in await self._read(sorted(int(row[0]) for row in rows)):
+            if isinstance(stored.record, Step) and isinstance(stored.record.event, InstructionSeen):
+                told[stored.record.event.instruction.id] = stored.record.event.instruction
+        return tuple(told.values())
 
     async def _numbers(self, table: str, column: str, value: str) -> list[int]:
         sql = f"SELECT number FROM {table} WHERE {column} = ? AND {{span}} ORDER BY number DESC"  # noqa: S608

@@ -11,6 +11,7 @@ from guard.cli import (
     accounts,
     audit,
     backup,
+    bill,
     bots,
     completion,
     doctor,
@@ -41,6 +42,7 @@ cli.command("simulate")(simulate.simulate)
 cli.command("replay")(replay.replay)
 cli.command("accounts")(accounts.accounts)
 cli.command("outlook")(outlook.outlook)
+cli.command("bill")(bill.bill)
 cli.command("backup")(backup.backup)
 cli.command("restore")(backup.restore)
 cli.command("version")(running.version)
