@@ -32,6 +32,8 @@ from perpguard_sdk.messages import Entries, Evidence
 
 PACED_BPS = 25.0
 """Refill is measured of the depth within this distance, so slices are a share of that."""
+SOON_S = 300.0
+"""While a cut is being made the next minutes matter, in which a crash comes faster than within the horizon."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,15 +91,16 @@ class CutLeverage:
         shock_multiple: the shock, as a multiple of the normal depth within ``baseline.band_bps``.
         reach_multiple: how many times the shock's reach must fit into the distance.
         distance_bps_max: more distance than this is never asked for.
-        margin_ratio: how much farther than needed a cut puts the liquidation price.
+        margin_ratio: how much farther than the floor a cut puts the liquidation price.
         cap_multiple: up to how many times the needed distance a position is capped.
         reported_s: seconds after which positions that only bots tell are not known any more.
+        reach_margin_ratio: how much farther than the reach a cut puts it: one large cut is cheaper than many later.
         reach_quantile: which quantile of the reach must not come to the liquidation price.
         hazard_min: chance of a move beyond the liquidation price from which on the reach is a reason to cut.
         horizon_s: within which that chance is counted, seconds.
         outlook_s: seconds after which an outlook is not known any more.
         cap_share: from which share of ``hazard_min`` on nothing is added, nor opened at more than the leverage borne.
-        cut_share_min: a cut of less of the position is not worth its command, unless it lies below half of the floor.
+        cut_share_min: a cut of less of the position waits, below the floor of less than a quarter of that.
         fee_ratio: the taker's fee, a share of notional.
         liquidation_fee_ratio: what the venue takes for liquidating, a share of notional.
         reentry_share: how much of a cut position one comes back with once it is over; that way is counted as cost.
@@ -123,12 +126,13 @@ class CutLeverage:
     margin_ratio: Annotated[float, Ge(0.0), Le(2.0)] = 0.15
     cap_multiple: Annotated[float, Ge(1.0), Le(10.0)] = 1.5
     reported_s: Annotated[float, Gt(0.0), Le(3_600.0)] = 15.0
+    reach_margin_ratio: Annotated[float, Ge(0.0), Le(2.0)] = 0.4
     reach_quantile: Annotated[float, Ge(0.5), Le(0.95)] = 0.90
     hazard_min: Annotated[float, Ge(0.001), Le(1.0)] = 0.3
     horizon_s: Annotated[float, Ge(60.0), Le(3_600.0)] = 900.0
     outlook_s: Annotated[float, Ge(1.0), Le(300.0)] = 20.0
     cap_share: Annotated[float, Ge(0.05), Le(1.0)] = 0.5
-    cut_share_min: Annotated[float, Ge(0.0), Le(0.5)] = 0.05
+    cut_share_min: Annotated[float, Ge(0.0), Le(0.5)] = 0.2
     fee_ratio: Annotated[float, Ge(0.0), Le(0.01)] = 0.0005
     liquidation_fee_ratio: Annotated[float, Ge(0.0), Le(0.1)] = 0.005
     reentry_share: Annotated[float, Ge(0.0), Le(1.0)] = 1.0
@@ -213,7 +217,10 @@ class CutLeverage:
         wanted_bps = min(wanted_bps, self.distance_bps_max)
         if distance.bps >= self.cap_multiple * wanted_bps:
             return
-        target_bps = min(wanted_bps * (1.0 + self.margin_ratio), self.distance_bps_max)
+        target_bps = need.floor_bps * (1.0 + self.margin_ratio)
+        if is_raised and need.reach_bps is not None:
+            target_bps = max(target_bps, need.reach_bps * (1.0 + self.reach_margin_ratio))
+        target_bps = min(target_bps, self.distance_bps_max)
         terms = own.terms_of(venue_of(account.account)).table(position.market)
         features = view.features
         book = None if features is None else features.bids if position.size > 0.0 else features.asks
@@ -258,10 +265,17 @@ class CutLeverage:
         outlook = state.outlook.of(market)
         return None if outlook is None or now - outlook.at > self.outlook_s * NS_PER_S else outlook
 
-    def _chance(self, outlook: MarketOutlook | None, direction: Direction, distance: float) -> float | None:
+    def _chance(
+        self,
+        outlook: MarketOutlook | None,
+        direction: Direction,
+        distance: float,
+        within_s: float | None = None,
+    ) -> float | None:
         """How likely price goes so far within the horizon, ``None`` where nobody tells it."""
         hazard = None if outlook is None else outlook.hazard(direction)
-        return None if hazard is None else chance_of(hazard.probability, distance, self.horizon_s)
+        horizon_s = self.horizon_s if within_s is None else within_s
+        return None if hazard is None else chance_of(hazard.probability, distance, horizon_s)
 
     def _need(self, position: Position, view: MarketView, outlook: MarketOutlook | None) -> Need | None:
         """The distance needed, ``None`` if the book cannot tell."""
@@ -329,7 +343,7 @@ class CutLeverage:
         if verdict is None:  # there is room, or no book side to be closed into
             return distance_bps < need.floor_bps and size < abs(position.size)
         if distance_bps < need.floor_bps:
-            is_small = size > (1.0 - self.cut_share_min) * abs(position.size)
+            is_small = size > (1.0 - self.cut_share_min / 4.0) * abs(position.size)
             if is_small and distance_bps >= need.floor_bps / 2.0:
                 return False
             is_dear = verdict.costs.now * BPS_PER_UNIT >= self.dear_bps
@@ -361,7 +375,7 @@ class CutLeverage:
                 max_size=size,
                 max_leverage=max(size * case.mark / case.equity_usd, 1.0) if case.equity_usd > 0 else 1.0,
                 basis=Basis(size=position.size) if position.margin_mode is MarginMode.ISOLATED else None,
-                pace=self._pace(case, view, leg) if case.is_cut and not imminent else None,
+                pace=self._pace(case, view, outlook, leg) if case.is_cut and not imminent else None,
             ),
             evidence=tuple(evidence_of(case)),
             counterfactual=counterfactual_of(case),
@@ -380,11 +394,12 @@ class CutLeverage:
             times.append(leg.seconds_stressed)
         return any(each is not None and each < ACTIONS_MIN * action_s for each in times)
 
-    def _pace(self, case: Case, view: MarketView, leg: LegRisk) -> Pace | None:
+    def _pace(self, case: Case, view: MarketView, outlook: MarketOutlook | None, leg: LegRisk) -> Pace | None:
         """How the cut is come to: the next slice; ``None`` where it is small for the book, or time is short."""
         depth, mid = view.depth_usd(case.need.side, PACED_BPS), view.mid_price
-        if depth is None or mid is None:
+        if depth is None or mid is None or case.verdict is None:
             return None
+        soon = self._chance(outlook, case.need.direction, case.distance.bps / BPS_PER_UNIT, SOON_S)
         half_life_ms = view.refill_half_life_ms
         times = [each for each in (leg.seconds_now, leg.seconds_stressed) if each is not None]
         horizon_s = min([self.pace_horizon_s, *(each / ACTIONS_MIN for each in times)])
@@ -399,8 +414,8 @@ class CutLeverage:
             half_life_s=None if half_life_ms is None else half_life_ms / 1_000.0,
             spread_bps=view.spread_bps or 0.0,
             sigma=None,
-            hazard_per_s=(case.chance or self.hazard_min) / self.horizon_s,
-            loss_ratio=1.0 if case.verdict is None else case.verdict.costs.crash,
+            hazard_per_s=self.hazard_min / self.horizon_s if soon is None else soon / SOON_S,
+            loss_ratio=case.verdict.costs.crash,
             horizon_s=horizon_s,
         )
         settings = PaceSettings(
@@ -409,7 +424,7 @@ class CutLeverage:
             risk_aversion=self.pace_risk,
             slip_bps=self.slip_bps,
         )
-        return pace(unwinding, settings)
+        return pace(unwinding, settings, at_once=case.verdict.costs.now - self.fee_ratio)
 
     def _offers(self, case: Case, outlook: MarketOutlook | None) -> tuple[Offer, ...]:
         market = case.position.market

@@ -104,16 +104,24 @@ def next_slice(unwinding: Unwinding, settings: PaceSettings) -> float:
     return min(max(min(wanted, given), LEAST * unwinding.size), unwinding.size)
 
 
-def pace(unwinding: Unwinding, settings: PaceSettings) -> Pace | None:
+def pace(unwinding: Unwinding, settings: PaceSettings, *, at_once: float = 1.0) -> Pace | None:
     """The next slice, its interval and the worst price to be taken; ``None`` where all goes at once as cheaply.
 
     The price lies ``slip_bps`` beyond what the slice should take at present: half the spread, and as deep into the
     band as its share of what stands there.
+
+    ``at_once`` is what closing all now costs against mid, a share of notional; slices cost what each takes of the band,
+    and leave half of it on the mean for as long as the book needs: where the hazard of that is dearer, there are none.
     """
     if not unwinding.size > 0.0:
         return None
     size = next_slice(unwinding, settings)
     if size >= unwinding.size:
+        return None
+    waits_s = settings.interval_s * (unwinding.size / size - 1.0)
+    deep_bps = _deep(unwinding, size) * unwinding.band_bps / 2.0
+    in_slices = max(unwinding.spread_bps / 2.0, deep_bps) / BPS_PER_UNIT
+    if at_once <= in_slices + min(unwinding.hazard_per_s * waits_s / 2.0, 1.0) * unwinding.loss_ratio:
         return None
     return Pace(
         slice_size=size,
@@ -124,10 +132,15 @@ def pace(unwinding: Unwinding, settings: PaceSettings) -> Pace | None:
 
 def price_limit(unwinding: Unwinding, size: float, slip_bps: float) -> float | None:
     """The worst price for a slice of so many base units; ``None`` where that is no price."""
-    deep = min(size * unwinding.price / unwinding.depth_usd, 1.0) if unwinding.depth_usd > 0.0 else 1.0
-    away_bps = max(unwinding.spread_bps, 0.0) / 2.0 + deep * unwinding.band_bps + slip_bps
+    away_bps = max(unwinding.spread_bps, 0.0) / 2.0 + _deep(unwinding, size) * unwinding.band_bps + slip_bps
     found = unwinding.price * (1.0 + unwinding.direction.sign * away_bps / BPS_PER_UNIT)
     return found if isfinite(found) and found > 0.0 else None
+
+
+def _deep(unwinding: Unwinding, size: float) -> float:
+    """Which share of the band so many base units take, at most all."""
+    depth = unwinding.depth_usd
+    return min(size * unwinding.price / depth, 1.0) if depth > 0.0 else 1.0
 
 
 def schedule(unwinding: Unwinding, settings: PaceSettings) -> tuple[float, ...]:
