@@ -29,7 +29,7 @@ check: .venv/.ready-dev ## lint, format, types, import contracts, lock
 bench: .venv/.ready-dev ## all benchmarks, JSON into .cache/benchmarks; ARGS="--quick book"
 	@.venv/bin/python -m benchmarks $(ARGS)
 
-soak: .venv/.ready-dev tools ## half an hour of everything going wrong, watched from outside; ARGS="--minutes 5"
+soak: .venv/.ready-dev tools ## half an hour of everything going wrong, then 100,000 examples of the command protocol; ARGS="--only-protocol"
 	@.venv/bin/python -m tests.soak $(ARGS)
 
 format: .venv/.ready-dev ## put the sources in their one format

@@ -62,8 +62,8 @@ class Outcome(msgspec.Struct):
             self.failed.append(Failure(result.seed, result.violations))
 
 
-def main() -> int:
-    options = _options()
+def main(arguments: list[str] | None = None) -> int:
+    options = _options(arguments)
     if options.trace:
         return _trace(options)
     outcome = _begun(options)
@@ -143,7 +143,7 @@ def _tell_progress(outcome: Outcome, seeds_per_s: float) -> None:
     )
 
 
-def _options() -> argparse.Namespace:
+def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("--seeds", type=int, default=100, help="how many")
     parser.add_argument("--first", type=int, default=0, help="the first of them")
@@ -153,7 +153,7 @@ def _options() -> argparse.Namespace:
         "--resume", type=Path, metavar="FILE", help="keep the outcome there and go on from it"
     )
     parser.add_argument("--trace", action="store_true", help="print the last events of each seed")
-    return parser.parse_args()
+    return parser.parse_args(arguments)
 
 
 if __name__ == "__main__":

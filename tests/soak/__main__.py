@@ -1,8 +1,12 @@
-"""Soak: ``python -m tests.soak --minutes 30 [--seed 1] [--calm] [--json FILE] [--plot FILE]``.
+"""Soak: ``python -m tests.soak --minutes 30 [--seed 1] [--calm] [--json FILE] [--plot FILE] [--protocol 100000]``.
 
 Runs a venue with 20 markets that misbehaves, a mosquitto that is killed and hung, the daemon, and five paper
 bots that are killed and hung, and watches the daemon from outside. Exits 0 if nothing grew that must not,
 nobody met an exception that was not foreseen, the audit verifies, and all is well again after a quiet time.
+
+Then the state machine of the command protocol plays its examples (see ``tests.protocol``), which ``--only-protocol``
+has alone, and the fault campaign those seeds that the tests leave out. What has been played is kept in ``.cache/soak``:
+the same command goes on from there.
 """
 
 from __future__ import annotations
@@ -11,6 +15,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import os
 import sys
 import tempfile
 from dataclasses import asdict
@@ -18,6 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from adapters.storage.reader import SqliteAuditReader
+from tests.protocol.__main__ import soak as protocol_soak
+from tests.simulation.__main__ import main as campaign
 from tests.soak.chaos import Chaos
 from tests.soak.report import HEAD, draw, exceptions_in, lines_of
 from tests.soak.watch import Watch
@@ -30,6 +37,8 @@ OUT = Path(".cache/soak")
 
 def main() -> int:
     options = _options()
+    if options.only_protocol:
+        return _protocol(options)
     folder = options.folder or Path(tempfile.mkdtemp(prefix="perpguard-soak-"))
     folder.mkdir(parents=True, exist_ok=True)
     print(f"logs and databases: {folder}", flush=True)
@@ -38,7 +47,25 @@ def main() -> int:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(result, indent=1))
     print("\n".join(result["failures"]) or "sound", flush=True)
-    return 1 if result["failures"] else 0
+    codes = [_protocol(options), _campaign(options)]
+    return 1 if result["failures"] or any(codes) else 0
+
+
+def _campaign(options: argparse.Namespace) -> int:
+    """Play seeds of the fault campaign that the tests leave out."""
+    arguments = ["--first", "1000", "--seeds", str(options.campaign), "--processes", str(os.cpu_count() or 1)]
+    return campaign([*arguments, "--resume", str(OUT / "campaign.json")])
+
+
+def _protocol(options: argparse.Namespace) -> int:
+    """Play the examples of the command protocol that have not been played yet."""
+    OUT.mkdir(parents=True, exist_ok=True)
+    return protocol_soak(
+        options.protocol,
+        seed=options.seed,
+        resume=OUT / f"protocol-{options.seed}.json",
+        processes=os.cpu_count() or 1,
+    )
 
 
 async def _soak(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
@@ -156,6 +183,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--markets", type=int, default=20)
     parser.add_argument("--bots", type=int, default=5)
     parser.add_argument("--calm", action="store_true", help="nothing goes wrong")
+    parser.add_argument("--protocol", type=int, default=100_000, help="examples of the command protocol")
+    parser.add_argument("--campaign", type=int, default=2_000, help="seeds of the fault campaign")
+    parser.add_argument("--only-protocol", action="store_true", help="nothing but these")
     parser.add_argument("--folder", type=Path, help="for logs and databases; a new one if left out")
     parser.add_argument("--json", type=Path, default=OUT / "soak.json")
     parser.add_argument("--plot", type=Path, default=OUT / "soak.svg")
