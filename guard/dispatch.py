@@ -10,6 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
+from msgspec import structs
+
+from guard.budget import Budget
 from guard.commands import CommandOutcome, Dispatched, OutcomeKind, PublishCommand, PublishPosture
 from guard.conversation import Conversation
 from guard.desired import Desired, Limits
@@ -24,14 +27,15 @@ from guard.events import (
     LinkKind,
     SettingsChanged,
 )
-from guard.findings import Finding
+from guard.findings import Finding, Reason
+from guard.instructions import concerns
 from guard.outstanding import BotMemory, is_broker_away, superseded
 from guard.pacing import Changed, Pacing
 from guard.postures import PostureBook
 from guard.state import BotRecord, GuardState
 from guard.units import NS_PER_MS, BotId, MarketId, Nanoseconds, ms_of, symbol_of
 from guard.wants import AllReports, Kind, shared_of, wants_of
-from perpguard_sdk.messages import Command, Posture, StopRule
+from perpguard_sdk.messages import Command, InstructionKind, Posture, StopRule
 
 __all__ = ["Dispatch", "DispatchSettings"]
 
@@ -47,6 +51,7 @@ class Dispatch:
     postures: PostureBook = field(init=False)
     broken: dict[tuple[BotId, MarketId | None], Exception] = field(default_factory=dict)
     _talk: Conversation = field(init=False)
+    _budget: Budget = field(default_factory=Budget)
     _pacing: Pacing = field(default_factory=Pacing)
     _bots: dict[BotId, BotMemory] = field(default_factory=dict)
     _told: dict[BotId, Posture] = field(default_factory=dict)
@@ -124,6 +129,15 @@ class Dispatch:
     ) -> tuple[Desired, Changed | None]:
         """What bots may be told by now of what is wanted in the end."""
         changed, self._is_anew = (None if self._is_anew else changed), True
+        desired, changed = self._budget.follow(
+            desired,
+            changed,
+            state,
+            now,
+            allowance=self.settings.allowance,
+            stop_told=self._stop_told,
+            is_granted=lambda bot, market: _is_granted(bot, market, state, now),
+        )
         paced = self._pacing.follow(
             desired, changed, state, now, has_failed=self._has_failed, stop_told=self._stop_told
         )
@@ -156,14 +170,16 @@ class Dispatch:
                 continue
             self._is_well(bot, None)
             if publish is not None:
-                postures.append(publish)
-                self._told[bot] = publish.posture
+                posture = structs.replace(publish.posture, reductions=self._budget.told(bot, now))
+                postures.append(structs.replace(publish, posture=posture))
+                self._told[bot] = posture
         return postures
 
     def findings(self) -> Iterator[Finding]:
         """Yield what is wrong with the obedience of each bot in each market, as long as the want stands."""
         for bot, memory in self._bots.items():
             yield from memory.findings(bot)
+        yield from self._budget.findings()
 
     def open_commands(self) -> Mapping[BotId, Sequence[Command]]:
         """What is published and not yet ended, for status and tests."""
@@ -194,6 +210,7 @@ class Dispatch:
                     for open_ in memory.open.values()
                 )
                 self._bots.clear()
+                self._budget.restart(state)
                 self._pacing.restart()
                 self._told.clear()
                 self._is_anew = True
@@ -318,3 +335,14 @@ class Dispatch:
             outcomes.append(superseded(memory.open.pop(key), bot, why, now))
         for key in [key for key in (*memory.failures, *memory.unable) if key[0] not in limits]:
             memory.forget(key)
+
+
+def _is_granted(bot: BotId, market: MarketId, state: GuardState, now: Nanoseconds) -> bool:
+    """Whether a human has told the guard to ignore that its budget of reductions is spent."""
+    account = state.bots[bot].config.account
+    return any(
+        each.kind is InstructionKind.IGNORE
+        and Reason.BUDGET_SPENT in each.reasons
+        and concerns(each, bot=bot, account=account, market=market)
+        for each in state.instructions.in_force(now)
+    )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from annotated_types import Ge, Gt, Le
 
+from guard.budget import Allowance
 from guard.postures import PostureSettings
+from guard.units import BotId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +26,10 @@ class DispatchSettings:
         reissue_s: waits before a failed command is issued anew, the last one repeated.
         posture_ttl_s: for how long a posture holds without being refreshed.
         posture_refresh_s: how often an unchanged posture is published again.
+        reductions_a_day: how often a bot may be asked in 24 hours to reduce in one market, or to move its stop,
+            before a human is asked instead; whatever is imminent is never held back.
+        account_reductions_a_day: the same of all bots and markets of one account together.
+        reductions_a_day_of: another number than reductions_a_day for the bots named here.
     """
 
     command_ttl_ms: Annotated[int, Ge(500), Le(60_000)] = 10_000
@@ -34,7 +40,15 @@ class DispatchSettings:
     reissue_s: tuple[Annotated[float, Ge(0.1), Le(3_600.0)], ...] = (5.0, 10.0, 30.0)
     posture_ttl_s: Annotated[float, Gt(0.0), Le(86_400.0)] = 60.0
     posture_refresh_s: Annotated[float, Gt(0.0), Le(3_600.0)] = 10.0
+    reductions_a_day: Annotated[int, Ge(0), Le(1_000)] = 6
+    account_reductions_a_day: Annotated[int, Ge(0), Le(10_000)] = 48
+    reductions_a_day_of: dict[str, Annotated[int, Ge(0), Le(1_000)]] = field(default_factory=dict)
 
     @property
     def postures(self) -> PostureSettings:
         return PostureSettings(ttl_s=self.posture_ttl_s, refresh_s=self.posture_refresh_s)
+
+    def allowance(self, bot: BotId) -> Allowance:
+        """What may be spent on a bot."""
+        of_bot = self.reductions_a_day_of.get(bot, self.reductions_a_day)
+        return Allowance(of_bot, self.account_reductions_a_day)

@@ -117,7 +117,7 @@ class Pacing:
                     paced.setdefault(bot, {})[market] = limits
                 moved.setdefault(bot, set()).add(market)
         told = {bot: {**limits, **paced[bot]} if bot in paced else limits for bot, limits in desired.items()}
-        return told, None if changed is None else _joined(changed, moved)
+        return told, None if changed is None else joined(changed, moved)
 
     def _todo(self, desired: Desired, changed: Changed | None) -> set[tuple[BotId, MarketId]]:
         todo = {key for key in self._stages if key[0] in desired}
@@ -272,7 +272,8 @@ def _part(slice_size: float, state: GuardState, bot: BotId, market: MarketId) ->
     return slice_size * held.get(bot, 0.0) / total
 
 
-def _joined(changed: Changed, moved: Mapping[BotId, AbstractSet[MarketId]]) -> Changed:
+def joined(changed: Changed, moved: Mapping[BotId, AbstractSet[MarketId]]) -> Changed:
+    """Return where something is not what it was, of one or the other."""
     joined = dict(changed)
     for bot, markets in moved.items():
         known = joined.get(bot, frozenset())

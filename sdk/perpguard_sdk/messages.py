@@ -155,7 +155,8 @@ class Posture(Message, frozen=True, kw_only=True, tag="posture"):
     symbol or ``ALL_SYMBOLS``; where both match, the tighter holds. A missing key restricts nothing.
     ``version`` rises with every change of content and never falls, also across guards and restarts.
     ``flattened`` are symbols that were closed until a human releases them, ``rungs`` how far the guard goes on each:
-    no_adds, pause_entries, reduce, reduce_to_safe or flatten.
+    no_adds, pause_entries, reduce, reduce_to_safe or flatten. ``reductions`` says when in the last 24 hours they were
+    begun, Unix ms, for a guard that starts again.
     """
 
     bot: str
@@ -172,6 +173,7 @@ class Posture(Message, frozen=True, kw_only=True, tag="posture"):
     entry_share: dict[str, float] = {}
     flattened: tuple[str, ...] = ()
     rungs: dict[str, str] = {}
+    reductions: dict[str, tuple[int, ...]] = {}
     reasons: tuple[str, ...] = ()
 
 
