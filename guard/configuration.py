@@ -44,6 +44,7 @@ from policies.keep_restart_floor import KeepRestartFloor
 from policies.margin_tightening import MarginTightening
 from policies.pause_entries import PauseEntries
 from policies.respect_latency import RespectLatency
+from policies.venue_failure import VenueFailure
 from policies.widen_stops import WidenStops
 
 DEFAULT_PATH = Path("settings.toml")
@@ -174,6 +175,7 @@ class PolicySettings(_Table):
     pause_entries: PauseEntries = PauseEntries()
     cut_leverage: CutLeverage = CutLeverage()
     widen_stops: WidenStops = WidenStops()
+    venue_failure: VenueFailure = VenueFailure()
     others: dict[str, dict[str, Any]] = Field(
         default={},
         description="policies of other distributions, each a table by its name: perpguard policies lists what is "

@@ -52,6 +52,8 @@ class OwnSide:
     action_times: ActionTimes = field(default_factory=ActionTimes)
     lags: VenueLags = field(default_factory=VenueLags)
     equities: dict[AccountId, EquityTrack] = field(default_factory=dict)
+    worths: dict[str, float] = field(default_factory=dict)
+    """USD of a unit of each cash and stablecoin, where venues say so and agree; told every few seconds."""
     _assessed: dict[AccountId, Assessed] = field(default_factory=dict)
     _held: dict[AccountId, int] = field(default_factory=dict)
     _heard_then: dict[AccountId, int] = field(default_factory=dict)
@@ -321,6 +323,7 @@ def _tell(
     settings = own.pegs.settings
     assets = {fold(asset) for asset in (*settings.cash, *settings.stablecoins, *settings.claims)} - {USD}
     found = {asset: own.pegs.depeg(asset, now) for asset in sorted(assets)}
+    own.worths = _worths(own, now)
     outlook.take_own(held, {asset: each.value for asset, each in found.items() if each is not None}, now)
 
 
@@ -341,6 +344,17 @@ def _lags_of(
         venue = venue_of(market)
         if venue not in found or told[0] > found[venue][0]:
             found[venue] = told
+    return found
+
+
+def _worths(own: OwnSide, now: Nanoseconds) -> dict[str, float]:
+    """USD that a unit of each cash and stablecoin is worth over venues, where they say so and agree."""
+    settings = own.pegs.settings
+    found: dict[str, float] = {}
+    for asset in sorted({fold(each) for each in (*settings.cash, *settings.stablecoins)}):
+        seen = own.pegs.usd_price(asset, now)
+        if seen is not None and not seen.is_disputed and asset not in seen.assumed:
+            found[asset] = seen.price_usd
     return found
 
 

@@ -41,7 +41,9 @@ class PauseEntries:
 
     **Resuming.** After a pause for depth or spread, and in the state RECOVERY, entries come back as a quarter and a
     half of their size before all of it (``Limit.entry_share``), a stage at a time and only while depth, spread and
-    refilling stay back (``guard.market.recovery``); adds at the end. What is not back begins again at nothing.
+    refilling stay back (``guard.market.recovery``); adds at the end. What is not back begins
+    again at nothing. With an outlook that is so only where levels reach the band; else the state's own stages count,
+    while the hazard is at least ``hazard_stressed``.
 
     While any of these stands nothing is loosened in its market: a thin book is not one to grow in. Cold baselines find
     nothing thin, and are said to be cold; stale books are ``distrust_stale_data``'s. Taking back is the arbiter's,
@@ -282,12 +284,13 @@ class PauseEntries:
         self, view: MarketView, outlook: MarketOutlook | None, *, is_calm: bool
     ) -> Iterator[Finding]:
         book = view.recovery
-        is_seen = view.is_depth_seen(Side.BID) and view.is_depth_seen(Side.ASK)
-        share = book.share(self.stage_s)
-        if is_calm and not is_seen:
-            share = 1.0  # nothing was paused for depth that nobody sees
-        in_recovery = outlook is not None and outlook.regime is Regime.RECOVERY and not is_calm
-        told = outlook.resume_share if outlook is not None and in_recovery else None
+        share, told = book.share(self.stage_s), None
+        if outlook is not None:
+            if not (view.is_depth_seen(Side.BID) and view.is_depth_seen(Side.ASK)):
+                share = 1.0  # it flickers, and nothing was paused for most of what it did
+            hazard = hazard_of(outlook)
+            if outlook.regime is Regime.RECOVERY and hazard is not None and hazard >= self.hazard_stressed:
+                told = outlook.resume_share
         if told is not None:
             share = min(share, told)
         if share >= 1.0:

@@ -11,10 +11,10 @@ from annotated_types import Ge, Gt, Le
 
 from guard.account.positions import AccountView
 from guard.account.risk import LegRisk
-from guard.events import Order, Position, Stream
+from guard.account.stops import nearest_stop, room_bps
+from guard.events import Position, Stream
 from guard.findings import Basis, Finding, Limit, Reason, Severity, Subject
 from guard.forecasts import Band, Direction, MarketOutlook, Regime
-from guard.leverage.margin_pool import LiquidationKind
 from guard.leverage.stop_places import Avoided, Place, place
 from guard.market.book import Side
 from guard.market.freshness import StreamState
@@ -140,7 +140,7 @@ class WidenStops:
         outlook: MarketOutlook | None,
     ) -> Iterator[Finding]:
         mark = view.mark_price
-        stop = None if mark is None else _nearest_stop(account.orders or (), position, mark)
+        stop = None if mark is None else nearest_stop(account.orders or (), position, mark)
         if mark is None or stop is None:
             return
         seen = _Seen(position, view, mark, stop)
@@ -154,14 +154,21 @@ class WidenStops:
         if not in_thin and band is None:
             return
         is_pressed = in_thin or (outlook is not None and self._is_pressed(seen, outlook))
-        exit_cost, room_bps = view.exit_cost_bps(position.size), self._room_bps(leg, mark, seen.sign)
+        exit_cost = view.exit_cost_bps(position.size)
+        room = room_bps(
+            leg,
+            position,
+            mark,
+            margin_ratio=self.liquidation_margin_ratio,
+            bps_max=self.distance_bps_max,
+        )
         found: Place | None = None
-        if is_pressed and exit_cost is not None and room_bps is not None:
+        if is_pressed and exit_cost is not None and room is not None:
             found = place(
                 seen.distance_bps,
                 (*thin, *stretches),
                 exit_bps=exit_cost.value,
-                room_bps=min(room_bps, self.distance_bps_max),
+                room_bps=room,
                 front_bps_min=self.front_bps_min,
                 keep_share_min=self.keep_share_min,
             )
@@ -213,17 +220,6 @@ class WidenStops:
 
     def _hazard_needed(self, regime: Regime | None) -> float:
         return self.hazard_min / 3.0 if regime in UNDER_STRESS else self.hazard_min
-
-    def _room_bps(self, leg: LegRisk | None, mark: float, sign: float) -> float | None:
-        """How far from mark a stop may stand before the liquidation price; ``None`` if that is not known."""
-        if leg is None or leg.kind is LiquidationKind.FAILED:
-            return None
-        if leg.nearest is None:
-            return self.distance_bps_max if leg.kind is LiquidationKind.CANNOT else None
-        to_liquidation = sign * (mark - leg.nearest) / mark * BPS_PER_UNIT
-        if to_liquidation < 0.0:
-            return None
-        return to_liquidation * (1.0 - self.liquidation_margin_ratio)
 
     # ---------------------------------------------------------------- what is said
 
@@ -367,18 +363,3 @@ def _asked(seen: _Seen, limit: Limit, exit_bps: float) -> tuple[Evidence, ...]:
 
 def _has_map(outlook: MarketOutlook | None) -> bool:
     return outlook is not None and bool(outlook.maps)
-
-
-def _nearest_stop(orders: tuple[Order, ...], position: Position, mark: float) -> float | None:
-    """The trigger price of the protective stop nearest to the mark price, ``None`` if there is none."""
-    sign = 1.0 if position.size > 0 else -1.0
-    prices = [
-        order.stop_price
-        for order in orders
-        if order.market == position.market
-        and order.reduce_only
-        and order.stop_price is not None
-        and order.size * sign <= 0
-        and (order.stop_price - mark) * sign < 0
-    ]
-    return min(prices, key=lambda price: abs(price - mark), default=None)

@@ -44,6 +44,7 @@ from policies.keep_restart_floor import KeepRestartFloor
 from policies.margin_tightening import MarginTightening
 from policies.pause_entries import PauseEntries
 from policies.respect_latency import RespectLatency
+from policies.venue_failure import VenueFailure
 from policies.widen_stops import WidenStops
 from tests.policies.scenes import MARKET, WARM_S, hold, thin_out, warm_state
 from tests.support.builders import (
@@ -78,6 +79,7 @@ POLICIES: tuple[type[Any], ...] = (
     RespectLatency,
     ContainCollateral,
     DrawdownBrake,
+    VenueFailure,
 )
 
 STOP = order("s1", -50.0, stop_price=99.5, reduce_only=True)
@@ -97,6 +99,7 @@ def in_danger() -> GuardState:
     hold_fallen_collateral(state, now)
     slow_down(state)
     lose_equity(state, now)
+    leave_the_others(state, now)
     state.apply(LinkChanged(received_at=at(now), link=LinkKind.BROKER, up=False, detail="away"))
     for _ in range(5):
         state.apply(MessageRefused(received_at=at(now), topic="t", bot=ALPHA, detail="signature"))
@@ -118,6 +121,14 @@ def hold_fallen_collateral(state: GuardState, seconds: float) -> None:
             collateral=collateral,
         )
     )
+
+
+def leave_the_others(state: GuardState, seconds: float) -> None:
+    """Two other venues trade the coin a tenth higher."""
+    for venue in ("bybit", "okx"):
+        market = MarketId(f"{venue}:{SYMBOL}")
+        for number in range(9):
+            state.apply(features(seconds - 2.0 + 0.25 * number, 110.0, market=market))
 
 
 def lose_equity(state: GuardState, seconds: float) -> None:

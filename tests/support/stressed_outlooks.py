@@ -61,7 +61,7 @@ def outlook(
 
 def give_outlook(state: GuardState, given: MarketOutlook) -> None:
     """Let it be the latest of its market."""
-    state.outlook._latest[given.market] = given
+    state.outlook.suppose(given)
 
 
 def _hazard(direction: Direction, value: float) -> HazardForecast:
