@@ -10,7 +10,7 @@ from typing import Protocol
 from guard.audit import AnyRecord
 from guard.events import AnyEvent
 from guard.units import BotId, MarketId, Nanoseconds
-from perpguard_sdk.messages import Command, GuardState, Heartbeat, Posture, Signal
+from perpguard_sdk.messages import Command, GuardState, Heartbeat, Instruction, Posture, Signal
 
 Emit = Callable[[AnyEvent], None]
 """Hand an event to the loop. Never blocks and never raises; the loop's queue has its own policy."""
@@ -169,3 +169,5 @@ class Memory(Protocol):
     async def last_epoch(self) -> int: ...
 
     async def last_postures(self) -> dict[BotId, Posture]: ...
+
+    async def last_instructions(self) -> tuple[Instruction, ...]: ...

@@ -26,7 +26,7 @@ from guard.ports import AuditLog, Clock, CommandSink, Feed, Fence, Importance, M
 from guard.readiness import Readiness
 from guard.scope import ONLY_NOTED
 from guard.units import NS_PER_MS, NS_PER_S, BotId, MarketId, Nanoseconds, ms_of
-from perpguard_sdk.messages import GuardState, GuardStatus, Heartbeat, Mode, Posture
+from perpguard_sdk.messages import GuardState, GuardStatus, Heartbeat, Instruction, Mode, Posture
 
 STATE_REPEAT_S = 10.0
 

@@ -39,6 +39,7 @@ PROBLEM_REASONS = frozenset(
         Reason.CLOCK_OFFSET,
         Reason.DISK_SHORT,
         Reason.POLICY_RAISED,
+        Reason.FLATTEN_WAITS,
     }
 )
 """Reasons for which the guard itself is worse off than it should be, not the market."""
@@ -55,6 +56,7 @@ def guard_state(
 
     ``missing`` is what the guard has not seen yet since it started.
     """
+    findings = tuple(findings)
     problems = tuple(sorted({_problem(finding) for finding in findings if finding.reason in PROBLEM_REASONS}))
     if missing:
         problems = (*problems, f"not ready yet: {missing}")
@@ -70,6 +72,7 @@ def guard_state(
         mode=state.mode,
         capabilities=CAPABILITIES,
         problems=problems,
+        instructions=tuple(sorted(_told(each) for each in findings if each.reason is Reason.INSTRUCTED)),
     )
 
 
@@ -116,6 +119,15 @@ def _estimated(outlook: MarketOutlook) -> dict[str, Any]:
         "regime": None if outlook.regime is None else outlook.regime.value,
         "oi_depth": outlook.oi_depth_ratio,
     }
+
+
+def _told(finding: Finding) -> str:
+    """One line about what a human told: what, by whom, why and how long."""
+    said = {each.name: str(each.value) for each in finding.evidence}
+    what = f"{said['kind']}{_named(finding.subject)}"
+    about = f" of {said['about']}" if "about" in said else ""
+    until = finding.counterfactual.rpartition("after ")[2]
+    return f"{what}{about} by {said['told by']}: {said['because']}; until {until}"
 
 
 def _problem(finding: Finding) -> str:

@@ -19,6 +19,7 @@ from adapters.mqtt.access import retained_topics
 from adapters.mqtt.connection import Connection, Endpoint, Inbound
 from adapters.mqtt.echoes import Echoes
 from adapters.mqtt.fence import EpochFence
+from adapters.mqtt.instructing import InstructionDoor
 from adapters.mqtt.outside import OutsideDoor
 from adapters.mqtt.refusals import Refusal, Refusals
 from adapters.mqtt.routing import Router
@@ -93,7 +94,7 @@ class MqttLink:
             session: names this run of the guard; made up if not given, see ``self.session``.
 
         Raises:
-            SettingsError: the password, the key of outside facts or a TLS file cannot be read, or ``guard`` cannot
+            SettingsError: the password, a key of facts or instructions, a TLS file cannot be read, or ``guard`` cannot
                 be a topic level.
         """
         try:
@@ -127,7 +128,7 @@ class MqttLink:
             wait_ns=round(settings.claim_wait_s * NS_PER_S),
         )
         self._refusals = Refusals()
-        key = settings.outside_key()
+        key, signs = settings.outside_key(), settings.instruction_key()
         self._router = Router(
             self._topics,
             mode,
@@ -135,6 +136,7 @@ class MqttLink:
             self._fence,
             self._refusals,
             None if key is None else OutsideDoor(key),
+            None if signs is None else InstructionDoor(signs, settings.instruction_hours_max),
         )
         self._echoes = Echoes()
         self._connection: Connection | None = None

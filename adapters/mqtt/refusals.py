@@ -32,6 +32,7 @@ class Refusal(StrEnum):
     OVERFLOW = "overflow"
     NOT_ECHOED = "not_echoed"
     BAD_FACT = "bad_fact"
+    BAD_INSTRUCTION = "bad_instruction"
 
 
 @dataclass(slots=True)

@@ -8,6 +8,7 @@ from typing import Final
 
 from adapters.mqtt.connection import Inbound
 from adapters.mqtt.fence import EpochFence
+from adapters.mqtt.instructing import BadInstructionError, InstructionDoor
 from adapters.mqtt.outside import BadFactError, OutsideDoor
 from adapters.mqtt.plausible import implausible
 from adapters.mqtt.refusals import Refusal, Refusals
@@ -55,7 +56,7 @@ class _RefusedError(Exception):
 class Router:
     """Turns inbound messages of one site into events; ``bot_keys`` are the bots of our settings.
 
-    ``outside`` judges facts from outside; without it none are heard.
+    ``outside`` judges facts from outside, ``instructions`` what humans tell; without one none of its kind are heard.
     """
 
     topics: Topics
@@ -64,6 +65,7 @@ class Router:
     fence: EpochFence
     refusals: Refusals
     outside: OutsideDoor | None = None
+    instructions: InstructionDoor | None = None
 
     @property
     def filters(self) -> tuple[tuple[str, int], ...]:
@@ -82,6 +84,7 @@ class Router:
             (topics.reported("+"), 1),
             (topics.ack("+"), 1),
             *(((topics.outside("+"), 1),) if self.outside is not None else ()),
+            *(((topics.instruction("+"), 1),) if self.instructions is not None else ()),
         )
 
     def route(self, message: Inbound, now: Nanoseconds, emit: Emit) -> None:
@@ -108,6 +111,9 @@ class Router:
             )
         if parsed.kind is TopicKind.OUTSIDE:
             self._take_fact(message.payload, message, parsed.name, now, emit)
+            return
+        if parsed.kind is TopicKind.INSTRUCTION:
+            self._take_instruction(message.payload, message, parsed.name, now, emit)
             return
         if not message.payload:
             if parsed.kind is not TopicKind.GUARD_STATE and BotId(parsed.name) not in self.bot_keys:
@@ -137,6 +143,28 @@ class Router:
             raise _RefusedError(Refusal.BAD_FACT, str(error)) from error
         if fact is not None:
             emit(fact)
+
+    def _take_instruction(
+        self, payload: bytes, message: Inbound, name: str, now: Nanoseconds, emit: Emit
+    ) -> None:
+        if self.instructions is None:
+            raise _RefusedError(
+                Refusal.BAD_INSTRUCTION, "no key for instructions: set broker.instruction_key_file"
+            )
+        if not payload:
+            return  # what is retained is gone; what was told holds until it expires or is withdrawn
+        try:
+            told = self.instructions.judge(payload, message.topic, name, now)
+        except MalformedMessageError as error:
+            raise _RefusedError(Refusal.MALFORMED, error.detail) from error
+        except SignatureMismatchError as error:
+            raise _RefusedError(
+                Refusal.WRONG_SIGNATURE, "who instructs must sign with the key of broker.instruction_key_file"
+            ) from error
+        except BadInstructionError as error:
+            raise _RefusedError(Refusal.BAD_INSTRUCTION, str(error)) from error
+        if told is not None:
+            emit(told)
 
     def _hand_on(
         self, body: AnyMessage, message: Inbound, parsed: ParsedTopic, now: Nanoseconds, emit: Emit

@@ -81,6 +81,17 @@ class BrokerSettings(BaseModel):
         min_length=1,
         description="a user of the broker who may tell such facts and do nothing else, e.g. for a script",
     )
+    instruction_key_file: Path | None = Field(
+        default=None,
+        description="a file with the key that signs what humans tell the guard (perpguard override); "
+        "without a key nothing is heard",
+    )
+    instruction_key_env: str | None = Field(
+        default=None, min_length=1, description="or the environment variable that holds it"
+    )
+    instruction_hours_max: int = Field(
+        default=72, ge=1, le=720, description="so long may an override or a silence hold at most"
+    )
     keepalive_s: int = Field(
         default=5, ge=1, le=3600, description="a broker that answers no ping for so long is away"
     )
@@ -117,6 +128,8 @@ class BrokerSettings(BaseModel):
             raise ValueError("give password_file or password_env, not both")
         if self.outside_key_file is not None and self.outside_key_env is not None:
             raise ValueError("give outside_key_file or outside_key_env, not both")
+        if self.instruction_key_file is not None and self.instruction_key_env is not None:
+            raise ValueError("give instruction_key_file or instruction_key_env, not both")
         if self.claim_wait_s < self.claim_quiet_s:
             raise ValueError("claim_wait_s must be at least claim_quiet_s")
         if self.kind is BrokerKind.EMBEDDED:
@@ -169,14 +182,15 @@ class BrokerSettings(BaseModel):
         Raises:
             SettingsError: the file or the variable is missing, empty, or holds less than 16 bytes.
         """
-        key = _secret("outside_key", self.outside_key_file, self.outside_key_env)
-        if key is None:
-            return None
-        where = "outside_key_file" if self.outside_key_file is not None else "outside_key_env"
-        try:
-            return check_key(key.encode(), where)
-        except ValueError as error:
-            raise SettingsError("settings", [(f"broker.{where}", str(error))]) from None
+        return _key("outside_key", self.outside_key_file, self.outside_key_env)
+
+    def instruction_key(self) -> bytes | None:
+        """Read the key that signs what humans tell the guard; ``None`` if the settings name no place.
+
+        Raises:
+            SettingsError: the file or the variable is missing, empty, or holds less than 16 bytes.
+        """
+        return _key("instruction_key", self.instruction_key_file, self.instruction_key_env)
 
     def tls_key_passphrase(self) -> str | None:
         """Read the passphrase of our key; ``None`` if the settings name no place.
@@ -185,6 +199,17 @@ class BrokerSettings(BaseModel):
             SettingsError: the file or the variable is missing or empty.
         """
         return _secret("tls_key_passphrase", self.tls_key_passphrase_file, self.tls_key_passphrase_env)
+
+
+def _key(name: str, file: Path | None, env: str | None) -> bytes | None:
+    key = _secret(name, file, env)
+    if key is None:
+        return None
+    where = f"{name}_file" if file is not None else f"{name}_env"
+    try:
+        return check_key(key.encode(), where)
+    except ValueError as error:
+        raise SettingsError("settings", [(f"broker.{where}", str(error))]) from None
 
 
 def _secret(name: str, file: Path | None, env: str | None) -> str | None:

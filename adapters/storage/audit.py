@@ -23,7 +23,7 @@ from guard.billed import BillMemory
 from guard.errors import AuditCorruptError, AuditError
 from guard.ports import Clock, StoredRecord, Verdict
 from guard.units import BotId, Nanoseconds
-from perpguard_sdk.messages import Posture
+from perpguard_sdk.messages import Instruction, Posture
 
 BUSY_MS = 1000
 """How long a write waits for somebody else's transaction before it says that the database is locked."""

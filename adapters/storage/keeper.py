@@ -22,7 +22,7 @@ from guard.billed import BillMemory
 from guard.errors import AuditCorruptError, AuditError
 from guard.ports import Clock
 from guard.units import BotId
-from perpguard_sdk.messages import Posture
+from perpguard_sdk.messages import Instruction, Posture
 
 SWITCH_S = 0.0005
 """How long the loop may keep the interpreter while the thread of the audit asks for it, which it does a dozen times

@@ -21,10 +21,11 @@ from adapters.storage.verify import one_state, verify_file
 from guard.audit import AnyRecord, Billed, Step, decode_record
 from guard.billed import BillMemory
 from guard.errors import AuditError, CommandNotFoundError
+from guard.events import InstructionSeen
 from guard.findings import Finding, Reason, Severity
 from guard.ports import StoredRecord, Verdict
 from guard.units import NS_PER_S, BotId, symbol_of
-from perpguard_sdk.messages import ALL_SYMBOLS, Command, Posture
+from perpguard_sdk.messages import ALL_SYMBOLS, Command, Instruction, Posture
 
 T = TypeVar("T")
 
@@ -40,6 +41,9 @@ OUTLOOKS_TOLD, OUTLOOKS_LOOKED_AT = 60, 20_000
 """How many outlooks lead to a command at most, among so many records before it."""
 SETTINGS_LOOKED_AT = 5
 """The last changes of settings before a command: some may have been refused, or have changed nothing."""
+INSTRUCTED_LOOKED_AT = 1_000
+"""What humans told holds for days at most: among so many records about it is all that still does."""
+
 BILL_LOOKED_AT = 200_000
 """The bill is recorded each day at the least: among so many records the last one is."""
 
@@ -319,10 +323,9 @@ class SqliteAuditReader:
             AuditCorruptError: a record cannot be read.
         """
         sql = (
-            "SELECT number FROM record_finding WHERE reason = ? AND number > ? AND {span} "
-            "ORDER BY number DESC LIMIT {left}"
+            "SELECT number FROM record_finding WHERE reason = ? AND {span} ORDER BY number DESC LIMIT {left}"
         )
-        rows = await self._newest(sql, (Reason.INSTRUCTED.value, 0), INSTRUCTED_LOOKED_AT)
+        rows = await self._newest(sql, (Reason.INSTRUCTED.value,), INSTRUCTED_LOOKED_AT)
         told: dict[str, Instruction] = {}
         for stored in await self._read(sorted(int(row[0]) for row in rows)):
             if isinstance(stored.record, Step) and isinstance(stored.record.event, InstructionSeen):

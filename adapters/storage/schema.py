@@ -29,7 +29,8 @@ from guard.audit import (
     chain_hash,
     encode_record,
 )
-from guard.events import BotAcked, CommandSent, GuardStarted
+from guard.events import BotAcked, CommandSent, GuardStarted, InstructionSeen
+from guard.findings import Reason
 from perpguard_sdk.messages import Posture
 
 SCHEMA_VERSION = 3
@@ -213,10 +214,13 @@ def postures_of(record: AnyRecord) -> dict[str, Posture]:
 
 
 def reasons_of(record: AnyRecord) -> set[str]:
-    """Reasons of the findings that a record opens or closes."""
+    """Reasons of the findings that a record opens or closes; what a human tells counts as one, whatever it opens."""
     if not isinstance(record, Step):
         return set()
-    return {finding.reason.value for finding in (*record.opened, *record.closed)}
+    reasons = {finding.reason.value for finding in (*record.opened, *record.closed)}
+    if isinstance(record.event, InstructionSeen):
+        reasons.add(Reason.INSTRUCTED.value)
+    return reasons
 
 
 def epoch_of(record: AnyRecord) -> int:

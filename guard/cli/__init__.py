@@ -18,6 +18,7 @@ from guard.cli import (
     explain,
     outlook,
     outside,
+    override,
     policies,
     replay,
     running,
@@ -50,6 +51,7 @@ cli.command("completion")(completion.completion)
 cli.add_typer(audit.commands, name="audit")
 cli.add_typer(bots.commands, name="bots")
 cli.add_typer(outside.commands, name="outside")
+cli.add_typer(override.commands, name="override")
 cli.add_typer(policies.commands, name="policies")
 
 

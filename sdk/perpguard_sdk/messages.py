@@ -118,7 +118,10 @@ class Message(Struct, frozen=True, kw_only=True, tag_field="type"):
 
 
 class GuardState(Message, frozen=True, kw_only=True, tag="guard_state"):
-    """Retained on ``guard/{guard}/state``; the Will is the same with status ``offline``. Unsigned, a hint."""
+    """Retained on ``guard/{guard}/state``; the Will is the same with status ``offline``. Unsigned, a hint.
+
+    ``instructions`` say what humans told it that is in force.
+    """
 
     guard: str
     state: GuardStatus
@@ -128,6 +131,7 @@ class GuardState(Message, frozen=True, kw_only=True, tag="guard_state"):
     mode: Mode
     capabilities: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
+    instructions: tuple[str, ...] = ()
 
 
 class Heartbeat(Message, frozen=True, kw_only=True, tag="heartbeat"):

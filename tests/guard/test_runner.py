@@ -22,7 +22,17 @@ from guard.policy import Policy
 from guard.ports import Claim, Emit
 from guard.runner import FAR_SIGNALS_MAX, Identity, Runner, World
 from guard.units import market_id
-from perpguard_sdk.messages import AckStatus, Entries, GuardState, GuardStatus, Mode, Posture, Signal
+from perpguard_sdk.messages import (
+    AckStatus,
+    Entries,
+    GuardState,
+    GuardStatus,
+    Instruction,
+    InstructionKind,
+    Mode,
+    Posture,
+    Signal,
+)
 from tests.support.builders import (
     ALPHA,
     BETA,
@@ -144,6 +154,24 @@ async def test_the_newer_of_stored_and_retained_posture_is_the_floor() -> None:
 
     assert stage.runner.engine.state.floors == {ALPHA: retained}
     assert stage.sink.postures[0].version == 13
+
+
+async def test_what_humans_told_a_former_guard_holds_after_a_restart() -> None:
+    told = Instruction(
+        id="halt-1",
+        kind=InstructionKind.HALT,
+        author="ada",
+        reason="odd fills",
+        ts=1,
+        expires_at=2**43,
+        bot="nobody",
+    )
+    over = structs.replace(told, id="halt-0", expires_at=2)
+    stage = Stage(memory=FakeMemory(instructions=(told, over)))
+    async with stage.running():
+        await eventually(lambda: stage.sink.postures)
+
+    assert list(stage.runner.engine.state.instructions.told.values()) == [told]
 
 
 async def test_a_memory_that_cannot_be_read_does_not_stop_it() -> None:

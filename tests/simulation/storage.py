@@ -23,7 +23,7 @@ from guard.audit import GENESIS_HASH, AnyRecord
 from guard.errors import AuditError, AuditFullError
 from guard.ports import Verdict
 from guard.units import BotId
-from perpguard_sdk.messages import Posture
+from perpguard_sdk.messages import Instruction, Posture
 
 if TYPE_CHECKING:
     from tests.simulation.guards import GuardProcess
@@ -168,6 +168,9 @@ class SimulatedAudit:
         if self.process.home.database is not None:
             return self.process.home.database.last_epoch()
         return max((epoch_of(record) for record, _, _ in self.process.home.rows), default=0)
+
+    async def last_instructions(self) -> tuple[Instruction, ...]:
+        return ()
 
     async def last_postures(self) -> dict[BotId, Posture]:
         self._look()

@@ -11,7 +11,7 @@ from guard.errors import AuditFullError, BrokerError, FencedError
 from guard.events import AnyEvent
 from guard.ports import AuditLog, Claim, Clock, CommandSink, Emit, Feed, Fence, Memory, StatusSink
 from guard.units import NS_PER_MS, BotId, Nanoseconds
-from perpguard_sdk.messages import Command, GuardState, Heartbeat, Posture, Signal
+from perpguard_sdk.messages import Command, GuardState, Heartbeat, Instruction, Posture, Signal
 
 
 @dataclass
@@ -144,6 +144,7 @@ class FakeFence(Fence):
 class FakeMemory(Memory):
     epoch: int = 0
     postures: dict[BotId, Posture] = field(default_factory=dict)
+    instructions: tuple[Instruction, ...] = ()
     broken: bool = False
 
     async def last_epoch(self) -> int:
@@ -155,6 +156,11 @@ class FakeMemory(Memory):
         if self.broken:
             raise AuditFullError("audit.sqlite", "cannot be read")
         return dict(self.postures)
+
+    async def last_instructions(self) -> tuple[Instruction, ...]:
+        if self.broken:
+            raise AuditFullError("audit.sqlite", "cannot be read")
+        return self.instructions
 
 
 @dataclass
