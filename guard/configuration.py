@@ -34,6 +34,7 @@ from perpguard_sdk.messages import Mode
 from perpguard_sdk.topics import check_level
 from policies.contain_collateral import ContainCollateral
 from policies.cut_leverage import CutLeverage
+from policies.deleverage_exposure import DeleverageExposure
 from policies.distrust_bots import DistrustBots
 from policies.distrust_collateral import DistrustCollateral
 from policies.distrust_links import DistrustLinks
@@ -172,6 +173,7 @@ class PolicySettings(_Table):
     respect_latency: RespectLatency = RespectLatency()
     contain_collateral: ContainCollateral = ContainCollateral()
     drawdown_brake: DrawdownBrake = DrawdownBrake()
+    deleverage_exposure: DeleverageExposure = DeleverageExposure()
     pause_entries: PauseEntries = PauseEntries()
     cut_leverage: CutLeverage = CutLeverage()
     widen_stops: WidenStops = WidenStops()

@@ -9,7 +9,7 @@ from typing import Annotated
 from annotated_types import Ge, Gt, Le
 
 from guard.account.assessment import Assessed
-from guard.account.distance import Distance, distance_of, is_hedge
+from guard.account.distance import Distance, distance_of, is_hedge, leg_of
 from guard.account.pools import Pool
 from guard.account.risk import LegRisk
 from guard.account.safe_size import bps_of, size_that_keeps, way_of
@@ -17,6 +17,8 @@ from guard.account.slowing import Slowness
 from guard.events import MarginMode, Position
 from guard.findings import Basis, Finding, Limit, Offer, Reason, Remedy, Severity, Subject
 from guard.forecasts import QUANTILES, Direction, Regime
+from guard.leverage.margin_pool import MarginPool
+from guard.leverage.solver import state_at
 from guard.market.speed import Speeds
 from guard.own_side import is_told_now
 from guard.state import GuardState
@@ -41,7 +43,8 @@ class RespectLatency:
         in a stressed market a cascade as it is expected: the reach that 9 of 10 stay within, in ``cascade_s``,
         but no faster than the fastest that it went of late, or any did; in a cascade that fastest itself
 
-    When that is too short the position is cut to the size that has the time, and no budget of commands holds that back.
+    When that is too short the position is cut, once and far: to the size that would have the time at the fastest that
+    the market must be reckoned with. No budget of commands holds that back.
     While it would be too short only if the market went as fast as the fastest ever, it is said, with how much margin
     would do: there is time for a human. Nothing is added to the position then, unless the market is known to be normal.
     Nothing is cut because an outlook is not known.
@@ -186,18 +189,21 @@ class RespectLatency:
         if is_short:
             view = state.markets.get(position.market)
             cost = None if view is None else view.exit_cost_bps(position.size)
+            # To where the fastest ever would leave the time too: once and far, not every second by a little more.
+            safe_bps = bps_of(max(speed, rush.stressed) * need_s * (1.0 + self.margin_ratio), down=down)
             size = size_that_keeps(
                 position,
                 pool,
                 distance,
                 mark,
-                bps_of(speed * need_s * (1.0 + self.margin_ratio), down=down),
+                safe_bps,
                 exit_bps=0.0 if cost is None else cost.value,
             )
             is_isolated = position.margin_mode is MarginMode.ISOLATED
             limit = Limit(
                 entries=Entries.REDUCE_ONLY,
                 max_size=size,
+                max_leverage=_leverage_of(pool, position, mark, safe_bps),
                 basis=Basis(size=position.size) if is_isolated and size is not None else None,
             )
         risk = assessed.risk
@@ -290,6 +296,15 @@ class _Rush:
     name: str
     stressed: float
     regime: Regime | None
+
+
+def _leverage_of(pool: Pool, position: Position, mark: float, distance_bps: float) -> float:
+    """The leverage at which a position that stands alone is so far from its liquidation, 1 or more."""
+    leg = None if pool.missing else leg_of(pool.venue, position)
+    state = None if leg is None else state_at(MarginPool(legs=(leg,), holdings=()))
+    value_usd = abs(position.contracts_usd or position.size * mark)
+    demanded = 0.0 if state is None or value_usd <= 0.0 else state.maintenance_usd / value_usd
+    return max(1.0 / (distance_bps / BPS_PER_UNIT + demanded), 1.0)
 
 
 def _bps_a_minute(speed: float, *, down: bool) -> float:

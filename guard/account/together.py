@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from math import expm1, log1p
 
@@ -77,6 +77,33 @@ def scaled(pool: MarginPool, share: float) -> MarginPool:
     legs = tuple(replace(leg, size=leg.size * share) for leg in pool.legs)
     realised = tuple(_realised(leg, 1.0 - share) for leg in pool.legs)
     return replace(pool, legs=legs, holdings=(*pool.holdings, *realised))
+
+
+def without(pool: MarginPool, gone: Callable[[Leg], bool]) -> MarginPool:
+    """The pool with some legs closed at their mark, what that realises in it: as auto-deleveraging leaves it."""
+    kept = tuple(leg for leg in pool.legs if not gone(leg))
+    realised = tuple(_realised(leg, 1.0) for leg in pool.legs if gone(leg))
+    return replace(pool, legs=kept, holdings=(*pool.holdings, *realised))
+
+
+def scaled_part(pool: MarginPool, share: float, cut: Callable[[Leg], bool]) -> MarginPool:
+    """The pool with some legs cut to a share at their mark, each for its closing fee."""
+    legs = tuple(replace(leg, size=leg.size * share) if cut(leg) else leg for leg in pool.legs)
+    realised = tuple(_realised(leg, 1.0 - share) for leg in pool.legs if cut(leg))
+    fees_usd = (1.0 - share) * sum(leg.closing_fee * value_usd(leg) for leg in pool.legs if cut(leg))
+    paid = Holding(asset="fees", quantity=-fees_usd, price_usd=1.0)
+    return replace(pool, legs=legs, holdings=(*pool.holdings, *realised, paid))
+
+
+def value_usd(leg: Leg) -> float:
+    """What a leg is worth at its mark, USD, >= 0."""
+    return abs(leg.size) * (1.0 if leg.kind is ContractKind.INVERSE else leg.mark_price)
+
+
+def profit_usd(leg: Leg) -> float:
+    """What a leg has won at its mark, USD."""
+    held = _realised(leg, 1.0)
+    return held.quantity * held.price_usd
 
 
 def _realised(leg: Leg, share: float) -> Holding:

@@ -34,6 +34,7 @@ from guard.units import AccountId, MarketId
 from perpguard_sdk.messages import Entries, StopRule
 from policies.contain_collateral import ContainCollateral
 from policies.cut_leverage import CutLeverage
+from policies.deleverage_exposure import DeleverageExposure
 from policies.distrust_bots import DistrustBots
 from policies.distrust_collateral import DistrustCollateral
 from policies.distrust_links import DistrustLinks
@@ -79,6 +80,7 @@ POLICIES: tuple[type[Any], ...] = (
     RespectLatency,
     ContainCollateral,
     DrawdownBrake,
+    DeleverageExposure,
     VenueFailure,
 )
 
@@ -99,6 +101,7 @@ def in_danger() -> GuardState:
     hold_fallen_collateral(state, now)
     slow_down(state)
     lose_equity(state, now)
+    stand_on_a_winner(state, now)
     leave_the_others(state, now)
     state.apply(LinkChanged(received_at=at(now), link=LinkKind.BROKER, up=False, detail="away"))
     for _ in range(5):
@@ -138,6 +141,17 @@ def lose_equity(state: GuardState, seconds: float) -> None:
         equity_usd = 1_000.0 + 30.0 * (price - 100.0)
         told = snapshot(seconds - 1.0 + 0.1 * step, held, equity_usd=equity_usd)
         state.apply(structs.replace(told, account=AccountId("loopback:third")))
+
+
+def stand_on_a_winner(state: GuardState, seconds: float) -> None:
+    """A fourth account loses on a long as much as it has won on a short, which goes first."""
+    mode = MarginMode.CROSS
+    legs = (
+        position(100.0, entry_price=105.0, mark_price=100.0, margin_mode=mode),
+        position(-100.0, entry_price=105.0, mark_price=100.0, margin_mode=mode, market=ETH, adl_rank=1.0),
+    )
+    told = structs.replace(snapshot(seconds, *legs, equity_usd=700.0), wallet_usd=700.0)
+    state.apply(structs.replace(told, account=AccountId("loopback:fourth")))
 
 
 def slow_down(state: GuardState) -> None:
