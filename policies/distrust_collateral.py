@@ -10,7 +10,7 @@ from typing import Annotated
 from annotated_types import Ge, Gt, Le
 
 from guard.account.risk import AccountRisk, HoldingRisk
-from guard.findings import Finding, Limit, Reason, Severity, Subject
+from guard.findings import Finding, Limit, Offer, Reason, Remedy, Severity, Subject
 from guard.state import GuardState
 from guard.units import MarketId, Nanoseconds
 from perpguard_sdk.messages import Entries, Evidence
@@ -22,7 +22,8 @@ class DistrustCollateral:
 
     That is an asset further than ``fallen_share`` below its peg, measured over venues, or valued by the account's own
     venue so much lower than others trade it, and which makes up ``share_min`` of the collateral. Nothing is cut for
-    it: how near liquidation came by it is the affair of ``cut_leverage``, which sees it in the distance.
+    it: how near liquidation came by it is the affair of ``cut_leverage``, which sees it in the distance, and what the
+    account would not outlive of ``contain_collateral``. What has fallen is offered to be swapped.
 
     Collateral that falls with the positions it stands behind is said above
     ``collateral.haircuts.correlated_share_max``, and asks for nothing. What cannot be known (no price over venues) is
@@ -89,6 +90,7 @@ class DistrustCollateral:
             counterfactual=f"would not stand with collateral within {self.fallen_share:.0%} of its peg "
             "and of its price on other venues",
             confirm_ms=int(self.confirm_s * 1000),
+            offers=tuple(offer for held in fallen if (offer := _swap(held)) is not None),
         )
 
     def _correlated(self, risk: AccountRisk, limit: float) -> Iterator[Finding]:
@@ -127,6 +129,21 @@ def _below_others(held: HoldingRisk) -> float:
     if not _counts(held) or held.venue_usd is None or not held.reference_usd:
         return 0.0
     return max(0.0, 1.0 - held.venue_usd / held.reference_usd)
+
+
+def _swap(held: HoldingRisk) -> Offer | None:
+    """All of what has fallen, at the lower of its prices; what selling it costs where a book or a spread tells."""
+    prices = [price for price in (held.reference_usd, held.venue_usd) if price is not None and price > 0.0]
+    amount_usd = held.quantity * min(prices, default=0.0)
+    if amount_usd <= 0.0:
+        return None
+    rate = held.parts.get("slippage")
+    return Offer(
+        remedy=Remedy.SWAP_COLLATERAL,
+        amount_usd=amount_usd,
+        about=held.asset,
+        cost_usd=None if rate is None else rate * amount_usd,
+    )
 
 
 def _words(held: HoldingRisk) -> Iterator[Evidence]:

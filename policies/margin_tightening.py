@@ -17,12 +17,13 @@ from guard.account.terms import (
     leverage_max_of,
     maintenance_ratio_of,
 )
-from guard.findings import Finding, Limit, Reason, Severity, Subject
+from guard.findings import Finding, Limit, Offer, Reason, Remedy, Severity, Subject
+from guard.leverage.liquidation_price import margin_missing_in
 from guard.leverage.margin_pool import Leg, LiquidationKind, MarginPool
 from guard.leverage.solver import liquidation_of, state_at
 from guard.margin_terms import CollateralTerms, ContractKind, TierTable
 from guard.state import GuardState
-from guard.units import BPS_PER_UNIT, NS_PER_S, AccountId, MarketId, Nanoseconds, venue_of
+from guard.units import BPS_PER_UNIT, NS_PER_S, AccountId, MarketId, Nanoseconds, symbol_of, venue_of
 from perpguard_sdk.messages import Entries, Evidence
 
 SHOWN_USD = (10_000.0, 1_000_000.0)
@@ -42,8 +43,9 @@ class MarginTightening:
 
     It is said for ``stand_s``. Where an own position has lost more than ``loss_share`` of its distance to liquidation
     by it, or the collateral more than that share of what is free in a pool, entries are stopped: in that market, or in
-    the account whose collateral counts for less. What the change makes of the position itself is for ``cut_leverage``,
-    which works with the new terms from the moment that they are known.
+    the account whose collateral counts for less; how much money would bring back what was lost is offered. What the
+    change makes of the position itself is for ``cut_leverage``, which works with the new terms from the moment that
+    they are known; a haircut that a market's prices let expect is said by ``contain_collateral`` before.
 
     Attributes:
         enabled: whether it decides at all.
@@ -104,6 +106,7 @@ class MarginTightening:
                     Evidence(name="value of the position", value=worst.notional_usd, unit="USD"),
                 ),
                 is_bad=is_bad,
+                missing=(symbol_of(market), worst.missing_usd),
             )
         if not is_held:
             view = state.markets.get(market)
@@ -127,6 +130,7 @@ class MarginTightening:
                 change,
                 worst.words(new.asset, self.loss_share),
                 is_bad=worst.share > self.loss_share,
+                missing=(new.asset, worst.lost_usd),
             )
 
     def _finding(
@@ -137,6 +141,7 @@ class MarginTightening:
         evidence: tuple[Evidence, ...],
         *,
         is_bad: bool,
+        missing: tuple[str, float] = ("", 0.0),
     ) -> Finding:
         age_s = None if change.since is None else (change.at - change.since) / NS_PER_S
         if age_s is not None and age_s > OLD_WORDS_S:
@@ -153,6 +158,9 @@ class MarginTightening:
             evidence=evidence,
             counterfactual="would not stand with the venue's former terms; it is said for"
             f" {self.stand_s:.0f} s after they changed",
+            offers=(Offer(remedy=Remedy.ADD_MARGIN, amount_usd=missing[1], about=missing[0], cost_usd=0.0),)
+            if is_bad and missing[1] > 0.0
+            else (),
         )
 
 
@@ -179,6 +187,8 @@ class _Loss:
     price: float
     before_bps: float | None
     after_bps: float | None
+    missing_usd: float
+    """Money that would bring back the distance that there was."""
 
     @classmethod
     def of(cls, pool: Pool, market: MarketId, old: TierTable, new: TierTable) -> _Loss:
@@ -196,6 +206,7 @@ class _Loss:
             price=price,
             before_bps=before,
             after_bps=after,
+            missing_usd=_missing_usd(_with(pool.venue, market, new), legs, before),
         )
 
     def words(self, limit: float) -> Iterator[Evidence]:
@@ -216,6 +227,7 @@ class _CollateralLoss:
     value_usd: float
     old_haircut: float
     new_haircut: float
+    lost_usd: float
 
     @classmethod
     def of(cls, pool: Pool, old: CollateralTerms, new: CollateralTerms) -> _CollateralLoss | None:
@@ -233,7 +245,13 @@ class _CollateralLoss:
         share = 0.0
         if frees[0] is not None and frees[1] is not None and frees[0] > 0.0:
             share = min(max(1.0 - frees[1] / frees[0], 0.0), 1.0)
-        return cls(share=share, value_usd=value_usd, old_haircut=before, new_haircut=after)
+        return cls(
+            share=share,
+            value_usd=value_usd,
+            old_haircut=before,
+            new_haircut=after,
+            lost_usd=max(after - before, 0.0) * value_usd,
+        )
 
     def words(self, asset: str, limit: float) -> tuple[Evidence, ...]:
         return (
@@ -289,6 +307,17 @@ def _distance_bps(pool: MarginPool, market: MarketId, mark: float) -> float | No
             return abs(found.price / mark - 1.0) * BPS_PER_UNIT
         case _:
             return None
+
+
+def _missing_usd(pool: MarginPool, legs: list[Leg], distance_bps: float | None) -> float:
+    """What brings back a distance, for whichever leg of the market it is most; 0 where nothing is known."""
+    if not distance_bps:
+        return 0.0
+    markets = {leg.market for leg in legs}
+    found = (
+        margin_missing_in(pool, leg, distance_bps=distance_bps) for leg in pool.legs if leg.market in markets
+    )
+    return max((each for each in found if each is not None), default=0.0)
 
 
 def _free_usd(pool: MarginPool) -> float | None:

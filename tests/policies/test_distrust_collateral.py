@@ -13,7 +13,7 @@ from guard.events import (
     Pooling,
     PositionSource,
 )
-from guard.findings import Finding, Reason, Severity
+from guard.findings import Finding, Reason, Remedy, Severity
 from guard.state import GuardState
 from perpguard_sdk.messages import Entries
 from policies.distrust_collateral import DistrustCollateral
@@ -73,6 +73,9 @@ def test_a_depeg_everywhere_stops_entries() -> None:
     assert finding.limit.entries is Entries.REDUCE_ONLY
     assert values(finding)["USDE below its peg over venues"] == pytest.approx(30.0)
     assert values(finding)["USDE valued here below others"] == 0.0
+    (offer,) = finding.offers
+    assert (offer.remedy, offer.about) == (Remedy.SWAP_COLLATERAL, "USDE")
+    assert offer.amount_usd == pytest.approx(5_000.0 * 0.7)
 
 
 def test_a_fall_at_the_own_venue_alone_stops_them_too_and_is_told_apart() -> None:

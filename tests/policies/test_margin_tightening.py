@@ -14,7 +14,7 @@ from guard.events import (
     Position,
     PositionSource,
 )
-from guard.findings import Finding, Reason, Severity
+from guard.findings import Finding, Reason, Remedy, Severity
 from guard.margin_terms import (
     CollateralTerms,
     HaircutTier,
@@ -84,6 +84,19 @@ def test_what_it_costs_an_own_position_decides(
     assert told["distance that was lost by it"] == pytest.approx((1.0 - after / before) * 100.0, rel=0.05)
     assert told["maintenance margin of 100 USD now"] == pytest.approx(ratio * 100.0)
     assert told["value of the position"] == pytest.approx(100.0)
+
+
+def test_the_money_that_is_offered_brings_the_distance_back() -> None:
+    state = warm_state()
+    hold(state, WARM_S, isolated())
+    raise_to(state, 0.03)
+    (finding,) = judged(POLICY, state, JUDGED_S)
+    (offer,) = finding.offers
+    assert (offer.remedy, offer.about) == (Remedy.ADD_MARGIN, "BTC/USDT:USDT")
+
+    hold(state, JUDGED_S, isolated(10.0 + offer.amount_usd))
+    (risk,) = state.own.risks.values()
+    assert risk.legs[0].distance_bps == pytest.approx(values(finding)["distance to liquidation before"])
 
 
 def test_what_fails_by_it_has_lost_all() -> None:
