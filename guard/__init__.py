@@ -32,7 +32,7 @@ adapter that makes events or carries decisions out.
 - ``wants``, ``effects``      what is asked of a bot, and whether it is so
 - ``pacing``        a size is come to in slices: what may be told by now of what is wanted
 - ``ownership``     whose a bot's pause is: what the guard may take back
-- ``budget``        how many reductions a day go without a human
+- ``budget``, ``routes``  how many reductions a day go without a human; other ways when a bot does not reduce
 - ``outstanding``   commands whose effect was not seen yet, and those that failed
 - ``conversation``, ``dispatch_settings``  one command issued, repeated, judged
 - ``paper/``        accounts and bots on paper: what orders cost in the book of now, what a venue would make of it

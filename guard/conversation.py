@@ -29,6 +29,7 @@ from guard.outstanding import (
     unfilled_verdict,
 )
 from guard.postures import PostureBook
+from guard.routes import Route
 from guard.state import BotRecord, GuardState
 from guard.units import NS_PER_MS, NS_PER_S, MarketId, Nanoseconds, ms_of, symbol_of
 from guard.wants import Kind, Look, PauseWant, Want
@@ -124,9 +125,21 @@ class Conversation:
             applied = open_.ack is not None and open_.ack.status is AckStatus.APPLIED
             if kind is OutcomeKind.UNVERIFIABLE and (applied or quiet):
                 wait_s = ONCE_S  # it was heard: saying it again would not let anyone see more
-            memory.failures[key] = Failure(
-                open_.want, open_.command.id, kind, detail, count, now + int(wait_s * NS_PER_S), quiet
+            over_at = (
+                open_.command.expires_at * NS_PER_MS + self.confirm_ms(record, open_.want.verb) * NS_PER_MS
             )
+            memory.failures[key] = Failure(
+                open_.want,
+                open_.command.id,
+                kind,
+                detail,
+                count,
+                now + int(wait_s * NS_PER_S),
+                over_at,
+                quiet,
+            )
+            if not quiet and Route.POSTURE in self.settings.routes_for(record.config.bot):
+                self.postures.refresh_now(record.config.bot)
         elif kind is OutcomeKind.CONFIRMED:
             memory.forget(key)
             if isinstance(open_.want, PauseWant):
@@ -171,7 +184,11 @@ class Conversation:
         now: Nanoseconds,
     ) -> bool:
         if not record.is_online or record.birth is None:
+            memory.unreached.setdefault(key, now)
             return False  # the retained posture waits for it; a command would be lost
+        memory.unreached.pop(key, None)
+        if key[0] in memory.waiting and key[1] is not Kind.ENTRIES:
+            return False
         if want.verb not in record.birth.verbs:
             unable = memory.unable.setdefault(key, Unable(want.verb, now))
             unable.is_due = now - unable.since >= self.confirm_ms(record, want.verb) * NS_PER_MS

@@ -32,6 +32,7 @@ from guard.instructions import concerns
 from guard.outstanding import BotMemory, is_broker_away, superseded
 from guard.pacing import Changed, Pacing
 from guard.postures import PostureBook
+from guard.routes import Routes, Stubborn
 from guard.state import BotRecord, GuardState
 from guard.units import NS_PER_MS, BotId, MarketId, Nanoseconds, ms_of, symbol_of
 from guard.wants import AllReports, Kind, shared_of, wants_of
@@ -51,6 +52,7 @@ class Dispatch:
     postures: PostureBook = field(init=False)
     broken: dict[tuple[BotId, MarketId | None], Exception] = field(default_factory=dict)
     _talk: Conversation = field(init=False)
+    _routes: Routes = field(default_factory=Routes)
     _budget: Budget = field(default_factory=Budget)
     _pacing: Pacing = field(default_factory=Pacing)
     _bots: dict[BotId, BotMemory] = field(default_factory=dict)
@@ -129,6 +131,17 @@ class Dispatch:
     ) -> tuple[Desired, Changed | None]:
         """What bots may be told by now of what is wanted in the end."""
         changed, self._is_anew = (None if self._is_anew else changed), True
+        desired, changed = self._routes.follow(
+            desired,
+            changed,
+            state,
+            now,
+            stubborn=self._stubborn(state, now),
+            routes=self.settings.routes_for,
+        )
+        waiting = self._routes.waiting
+        for bot, memory in self._bots.items():
+            memory.waiting = frozenset(market for each, market in waiting if each == bot)
         desired, changed = self._budget.follow(
             desired,
             changed,
@@ -143,6 +156,20 @@ class Dispatch:
         )
         self._is_anew = False
         return paced
+
+    def _stubborn(self, state: GuardState, now: Nanoseconds) -> dict[tuple[BotId, MarketId], Stubborn]:
+        """Who has not reduced what it was asked to, or cannot be asked."""
+        wait_ns = self.settings.command_ttl_ms * NS_PER_MS
+        found: dict[tuple[BotId, MarketId], Stubborn] = {}
+        if is_broker_away(state):
+            return found
+        for bot, memory in self._bots.items():
+            keys = memory.failures.keys() | memory.unable.keys() | memory.unreached.keys()
+            for market in sorted({market for market, kind in keys if kind is not Kind.ENTRIES}):
+                stubborn = memory.stubborn(market, now, wait_ns)
+                if stubborn is not None and bot in state.bots:
+                    found[bot, market] = stubborn
+        return found
 
     def _stop_told(self, bot: BotId, market: MarketId) -> StopRule | None:
         """The stop rule of the posture that a bot was told last."""
@@ -179,6 +206,7 @@ class Dispatch:
         """Yield what is wrong with the obedience of each bot in each market, as long as the want stands."""
         for bot, memory in self._bots.items():
             yield from memory.findings(bot)
+        yield from self._routes.findings()
         yield from self._budget.findings()
 
     def open_commands(self) -> Mapping[BotId, Sequence[Command]]:
@@ -210,6 +238,7 @@ class Dispatch:
                     for open_ in memory.open.values()
                 )
                 self._bots.clear()
+                self._routes.restart()
                 self._budget.restart(state)
                 self._pacing.restart()
                 self._told.clear()

@@ -9,6 +9,7 @@ from annotated_types import Ge, Gt, Le
 
 from guard.budget import Allowance
 from guard.postures import PostureSettings
+from guard.routes import Route
 from guard.units import BotId
 
 
@@ -26,6 +27,9 @@ class DispatchSettings:
         reissue_s: waits before a failed command is issued anew, the last one repeated.
         posture_ttl_s: for how long a posture holds without being refreshed.
         posture_refresh_s: how often an unchanged posture is published again.
+        routes: what else is done, in this order, each time that a bot has not reduced once more; a reduction is
+            asked for again and entries are halted in any case.
+        routes_of: other routes for the bots named here.
         reductions_a_day: how often a bot may be asked in 24 hours to reduce in one market, or to move its stop,
             before a human is asked instead; whatever is imminent is never held back.
         account_reductions_a_day: the same of all bots and markets of one account together.
@@ -40,6 +44,8 @@ class DispatchSettings:
     reissue_s: tuple[Annotated[float, Ge(0.1), Le(3_600.0)], ...] = (5.0, 10.0, 30.0)
     posture_ttl_s: Annotated[float, Gt(0.0), Le(86_400.0)] = 60.0
     posture_refresh_s: Annotated[float, Gt(0.0), Le(3_600.0)] = 10.0
+    routes: tuple[Route, ...] = (Route.POSTURE, Route.OTHER_BOTS, Route.HUMAN)
+    routes_of: dict[str, tuple[Route, ...]] = field(default_factory=dict)
     reductions_a_day: Annotated[int, Ge(0), Le(1_000)] = 6
     account_reductions_a_day: Annotated[int, Ge(0), Le(10_000)] = 48
     reductions_a_day_of: dict[str, Annotated[int, Ge(0), Le(1_000)]] = field(default_factory=dict)
@@ -47,6 +53,10 @@ class DispatchSettings:
     @property
     def postures(self) -> PostureSettings:
         return PostureSettings(ttl_s=self.posture_ttl_s, refresh_s=self.posture_refresh_s)
+
+    def routes_for(self, bot: BotId) -> tuple[Route, ...]:
+        """The routes of a bot, in order."""
+        return self.routes_of.get(bot, self.routes)
 
     def allowance(self, bot: BotId) -> Allowance:
         """What may be spent on a bot."""

@@ -81,6 +81,8 @@ REASONS: Mapping[Reason, str] = MappingProxyType(
         Reason.DRAWDOWN: "The account had lost more from its high than is allowed.",
         Reason.INSTRUCTED: "A human had asked for it.",
         Reason.BUDGET_SPENT: "So many disruptive commands had been given that a human was asked first.",
+        Reason.COVERED_BY_OTHERS: "The bot did not reduce, and others of its account did instead.",
+        Reason.ROUTES_ENDED: "The bot did not reduce, no other way was left, and a human had to.",
         Reason.FLATTEN_WAITS: "Everything should have been closed, and a human had to say so.",
         Reason.RECOVERED: "What had been wrong was over.",
     }

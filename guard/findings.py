@@ -65,6 +65,8 @@ class Reason(StrEnum):
     INSTRUCTED = "instructed"
     BUDGET_SPENT = "budget_spent"
     FLATTEN_WAITS = "flatten_waits"
+    COVERED_BY_OTHERS = "covered_by_others"
+    ROUTES_ENDED = "routes_ended"
     RECOVERED = "recovered"
 
 

@@ -13,6 +13,7 @@ from guard.effects import Effect, Reading, entries_reported, size_of
 from guard.events import LinkKind
 from guard.findings import Finding, Limit, Reason, Severity, Subject
 from guard.ownership import Hold, entries_of
+from guard.routes import Stubborn
 from guard.state import BotRecord, GuardState
 from guard.units import NS_PER_MS, BotId, MarketId, Nanoseconds
 from guard.wants import CutWant, Kind, ResumeWant, Want, looked_at, still_asked
@@ -64,7 +65,8 @@ class Verdict:
 class Failure:
     """A command that did not do what it was for; stands until its want is seen to hold or is gone.
 
-    A ``quiet`` one concerns a bot that only listens to a guard in another mode: it is no finding.
+    Nothing of it can be done any more from ``over_at`` on. A ``quiet`` one concerns a bot that only listens to a guard
+    in another mode, or a price limit that was kept: it is no finding.
     """
 
     want: Want
@@ -73,6 +75,7 @@ class Failure:
     detail: str
     count: int
     reissue_at: Nanoseconds
+    over_at: Nanoseconds
     quiet: bool = False
 
 
@@ -102,8 +105,9 @@ class BotMemory:
     ``size_caps`` are sizes that a paused position must not outgrow, ``paused`` the last pause that was
     confirmed and when it was issued, ``quiet`` what was seen of markets where nothing was wanted, ``loud`` all
     other markets, ``stopped`` those under a stop rule, ``idle`` what was seen of loud markets in which there was
-    nothing to do, and until when there is not, ``shared`` what was seen of all of them alike, and ``holds`` whose the
-    pauses are.
+    nothing to do, and until when there is not, ``shared`` what was seen of all of them alike, ``holds`` whose the
+    pauses are, ``unreached`` since when a bot that is away is wanted to do something, and ``waiting`` where others will
+    reduce instead of it.
     """
 
     seq: int = 0
@@ -118,6 +122,8 @@ class BotMemory:
     idle: dict[MarketId, tuple[tuple[object, ...], Nanoseconds]] = field(default_factory=dict)
     shared: tuple[object, ...] | None = None
     holds: dict[MarketId, Hold] = field(default_factory=dict)
+    unreached: dict[tuple[MarketId, Kind], Nanoseconds] = field(default_factory=dict)
+    waiting: frozenset[MarketId] = frozenset()
     heard_at: Nanoseconds | None = None
 
     def todo(
@@ -292,6 +298,20 @@ class BotMemory:
         """What was wanted is so, or is not wanted any more."""
         self.failures.pop(key, None)
         self.unable.pop(key, None)
+        self.unreached.pop(key, None)
+
+    def stubborn(self, market: MarketId, now: Nanoseconds, wait_ns: Nanoseconds) -> Stubborn | None:
+        """How often in a row a bot has not reduced; where no command reaches it each ``wait_ns`` counts as one."""
+        found: list[Stubborn] = []
+        for kind in (Kind.SIZE, Kind.STOP):
+            key = (market, kind)
+            failure, unable = self.failures.get(key), self.unable.get(key)
+            if failure is not None and not failure.quiet and key not in self.open:
+                found.append(Stubborn(failure.count, failure.over_at))
+            since = self.unreached.get(key, unable.since if unable is not None and unable.is_due else None)
+            if since is not None and now >= since + wait_ns:
+                found.append(Stubborn((now - since) // wait_ns, since + wait_ns))
+        return max(found, key=lambda each: each.times, default=None)
 
 
 def refusal_of(open_: Open, failure: Failure | None) -> Verdict | None:

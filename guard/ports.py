@@ -9,7 +9,7 @@ from typing import Protocol
 
 from guard.audit import AnyRecord
 from guard.events import AnyEvent
-from guard.units import BotId, MarketId, Nanoseconds
+from guard.units import AccountId, BotId, MarketId, Nanoseconds
 from perpguard_sdk.messages import Command, GuardState, Heartbeat, Instruction, Posture, Signal
 
 Emit = Callable[[AnyEvent], None]
@@ -84,6 +84,22 @@ class CommandSink(Protocol):
     async def publish_posture(self, posture: Posture) -> None: ...
 
     async def publish_heartbeat(self, heartbeat: Heartbeat) -> None: ...
+
+
+class AccountHands(Protocol):
+    """Reduces on an account itself, beside its bots: the route for a bot that nobody can make obey. No adapter has it yet."""
+
+    async def reduce(
+        self, account: AccountId, market: MarketId, max_size: float, price_limit: float | None
+    ) -> None:
+        """Bring the whole account's position to at most ``max_size`` (absolute base units), reduce-only.
+
+        Returns once the venue has taken it; whether it came true is read from the account, as with bots.
+
+        Raises:
+            VenueError: it could not be done.
+        """
+        ...
 
 
 class StatusSink(Protocol):

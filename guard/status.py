@@ -29,6 +29,8 @@ PROBLEM_REASONS = frozenset(
         Reason.ACCOUNT_UNKNOWN,
         Reason.LIQUIDATION_UNKNOWN,
         Reason.COMMAND_FAILED,
+        Reason.COVERED_BY_OTHERS,
+        Reason.ROUTES_ENDED,
         Reason.BOT_SILENT,
         Reason.BOT_CLOCK_OFFSET,
         Reason.MESSAGE_REFUSED,
