@@ -18,6 +18,7 @@ from guard.forecasts import (
     Regime,
     SizingForecast,
 )
+from guard.leverage.cascade.sizing import largest_size
 from guard.leverage.liquidation_price import liquidation_distance_bps, liquidation_price
 from guard.state import GuardState
 from perpguard_sdk.messages import Entries
@@ -130,6 +131,21 @@ def test_a_cut_is_minimal_and_puts_liquidation_beyond_the_reach(
     assert after == pytest.approx(wanted, rel=2e-3), "neither nearer, nor farther than asked"
     assert _distance(state, sign, size, target * 1.02, equity_usd) < wanted * (1.0 - 1e-3)
     assert found.limit.max_leverage == pytest.approx(target * 100.0 / equity_usd, rel=1e-6)
+
+    def exit_usd(cut: float) -> float:
+        cost = state.markets[MARKET].exit_cost_bps(sign * cut)
+        return 0.0 if cost is None else (cost.value / 1e4 + POLICY.fee_ratio) * cut * 100.0
+
+    by_formula = largest_size(
+        Direction.DOWN if sign > 0.0 else Direction.UP,
+        price=100.0,
+        equity_usd=equity_usd,
+        size=size,
+        reach=wanted,
+        maintenance_ratio=MMR,
+        exit_cost_usd=exit_usd,
+    )
+    assert target == pytest.approx(by_formula, rel=1e-5), "the pool's solver and the closed form agree"
 
 
 def _distance(state: GuardState, sign: float, size: float, target: float, equity_usd: float) -> float:
