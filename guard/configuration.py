@@ -44,6 +44,7 @@ from policies.drawdown_brake import DrawdownBrake
 from policies.keep_restart_floor import KeepRestartFloor
 from policies.margin_tightening import MarginTightening
 from policies.pause_entries import PauseEntries
+from policies.pause_widely import PauseWidely
 from policies.respect_latency import RespectLatency
 from policies.venue_failure import VenueFailure
 from policies.widen_stops import WidenStops
@@ -175,6 +176,7 @@ class PolicySettings(_Table):
     drawdown_brake: DrawdownBrake = DrawdownBrake()
     deleverage_exposure: DeleverageExposure = DeleverageExposure()
     pause_entries: PauseEntries = PauseEntries()
+    pause_widely: PauseWidely = PauseWidely()
     cut_leverage: CutLeverage = CutLeverage()
     widen_stops: WidenStops = WidenStops()
     venue_failure: VenueFailure = VenueFailure()

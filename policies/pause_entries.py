@@ -25,10 +25,10 @@ class PauseEntries:
     """Advises, halts adds, then all entries, as a market comes under stress; gives them back in stages.
 
     **By state and hazard**, where there is an outlook no older than ``outlook_s_max``. A state of STRESSED or CASCADE
-    halts adds to positions; it pauses all entries if the hazard (the chance of 5 % within 15 minutes) is at least
-    ``hazard_stressed`` or the spread ``spread_strained`` times its normal, for a state also stands because a book
-    flickered, and stays for long. A hazard from ``hazard_no_adds`` on halts adds in any state, from ``hazard_pause``
-    on it pauses. WATCH alone limits nothing.
+    pauses entries if the hazard (the chance of 5 % within 15 minutes) is at least ``hazard_stressed`` or the spread
+    ``spread_strained`` times its normal; from half of that hazard on it halts adds to positions; else it is told, for a
+    state also stands because a book flickered, and stays for long. A hazard from ``hazard_no_adds`` on halts adds in
+    any state, from ``hazard_pause`` on it pauses. WATCH alone limits nothing.
 
     **By depth and spread.** Depth is the notional within ``baseline.band_bps`` of mid on the thinner side, against its
     running median. Two channels: a z-score, which is sensitive (depth_z, confirmed for ``confirm_s``), and a
@@ -78,7 +78,7 @@ class PauseEntries:
     hazard_stressed: Annotated[float, Ge(0.0), Le(1.0)] = 0.01
     hazard_no_adds: Annotated[float, Gt(0.0), Le(1.0)] = 0.04
     hazard_pause: Annotated[float, Gt(0.0), Le(1.0)] = 0.1
-    spread_strained: Annotated[float, Gt(1.0), Le(100.0)] = 2.0
+    spread_strained: Annotated[float, Gt(1.0), Le(100.0)] = 3.0
     depth_z: Annotated[float, Ge(-20.0), Le(-0.5)] = -3.0
     thin_ratio: Annotated[float, Gt(0.0), Le(1.0)] = 0.5
     pause_ratio: Annotated[float, Gt(0.0), Le(1.0)] = 0.35
@@ -141,6 +141,8 @@ class PauseEntries:
         if regime in UNDER_STRESS:
             is_cascade = regime is Regime.CASCADE
             is_paused = self._is_borne_out(view, outlook)
+            is_raised = hazard is None or hazard >= self.hazard_stressed / 2.0
+            milder = Entries.NO_ADDS if is_raised else None
             severity = Severity.CRITICAL if is_cascade else Severity.ACT
             why = " and ".join(outlook.regime_reasons) or "what was, until it has been calm for long enough"
             yield Finding(
@@ -148,14 +150,14 @@ class PauseEntries:
                 reason=Reason.CASCADE_UNDER_WAY if is_cascade else Reason.REGIME_STRESSED,
                 severity=severity if is_paused else Severity.WATCH,
                 subject=Subject(market=view.market),
-                limit=Limit(entries=Entries.REDUCE_ONLY if is_paused else Entries.NO_ADDS),
+                limit=Limit(entries=Entries.REDUCE_ONLY if is_paused else milder),
                 evidence=(
                     Evidence(name="state of the market", value=str(regime), unit="state"),
                     Evidence(name="held by", value=why, unit="text"),
                     *self._strain(view, hazard),
                 ),
                 counterfactual=f"would not stand with the market's state at watch or milder; {why} holds it",
-                freezes=True,
+                freezes=is_paused,  # what stands for hours must not hold what a moment has tightened
             )
         if hazard is not None and hazard >= min(self.hazard_no_adds, self.hazard_pause):
             is_paused = hazard >= self.hazard_pause

@@ -28,6 +28,7 @@ from guard.events import (
     Pooling,
 )
 from guard.findings import Severity
+from guard.forecasts import Regime
 from guard.policy import Policy, only_at_ticks
 from guard.state import GuardState
 from guard.units import AccountId, MarketId
@@ -44,6 +45,7 @@ from policies.drawdown_brake import DrawdownBrake
 from policies.keep_restart_floor import KeepRestartFloor
 from policies.margin_tightening import MarginTightening
 from policies.pause_entries import PauseEntries
+from policies.pause_widely import PauseWidely
 from policies.respect_latency import RespectLatency
 from policies.venue_failure import VenueFailure
 from policies.widen_stops import WidenStops
@@ -65,6 +67,7 @@ from tests.support.builders import (
     snapshot,
     started,
 )
+from tests.support.stressed_outlooks import give_outlook, outlook
 
 POLICIES: tuple[type[Any], ...] = (
     CutLeverage,
@@ -82,6 +85,7 @@ POLICIES: tuple[type[Any], ...] = (
     DrawdownBrake,
     DeleverageExposure,
     VenueFailure,
+    PauseWidely,
 )
 
 STOP = order("s1", -50.0, stop_price=99.5, reduce_only=True)
@@ -103,6 +107,7 @@ def in_danger() -> GuardState:
     lose_equity(state, now)
     stand_on_a_winner(state, now)
     leave_the_others(state, now)
+    stress_everything(state, now)
     state.apply(LinkChanged(received_at=at(now), link=LinkKind.BROKER, up=False, detail="away"))
     for _ in range(5):
         state.apply(MessageRefused(received_at=at(now), topic="t", bot=ALPHA, detail="signature"))
@@ -124,6 +129,14 @@ def hold_fallen_collateral(state: GuardState, seconds: float) -> None:
             collateral=collateral,
         )
     )
+
+
+def stress_everything(state: GuardState, seconds: float) -> None:
+    """Three more markets of the venue are under stress."""
+    for coin in ("C0", "C1", "C2"):
+        market = MarketId(f"loopback:{coin}/USDT:USDT")
+        state.market(market)
+        give_outlook(state, outlook(seconds, market, regime=Regime.STRESSED, hazard=0.2))
 
 
 def leave_the_others(state: GuardState, seconds: float) -> None:

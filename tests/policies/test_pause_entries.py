@@ -184,7 +184,7 @@ def test_a_cold_baseline_is_said_and_limits_nothing() -> None:
     ("regime", "reason"),
     [(Regime.STRESSED, Reason.REGIME_STRESSED), (Regime.CASCADE, Reason.CASCADE_UNDER_WAY)],
 )
-def test_a_state_of_stress_pauses_where_the_hazard_bears_it_out_and_else_halts_adds(
+def test_a_state_of_stress_pauses_where_the_hazard_bears_it_out_else_halts_adds_or_is_told(
     regime: Regime, reason: Reason
 ) -> None:
     state = warm_state()
@@ -193,6 +193,10 @@ def test_a_state_of_stress_pauses_where_the_hazard_bears_it_out_and_else_halts_a
 
     calm_after(state, WARM_S, regime=regime, hazard=0.009)
     assert entries_of(state, WARM_S) == {reason: Entries.NO_ADDS}
+
+    calm_after(state, WARM_S, regime=regime, hazard=0.004)
+    assert entries_of(state, WARM_S) == {reason: None}
+    assert not judged(POLICY, state, WARM_S)[0].freezes, "it may stand for hours"
 
 
 @pytest.mark.parametrize("regime", [Regime.NORMAL, Regime.WATCH, Regime.RECOVERY])
