@@ -140,6 +140,12 @@ REASON_NAMES: Mapping[Reason, str] = MappingProxyType(
         Reason.DISK_SHORT: "a disk that is nearly full",
         Reason.POLICY_RAISED: "a policy that failed",
         Reason.RESTART_FLOOR: "what stood before the guard's restart",
+        Reason.REGIME_STRESSED: "a market under stress",
+        Reason.CASCADE_UNDER_WAY: "a cascade under way",
+        Reason.HAZARD_HIGH: "a likely large move",
+        Reason.RESUMING: "a book that is coming back",
+        Reason.STOP_IN_LIQUIDATION_BAND: "a stop among others' liquidations",
+        Reason.VENUE_DISLOCATED: "a venue far from the others",
     }
 )
 """What restricts a bot, as a few words."""

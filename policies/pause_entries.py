@@ -315,7 +315,7 @@ class PauseEntries:
 
     def _how_far_back(self, view: MarketView, share: float) -> Iterator[Evidence]:
         ratios = [each for side in Side if (each := view.depth_ratio(side)) is not None]
-        yield Evidence(name="part of a usual entry", value=share, unit="ratio", limit=1.0)
+        yield Evidence(name="part of a usual entry", value=100.0 * share, unit="%", limit=100.0)
         if ratios:
             yield Evidence(name="depth over normal", value=min(ratios), unit="ratio", limit=BACK_DEPTH)
         if view.spread_ratio is not None:
@@ -328,4 +328,6 @@ class PauseEntries:
 
 
 def _hazard_evidence(hazard: float, limit: float) -> Evidence:
-    return Evidence(name="chance of 5 % within 15 minutes", value=hazard, unit="probability", limit=limit)
+    return Evidence(
+        name="chance of 5 % within 15 minutes", value=100.0 * hazard, unit="%", limit=100.0 * limit
+    )

@@ -106,7 +106,10 @@ class PauseWidely:
     ) -> Finding | None:
         """Say it where enough of the members are under stress."""
         found = sorted(set(members) & set(stressed))
-        needed = max(least, ceil(self.share * len(members)))
+        needed, unit = (
+            max(least, ceil(self.share * len(members))),
+            what.split()[-1 if what == "held markets" else 0],
+        )
         if len(found) < needed:
             return None
         return Finding(
@@ -116,8 +119,8 @@ class PauseWidely:
             subject=subject,
             limit=Limit(entries=Entries.REDUCE_ONLY),
             evidence=(
-                Evidence(name=f"{what} under stress", value=len(found), unit="count", limit=needed),
-                Evidence(name=f"{what} known", value=len(members), unit="count"),
+                Evidence(name=f"{what} under stress", value=len(found), unit=unit, limit=needed),
+                Evidence(name=f"{what} known", value=len(members), unit=unit),
                 Evidence(name="which", value=", ".join(found[:10]), unit="text"),
             ),
             confirm_ms=int(self.confirm_s * 1000),

@@ -284,9 +284,9 @@ class WidenStops:
                 Evidence(name="density over the mean", value=band.ratio, unit="ratio", limit=self.band_ratio),
                 Evidence(
                     name="chance of 5 % within 15 minutes",
-                    value=seen.hazard(outlook),
-                    unit="probability",
-                    limit=needed,
+                    value=100.0 * seen.hazard(outlook),
+                    unit="%",
+                    limit=100.0 * needed,
                 ),
                 *asked,
             ),
