@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
+from guard.account.risk import Containment
 from guard.events import (
     AccountSnapshot,
     AssetPrice,
@@ -193,6 +196,25 @@ def test_the_swap_that_is_offered_is_what_it_takes() -> None:
         coins = held("BTC", 13.0 - sold / 100.0, 100.0)
         swapped = scene(coins, held("USDT", sold - part * cost_usd))
         assert (found(swapped, ContainCollateral(part_min=0.0)) == []) is is_enough
+
+
+def test_a_position_is_offered_to_be_isolated_only_where_that_was_found_to_help() -> None:
+    state = scene(held("BTC", 10.0, 100.0))
+    assessed = state.own._assessed[ACCOUNT]
+    helps = Containment(
+        step="isolate ETH/USDT:USDT with 50 USDT",
+        before_bps=300.0,
+        after_bps=450.0,
+        about="ETH",
+        amount_usd=50.0,
+    )
+    harms = structs.replace(helps, after_bps=200.0)
+    for step, offers in ((helps, 1), (harms, 0)):
+        risk = structs.replace(assessed.risk, containment=(step,))
+        state.own._assessed[ACCOUNT] = replace(assessed, risk=risk)
+        (finding,) = found(state)
+        isolated = [each for each in finding.offers if each.remedy is Remedy.ISOLATE_POSITION]
+        assert len(isolated) == offers
 
 
 def test_what_is_held_in_itself_has_no_shock_of_its_own() -> None:
