@@ -361,6 +361,10 @@ def posture_words(posture: Posture, symbol: str) -> str:
     parts += [stop_words(rule) for rule in _both(posture.stops, symbol)]
     if not sizes and not leverages:
         parts.append("no limit on size or leverage")
+    if rung := posture.rungs.get(symbol):
+        parts.append(f"on the rung {rung.replace('_', ' ')}")
+    if symbol in posture.flattened:
+        parts.append("closed until somebody releases it")
     return "; ".join(parts)
 
 

@@ -334,7 +334,9 @@ class Runner:
                 return  # the link itself tells the engine; the next beat tries again
 
     async def _say_state(self, now: Nanoseconds) -> None:
-        message = status.guard_state(self.engine.state, self.engine.findings, now, self.readiness.words)
+        message = status.guard_state(
+            self.engine.state, self.engine.findings, now, self.readiness.words, self.engine.wanted
+        )
         said = (message.state, message.problems)
         is_due = said != self._said or now - self._said_at >= STATE_REPEAT_S * NS_PER_S
         if is_due and await self._say(message, message.state):

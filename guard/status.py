@@ -7,8 +7,10 @@ from typing import Any
 
 from msgspec import structs
 
+from guard.desired import Desired, Limits
 from guard.findings import Finding, Reason, Subject
 from guard.forecasts import HORIZONS_S, MOVES, QUANTILES, Direction, MarketOutlook
+from guard.ladder import Rung, rung_of
 from guard.market.book import Side
 from guard.market.view import BookTrust
 from guard.state import GuardState
@@ -52,11 +54,15 @@ PROBLEMS_MAX = 50
 
 
 def guard_state(
-    state: GuardState, findings: Iterable[Finding], now: Nanoseconds, missing: str = ""
+    state: GuardState,
+    findings: Iterable[Finding],
+    now: Nanoseconds,
+    missing: str = "",
+    wanted: Desired | None = None,
 ) -> GuardStateMessage:
     """Return the retained status message: deciding, or degraded by the problems it lists.
 
-    ``missing`` is what the guard has not seen yet since it started.
+    ``missing`` is what the guard has not seen yet since it started, ``wanted`` what every bot may do.
     """
     findings = tuple(findings)
     problems = tuple(sorted({_problem(finding) for finding in findings if finding.reason in PROBLEM_REASONS}))
@@ -75,6 +81,7 @@ def guard_state(
         capabilities=CAPABILITIES,
         problems=problems,
         instructions=tuple(sorted(_told(each) for each in findings if each.reason is Reason.INSTRUCTED)),
+        rungs={bot: rung for bot, limits in (wanted or {}).items() if (rung := _highest(limits.values()))},
     )
 
 
@@ -121,6 +128,12 @@ def _estimated(outlook: MarketOutlook) -> dict[str, Any]:
         "regime": None if outlook.regime is None else outlook.regime.value,
         "oi_depth": outlook.oi_depth_ratio,
     }
+
+
+def _highest(limits: Iterable[Limits]) -> str:
+    """The highest rung in force, empty for none."""
+    rung = max((rung_of(each) for each in limits), key=lambda each: each.height, default=Rung.ADVISE)
+    return "" if rung is Rung.ADVISE else rung.value
 
 
 def _told(finding: Finding) -> str:

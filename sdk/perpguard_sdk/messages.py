@@ -120,7 +120,8 @@ class Message(Struct, frozen=True, kw_only=True, tag_field="type"):
 class GuardState(Message, frozen=True, kw_only=True, tag="guard_state"):
     """Retained on ``guard/{guard}/state``; the Will is the same with status ``offline``. Unsigned, a hint.
 
-    ``instructions`` say what humans told it that is in force.
+    ``instructions`` say what humans told it that is in force, ``rungs`` how far it goes with each bot that it
+    restricts.
     """
 
     guard: str
@@ -132,6 +133,7 @@ class GuardState(Message, frozen=True, kw_only=True, tag="guard_state"):
     capabilities: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
     instructions: tuple[str, ...] = ()
+    rungs: dict[str, str] = {}
 
 
 class Heartbeat(Message, frozen=True, kw_only=True, tag="heartbeat"):

@@ -9,16 +9,31 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
-from guard.arbiter import ArbiterSettings
+from guard.arbiter import Arbiter, ArbiterSettings
+from guard.audit import encode_record
 from guard.desired import Limits
-from guard.events import GuardStarted
+from guard.events import AnyEvent, GuardStarted, InstructionSeen
 from guard.findings import Finding, Limit, Reason, Severity
 from guard.ladder import Rung, allowed, rung_of
 from guard.ranking import inhibitor, uninhibited, worst_first
 from guard.state import GuardState
 from perpguard_sdk.messages import Entries, InstructionKind, Mode, Posture
 from tests.guard.test_instructions import HOLD_S, STEP_S, Told, told
-from tests.support.builders import ALPHA, ETH, MARKET, SYMBOL, at, finding, posture, reported
+from tests.support.builders import (
+    ALPHA,
+    ETH,
+    MARKET,
+    SYMBOL,
+    Guard,
+    SaysWhatItIsTold,
+    at,
+    born,
+    finding,
+    posture,
+    reported,
+    started,
+    tick,
+)
 
 CLOSE = finding(policy="brake", severity=Severity.CRITICAL, limit=Limit(flatten=True))
 
@@ -189,3 +204,64 @@ def test_a_pause_of_a_venue_stands_for_those_of_its_markets() -> None:
     assert inhibitor(structs.replace(narrow, freezes=True), [wide]) is None
     state: GuardState = guard.state
     assert state.instructions.in_force(at(0.0)) == ()
+
+
+_actions = st.one_of(
+    st.lists(
+        st.builds(
+            finding,
+            policy=st.sampled_from(["one", "two"]),
+            market=st.sampled_from([None, MARKET]),
+            limit=_limits,
+            freezes=st.booleans(),
+        ),
+        max_size=3,
+    ),
+    st.builds(
+        lambda kind, ends, **fields: (kind, ends, fields),
+        kind=st.sampled_from(InstructionKind),
+        ends=st.floats(5.0, 90.0),
+        id=st.sampled_from(["a", "b"]),
+        reasons=st.just(("depth_thin",)),
+        bot=st.sampled_from([None, str(ALPHA)]),
+        withdrawn=st.booleans(),
+    ),
+    st.floats(0.0, 50.0),
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(script=st.lists(st.tuples(st.floats(0.2, 40.0), _actions), min_size=3, max_size=14))
+def test_what_is_left_out_because_nothing_has_changed_would_change_nothing(
+    script: list[tuple[float, Any]],
+) -> None:
+    guards = []
+    for _ in range(2):
+        policy = SaysWhatItIsTold()
+        guard = Guard.of(ALPHA, policies=(policy,))
+        guard.engine.arbiter = Arbiter(
+            ArbiterSettings(hold_down_s=20.0, step_s=5.0, highest_rung=Rung.FLATTEN)
+        )
+        guards.append((guard.engine, policy))
+    now = 0.1
+    for first in (born(0.0, ALPHA), started(0.1)):
+        for engine, _ in guards:
+            engine.process(first)
+    for gap, action in script:
+        now += gap
+        event: AnyEvent = tick(now)
+        if isinstance(action, float):
+            event = reported(now, ALPHA, size=action)
+        elif isinstance(action, tuple):
+            kind, ends, fields = action
+            cap = {"max_leverage": 3.0} if kind is InstructionKind.CAP else {}
+            said = told(kind, now, now + ends, said=now, **fields, **cap)
+            event = InstructionSeen(received_at=at(now), instruction=said)
+        else:
+            for _, policy in guards:
+                policy.findings = action
+        (quick, _), (whole, _) = guards
+        for each in (event, tick(now + 0.1)):
+            whole.forget_shortcuts()
+            assert encode_record(quick.process(each)) == encode_record(whole.process(each))
+            assert quick.wanted == whole.wanted

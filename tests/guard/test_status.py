@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from guard.desired import Limits
+from guard.events import InstructionSeen
 from guard.findings import Finding, Limit, Reason, Severity, Subject
 from guard.forecasts import MarketOutlook, Regime
 from guard.market.view import BaselineSettings
 from guard.state import GuardState
 from guard.status import PROBLEMS_MAX, guard_state, signals
 from guard.units import market_id
-from perpguard_sdk.messages import GuardStatus
+from perpguard_sdk.messages import Entries, GuardStatus, Instruction, InstructionKind
+from tests.support.builders import ALPHA, BETA, ETH, at, new_state
 from tests.support.market import MARKET
 from tests.support.outlooks import outlook_of
 
@@ -65,3 +68,26 @@ def test_a_signal_tells_what_is_estimated_and_leaves_out_what_is_not() -> None:
     (dark,) = signals(state, 1)
     assert (dark.hazard, dark.reach_up_bps, dark.forced_usd, dark.oi_depth) == (None, None, None, None)
     assert dark.regime == "stressed"
+
+
+def test_the_status_says_what_humans_told_and_how_far_the_guard_goes() -> None:
+    state = new_state(ALPHA)
+    told = Instruction(
+        id="cap-1",
+        kind=InstructionKind.CAP,
+        author="ada",
+        reason="away",
+        ts=1,
+        expires_at=1_760_003_600_000,
+        bot=ALPHA,
+        max_leverage=3.0,
+    )
+    state.apply(InstructionSeen(received_at=at(0.0), instruction=told))
+    wanted = {ALPHA: {MARKET: Limits(max_leverage=3.0), ETH: Limits(entries=Entries.NO_ADDS)}, BETA: {}}
+
+    said = guard_state(state, state.instructions.findings(at(0.0)), at(0.0), wanted=wanted)
+    later = guard_state(state, state.instructions.findings(at(3600.0)), at(3600.0))
+
+    assert said.instructions == ("cap (alpha) by ada: away; until 2025-10-09 09:53:20 UTC",)
+    assert said.rungs == {"alpha": "reduce"}
+    assert (later.instructions, later.rungs) == ((), {})
