@@ -10,6 +10,7 @@ from msgspec import Struct
 from benchmarks._policies_accounts import Ran, slots_of
 from benchmarks._policies_alone import Braked, braked_rows, prices_of, run_alone
 from benchmarks._policies_guarded import Guarded, Spoken
+from benchmarks._policies_outlooks import outlooks_of
 from benchmarks._skill_episodes import SkillTask, fetch
 from benchmarks._skill_recording import events_of
 from guard.configuration import Settings
@@ -47,7 +48,8 @@ def run_episode(task: SkillTask, settings: Settings) -> EpisodeRan:
     end_at = start_at + round(episode.facts["duration_s"] * NS_PER_S)
     tiers = {table.market: table for table in episode.tables}
     slots = slots_of(episode.markets, task.number, start_at)
-    guarded = Guarded(settings, slots, tiers, start_at, end_at)
+    outlooks = outlooks_of(task, events, tiers, settings)
+    guarded = Guarded(settings, slots, tiers, start_at, end_at, outlooks)
     ran = guarded.run(events)
     prices = prices_of(events)
     others: Mapping[str, dict[float, list[Ran]]] = {

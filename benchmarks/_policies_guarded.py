@@ -1,17 +1,18 @@
 """Runs the real engine over an episode, all guarded accounts beside each other, each with its own bot.
 
 Policies, arbiter and dispatch are those of the settings. What is heard is folded as it comes and judged at the next
-Tick: each second while something happens, with each step of 5 s in calm. A live guard judges each sample at once, so
-that it is up to a second quicker; that makes one judgement of some ten, without which this could not be afforded.
+Tick: each second while a price moves, else each 5 s. A live guard judges each sample at once, so that it is up to a
+second quicker; that makes one judgement of some ten, without which this could not be afforded.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from benchmarks._policies_accounts import Ran, Slot, Watched
+from benchmarks._policies_outlooks import without_estimating
 from guard.audit import Step
 from guard.building import build_engine, engine_parts
 from guard.configuration import Settings
@@ -25,14 +26,18 @@ from guard.events import (
     MarkPriceSeen,
     Tick,
 )
-from guard.forecasts import Regime
+from guard.forecasts import MarketOutlook
 from guard.margin_terms import TierTable
 from guard.reload.swap import Parts
 from guard.state import BotConfig
-from guard.units import NS_PER_S, BotId, MarketId, Nanoseconds, symbol_of, venue_of
+from guard.units import NS_PER_MS, NS_PER_S, BotId, MarketId, Nanoseconds, symbol_of, venue_of
 from perpguard_sdk.messages import ALL_SYMBOLS, CutLeverage, Mode, Pause, Posture, WidenStops
 
-TICK_NS = NS_PER_S
+TICK_NS, QUIET_NS = NS_PER_S, 4_900 * NS_PER_MS
+"""A Tick comes each second where a mark has moved since the last one or a bot has done something, else each 5 s."""
+
+MOVED = 0.002
+"""A mark has moved if it is so far from where it was, as a ratio."""
 
 STARTS_S = 60.0
 """The guard is switched on so long after the episode began, beside bots that hold something by then."""
@@ -53,13 +58,14 @@ class Spoken:
 
 @dataclass(slots=True)
 class Guarded:
-    """One engine over one episode; ``run`` it once."""
+    """One engine over one episode; ``run`` it once. What its markets look like (``outlooks``) is estimated before."""
 
     settings: Settings
     slots: tuple[Slot, ...]
     tiers: dict[MarketId, TierTable]
     start_at: Nanoseconds
     end_at: Nanoseconds
+    outlooks: Sequence[MarketOutlook]
     engine: Engine = field(init=False)
     watched: dict[BotId, Watched] = field(init=False)
     spoken: list[Spoken] = field(default_factory=list)
@@ -69,8 +75,13 @@ class Guarded:
     _books: dict[MarketId, MarketFeatures] = field(default_factory=dict)
     _marks: dict[MarketId, float] = field(default_factory=dict)
     _may: dict[BotId, object] = field(default_factory=dict)
-    _regime: dict[MarketId, Regime | None] = field(default_factory=dict)
     _ticked_at: Nanoseconds = 0
+    _judged: dict[MarketId, float] = field(default_factory=dict)
+    _judged_at: Nanoseconds = 0
+    _has_moved: bool = False
+    _has_acted: bool = False
+    _supposed: int = 0
+    ticks: int = 0
     _has_begun: bool = False
     _paid: dict[MarketId, tuple[Nanoseconds, float]] = field(default_factory=dict)
 
@@ -81,9 +92,10 @@ class Guarded:
             watched = Watched(slot, slot.bot(self.tiers), self.start_at)
             self.watched[watched.bot.bot] = watched
             self._of_market.setdefault(slot.market, []).append(watched)
-        parts = engine_parts(self.settings)
+        settings = without_estimating(self.settings)
+        parts = engine_parts(settings)
         self.engine = build_engine(
-            self.settings,
+            settings,
             Parts(
                 markets=tuple(self.tiers),
                 bots=tuple(
@@ -98,7 +110,7 @@ class Guarded:
 
     def run(self, events: Iterable[AnyEvent]) -> list[Ran]:
         """Go through the episode; what became of each account."""
-        self._ticked_at = self.start_at
+        self._ticked_at = self._judged_at = self.start_at
         for event in events:
             self._pass_time(event.received_at)
             self._look(event)
@@ -120,32 +132,50 @@ class Guarded:
                 self._process(event)
 
     def _pass_time(self, until: Nanoseconds) -> None:
-        """Ticks each second while anything is under way, else one."""
+        """Bots act each second while they have something to do; it is judged where anything has changed, or is due."""
         while until - self._ticked_at >= TICK_NS:
             is_busy = any(each.bot.is_busy for each in self.watched.values())
+            is_late = until - self._judged_at >= QUIET_NS
+            if not (is_busy or is_late or self._has_moved):
+                return
             self._ticked_at = self._ticked_at + TICK_NS if is_busy else until
-            self._tick(self._ticked_at)
+            self._act(self._ticked_at)
+            if is_late or self._has_moved or self._has_acted:
+                self._judge(self._ticked_at)
 
-    def _tick(self, at: Nanoseconds) -> None:
-        if not self._has_begun and at >= self.start_at + STARTS_S * NS_PER_S:
-            self._begin(at)
+    def _act(self, at: Nanoseconds) -> None:
         for each in self.watched.values():
             mark = self._marks.get(each.slot.market)
             if mark is None or each.is_over:
                 continue
+            version = each.bot.version
             each.bot.step(at, mark, self._books.get(each.slot.market))
             each.note(at)
-        for each in self.watched.values() if self._has_begun else ():
+            self._has_acted = self._has_acted or each.bot.version != version
+
+    def _judge(self, at: Nanoseconds) -> None:
+        self._judged_at, self._has_moved, self._has_acted = at, False, False
+        self._judged.update(self._marks)
+        if not self._has_begun:
+            if at < self.start_at + STARTS_S * NS_PER_S:
+                return
+            self._begin(at)
+        while self._supposed < len(self.outlooks) and self.outlooks[self._supposed].at <= at:
+            self._suppose(self.outlooks[self._supposed])
+            self._supposed += 1
+        for each in self.watched.values():
             for event in each.bot.events(at):
                 if isinstance(event, BotAcked):
                     self._process(event)
                 else:
                     self.engine.state.apply(event)
+        self.ticks += 1
         self._process(Tick(received_at=at))
-        for outlook in self.engine.state.outlook:
-            if self._regime.get(outlook.market) is not outlook.regime:
-                self.regimes[outlook.market] += outlook.market in self._regime
-                self._regime[outlook.market] = outlook.regime
+
+    def _suppose(self, outlook: MarketOutlook) -> None:
+        before = self.engine.state.outlook.of(outlook.market)
+        self.regimes[outlook.market] += before is not None and before.regime is not outlook.regime
+        self.engine.state.outlook.suppose(outlook)
 
     def _look(self, event: AnyEvent) -> None:
         """What the accounts and bots see of an event."""
@@ -154,6 +184,8 @@ class Guarded:
                 self._books[market] = event
             case MarkPriceSeen(market=market, mark_price=mark):
                 self._marks[market] = mark
+                before = self._judged.setdefault(market, mark)
+                self._has_moved = self._has_moved or abs(mark - before) > MOVED * before
                 due = funding_due(self._paid, event)
                 for each in self._of_market.get(market, ()):
                     if each.is_over:

@@ -426,13 +426,22 @@ def _tried(pool: Pool, ranks: Ranks, around: Surroundings) -> tuple[Tried, ...]:
     asset_betas = {
         held.asset: around.asset_beta(held.asset) for held in (*pool.venue.holdings, *pool.own.holdings)
     }
-    found = []
+    found: list[Tried] = []
     credit = min(hedge_credit(ranks[position].rank) for position in pool.positions)
     for direction in directions_of(pool.venue, around.betas, asset_betas=asset_betas, hedge_credit=credit):
+        # In a pool of one market several directions are one and the same move.
+        same = next((each for each in found if _is_same_move(each.direction, direction)), None)
+        if same is not None:
+            found.append(replace(same, direction=direction))
+            continue
         venue = stress_distance(pool.venue, direction, hedge_credit=credit)
         own = venue if pool.own is pool.venue else stress_distance(pool.own, direction, hedge_credit=credit)
         found.append(Tried(direction, venue, own, credit))
     return tuple(found)
+
+
+def _is_same_move(one: Direction, other: Direction) -> bool:
+    return one.markets == other.markets and one.assets == other.assets
 
 
 def _imaginable(distance_bps: float | None) -> float | None:
