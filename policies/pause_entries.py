@@ -287,11 +287,14 @@ class PauseEntries:
     ) -> Iterator[Finding]:
         book = view.recovery
         share, told = book.share(self.stage_s), None
+        is_recovering = outlook is not None and outlook.regime is Regime.RECOVERY
+        if share >= 1.0 and not is_recovering:
+            return
         if outlook is not None:
             if not (view.is_depth_seen(Side.BID) and view.is_depth_seen(Side.ASK)):
                 share = 1.0  # it flickers, and nothing was paused for most of what it did
             hazard = hazard_of(outlook)
-            if outlook.regime is Regime.RECOVERY and hazard is not None and hazard >= self.hazard_stressed:
+            if is_recovering and hazard is not None and hazard >= self.hazard_stressed:
                 told = outlook.resume_share
         if told is not None:
             share = min(share, told)

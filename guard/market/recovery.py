@@ -9,8 +9,8 @@ from guard.units import NS_PER_S, Nanoseconds
 HURT_AT = ((0.5, 30.0), (0.2, 3.0))
 """A book is hurt that was below this share of its normal for so many seconds: as ``pause_entries`` does by default."""
 
-HURT_SPREAD, HURT_SPREAD_BPS = 5.0, 5.0
-"""Or whose spread is so many times its normal, and so wide."""
+HURT_SPREAD, HURT_SPREAD_BPS, HURT_SPREAD_S = 5.0, 5.0, 3.0
+"""Or whose spread was so many times its normal, and so wide, for so many seconds."""
 
 BACK_DEPTH, BACK_SPREAD, BACK_REFILL = 0.6, 2.0, 2.0
 """It is back while depth is above this share of normal, spread and half-life of refilling below so many times theirs:
@@ -66,6 +66,7 @@ class BookRecovery:
         "_below",
         "_refill_s",
         "_usual_refill",
+        "_wide_since",
         "back_s",
         "hurt_at",
         "refill_ratio",
@@ -83,6 +84,7 @@ class BookRecovery:
         """How long it takes to refill over how long it usually does; ``None`` where that is not known."""
         self._at: Nanoseconds | None = None
         self._below: list[Nanoseconds | None] = [None] * len(HURT_AT)
+        self._wide_since: Nanoseconds | None = None
         self._usual_refill = 0.0
         self._refill_s = 0.0
 
@@ -114,7 +116,11 @@ class BookRecovery:
         """
         elapsed_s = 0.0 if self._at is None else min((at - self._at) / NS_PER_S, ELAPSED_S_MAX)
         self._at = at
-        is_hurt = self._is_thin(at, ratio) or _is_wide(spread_ratio, spread_bps)
+        is_wide = _is_wide(spread_ratio, spread_bps)
+        self._wide_since = (self._wide_since or at) if is_wide else None
+        is_hurt = self._is_thin(at, ratio) or (
+            self._wide_since is not None and at - self._wide_since >= HURT_SPREAD_S * NS_PER_S
+        )
         if is_hurt:
             is_new = self.hurt_at is None or self.back_s >= ANEW_S
             self.worst = ratio if is_new else min(self.worst, ratio)
@@ -132,7 +138,7 @@ class BookRecovery:
     def interrupt(self) -> None:
         """The book is unknown: it is not known to be back either."""
         self._below = [None] * len(HURT_AT)
-        self._at = None
+        self._at = self._wide_since = None
         if self.hurt_at is not None:
             self.back_s = -1.0
 

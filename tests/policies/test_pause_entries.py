@@ -385,3 +385,13 @@ def test_unknown_is_not_back() -> None:
     assert book.share(60.0) == 0.0
     book.observe(at(10), 1.0, None, None, None)
     assert book.share(60.0) == 0.0
+
+
+def test_a_spread_that_flickers_hurts_nothing_and_one_that_stays_does() -> None:
+    book = BookRecovery()
+    for second in range(20):
+        book.observe(at(second), 1.0, 8.0 if second % 3 else 1.0, 20.0 if second % 3 else 1.0, None)
+    assert book.share(60.0) == 1.0
+    for second in range(20, 24):
+        book.observe(at(second), 1.0, 8.0, 20.0, None)
+    assert book.share(60.0) == 0.0
