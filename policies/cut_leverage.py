@@ -24,7 +24,7 @@ from guard.state import GuardState
 from guard.units import BPS_PER_UNIT, NS_PER_S, MarketId, Nanoseconds, symbol_of, venue_of
 from guard.unwinding.evidence import Case, Need, counterfactual_of, evidence_of
 from guard.unwinding.likelihood import chance_of, quantile_of
-from guard.unwinding.pacing import PaceSettings, Unwinding, pace
+from guard.unwinding.pacing import PaceSettings, Unwinding, pace, unhurried
 from guard.unwinding.remedies import offers_of
 from guard.unwinding.sizes import largest_that_keeps, maintenance_of
 from guard.unwinding.verdict import Verdict, costs_of, weigh
@@ -32,8 +32,12 @@ from perpguard_sdk.messages import Entries, Evidence
 
 PACED_BPS = 25.0
 """Refill is measured of the depth within this distance, so slices are a share of that."""
+TARGET_BPS_MAX = 9_500.0
 SOON_S = 300.0
 """While a cut is being made the next minutes matter, in which a crash comes faster than within the horizon."""
+
+
+UNDER_WAY = frozenset({Regime.STRESSED, Regime.CASCADE, Regime.RECOVERY})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,9 +65,10 @@ class CutLeverage:
 
     A cut is the smallest that puts the liquidation price ``margin_ratio`` farther out than is needed, what closing
     costs deducted; one of less than ``cut_share_min`` waits. It is asked for as size and as leverage, with no entries
-    until then. Before it comes to that, from ``cap_share`` of ``hazard_min`` on, the position may not be added to, and
-    where the market is more dangerous than usual, new ones get ``leverage_usual`` times the share of it that the
-    market bears. Below ``cap_multiple`` times the floor the size is capped as well.
+    until then. Before it comes to that, from ``cap_share`` of ``hazard_min`` on, and until the market has recovered,
+    the position may not be added to, and where the market is more dangerous than usual, new ones get
+    ``leverage_usual`` times the share of it that the market bears. Below ``cap_multiple`` times the floor the size is
+    capped as well.
 
     What is large for the book is closed in slices (Almgren and Chriss, with the hazard): each a share of what stands
     near that has time to come back, no worse than a price. Where liquidation is fewer than three actions away all goes
@@ -100,13 +105,13 @@ class CutLeverage:
         horizon_s: within which that chance is counted, seconds.
         outlook_s: seconds after which an outlook is not known any more.
         cap_share: from which share of ``hazard_min`` on nothing is added, nor opened at more than the leverage borne.
-        cut_share_min: a cut of less of the position waits, below the floor of less than a quarter of that.
+        cut_share_min: a cut of less of the position waits, below the floor of less than half of that.
         fee_ratio: the taker's fee, a share of notional.
         liquidation_fee_ratio: what the venue takes for liquidating, a share of notional.
         reentry_share: how much of a cut position one comes back with once it is over; that way is counted as cost.
         dear_bps: cost of leaving from which on a cut has to be worth it below the floor too, and a hedge is offered.
         leverage_usual: leverage one trades with as a rule; 0 for no cap by what markets bear.
-        pace_interval_s: seconds between two slices.
+        pace_interval_s: seconds between two slices, up to eight times as many where the book refills slowly.
         pace_horizon_s: seconds within which a cut is to be made, as far as there is time.
         pace_share: of what rests within 25 bps, the most that may be missing because of us.
         pace_risk: what carrying a variance of 1 USD^2 is worth, 1 / USD.
@@ -122,8 +127,8 @@ class CutLeverage:
     exit_multiple: Annotated[float, Ge(0.0), Le(100.0)] = 2.0
     shock_multiple: Annotated[float, Ge(0.0), Le(100.0)] = 2.0
     reach_multiple: Annotated[float, Ge(0.0), Le(100.0)] = 1.0
-    distance_bps_max: Annotated[float, Gt(0.0), Le(9_000.0)] = 3_000.0
-    margin_ratio: Annotated[float, Ge(0.0), Le(2.0)] = 0.15
+    distance_bps_max: Annotated[float, Gt(0.0), Le(9_000.0)] = 5_000.0
+    margin_ratio: Annotated[float, Ge(0.0), Le(2.0)] = 0.25
     cap_multiple: Annotated[float, Ge(1.0), Le(10.0)] = 1.5
     reported_s: Annotated[float, Gt(0.0), Le(3_600.0)] = 15.0
     reach_margin_ratio: Annotated[float, Ge(0.0), Le(2.0)] = 0.4
@@ -162,10 +167,9 @@ class CutLeverage:
         for account in state.accounts.values():
             if account.positions and self._is_known(account, state, now):
                 yield from self._account(state, account, now, markets)
-        if self.leverage_usual > 0.0:
-            for market in state.markets:
-                if markets is None or market in markets:
-                    yield from self._borne(state, market, now)
+        for market in state.markets if self.leverage_usual > 0.0 else ():
+            if markets is None or market in markets:
+                yield from self._borne(state, market, now)
 
     def _account(
         self,
@@ -212,7 +216,7 @@ class CutLeverage:
         if need is None or distance is None:
             return
         chance = self._chance(outlook, need.direction, distance.bps / BPS_PER_UNIT)
-        is_raised = chance is not None and chance >= self.cap_share * self.hazard_min
+        is_raised = self._is_raised(outlook, chance)
         wanted_bps = max(need.floor_bps, need.reach_bps or 0.0) if is_raised else need.floor_bps
         wanted_bps = min(wanted_bps, self.distance_bps_max)
         if distance.bps >= self.cap_multiple * wanted_bps:
@@ -220,7 +224,8 @@ class CutLeverage:
         target_bps = need.floor_bps * (1.0 + self.margin_ratio)
         if is_raised and need.reach_bps is not None:
             target_bps = max(target_bps, need.reach_bps * (1.0 + self.reach_margin_ratio))
-        target_bps = min(target_bps, self.distance_bps_max)
+        # Farther than the most that is asked for: else each step of the price would be another cut there.
+        target_bps = min(target_bps, self.distance_bps_max * (1.0 + self.margin_ratio), TARGET_BPS_MAX)
         terms = own.terms_of(venue_of(account.account)).table(position.market)
         features = view.features
         book = None if features is None else features.bids if position.size > 0.0 else features.asks
@@ -264,6 +269,15 @@ class CutLeverage:
     def _outlook(self, state: GuardState, market: MarketId, now: Nanoseconds) -> MarketOutlook | None:
         outlook = state.outlook.of(market)
         return None if outlook is None or now - outlook.at > self.outlook_s * NS_PER_S else outlook
+
+    def _is_raised(self, outlook: MarketOutlook | None, chance: float | None) -> bool:
+        """Whether a cascade is near enough for its reach to be kept: likely, or one that is not over yet.
+
+        What was cut because of one is not given back the moment that its chance falls.
+        """
+        if chance is None or outlook is None:
+            return False
+        return chance >= self.cap_share * self.hazard_min or outlook.regime in UNDER_WAY
 
     def _chance(
         self,
@@ -343,7 +357,7 @@ class CutLeverage:
         if verdict is None:  # there is room, or no book side to be closed into
             return distance_bps < need.floor_bps and size < abs(position.size)
         if distance_bps < need.floor_bps:
-            is_small = size > (1.0 - self.cut_share_min / 4.0) * abs(position.size)
+            is_small = size > (1.0 - self.cut_share_min / 2.0) * abs(position.size)
             if is_small and distance_bps >= need.floor_bps / 2.0:
                 return False
             is_dear = verdict.costs.now * BPS_PER_UNIT >= self.dear_bps
@@ -424,7 +438,8 @@ class CutLeverage:
             risk_aversion=self.pace_risk,
             slip_bps=self.slip_bps,
         )
-        return pace(unwinding, settings, at_once=case.verdict.costs.now - self.fee_ratio)
+        at_once = case.verdict.costs.now - self.fee_ratio
+        return pace(unwinding, unhurried(unwinding, settings), at_once=at_once)
 
     def _offers(self, case: Case, outlook: MarketOutlook | None) -> tuple[Offer, ...]:
         market = case.position.market

@@ -20,6 +20,7 @@ SIGMA_ASSUMED = 0.03 / 86_400**0.5
 """Of log price a root second, where nothing was measured: 3 % a day."""
 LEAST = 1e-3
 """Of what is left: a slice is no smaller, however little the book gives; it then asks whether more is there."""
+SLICES, DOUBLINGS = 10, 3
 _STEPS_MAX = 1_000
 
 
@@ -102,6 +103,20 @@ def next_slice(unwinding: Unwinding, settings: PaceSettings) -> float:
         / unwinding.price
     )
     return min(max(min(wanted, given), LEAST * unwinding.size), unwinding.size)
+
+
+def unhurried(unwinding: Unwinding, settings: PaceSettings) -> PaceSettings:
+    """The settings with an interval in which a slow book gives a tenth of the cut, up to eight times as long.
+
+    A dozen orders that matter, and not a hundred that do not. Never longer than half of the time that there is.
+    """
+    found = settings
+    for _ in range(DOUBLINGS):
+        is_enough = next_slice(unwinding, found) >= unwinding.size / SLICES
+        if is_enough or 4.0 * found.interval_s > unwinding.horizon_s:
+            break
+        found = replace(found, interval_s=2.0 * found.interval_s)
+    return found
 
 
 def pace(unwinding: Unwinding, settings: PaceSettings, *, at_once: float = 1.0) -> Pace | None:

@@ -36,7 +36,7 @@ def outlook(
     chance: float = 0.5,
     share: float = 1.0,
     seconds: float = WARM_S,
-    regime: Regime = Regime.STRESSED,
+    regime: Regime = Regime.NORMAL,
 ) -> MarketOutlook:
     """A 90 % reach of ``reach``, and moves of up to 10 % within 15 minutes as likely as ``chance``."""
     quantiles = tuple(reach * each for each in (0.1, 0.2, 0.3, 0.5, 0.8, 1.0, 1.2))
@@ -127,7 +127,7 @@ def test_a_cut_is_minimal_and_puts_liquidation_beyond_the_reach(
     assert target is not None
     assert 0.0 < target < size, "a chance of 90 % is worth any cut in a full book"
     after = _distance(state, sign, size, target, equity_usd)
-    wanted = min(reach * (1.0 + POLICY.reach_margin_ratio), 0.3)
+    wanted = reach * (1.0 + POLICY.reach_margin_ratio)
     assert after == pytest.approx(wanted, rel=2e-3), "neither nearer, nor farther than asked"
     assert _distance(state, sign, size, target * 1.02, equity_usd) < wanted * (1.0 - 1e-3)
     assert found.limit.max_leverage == pytest.approx(target * 100.0 / equity_usd, rel=1e-6)
@@ -190,6 +190,20 @@ def test_before_it_comes_to_a_cut_nothing_is_added() -> None:
     assert (found.severity, found.limit.entries) == (Severity.WATCH, Entries.NO_ADDS)
     assert not is_cut(found, 100.0)
     assert found.limit.pace is None
+
+
+def test_what_was_cut_is_not_given_back_before_the_market_has_recovered() -> None:
+    """Once over, the chance falls at once; the position may not grow into the reach again until the state says so."""
+    for regime, is_capped in ((Regime.CASCADE, True), (Regime.RECOVERY, True), (Regime.NORMAL, False)):
+        state, equity_usd = scene(distance=0.15, reach=0.11, chance=0.01, regime=regime)
+        found = [one for one in judged(POLICY, state, WARM_S) if one.subject.account is not None]
+        assert bool(found) is is_capped
+        if is_capped:
+            leverage = 1.0 / (0.11 * 1.4 + MMR * (1.0 - 0.11 * 1.4))
+            assert found[0].limit.max_size == pytest.approx(
+                max(leverage * equity_usd / 100.0, 100.0), rel=1e-3
+            )
+            assert found[0].limit.entries is None, "it may grow up to there"
 
 
 def test_the_chance_has_to_be_worth_what_the_cut_costs() -> None:
