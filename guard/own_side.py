@@ -12,7 +12,7 @@ from guard.account.action_time import ActionTimes
 from guard.account.assessment import Assessed, Surroundings, Tried, assess
 from guard.account.betas import Betas
 from guard.account.collateral import HaircutSettings
-from guard.account.equity import EquityTrack
+from guard.account.equity import EquityKept, EquityTrack
 from guard.account.peg_settings import USD, fold
 from guard.account.pegs import PegBook
 from guard.account.pools import Pool
@@ -38,6 +38,8 @@ CONTAINED_LEGS_MAX = 30
 """What would help is worked out so often, and only for accounts of so many positions: it takes up to 100 ms."""
 AT_ONCE_MAX = 20
 """Accounts of so many positions are assessed at every word on them, larger ones where they hold something else."""
+RECALLED_MAX = 20
+"""So many readings of an account's equity may come before what was kept of it is recalled."""
 LEADER_BASES = ("BTC", "ETH")
 """Whose market leads the others of its venue, the first that is watched."""
 
@@ -167,6 +169,18 @@ class OwnSide:
             and (mark := sensible_price(seen.mark_price or seen.mid_price)) is not None
         }
         track.observe(told, marks, told.received_at)
+
+    def equities_kept(self) -> tuple[EquityKept, ...]:
+        """What is to be kept over a restart."""
+        kept = (track.kept(account) for account, track in self.equities.items())
+        return tuple(each for each in kept if each is not None)
+
+    def recall(self, kept: Iterable[EquityKept]) -> None:
+        """Go on from what was kept, where no more than the first readings came since the start."""
+        for each in kept:
+            known = self.equities.get(each.account)
+            if known is None or known.readings <= RECALLED_MAX:
+                self.equities[each.account] = EquityTrack.recalled(each)
 
     def _contain(self, now: Nanoseconds) -> None:
         """Work out what would help the account whose turn it is: one at a time, because each takes tens of ms."""
@@ -305,7 +319,11 @@ def tick_outlook(
     now: Nanoseconds,
 ) -> None:
     """Let time pass in the outlook; at times it is told what one holds, and of all pegs that are known."""
+    if outlook.recalled:
+        own.recall(outlook.recalled)
+        outlook.recalled = ()
     if outlook.wants_own(now):
+        outlook.equities = own.equities_kept()
         _tell(own, outlook, accounts, now)
     outlook.tick(markets, now)
 

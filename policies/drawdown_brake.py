@@ -33,8 +33,9 @@ class DrawdownBrake:
     only as far as positions times moves of prices explain it (see ``guard.account.equity``): money that is paid in or
     out is neither a high nor a loss. While something is unexplained it is said, and nothing is closed.
 
-    Needs the venue's own word on equity. What it knows begins with the guard's start: a high from before a restart is
-    not known after it, so that it then brakes later, never sooner.
+    Needs the venue's own word on equity. The high is kept over restarts beside the outlook's memory (so not where
+    ``outlook.enabled`` is false); what was lost while the guard did not run counts as far as what is still held
+    explains it.
 
     Attributes:
         enabled: whether it decides at all.

@@ -12,10 +12,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import isfinite
 
+from msgspec import Struct
+
 from guard.account.sensible import sensible_number, sensible_price, sensible_size
 from guard.events import AccountSnapshot, Position
 from guard.margin_terms import ContractKind
-from guard.units import NS_PER_S, MarketId, Nanoseconds
+from guard.units import NS_PER_S, AccountId, MarketId, Nanoseconds
 
 TOLERANCE_SHARE = 0.005
 """Of equity: fees, funding, and prices of two moments."""
@@ -51,6 +53,23 @@ class Drawdown:
     unexplained_usd: float
 
 
+class EquityKept(Struct, frozen=True, kw_only=True):
+    """A track as it outlives the guard: index, highs by hour since 1970, and the last reading that counted.
+
+    ``sizes`` and ``prices`` by market, ``held`` is quantity and price by asset.
+    """
+
+    account: AccountId
+    index: float
+    highs: dict[int, float]
+    high_at: Nanoseconds
+    at: Nanoseconds
+    equity_usd: float
+    sizes: dict[MarketId, float]
+    prices: dict[MarketId, float]
+    held: dict[str, tuple[float, float]]
+
+
 @dataclass(slots=True)
 class _Reading:
     at: Nanoseconds
@@ -77,7 +96,8 @@ class EquityTrack:
 
     Assumptions: readings come often against trading: a position that was opened and closed between two of them with a
     large loss is not explained, and counts as a withdrawal. Failure modes: with the guard not running nothing is read;
-    what was held before is compared with what is held after, and what cannot be explained so is not counted.
+    what was held before is compared with what is held after, and what cannot be explained so is not counted. ``kept``
+    and ``recalled`` carry it over a restart.
 
     >>> track = EquityTrack()
     >>> track.drawdown(0, 3600 * NS_PER_S) is None
@@ -121,6 +141,36 @@ class EquityTrack:
         self.unexplained_usd = 0.0
         self._base = reading
         self._settle(index, at)
+
+    def kept(self, account: AccountId) -> EquityKept | None:
+        """What has to be kept over a restart; ``None`` before the first reading."""
+        base = self._base
+        if base is None:
+            return None
+        return EquityKept(
+            account=account,
+            index=self.index,
+            highs=dict(self._highs),
+            high_at=self._high_at,
+            at=base.at,
+            equity_usd=base.equity_usd,
+            sizes=base.sizes,
+            prices=base.prices,
+            held=base.held,
+        )
+
+    @classmethod
+    def recalled(cls, kept: EquityKept) -> EquityTrack:
+        """Go on from what was kept."""
+        base = _Reading(kept.at, kept.equity_usd, dict(kept.sizes), dict(kept.prices), dict(kept.held))
+        return cls(
+            index=kept.index,
+            readings=1,
+            _base=base,
+            _recent=[kept.index],
+            _highs=dict(kept.highs),
+            _high_at=kept.high_at,
+        )
 
     @property
     def markets(self) -> tuple[MarketId, ...]:

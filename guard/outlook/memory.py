@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 from msgspec import Struct
 
+from guard.account.equity import EquityKept
 from guard.hazard.observer import QuietState
 from guard.hazard.regime import RegimeState
 from guard.hazard.sizing import UsualState
@@ -28,7 +29,8 @@ class RegimeKept(Struct, frozen=True, kw_only=True):
 class OutlookMemory(Struct, frozen=True, kw_only=True):
     """Everything that would have to be learned again; what waits, and prices of the last minutes, are not in it.
 
-    ``guard`` is whose it is: what was learned of some markets and venues is another guard's business.
+    ``guard`` is whose it is: what was learned of some markets and venues is another guard's business. ``equities`` are
+    not the outlook's: highs of accounts are kept beside it.
     """
 
     version: int = VERSION
@@ -41,6 +43,7 @@ class OutlookMemory(Struct, frozen=True, kw_only=True):
     quiet: QuietState | None = None
     usual_danger: UsualState | None = None
     regimes: tuple[RegimeKept, ...] = ()
+    equities: tuple[EquityKept, ...] = ()
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -10,6 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from msgspec import structs
+
+from guard.account.equity import EquityKept
 from guard.events import (
     AnyEvent,
     LongShortRatioSeen,
@@ -57,6 +60,10 @@ class Outlook:
     settings: OutlookSettings = field(default_factory=OutlookSettings)
     estimators: Estimators = field(default_factory=Estimators)
     broken: Broken = field(default_factory=Broken)
+    equities: tuple[EquityKept, ...] = ()
+    """Highs of accounts, to be remembered beside: the own side's, who tells them here."""
+    recalled: tuple[EquityKept, ...] = ()
+    """The same as they were remembered, for the own side to take."""
     _gatherer: Gatherer = field(default_factory=Gatherer)
     _recording: Recording = field(default_factory=Recording)
     _latest: dict[MarketId, MarketOutlook] = field(default_factory=dict)
@@ -144,7 +151,7 @@ class Outlook:
 
     def remember(self, guard: str, at: Nanoseconds) -> OutlookMemory:
         """Everything that would have to be learned again, to be kept over a restart."""
-        return self.estimators.remember(guard, at)
+        return structs.replace(self.estimators.remember(guard, at), equities=self.equities)
 
     def _restore(self, event: OutlookRestored) -> None:
         try:
@@ -152,6 +159,7 @@ class Outlook:
         except ValueError:
             # Who made the event has read it before; a record holds none (guard.audit.abridged).
             return
+        self.equities = self.recalled = memory.equities
         self.broken.ask("memory", None, self.estimators.restore, memory)
 
     @property

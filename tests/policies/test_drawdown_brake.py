@@ -6,12 +6,14 @@ import math
 
 import pytest
 
+from guard.events import OutlookRestored
 from guard.findings import Finding, Limit, Reason, Severity
+from guard.outlook.memory import encode
 from guard.state import GuardState
 from perpguard_sdk.messages import Entries
 from policies.drawdown_brake import DrawdownBrake
 from tests.policies.scenes import MARKET, judged
-from tests.support.builders import ACCOUNT, ALPHA, at, flat_terms, mark, new_state, position, snapshot
+from tests.support.builders import ACCOUNT, ALPHA, at, flat_terms, mark, new_state, position, snapshot, tick
 
 POLICY = DrawdownBrake()
 CALM_S = 600.0
@@ -136,6 +138,42 @@ def test_what_is_not_known_now_brakes_nothing() -> None:
         tell(state, CALM_S + number, 80.0)
     assert found(state, seconds=CALM_S + 5.0) != []
     assert found(state, seconds=CALM_S + 3_600.0) == []
+
+
+def test_a_high_outlives_a_restart() -> None:
+    state = fallen_to(91.0)
+    state.apply(tick(CALM_S + 5.0))
+    before = found(state)
+    memory = encode(state.outlook.remember("g", at(CALM_S + 5.0)))
+    fresh = new_state(ALPHA)
+    fresh.apply(flat_terms(MARKET))
+    fresh.apply(
+        OutlookRestored(received_at=at(CALM_S + 60.0), written_at=at(CALM_S + 5.0), digest="d", memory=memory)
+    )
+    tell(fresh, CALM_S + 61.0, 91.0)
+    assert found(fresh, seconds=CALM_S + 61.0) == [], "not taken over yet"
+    fresh.apply(tick(CALM_S + 61.5))
+    for number in range(3):
+        tell(fresh, CALM_S + 62.0 + number, 91.0)
+
+    after = found(fresh, seconds=CALM_S + 65.0)
+    assert [each.limit for each in after] == [each.limit for each in before]
+    assert after[0].evidence[0] == before[0].evidence[0]
+
+
+def test_what_fell_while_the_guard_was_away_counts_as_far_as_it_is_explained() -> None:
+    state = fallen_to(100.0)
+    state.apply(tick(CALM_S + 5.0))
+    kept = state.own.equities_kept()
+    for cash, reasons in ((1_000.0, [Entries.NO_ADDS]), (400.0, [])):
+        fresh = new_state(ALPHA)
+        fresh.apply(flat_terms(MARKET))
+        fresh.own.recall(kept)
+        price = 94.0 if reasons else 100.0
+        for number in range(80):
+            tell(fresh, CALM_S + 7_200.0 + number, price, cash=cash)
+        limits = [each.limit.entries for each in found(fresh, seconds=CALM_S + 7_280.0)]
+        assert limits == reasons
 
 
 def test_switched_off_it_finds_nothing() -> None:
