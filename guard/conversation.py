@@ -117,7 +117,9 @@ class Conversation:
         key, kind, quiet = (market, open_.want.kind), verdict.kind, verdict.quiet
         detail = "; ".join(part for part in (verdict.detail, effect.detail) if part)
         if kind in (OutcomeKind.FAILED, OutcomeKind.UNVERIFIABLE) or quiet:
-            count = memory.failures[key].count + 1 if key in memory.failures else 1
+            former = memory.failures.get(key)
+            count = 1 if former is None else former.count + 1
+            disobeyed = (0 if former is None else former.disobeyed) + (not quiet)
             waits = self.settings.reissue_s
             wait_s = waits[min(count, len(waits)) - 1] if waits else 1.0
             if isinstance(open_.want, PauseWant):
@@ -137,6 +139,7 @@ class Conversation:
                 now + int(wait_s * NS_PER_S),
                 over_at,
                 quiet,
+                disobeyed,
             )
             if not quiet and Route.POSTURE in self.settings.routes_for(record.config.bot):
                 self.postures.refresh_now(record.config.bot)

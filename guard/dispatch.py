@@ -164,6 +164,8 @@ class Dispatch:
         if is_broker_away(state):
             return found
         for bot, memory in self._bots.items():
+            if not (memory.failures or memory.unable or memory.unreached):
+                continue
             keys = memory.failures.keys() | memory.unable.keys() | memory.unreached.keys()
             for market in sorted({market for market, kind in keys if kind is not Kind.ENTRIES}):
                 stubborn = memory.stubborn(market, now, wait_ns)

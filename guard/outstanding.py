@@ -33,7 +33,7 @@ QUIET_MAX = 3
 """So often in a row a bot may answer ``superseded`` to what still stands before that counts as a failure."""
 
 
-UNFILLED_MAX = 6
+UNFILLED_MAX = 3
 """So often in a row a price limit may leave a reduction unfilled before a human should know."""
 
 
@@ -66,7 +66,7 @@ class Failure:
     """A command that did not do what it was for; stands until its want is seen to hold or is gone.
 
     Nothing of it can be done any more from ``over_at`` on. A ``quiet`` one concerns a bot that only listens to a guard
-    in another mode, or a price limit that was kept: it is no finding.
+    in another mode, or a price limit that was kept: it is no finding, nor one of those that ``disobeyed`` counts.
     """
 
     want: Want
@@ -77,6 +77,7 @@ class Failure:
     reissue_at: Nanoseconds
     over_at: Nanoseconds
     quiet: bool = False
+    disobeyed: int = 1
 
 
 @dataclass(slots=True)
@@ -307,7 +308,7 @@ class BotMemory:
             key = (market, kind)
             failure, unable = self.failures.get(key), self.unable.get(key)
             if failure is not None and not failure.quiet and key not in self.open:
-                found.append(Stubborn(failure.count, failure.over_at))
+                found.append(Stubborn(failure.disobeyed, failure.over_at))
             since = self.unreached.get(key, unable.since if unable is not None and unable.is_due else None)
             if since is not None and now >= since + wait_ns:
                 found.append(Stubborn((now - since) // wait_ns, since + wait_ns))
