@@ -70,12 +70,15 @@ def bill_words(line: BillLine) -> Iterator[str]:
     price = "" if line.price is None else f" at a mark price of {line.price:,.8g}"
     yield (
         f"It {what} {size_words(abs(line.size), symbol_of(line.market))}{price}, which its unguarded twin held. "
-        f"Judged after {horizon}, because {ENDS[line.ended_by]}: {VERDICTS[line.verdict]}."
+        + (
+            f"It is still counted; after {horizon}:"
+            if line.verdict is BillVerdict.OPEN
+            else f"Judged after {horizon}, because {ENDS[line.ended_by]}: {VERDICTS[line.verdict]}."
+        )
     )
     yield (
         f"Saved {usd_words(line.saved_usd)} USD; cost {usd_words(line.cost_usd)} USD "
-        f"(fees {usd_words(line.fees_usd)}, slippage {usd_words(line.slippage_usd)}, missed return {usd_words(line.missed_usd)}); "
-        f"net {usd_words(line.net_usd, signed=True)} USD."
+        f"({_parts(line)}); net {usd_words(line.net_usd, signed=True)} USD."
     )
     if line.liquidation_usd:
         yield f"Of what was saved {usd_words(line.liquidation_usd)} USD are what the twin's liquidation took."
@@ -91,9 +94,9 @@ def bill_line(line: BillLine) -> str:
     why = f"{line.policy or 'no policy'}, {reason_name(line.reason) if line.reason else 'no reason told'}"
     shadow = ", modelled" if line.modelled else ""
     return (
-        f"{VERDICTS[line.verdict]}: {KINDS[line.kind]} {whose} ({why}{shadow}): saved {usd_words(line.saved_usd)}, cost "
-        f"{usd_words(line.cost_usd)} (fees {usd_words(line.fees_usd)}, slippage {usd_words(line.slippage_usd)}, missed "
-        f"{usd_words(line.missed_usd)}), net {usd_words(line.net_usd, signed=True)} USD [{line.decision}]"
+        f"{VERDICTS[line.verdict]}: {KINDS[line.kind]} {whose} ({why}{shadow}): saved {usd_words(line.saved_usd)}, "
+        f"cost {usd_words(line.cost_usd)} ({_parts(line)}), net {usd_words(line.net_usd, signed=True)} USD "
+        f"[{line.decision}]"
     )
 
 
@@ -109,8 +112,7 @@ def total_words(row: BillRow | None, open_lines: Sequence[BillLine] = ()) -> Ite
         )
         yield (
             f"Saved {usd_words(row.saved_usd)} USD, cost {usd_words(row.cost_usd)} USD "
-            f"(fees {usd_words(row.fees_usd)}, slippage {usd_words(row.slippage_usd)}, missed return {usd_words(row.missed_usd)}): "
-            f"net {usd_words(row.net_usd, signed=True)} USD{bps}."
+            f"({_parts(row)}): net {usd_words(row.net_usd, signed=True)} USD{bps}."
         )
         if row.unknown:
             yield (
@@ -149,3 +151,11 @@ def billed_words(record: Billed) -> str:
     run = sum(row.net_usd for row in memory.run)
     parts.append(f"{len(memory.open)} still counted, net {usd_words(run, signed=True)} USD in all")
     return f"bill: {'; '.join(parts)}"
+
+
+def _parts(of: BillLine | BillRow) -> str:
+    """What the cost consists of."""
+    return (
+        f"fees {usd_words(of.fees_usd)}, slippage {usd_words(of.slippage_usd)}, "
+        f"missed return {usd_words(of.missed_usd)}"
+    )

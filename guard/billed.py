@@ -87,6 +87,8 @@ class BillLine(Struct, frozen=True, kw_only=True, omit_defaults=True):
     fees_usd: float = 0.0
     slippage_usd: float = 0.0
     missing: tuple[str, ...] = ()
+    equity_usd: float | None = None
+    """The account's, when it began; ``None`` where nobody told."""
 
     @property
     def saved_usd(self) -> float:
@@ -114,7 +116,7 @@ class BillLine(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class BillRow(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Decisions of one account, market and policy that ended, together; ``equity_usd`` is as last known."""
+    """Decisions of one account, market and policy that ended, together; ``equity_usd`` is as the first of them began."""
 
     account: AccountId
     market: MarketId

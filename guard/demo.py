@@ -24,11 +24,11 @@ from adapters.log import LogFormat, LogLevel, LogSettings, configure_logging
 from adapters.simulation.settings import VenueAccountSpec
 from adapters.storage.reader import SqliteAuditReader
 from guard.app import App
-from guard.audit import Step
+from guard.audit import Billed, Step
 from guard.commands import OutcomeKind
 from guard.configuration import Settings
 from guard.demo_market import DemoMarket, DemoVenues, demo_venues
-from guard.demo_report import BotLine, command_lines, final_table, live_table, verdict, wrapped
+from guard.demo_report import BotLine, bill_lines, command_lines, final_table, live_table, verdict, wrapped
 from guard.explain import explain
 from guard.ports import CommandSink, StoredRecord
 from guard.units import BotId, Nanoseconds, market_id
@@ -176,6 +176,10 @@ async def _report(
         console.print("\nWhat the guard asked, and what became of it:")
         for line in command_lines(records, began_at):
             console.print(wrapped("  " + line, console.width), highlight=False, soft_wrap=True)
+        bills = [stored.record for stored in records if isinstance(stored.record, Billed)]
+        console.print("\nThe bill, by the guard's own books (perpguard bill):")
+        for line in bill_lines(bills, suppressed=options.suppress):
+            console.print(wrapped("  " + line, console.width), highlight=False, soft_wrap=True)
         shown = _worth_explaining(records)
         if shown is not None:
             concerned = [stored.record for stored in await reader.story(shown)]
@@ -236,6 +240,7 @@ def _settings(options: DemoOptions, venues: DemoVenues) -> Settings:
             "baseline": {"warm_up_s": 8.0, "half_life_s": 120.0, "recover_ms": 1000},
             "policies": {"pause_entries": {"confirm_s": 2.0}},
             "arbiter": {"hold_down_s": 8.0, "step_s": 3.0},
+            "bill": {"settle_s": 10.0},
         }
     )
 

@@ -10,7 +10,10 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from guard.audit import Step
+from guard.audit import Billed, Step
+from guard.bill.account import Chosen, account_of
+from guard.bill.totals import summed
+from guard.bill_words import bill_line, total_words
 from guard.desired import Limits
 from guard.engine import Engine
 from guard.explain_words import DRY_RUN, ENTRIES, REASON_NAMES
@@ -166,6 +169,19 @@ def command_lines(records: Sequence[StoredRecord], market_began_at: Nanoseconds)
             reason = command.reason.replace("_", " ")
             at_s = round((step.at - market_began_at) / NS_PER_S, 1) + 0.0  # no -0.0
             yield f"{at_s:6.1f} s  {command.verb:<12} {reason:<17} -> {became}"
+
+
+def bill_lines(bills: Sequence[Billed], *, suppressed: bool) -> Iterator[str]:
+    """What the guard's own bill says, beside what the venue's accounts say, and why the two are not the same."""
+    told = account_of(bills, Chosen())
+    yield from total_words(summed(told.rows), told.open)
+    moved = [line for line in (*told.lines, *told.open) if line.size]
+    yield from (bill_line(line) for line in moved)
+    if moved and not suppressed:
+        yield (
+            "This is an estimate by mark prices and the book, against a twin that does as the guarded bot does but for "
+            "the commands; the table above is what two bots came to that also decided for themselves."
+        )
 
 
 def _times(count: int) -> str:

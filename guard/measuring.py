@@ -52,7 +52,7 @@ def measure(runner: Runner) -> Iterator[Measured]:
     yield from _sending(runner)
     if runner.bill is not None:
         lines = list(runner.bill.open_lines(runner.engine.state))
-        yield from measure_bill(runner.bill.run_rows, len(lines), sum(line.net_usd for line in lines))
+        yield from measure_bill(runner.bill.books.run.rows, len(lines), sum(line.net_usd for line in lines))
 
 
 def _identity(runner: Runner) -> Meter:

@@ -5,5 +5,6 @@
 - ``decision``   one decision while it is counted
 - ``seen``       what of the state the bill looks at: prices, costs of the book, margins
 - ``totals``     rows by account, market and policy
+- ``account``    the account of a day or of the whole run, from the records
 - ``ledger``     the fold over steps that keeps all of these
 """

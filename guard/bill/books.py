@@ -41,6 +41,16 @@ class Books:
     lines: list[BillLine] = field(default_factory=list)
     changed: bool = False
 
+    def conserved_usd(self, account: AccountId, state: GuardState) -> tuple[float, float]:
+        """The guarded side's equity less its twin's: by double entry, and by the decisions. Only rounding differs."""
+        twin = self.twins.get(account)
+        if twin is None:
+            return 0.0, 0.0
+        marks = {market: seen.mark_of(state, market) or 0.0 for market in twin.extra}
+        mine = [each for each in self.decisions.values() if each.line.account == account]
+        open_usd = sum(each.at(marks.get(each.line.market), state.now).net_usd for each in mine)
+        return twin.guarded_more_usd(marks), twin.booked_usd + open_usd
+
     # ---------------------------------------------------------------- the twin's liquidation
 
     def judge_twin(self, account: AccountId, at: Nanoseconds, state: GuardState) -> None:
@@ -92,7 +102,7 @@ class Books:
             each.liquidated(share)
             self.twins[each.line.account].pay(share)
             self.meet(each, each.left, state, at, end=None, pays=0.0)
-            self.end(each, BillEnd.LIQUIDATED, at, state)
+            self.end(each, BillEnd.LIQUIDATED, at)
 
     # ---------------------------------------------------------------- the two entries of the books
 
@@ -137,7 +147,7 @@ class Books:
         self.twins[decision.line.account].meet(market, size, mark, paid_usd=pays * (fees + slippage))
         self.changed = True
         if end is not None and decision.left == 0.0 and decision.asked is None and not blocks(decision):
-            self.end(decision, end, at, state)
+            self.end(decision, end, at)
 
     def _costs(
         self, decision: Decision, closed: float, mark: float, state: GuardState
@@ -154,14 +164,13 @@ class Books:
         if decision.left:
             pays = 1.0 if decision.line.modelled else 0.0
             self.meet(decision, decision.left, state, at, end=None, pays=pays)
-        self.end(decision, end, at, state)
+        self.end(decision, end, at)
 
-    def end(self, decision: Decision, end: BillEnd, at: Nanoseconds, state: GuardState) -> None:
+    def end(self, decision: Decision, end: BillEnd, at: Nanoseconds) -> None:
         line = decision.ended(end, at)
         self.decisions.pop(line.decision, None)
-        equity = seen.equity_of(state, line.account)
-        self.run.add(line, equity)
-        self.today.add(line, equity)
+        self.run.add(line)
+        self.today.add(line)
         twin = self.twins[line.account]
         twin.booked_usd += line.net_usd
         if not any(each.line.account == line.account for each in self.decisions.values()):

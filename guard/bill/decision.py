@@ -48,6 +48,7 @@ class Decision:
         price: the mark price from which that is counted, the average of its parts.
         asked: the command's own words while its effect is watched, ``None`` before and after.
         attributed: how much of what was asked was seen to be off.
+        watched_until: how long that is waited for, once it was judged what became of the command.
         ends_at: when it is settled, ``None`` while its restriction holds.
         liquidation_price: where the account was liquidated before the cut: the twin still is.
         tells_wishes: whether it is known which entries were kept back.
@@ -58,6 +59,7 @@ class Decision:
     price: float | None = None
     asked: Asked | None = None
     attributed: float = 0.0
+    watched_until: Nanoseconds | None = None
     ends_at: Nanoseconds | None = None
     liquidation_price: float | None = None
     tells_wishes: bool = False

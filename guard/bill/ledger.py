@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from msgspec import structs
+
 from guard.audit import Billed, Step
 from guard.bill import seen
 from guard.bill.books import Books, blocks, is_of
@@ -17,7 +19,7 @@ from guard.bill.decision import PRICE_UNKNOWN, Asked, Decision
 from guard.bill.settings import BillSettings
 from guard.bill.totals import Totals, day_words
 from guard.bill.twin import Twin
-from guard.billed import BillDay, BillEnd, BillKind, BillLine, BillMemory, BillRow
+from guard.billed import BillDay, BillEnd, BillKind, BillLine, BillMemory
 from guard.commands import CommandOutcome, OutcomeKind, PublishCommand
 from guard.desired import Desired
 from guard.events import AccountSnapshot, BotReported, Tick
@@ -27,7 +29,6 @@ from guard.state import GuardState
 from guard.units import (
     NS_PER_MS,
     NS_PER_S,
-    AccountId,
     BotId,
     MarketId,
     Nanoseconds,
@@ -43,6 +44,8 @@ WRITE_S = 10
 """Records of it are so far apart at least: each holds the whole memory."""
 RECORD_S = 600
 """While something is open its memory is recorded so often, so that a guard that is killed goes on from it."""
+LATE_S = 10
+"""What a command did is still looked for so long after it was judged: no bot may execute it any later."""
 PRICE_AWAITED_S = 600
 """A decision that is to end waits so long for a price, as after a restart; then what it came to is unknown."""
 OWN_CHANGE = 0.005
@@ -98,7 +101,7 @@ class Ledger:
         if self.books.decisions and isinstance(event, AccountSnapshot | BotReported):
             self._look(event, step.at, state)
         for outcome in step.outcomes:
-            self._hear_outcome(outcome, step.at, state)
+            self._hear_outcome(outcome, step.at)
         for finding in step.opened:
             self._hear_finding(finding, step.at, state)
         for finding in step.closed:
@@ -138,21 +141,6 @@ class Ledger:
         """What every open decision has come to by now."""
         for decision in self.books.decisions.values():
             yield decision.at(seen.mark_of(state, decision.line.market), state.now)
-
-    @property
-    def run_rows(self) -> tuple[BillRow, ...]:
-        """All decisions that ended, since the bill was begun."""
-        return self.books.run.rows
-
-    def conserved_usd(self, account: AccountId, state: GuardState) -> tuple[float, float]:
-        """The guarded side's equity less its twin's: by double entry, and by the decisions. Only rounding differs."""
-        twin = self.books.twins.get(account)
-        if twin is None:
-            return 0.0, 0.0
-        marks = {market: seen.mark_of(state, market) or 0.0 for market in twin.extra}
-        mine = [each for each in self.books.decisions.values() if each.line.account == account]
-        open_usd = sum(each.at(marks.get(each.line.market), state.now).net_usd for each in mine)
-        return twin.guarded_more_usd(marks), twin.booked_usd + open_usd
 
     # ---------------------------------------------------------------- what opens a decision
 
@@ -211,14 +199,15 @@ class Ledger:
         record = state.bots.get(bot)
         if record is None:
             return
-        for symbol, level in posture.entries.items():
-            if level is not Entries.ALLOWED:
-                market = market_id(venue_of(record.config.account), symbol)
-                limits = wanted.get(bot, {}).get(market)
-                cause = None if limits is None else limits.entries_cause
-                self._restrict(bot, symbol, "", cause, "" if cause is None else cause.reason, at, state)
+        restricted = {symbol for symbol, level in posture.entries.items() if level is not Entries.ALLOWED}
+        restricted |= {symbol for symbol, share in posture.entry_share.items() if share < 1.0}
+        for symbol in sorted(restricted):
+            market = market_id(venue_of(record.config.account), symbol)
+            limits = wanted.get(bot, {}).get(market)
+            cause = None if limits is None else limits.entries_cause or limits.share_cause
+            self._restrict(bot, symbol, "", cause, "" if cause is None else cause.reason, at, state)
         for key, name in tuple(self._restricted.items()):
-            if key[0] != bot or posture.entries.get(key[1], Entries.ALLOWED) is not Entries.ALLOWED:
+            if key[0] != bot or key[1] in restricted:
                 continue
             decision = self.books.decisions.get(name)
             del self._restricted[key]
@@ -296,6 +285,7 @@ class Ledger:
             oldest = next(iter(self.books.decisions.values()))
             self.books.settle(oldest, BillEnd.DROPPED, state, line.began_at)
         self._since = self._since or line.began_at
+        line = structs.replace(line, equity_usd=seen.equity_of(state, line.account))
         price = seen.liquidation_price_of(state, line.account, line.market)
         decision = self.books.decisions[line.decision] = Decision(line, liquidation_price=price)
         twin = self.books.twins.setdefault(line.account, Twin(line.account))
@@ -390,15 +380,16 @@ class Ledger:
 
     # ---------------------------------------------------------------- what becomes of commands
 
-    def _hear_outcome(self, outcome: CommandOutcome, at: Nanoseconds, state: GuardState) -> None:
+    def _hear_outcome(self, outcome: CommandOutcome, at: Nanoseconds) -> None:
         decision = self.books.decisions.get(outcome.command_id)
         if decision is None or decision.line.kind is not BillKind.CUT or decision.line.modelled:
             return
-        decision.asked = None
-        if decision.line.size == 0.0:
-            if outcome.outcome is OutcomeKind.UNVERIFIABLE:
-                decision.misses("whether it took effect")
-            self.books.end(decision, BillEnd.NO_EFFECT, at, state)
+        if outcome.outcome is OutcomeKind.UNVERIFIABLE and decision.line.size == 0.0:
+            decision.misses("whether it took effect")
+        asked = decision.asked
+        is_done = asked is None or asked.wanted - decision.attributed <= OWN_CHANGE * abs(asked.size)
+        # One that a newer command has replaced may have been obeyed before that: what is seen of it comes later.
+        decision.watched_until = at if is_done else at + LATE_S * NS_PER_S
 
     def _hear_end(self, finding: Finding, at: Nanoseconds) -> None:
         decision = self.books.decisions.get(_advice_name(finding))
@@ -438,12 +429,18 @@ class Ledger:
         if taken:
             self.books.part(decision, taken, state)
         elif decision.line.size == 0.0 and decision.line.kind is BillKind.CUT:
-            self.books.end(decision, BillEnd.NO_EFFECT, at, state)
+            self.books.end(decision, BillEnd.NO_EFFECT, at)
 
     def _judge_end(self, decision: Decision, at: Nanoseconds, state: GuardState, wanted: Desired) -> None:
         line = decision.line
         if line.decision not in self.books.decisions:
             return
+        if decision.watched_until is not None and at >= decision.watched_until:
+            decision.asked = decision.watched_until = None
+            if not decision.left:
+                end = BillEnd.RETURNED if line.size else BillEnd.NO_EFFECT
+                self.books.end(decision, end, at)
+                return
         if line.kind is BillKind.CUT and decision.asked is None:
             bot = line.bot
             limits = None if bot is None else wanted.get(bot, {}).get(line.market)

@@ -33,8 +33,8 @@ class Totals:
         """Go on from rows."""
         return cls({_key(row): row for row in rows})
 
-    def add(self, line: BillLine, equity_usd: float | None) -> None:
-        """Count a decision that ended; ``equity_usd`` is the account's now."""
+    def add(self, line: BillLine) -> None:
+        """Count a decision that ended."""
         key: Key = (line.account, line.market, line.policy, line.modelled)
         if key not in self._rows and len(self._rows) >= ROWS_MAX:
             key = (AccountId(OTHERS), MarketId(OTHERS), OTHERS, line.modelled)
@@ -52,7 +52,7 @@ class Totals:
             fees_usd=row.fees_usd + line.fees_usd,
             slippage_usd=row.slippage_usd + line.slippage_usd,
             missed_usd=row.missed_usd + line.missed_usd,
-            equity_usd=row.equity_usd if equity_usd is None else equity_usd,
+            equity_usd=line.equity_usd if row.equity_usd is None else row.equity_usd,
         )
 
     @property

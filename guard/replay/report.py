@@ -6,9 +6,15 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
+from guard.bill.totals import summed
+from guard.bill_words import bill_line, total_words
+from guard.billed import BillLine, BillRow, BillVerdict
 from guard.explain_words import duration_words, reason_name
 from guard.findings import Severity
 from guard.units import NS_PER_S, Nanoseconds
+
+LINES_TOLD = 10
+"""Of decisions that changed a position; all are in the summary for programs."""
 
 
 class ReasonCount(Struct, frozen=True, kw_only=True):
@@ -23,7 +29,8 @@ class ReplayReport(Struct, frozen=True, kw_only=True):
 
     ``restricted_s`` is for how long bots might not enter each market. ``decisions_hash`` is the last of the chain of
     hashes that an audit of the same decisions has (``guard.audit``). ``remarks`` say what is odd about the file, or was
-    not known for much of it.
+    not known for much of it. ``bill`` is what decisions that ended saved and cost, by account, market and policy;
+    ``billed`` are the first ones of them by themselves, and those that are still counted where the file ends.
     """
 
     file: str
@@ -44,6 +51,8 @@ class ReplayReport(Struct, frozen=True, kw_only=True):
     decisions_hash: str
     wall_s: float
     remarks: tuple[str, ...] = ()
+    bill: tuple[BillRow, ...] = ()
+    billed: tuple[BillLine, ...] = ()
 
     @property
     def span_s(self) -> float:
@@ -81,3 +90,9 @@ def lines_of(report: ReplayReport) -> Iterator[str]:
     commands = ", ".join(f"{count:,} {verb}" for verb, count in sorted(report.commands.items())) or "none"
     yield f"{report.postures:,} changes of posture; commands: {commands}"
     yield f"{report.decisions:,} decisions, hash {report.decisions_hash[:16]}"
+    counted = [line for line in report.billed if line.verdict is BillVerdict.OPEN]
+    if report.bill or counted:
+        yield "what guarding would have saved and cost:"
+        yield from (f"  {words}" for words in total_words(summed(report.bill), counted))
+        moved = [line for line in report.billed if line.size]
+        yield from (f"  {bill_line(line)}" for line in moved[:LINES_TOLD])

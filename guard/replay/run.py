@@ -15,6 +15,8 @@ from adapters.history.event_schema import EventOrder
 from adapters.history.series_file import SeriesHeader, SeriesWriter
 from guard.account.hypothetical import Hypothetical, snapshots_of
 from guard.audit import GENESIS_HASH, Step, abridged, chain_hash, encode_record
+from guard.bill.ledger import Ledger
+from guard.billed import BillLine
 from guard.building import build_engine, engine_parts
 from guard.configuration import Settings
 from guard.engine import Engine
@@ -31,6 +33,8 @@ from perpguard_sdk.messages import Entries, Mode
 EVERY_S = 1.0
 PROGRESS_EVENTS = 4_096
 SESSION = "replay"
+LINES_BILLED = 200
+"""Decisions that a report tells one by one, with what each saved and cost."""
 _RANK = {severity: rank for rank, severity in enumerate(Severity)}
 
 
@@ -70,6 +74,8 @@ class Replay:
     _row_at: Nanoseconds = 0
     _counts: _Counts = field(init=False)
     _remarks: Remarks = field(default_factory=Remarks)
+    _bill: Ledger = field(init=False)
+    _billed: list[BillLine] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if self._adds_time:
@@ -85,6 +91,7 @@ class Replay:
         else:
             self.engine = build_engine(self.settings)
         self._rows = Rows(self.engine)
+        self._bill = Ledger(self.settings.bill)
         self._counts = _Counts()
 
     @property
@@ -155,11 +162,20 @@ class Replay:
         step = self.engine.process(event)
         self._rows.note(step)
         self._counts.note(step)
+        self._note_bill(step)
         if step.postures or step.commands:
             for stand_in in self._stand_ins:
                 stand_in.take(step)
         if isinstance(event, Tick):
             self._tell(event.received_at)
+
+    def _note_bill(self, step: Step) -> None:
+        """What decisions save and cost; of many, the first ones by themselves."""
+        self._bill.note(step, self.engine.state, self.engine.wanted)
+        if isinstance(step.event, Tick):
+            record = self._bill.take(self.engine.state)
+            if record is not None:
+                self._billed += record.lines[: LINES_BILLED - len(self._billed)]
 
     def _tell(self, at: Nanoseconds) -> None:
         every_ns = round(self.every_s * NS_PER_S)
@@ -191,6 +207,12 @@ class Replay:
             ),
         )
 
+    def _told_lines(self) -> tuple[BillLine, ...]:
+        """Decisions that ended, and those that are still counted where the file ends."""
+        last = self._bill.take(self.engine.state, last=True)
+        ended = [*self._billed, *(() if last is None else last.lines)]
+        return tuple([*ended, *self._bill.open_lines(self.engine.state)][:LINES_BILLED])
+
     def _report(self, wall_s: float) -> ReplayReport:
         counts = self._counts
         return ReplayReport(
@@ -215,6 +237,8 @@ class Replay:
             decisions=counts.decisions,
             decisions_hash=counts.hash,
             wall_s=wall_s,
+            bill=self._bill.books.run.rows,
+            billed=self._told_lines(),
         )
 
 

@@ -150,7 +150,7 @@ class BilledGuard:
 
     @property
     def conserved(self) -> tuple[float, float]:
-        return self.ledger.conserved_usd(ACCOUNT, self.guard.engine.state)
+        return self.ledger.books.conserved_usd(ACCOUNT, self.guard.engine.state)
 
 
 def slippage_usd(size: float, price: float, depth: float = 100.0) -> float:

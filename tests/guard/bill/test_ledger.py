@@ -59,7 +59,7 @@ def test_a_false_alarm_costs_both_trades_and_what_was_missed() -> None:
     assert line.fees_usd == pytest.approx(6.0 * 100.0 * 5e-4 + 6.0 * 102.0 * 5e-4)
     assert line.slippage_usd == pytest.approx(slippage_usd(-6.0, 100.0) + slippage_usd(6.0, 102.0))
     assert line.cost_usd == pytest.approx(12.0 + trade_cost_usd(-6.0, 100.0) + trade_cost_usd(6.0, 102.0))
-    (row,) = guard.ledger.run_rows
+    (row,) = guard.ledger.books.run.rows
     assert (row.false_alarms, row.commands, row.paid_off) == (1, 1, 0)
     # The guarded account, and one that had gone on with 10 from the start: no word of the ledger is in this.
     assert guard.worth is not None
@@ -156,7 +156,7 @@ def test_what_a_pause_prevented_is_unknown_and_never_free() -> None:
     (line,) = [each for each in lines if each.kind is BillKind.RESTRICTION and each.policy == "test"]
     assert line.verdict is BillVerdict.UNKNOWN
     assert line.missing
-    assert sum(row.unknown for row in guard.ledger.run_rows) >= 1
+    assert sum(row.unknown for row in guard.ledger.books.run.rows) >= 1
 
 
 def test_in_shadow_mode_entries_that_a_pause_would_have_prevented_are_known() -> None:
@@ -215,7 +215,7 @@ def test_a_guard_that_is_started_anew_goes_on_where_the_former_was() -> None:
         guard.policy.findings = []
         guard.live(SETTLED_S)
     assert halves.line(cut_of(halves)) == whole.line(cut_of(whole))
-    assert halves.ledger.run_rows == whole.ledger.run_rows
+    assert halves.ledger.books.run.rows == whole.ledger.books.run.rows
 
 
 def test_the_same_events_give_the_same_records() -> None:
