@@ -25,10 +25,10 @@ class PauseEntries:
     """Advises, halts adds, then all entries, as a market comes under stress; gives them back in stages.
 
     **By state and hazard**, where there is an outlook no older than ``outlook_s_max``. A state of STRESSED or CASCADE
-    pauses entries if the hazard (the chance of 5 % within 15 minutes) is at least ``hazard_stressed`` or the spread
-    ``spread_strained`` times its normal; from half of that hazard on it halts adds to positions; else it is told, for a
-    state also stands because a book flickered, and stays for long. A hazard from ``hazard_no_adds`` on halts adds in
-    any state, from ``hazard_pause`` on it pauses. WATCH alone limits nothing.
+    pauses entries if the hazard (the chance of 5 % within 15 minutes) is at least ``hazard_stressed``, or the spread
+    ``spread_strained`` times its normal for ``spread_s``; from half of that hazard on it halts adds to positions; else
+    it is told, for a state also stands because a book flickered, and stays for long. A hazard from ``hazard_no_adds``
+    on halts adds in any state, from ``hazard_pause`` on it pauses. WATCH alone limits nothing.
 
     **By depth and spread.** Depth is the notional within ``baseline.band_bps`` of mid on the thinner side, against its
     running median. Two channels: a z-score, which is sensitive (depth_z, confirmed for ``confirm_s``), and a
@@ -87,7 +87,7 @@ class PauseEntries:
     collapse_s: Annotated[float, Ge(0.0), Le(600.0)] = 3.0
     spread_ratio: Annotated[float, Gt(1.0), Le(1_000.0)] = 5.0
     spread_bps_min: Annotated[float, Ge(0.0), Le(1_000.0)] = 5.0
-    spread_s: Annotated[float, Ge(0.0), Le(60.0)] = 3.0
+    spread_s: Annotated[float, Ge(0.0), Le(60.0)] = 10.0
     stage_s: Annotated[float, Ge(0.0), Le(3_600.0)] = 60.0
 
     def decide(self, state: GuardState, now: Nanoseconds) -> Iterator[Finding]:
@@ -106,23 +106,32 @@ class PauseEntries:
     def _views(self, state: GuardState, views: Iterable[MarketView], now: Nanoseconds) -> Iterator[Finding]:
         for view in views:
             outlook = if_fresh(state.outlook.of(view.market), now, self.outlook_s_max)
-            if outlook is not None:
-                yield from self._state(view, outlook)
+            hazard = None if outlook is None else hazard_of(outlook)
+            if outlook is not None and (
+                outlook.regime in UNDER_STRESS or (hazard is not None and hazard >= self._hazard_least)
+            ):
+                yield from self._state(view, outlook, hazard)
             if view.trust(now) is not BookTrust.TRUSTED:
                 continue
             if not view.is_warm(now):
                 yield self._cold(view)
                 continue
-            is_calm = outlook is not None and not self._is_borne_out(view, outlook)
+            is_calm = outlook is not None and not self._is_borne_out(view, outlook, hazard)
             yield from self._depth(view, now, is_calm=is_calm)
-            yield from self._spread(view, outlook)
-            yield from self._resuming(view, outlook, is_calm=is_calm)
+            yield from self._spread(view, hazard)
+            if view.recovery.hurt_at is not None or (
+                outlook is not None and outlook.regime is Regime.RECOVERY
+            ):
+                yield from self._resuming(view, outlook, hazard, is_calm=is_calm)
+
+    @property
+    def _hazard_least(self) -> float:
+        return min(self.hazard_no_adds, self.hazard_pause)
 
     # ---------------------------------------------------------------- by state and hazard
 
-    def _is_borne_out(self, view: MarketView, outlook: MarketOutlook) -> bool:
+    def _is_borne_out(self, view: MarketView, outlook: MarketOutlook, hazard: float | None) -> bool:
         """Whether anything but a state says that the market is under stress."""
-        hazard = hazard_of(outlook)
         if hazard is None:  # nobody knows it: then the state's own word counts while anything holds it
             return bool(outlook.regime_reasons) or self._is_strained(view, view.spread_ratio)
         return hazard >= self.hazard_stressed or self._is_strained(view, view.spread_ratio)
@@ -136,12 +145,13 @@ class PauseEntries:
             and spread >= self.spread_bps_min
         )
 
-    def _state(self, view: MarketView, outlook: MarketOutlook) -> Iterator[Finding]:
-        regime, hazard = outlook.regime, hazard_of(outlook)
+    def _state(self, view: MarketView, outlook: MarketOutlook, hazard: float | None) -> Iterator[Finding]:
+        regime, least = outlook.regime, self._hazard_least
         if regime in UNDER_STRESS:
             is_cascade = regime is Regime.CASCADE
-            is_paused = self._is_borne_out(view, outlook)
+            is_paused = self._is_borne_out(view, outlook, hazard)
             is_raised = hazard is None or hazard >= self.hazard_stressed / 2.0
+            is_borne_out_by_hazard = hazard is None or hazard >= self.hazard_stressed
             milder = Entries.NO_ADDS if is_raised else None
             severity = Severity.CRITICAL if is_cascade else Severity.ACT
             why = " and ".join(outlook.regime_reasons) or "what was, until it has been calm for long enough"
@@ -157,11 +167,12 @@ class PauseEntries:
                     *self._strain(view, hazard),
                 ),
                 counterfactual=f"would not stand with the market's state at watch or milder; {why} holds it",
-                freezes=is_paused,  # what stands for hours must not hold what a moment has tightened
+                # One look at a spread is one order; and what stands for hours must not hold what a moment did.
+                confirm_ms=0 if is_borne_out_by_hazard or not is_paused else int(self.spread_s * 1000),
+                freezes=is_paused or is_raised,
             )
-        if hazard is not None and hazard >= min(self.hazard_no_adds, self.hazard_pause):
+        if hazard is not None and hazard >= least:
             is_paused = hazard >= self.hazard_pause
-            least = min(self.hazard_no_adds, self.hazard_pause)
             yield Finding(
                 policy=self.name,
                 reason=Reason.HAZARD_HIGH,
@@ -254,14 +265,13 @@ class PauseEntries:
         is_thin = ratio < self.thin_ratio and thin_long and z is not None and z < self.depth_z
         return (is_collapsed, ratio, side) if is_collapsed or is_thin else None
 
-    def _spread(self, view: MarketView, outlook: MarketOutlook | None) -> Iterator[Finding]:
+    def _spread(self, view: MarketView, hazard: float | None) -> Iterator[Finding]:
         spread = view.spread_bps
         if spread is None or spread < self.spread_bps_min:
             return
         ratio = view.spread_ratio
         if ratio is None or ratio < self.spread_ratio:
             return
-        hazard = None if outlook is None else hazard_of(outlook)
         is_calm = hazard is not None and hazard < self.hazard_stressed
         # As the ratio has it: both with 1 bp added.
         least = max((1.0 + spread) * self.spread_ratio / ratio - 1.0, self.spread_bps_min)
@@ -283,18 +293,14 @@ class PauseEntries:
     # ---------------------------------------------------------------- resuming
 
     def _resuming(
-        self, view: MarketView, outlook: MarketOutlook | None, *, is_calm: bool
+        self, view: MarketView, outlook: MarketOutlook | None, hazard: float | None, *, is_calm: bool
     ) -> Iterator[Finding]:
         book = view.recovery
         share, told = book.share(self.stage_s), None
-        is_recovering = outlook is not None and outlook.regime is Regime.RECOVERY
-        if share >= 1.0 and not is_recovering:
-            return
         if outlook is not None:
             if not (view.is_depth_seen(Side.BID) and view.is_depth_seen(Side.ASK)):
                 share = 1.0  # it flickers, and nothing was paused for most of what it did
-            hazard = hazard_of(outlook)
-            if is_recovering and hazard is not None and hazard >= self.hazard_stressed:
+            if outlook.regime is Regime.RECOVERY and hazard is not None and hazard >= self.hazard_stressed:
                 told = outlook.resume_share
         if told is not None:
             share = min(share, told)

@@ -79,22 +79,29 @@ class VenueFailure:
         compared: dict[str, set[str]] = defaultdict(set)
         far: dict[str, set[str]] = defaultdict(set)
         for coin, quotes in _quotes_of(state, now).items():
+            for venue in _with_others(quotes):
+                compared[venue].add(coin)
+            if self._are_together(quotes):
+                continue
             for quote in quotes:
                 gap = self._gap(quote, quotes)
-                if gap is None:
-                    continue
-                venue = venue_of(quote.market)
-                if gap.others > 1:
-                    compared[venue].add(coin)
-                if not gap.is_far:
+                if gap is None or not gap.is_far:
                     continue
                 yield self._of_market(gap)
                 if gap.others > 1:
-                    far[venue].add(coin)
+                    far[venue_of(quote.market)].add(coin)
                     yield from self._of_positions(state, gap, quotes, now)
         for venue in sorted(far):
             if len(far[venue]) >= max(self.coins_min, len(compared[venue]) / 2.0):
                 yield self._of_venue(venue, far[venue], compared[venue])
+
+    def _are_together(self, quotes: Sequence[_Quote]) -> bool:
+        """Whether all prices lie within so little that none can be far from the others: as a rule they do."""
+        if len({quote.quote for quote in quotes}) > 1:
+            return False
+        prices = [price for quote in quotes for price in quote.prices]
+        least_log = 0.99 * min(self.bps_min, self.silent_bps_min) / BPS_PER_UNIT
+        return not prices or max(prices) - min(prices) < least_log
 
     def _gap(self, own: _Quote, quotes: Sequence[_Quote]) -> _Gap | None:
         """How far a market is from the other venues; ``None`` where there is no other that it can be compared with."""
@@ -364,6 +371,12 @@ def _quotes_of(state: GuardState, now: Nanoseconds) -> Mapping[str, list[_Quote]
         quotes = [_quote_of(state, state.markets[market], now) for market in sorted(markets)]
         found[coin] = [quote for quote in quotes if quote is not None]
     return found
+
+
+def _with_others(quotes: Sequence[_Quote]) -> set[str]:
+    """The venues of a coin that can be held against two others."""
+    speaking = {venue_of(quote.market) for quote in quotes if not quote.is_silent}
+    return {venue for quote in quotes for venue in (venue_of(quote.market),) if len(speaking - {venue}) > 1}
 
 
 def _quote_of(state: GuardState, view: MarketView, now: Nanoseconds) -> _Quote | None:

@@ -22,5 +22,9 @@ def hazard_of(outlook: MarketOutlook, direction: Direction | None = None) -> flo
 
     Of one direction, or of the more probable one.
     """
-    found = [each for each in outlook.hazards if direction is None or each.direction is direction]
-    return max((each.probability[_HORIZON][_MOVE] for each in found), default=None)
+    worst: float | None = None
+    for each in outlook.hazards:  # asked of every market at every Tick
+        if direction is None or each.direction is direction:
+            value = each.probability[_HORIZON][_MOVE]
+            worst = value if worst is None or value > worst else worst
+    return worst

@@ -199,6 +199,21 @@ def test_a_state_of_stress_pauses_where_the_hazard_bears_it_out_else_halts_adds_
     assert not judged(POLICY, state, WARM_S)[0].freezes, "it may stand for hours"
 
 
+def test_a_state_that_only_a_spread_bears_out_has_to_stand() -> None:
+    state = warm_state()
+    state.apply(structs.replace(features(WARM_S + 1.0), bid=99.9, ask=100.1))
+    waits = []
+    for hazard in (0.001, 0.02):
+        calm_after(state, WARM_S + 1.0, regime=Regime.STRESSED, hazard=hazard)
+        (found,) = (
+            one for one in judged(POLICY, state, WARM_S + 1.0) if one.reason is Reason.REGIME_STRESSED
+        )
+        assert found.limit.entries is Entries.REDUCE_ONLY
+        waits.append(found.confirm_ms)
+
+    assert waits == [10_000, 0]
+
+
 @pytest.mark.parametrize("regime", [Regime.NORMAL, Regime.WATCH, Regime.RECOVERY])
 def test_what_the_counterfactual_of_a_state_names_is_true(regime: Regime) -> None:
     state = warm_state()
@@ -291,7 +306,7 @@ def test_a_wide_spread_waits_only_where_the_hazard_is_low() -> None:
         (found,) = (one for one in judged(POLICY, state, WARM_S + 1.0) if one.reason is Reason.SPREAD_WIDE)
         waits.append(found.confirm_ms)
 
-    assert waits == [3_000, 0]
+    assert waits == [10_000, 0]
 
 
 @pytest.mark.parametrize("factor", [0.999, 1.001])
