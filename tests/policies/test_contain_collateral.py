@@ -221,7 +221,7 @@ def test_what_is_held_in_itself_has_no_shock_of_its_own() -> None:
     assert found(scene(held("USDT", 1_000.0), pooling=Pooling.BY_SETTLE_ASSET)) == []
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     coins=st.floats(1.0, 60.0),
     money=st.floats(0.0, 3_000.0),

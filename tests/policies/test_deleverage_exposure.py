@@ -136,7 +136,7 @@ def test_both_sides_of_one_market_are_not_cut_by_a_size() -> None:
         assert finding.limit.max_size is None
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(wallet=st.floats(550.0, 2_000.0), more=st.floats(0.0, 1_500.0), size=st.floats(50.0, 120.0))
 def test_more_money_never_asks_for_more_cutting(wallet: float, more: float, size: float) -> None:
     less, rich = (
