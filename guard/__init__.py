@@ -50,6 +50,7 @@ adapter that makes events or carries decisions out.
 - ``readiness``     whether everything that is watched was seen once
 - ``load``          whether the loop keeps up, and what is said when it does not
 - ``status``        what the guard says of itself on its topics
+- ``notices``, ``telling``    what people are told: grouped, once it has settled, and when it is over
 - ``meters``, ``measuring`` (``_accounts``, ``_bill``, ``_outlook``)  what is counted and measured, for whoever asks
 - ``explain``, ``explain_story``, ``_hops``, ``_outlook``, ``_words``, ``audit_lines``  records to plain words
 

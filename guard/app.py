@@ -133,6 +133,7 @@ class App:
             traces = self.runner.outbox.traces
             traces.venue_lag_ms, traces.frames = self._clock_offset.lag_ms, self._timed.items
             self.runner.readiness.began_at -= self.older_ns
+            self.runner.telling.notices.settings = settings.notices
             self.runner.bill = await self._bill(audit)
             remembered = await self._remembering.recall()
             if remembered is not None:

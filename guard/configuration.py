@@ -26,6 +26,7 @@ from guard.dispatch import DispatchSettings
 from guard.extensions import others_of, sources_of
 from guard.inbox import OverloadSettings
 from guard.market.view import BaselineSettings
+from guard.notices import NoticeSettings
 from guard.outlook.settings import OutlookSettings
 from guard.profiles import Profile, beneath
 from guard.settings import load_settings, resolve_secrets
@@ -231,6 +232,9 @@ class Settings(_Table):
     )
     dispatch: DispatchSettings = Field(
         default=DispatchSettings(), description="how commands are repeated and confirmed"
+    )
+    notices: NoticeSettings = Field(
+        default=NoticeSettings(), description="what people are told, and how often"
     )
     bill: BillSettings = Field(default=BillSettings(), description="what guarding saves and costs")
 

@@ -10,7 +10,7 @@ from typing import Protocol
 from guard.audit import AnyRecord
 from guard.events import AnyEvent
 from guard.units import AccountId, BotId, MarketId, Nanoseconds
-from perpguard_sdk.messages import Command, GuardState, Heartbeat, Instruction, Posture, Signal
+from perpguard_sdk.messages import Command, GuardState, Heartbeat, Instruction, Notice, Posture, Signal
 
 Emit = Callable[[AnyEvent], None]
 """Hand an event to the loop. Never blocks and never raises; the loop's queue has its own policy."""
@@ -87,7 +87,7 @@ class CommandSink(Protocol):
 
 
 class AccountHands(Protocol):
-    """Reduces on an account itself, beside its bots: the route for a bot that nobody can make obey. No adapter has it yet."""
+    """Reduces on an account itself, beside its bots: the route for a bot that nobody can make obey. Not built yet."""
 
     async def reduce(
         self, account: AccountId, market: MarketId, max_size: float, price_limit: float | None
@@ -108,6 +108,8 @@ class StatusSink(Protocol):
     async def publish_state(self, state: GuardState) -> None: ...
 
     async def publish_signal(self, signal: Signal) -> None: ...
+
+    async def publish_notice(self, notice: Notice) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from guard.outbox import Outbox, OutboxSettings
 from guard.ports import AuditLog, Clock, CommandSink, Feed, Fence, Importance, Memory, StatusSink
 from guard.readiness import Readiness
 from guard.scope import ONLY_NOTED
+from guard.telling import Telling
 from guard.units import NS_PER_MS, NS_PER_S, BotId, MarketId, Nanoseconds, ms_of
 from perpguard_sdk.messages import GuardState, GuardStatus, Heartbeat, Instruction, Mode, Posture
 
@@ -100,6 +101,7 @@ class Runner:
     recorder: Callable[[AnyEvent], None] = lambda event: None  # noqa: ARG005 (as on_tick)
     load: Load = field(init=False)
     readiness: Readiness = field(init=False)
+    telling: Telling = field(init=False)
     bill: Ledger | None = None
     """What decisions saved and cost; without it nothing is billed."""
     _ticked: asyncio.Event = field(default_factory=asyncio.Event)
@@ -116,6 +118,7 @@ class Runner:
     def __post_init__(self) -> None:
         self.readiness = Readiness(self.engine, self.world.clock.now())
         self.feeding = Feeding(self.inbox.put)
+        self.telling = Telling(self.world.status)
         self.load = Load(self.inbox, self.inbox.put, self.settings.tick_ms * NS_PER_MS)
         self.journal = Journal(self.world.audit, self.world.clock, self.inbox.put)
         self.outbox = Outbox(
@@ -188,6 +191,7 @@ class Runner:
         self.load.after(step, self.engine.state, decided_at - began_at)
         self.outbox.traces.after(step, self.engine.state, began_at, decided_at)
         self._bill(step)
+        self.telling.note(step, self.engine.state)
         if step.is_decision or step.postures:
             self.outbox.put(abridged(step), decided_at)
         return step
@@ -312,6 +316,7 @@ class Runner:
             if self.engine.state.epoch and now >= due_at:
                 due_at = now + self.settings.heartbeat_ms * NS_PER_MS
                 await self._say_state(now)
+                await self.telling.say()
 
     async def _send_heartbeats(self) -> None:
         state = self.engine.state

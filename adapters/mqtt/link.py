@@ -37,6 +37,7 @@ from perpguard_sdk.messages import (
     Heartbeat,
     Message,
     Mode,
+    Notice,
     Posture,
     Signal,
 )
@@ -270,6 +271,14 @@ class MqttLink:
         """
         topic = self._topics.signal(signal.venue, signal.symbol)
         await self._live().send(topic, encode_plain(signal), qos=0, retain=False)
+
+    async def publish_notice(self, notice: Notice) -> None:
+        """Publish a notice, QoS 1, not retained: it is about a moment.
+
+        Raises:
+            BrokerError: not handed over; nothing is kept.
+        """
+        await self._live().send(self._topics.notice(self._guard), encode_plain(notice), qos=1, retain=False)
 
     async def _send_signed(
         self,

@@ -30,6 +30,7 @@ LOOSENS = "loosens"
 MAY_LOOSEN = "may loosen"
 
 LIVE = (
+    "guard.profile",
     "guard.signals",
     "guard.watch_settings",
     "venues.",
@@ -41,6 +42,7 @@ LIVE = (
     "policies.",
     "arbiter.",
     "dispatch.",
+    "notices.",
 )
 """What can change while the guard runs; all else needs a restart."""
 

@@ -181,6 +181,7 @@ class Reloader:
                 floors=floors,
             )
             runner.engine.state.outlook.reconfigure(new.outlook)
+            runner.telling.notices.settings = new.notices
             runner.engine.reconfigure(
                 policies=parts.policies,
                 arbiter=new.arbiter,

@@ -394,6 +394,36 @@ class Signal(Message, frozen=True, kw_only=True, tag="signal"):
     oi_depth: float | None = None
 
 
+class NoticeKind(StrEnum):
+    """Why people are told something."""
+
+    OPENED = "opened"
+    CHANGED = "changed"
+    REPEATED = "repeated"
+    RESOLVED = "resolved"
+
+
+class Notice(Message, frozen=True, kw_only=True, tag="notice"):
+    """One message to people about one account, venue or the guard itself (``about``), QoS 1, not retained.
+
+    ``severity`` is the worst that stands, or stood when it is resolved: info, watch, act or critical; ``lines`` are
+    the worst first; ``commands`` the ids of what bots were asked since the last notice about the same; ``held_back``
+    counts findings that a silence or a wider finding covers.
+    """
+
+    id: str
+    guard: str
+    ts: int
+    kind: NoticeKind
+    about: str
+    severity: str
+    title: str
+    lines: tuple[str, ...] = ()
+    commands: tuple[str, ...] = ()
+    findings: int = 0
+    held_back: int = 0
+
+
 class OutsideFact(Message, frozen=True, kw_only=True, tag="outside_fact"):
     """A fact from outside of all markets, retained: flows of funds, balances of exchanges. It weighs as a prior only.
 
@@ -453,6 +483,6 @@ class Instruction(Message, frozen=True, kw_only=True, tag="instruction"):
     withdrawn: bool = False
 
 
-GuardMessage = GuardState | Heartbeat | Posture | Pause | Resume | CutLeverage | WidenStops | Signal
+GuardMessage = GuardState | Heartbeat | Posture | Pause | Resume | CutLeverage | WidenStops | Signal | Notice
 BotMessage = Birth | BotState | Reported | Ack
 AnyMessage = GuardMessage | BotMessage | OutsideFact | Instruction

@@ -21,6 +21,7 @@ from perpguard_sdk.messages import (
     Heartbeat,
     Instruction,
     Message,
+    Notice,
     OutsideFact,
     Pause,
     Posture,
@@ -41,6 +42,7 @@ ALL = (
     Reported,
     Ack,
     Signal,
+    Notice,
     OutsideFact,
     Instruction,
 )
@@ -100,6 +102,9 @@ CHANNELS = (
         "reported", "bot/{bot}/reported", (Reported,), False, 1, True, True, "At every change, and regularly."
     ),
     Channel("ack", "bot/{bot}/ack", (Ack,), False, 1, False, True, "Of each command, several times."),
+    Channel(
+        "notice", "guard/{guard}/notice", (Notice,), True, 1, False, False, "For people: grouped, said once."
+    ),
     Channel("signal", "signal/{venue}/{symbol}", (Signal,), True, 0, False, False, "For any subscriber."),
     Channel(
         "outside",

@@ -26,6 +26,7 @@ class TopicKind(StrEnum):
     REPORTED = "reported"
     ACK = "ack"
     SIGNAL = "signal"
+    NOTICE = "notice"
     OUTSIDE = "outside"
     INSTRUCTION = "instruction"
 
@@ -71,6 +72,10 @@ class Topics:
     def guard_state(self, guard: str) -> str:
         return f"{self.base}/guard/{guard}/state"
 
+    def notice(self, guard: str) -> str:
+        """Where people, and what carries messages to them, hear of what matters."""
+        return f"{self.base}/guard/{guard}/notice"
+
     def heartbeat(self, bot: str) -> str:
         """One topic whatever the mode: a live bot hears a paper guard and knows that it is not armed."""
         return f"{self.base}/heartbeat/{bot}"
@@ -105,7 +110,7 @@ class Topics:
         """What a human tells the guard."""
         return f"{self.base}/instruction/{name}"
 
-    def parse(self, topic: str) -> ParsedTopic | None:  # noqa: PLR0911 (one case a line is the table)
+    def parse(self, topic: str) -> ParsedTopic | None:  # noqa: C901, PLR0911 (one case a line is the table)
         """Take a topic apart; ``None`` for one that is not of this site or that nothing defines."""
         prefix = self.base + "/"
         if not topic.startswith(prefix):
@@ -121,6 +126,8 @@ class Topics:
                 return ParsedTopic(TopicKind.HEARTBEAT, bot)
             case ["guard", guard, "state"] if not shadow:
                 return ParsedTopic(TopicKind.GUARD_STATE, guard)
+            case ["guard", guard, "notice"] if not shadow:
+                return ParsedTopic(TopicKind.NOTICE, guard)
             case ["bot", bot, ("birth" | "state" | "reported" | "ack") as kind] if not shadow:
                 return ParsedTopic(TopicKind(kind), bot)
             case ["signal", venue, symbol] if not shadow:

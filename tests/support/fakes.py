@@ -11,7 +11,7 @@ from guard.errors import AuditFullError, BrokerError, FencedError
 from guard.events import AnyEvent
 from guard.ports import AuditLog, Claim, Clock, CommandSink, Emit, Feed, Fence, Memory, StatusSink
 from guard.units import NS_PER_MS, BotId, Nanoseconds
-from perpguard_sdk.messages import Command, GuardState, Heartbeat, Instruction, Posture, Signal
+from perpguard_sdk.messages import Command, GuardState, Heartbeat, Instruction, Notice, Posture, Signal
 
 
 @dataclass
@@ -34,7 +34,7 @@ class FakeClock(Clock):
         self._moved.set()
 
 
-Message = Command | Posture | Heartbeat | GuardState | Signal
+Message = Command | Posture | Heartbeat | GuardState | Signal | Notice
 
 
 @dataclass
@@ -60,6 +60,9 @@ class FakeSink(CommandSink, StatusSink):
 
     async def publish_signal(self, signal: Signal) -> None:
         await self._take(signal)
+
+    async def publish_notice(self, notice: Notice) -> None:
+        await self._take(notice)
 
     async def _take(self, message: Message) -> None:
         self.offered += 1
