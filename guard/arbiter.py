@@ -437,6 +437,11 @@ class Arbiter:
         size = self._closing.capped(latches, asked_size(concerning, part), record, market, state)
         before = latches.sizes
         move(latches.max_size, size, compare_here, loosen_number)
+        cause, at_once = latches.max_size.cause, Asked[float | None](None)
+        if cause is not None and cause.limit.pace is not None:
+            others = (each for each in concerning if each.limit.pace is None or each.imminent)
+            at_once = asked_size(others, part)
+        latches.size_at_once = at_once.value
         move(latches.max_leverage, asked_leverage(concerning), compare_here, loosen_number)
         latches.give_back_in_order(before, step_ns)
         move(latches.entries, asked_entries(concerning), compare_entries, loosen_entries)

@@ -15,7 +15,8 @@ class Limits:
     """What one bot may do in one market, and the finding behind each part (``None``: being taken back).
 
     ``entry_share`` is what part of its usual size a new entry may have, 1 for all of it; ``flattened`` says that the
-    position was closed and stays so until a human releases it.
+    position was closed and stays so until a human releases it. ``size_at_once`` is the smallest size asked for by
+    whom no pace may hold up, ``None`` where only paced findings ask.
     """
 
     entries: Entries = Entries.ALLOWED
@@ -28,6 +29,7 @@ class Limits:
     stop_cause: Finding | None = None
     share_cause: Finding | None = None
     flattened: bool = False
+    size_at_once: float | None = None
 
     @property
     def parts(self) -> tuple[Entries, float | None, float | None, StopRule | None, float, bool]:

@@ -33,10 +33,19 @@ class Asked(Generic[V]):
 
 
 @dataclass(slots=True)
+class Lesser(Generic[V]):
+    """What was asked for until less than a hold-down before ``until``, and nothing since."""
+
+    value: V
+    until: Nanoseconds
+
+
+@dataclass(slots=True)
 class Latch(Generic[V]):
     """One value that follows ``asked`` at once when that is tighter and step by step when it is looser.
 
-    ``moves_at`` is when it moves again of itself if the same is asked: ``NEVER`` while it is only held.
+    ``moves_at`` is when it moves again of itself if the same is asked: ``NEVER`` while it is only held. ``lesser`` is
+    what was asked for lately, the tightest first: while something tighter is given back, each holds for its own time.
     """
 
     value: V
@@ -44,6 +53,8 @@ class Latch(Generic[V]):
     loosen_at: Nanoseconds = 0
     steps: int = 0
     moves_at: Nanoseconds = 0
+    lesser: list[Lesser[V]] = field(default_factory=list)
+    is_asking: bool = False
 
     def move(
         self,
@@ -58,20 +69,49 @@ class Latch(Generic[V]):
     ) -> None:
         order = compare(asked.value, self.value)
         self.moves_at = now
+        self._note(asked, compare, now, hold_ns)
         if order > 0:
             self.value, self.cause, self.steps = asked.value, asked.cause, 0
             self.loosen_at = now + hold_ns
         elif order == 0 or frozen:
             self.cause, self.steps = asked.cause or self.cause, 0
             self.loosen_at, self.moves_at = now + hold_ns, NEVER
+        elif now >= self.loosen_at and self._is_held(asked, compare):
+            self.loosen_at = self.moves_at = self.lesser[0].until
         elif now >= self.loosen_at:
             self.steps += 1
             stepped = step(self.value, self.steps)
+            if self.lesser and compare(self.lesser[0].value, stepped) > 0:
+                stepped = self.lesser[0].value
             reached = compare(asked.value, stepped) >= 0
             self.value, self.cause = (asked.value, asked.cause) if reached else (stepped, None)
             self.loosen_at = now + step_ns
         else:
             self.moves_at = self.loosen_at
+
+    def settle(self, at: Nanoseconds, hold_ns: Nanoseconds) -> None:
+        """Make up for moves that were left out until ``at``: the same was asked in all of them."""
+        if self.moves_at == NEVER:
+            self.loosen_at = max(self.loosen_at, at + hold_ns)
+        if self.is_asking and self.lesser:
+            self.lesser[-1].until = max(self.lesser[-1].until, at + hold_ns)
+
+    def _note(
+        self, asked: Asked[V], compare: Callable[[V, V], int], now: Nanoseconds, hold_ns: Nanoseconds
+    ) -> None:
+        self.is_asking = asked.cause is not None
+        if self.lesser:
+            self.lesser = [
+                each for each in self.lesser if each.until > now and compare(each.value, asked.value) > 0
+            ]
+        if self.is_asking:
+            self.lesser.append(Lesser(asked.value, now + hold_ns))
+
+    def _is_held(self, asked: Asked[V], compare: Callable[[V, V], int]) -> bool:
+        """Whether what is in force was asked for so lately, beside something tighter, that it has to stay."""
+        if not self.lesser or self.lesser[0].value == asked.value:
+            return False
+        return compare(self.lesser[0].value, self.value) >= 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +135,8 @@ class Latches:
     """What is in force for one bot in one market.
 
     ``flattened`` is what keeps it closed until a human releases it. ``held`` is the size, in base units, from which a
-    reduction that may not be more than a share began.
+    reduction that may not be more than a share began. ``size_at_once`` is what findings that no pace holds up ask for
+    beside a paced one.
 
     ``steady`` is what the last fold of ``concerning`` looked at beside them; it need not be repeated before
     ``steady_until`` while both are the same, and ``steady_at`` is when they last were.
@@ -108,6 +149,7 @@ class Latches:
     entry_share: Latch[float] = field(default_factory=lambda: Latch(1.0))
     flattened: Finding | None = None
     held: float | None = None
+    size_at_once: float | None = None
     last: Limits = field(default_factory=Limits)
     concerning: list[Finding] = field(default_factory=list)
     _asks_stop: bool = False
@@ -159,8 +201,7 @@ class Latches:
         """Make up for folds that were left out, the last at ``folded_at``: they would have held what is held."""
         steady_at = max(self.steady_at, folded_at)
         for latch in self.all():
-            if latch.moves_at == NEVER:
-                latch.loosen_at = max(latch.loosen_at, steady_at + hold_ns)
+            latch.settle(steady_at, hold_ns)
 
     def limits(self, skills: Skills) -> Limits:
         """What is in force, in such words as the bot knows: of those that it does not, the next tighter one."""
@@ -180,6 +221,7 @@ class Latches:
             stop_cause=self.stop.cause,
             share_cause=self.entry_share.cause,
             flattened=self.flattened is not None,
+            size_at_once=self.size_at_once,
         )
 
     def _is_shut(self, skills: Skills) -> bool:

@@ -73,12 +73,14 @@ class Pacing:
 
     All bots of one account's position take one slice together, whose parts add up to the pace's, and the next one
     begins once each of them was seen to have done its part, or has failed to. A stage never rises while the
-    unwinding lasts. While it lasts stops stay where bots were told last: a rule that stands for the size at the end
-    must not hold for a larger one.
+    unwinding lasts, and is never above what another finding asks for without a pace. While it lasts stops stay where
+    bots were told last: a rule that stands for the size at the end must not hold for a larger one.
     """
 
     broken: dict[tuple[BotId, MarketId | None], Exception] = field(default_factory=dict)
     _stages: dict[tuple[BotId, MarketId], _Stage] = field(default_factory=dict)
+    _told: dict[tuple[BotId, MarketId], float] = field(default_factory=dict)
+    """What was told at once before an unwinding began: no stage is above it."""
 
     def restart(self) -> None:
         """Begin every unwinding anew, from what is held."""
@@ -129,6 +131,10 @@ class Pacing:
             for market in limits if where is None else where & limits.keys():
                 if pace_of(limits[market]) is not None:
                     todo.add((bot, market))
+                elif (size := limits[market].max_size) is not None:
+                    self._told[bot, market] = size
+                else:
+                    self._told.pop((bot, market), None)
         return todo
 
     def _follow_position(
@@ -162,6 +168,8 @@ class Pacing:
             else:
                 self.broken.pop((bot, market), None)
             stage = self._stages.get((bot, market))
+            if stage is not None and limits.size_at_once is not None:
+                stage.size = min(stage.size, max(limits.size_at_once, limits.max_size or 0.0))
             if stage is not None:
                 yield bot, _at_stage(limits, stage)
             elif known is not None:
@@ -208,7 +216,8 @@ class Pacing:
             self._go_on(key, stage, target, pace, held, state, now, is_round_over=is_round_over)
         elif held is not None and held > target * (1.0 + SIZE_TOLERANCE) + 1e-12:
             slice_size = _part(pace.slice_size, state, *key)
-            self._stages[key] = _Stage(max(target, held - slice_size), slice_size, now, stop_told(*key))
+            size = max(target, min(held - slice_size, self._told.get(key, held)))
+            self._stages[key] = _Stage(size, slice_size, now, stop_told(*key))
 
     def _go_on(
         self,

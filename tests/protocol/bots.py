@@ -14,6 +14,7 @@ from perpguard_sdk.messages import (
     Command,
     CutLeverage,
     Effect,
+    Entries,
     Mode,
     ReportedOrder,
     ReportedPosition,
@@ -86,6 +87,7 @@ class BotProcess:
     is_damaged: bool = False
     is_clumsy: bool = False
     is_slow: bool = False
+    own: Entries | None = None
     holding: Holding = field(default_factory=Holding)
     session: BotSession = field(init=False)
     link: Link | None = None
@@ -112,6 +114,7 @@ class BotProcess:
             dead_man_ms=DEAD_MAN_MS,
             rearm_ms=REARM_MS,
             report_ms=2_000,
+            scales_entries=self.world.scales_entries,
         )
 
     @property
@@ -284,7 +287,7 @@ class BotProcess:
         at_most = limits.max_size(SYMBOL)
         at_most = SIZE_FULL if at_most is None else min(SIZE_FULL, at_most)
         may = limits.may_enter(SYMBOL) or (self.holding.size == 0.0 and limits.may_open(SYMBOL))
-        if may and self.holding.size < at_most:
+        if may and self.own is None and self.holding.size < at_most:
             self.holding.size = at_most
 
     def _look(self) -> None:
@@ -306,7 +309,9 @@ class BotProcess:
                     reduce_only=True,
                 ),
             )
-        self._do(self.session.on_reported_view(BotView(positions=positions, orders=orders), *self._now()))
+        own = {} if self.own is None else {SYMBOL: self.own}
+        view = BotView(positions=positions, orders=orders, own_entries=own)
+        self._do(self.session.on_reported_view(view, *self._now()))
 
     def _connect(self) -> None:
         will = self.session.offline(*self._now())

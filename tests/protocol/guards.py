@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine, Generator, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -61,6 +61,7 @@ DISPATCH = DispatchSettings(
     posture_ttl_s=15.0,
     posture_refresh_s=5.0,
 )
+HOLD_DOWN_NS = int(HOLD_DOWN_S * NS_PER_S)
 ARBITER = ArbiterSettings(hold_down_s=HOLD_DOWN_S, step_s=1.0)
 BASELINE = BaselineSettings(half_life_s=30.0, warm_up_s=3.0)
 
@@ -87,30 +88,42 @@ class Home:
 
 
 @dataclass(slots=True)
+class Asked:
+    """What was asked for, when last, and whether anything tighter was in force then."""
+
+    finding: Finding
+    at: Nanoseconds
+    is_prime: bool = False
+
+
+@dataclass(slots=True)
 class Demands:
     """A policy that asks for what the machine demands, and remembers until when it did."""
 
     wanted: dict[int, Finding]
-    asked: dict[int, tuple[Finding, Nanoseconds]] = field(default_factory=dict)
+    asked: dict[int, Asked] = field(default_factory=dict)
     name = "demands"
 
     def decide(self, state: GuardState, now: Nanoseconds) -> Iterator[Finding]:
-        hold_ns = int(HOLD_DOWN_S * NS_PER_S)
         frozen = {finding.subject.bot for finding in self.wanted.values() if finding.freezes}
-        for key, (finding, at) in list(self.asked.items()):
-            if now - at >= hold_ns:
+        for key, asked in list(self.asked.items()):
+            if now - asked.at >= HOLD_DOWN_NS:
                 del self.asked[key]
-            elif None in frozen or finding.subject.bot in frozen:
-                self.asked[key] = finding, now
-        for key, finding in self.wanted.items():
-            self.asked[key] = finding, now
+            elif None in frozen or asked.finding.subject.bot in frozen:
+                asked.at = now
+        for finding in self.wanted.values():
+            self.asked.setdefault(id(finding), Asked(finding, now)).at = now
         yield from self.wanted.values()
 
-    def binding(self, now: Nanoseconds) -> Iterator[Finding]:
-        """What is asked for, or was within the hold-down: all of it must still be restricted."""
-        for finding, at in self.asked.values():
-            if now - at < int(HOLD_DOWN_S * NS_PER_S):
-                yield finding
+    def binding(self, now: Nanoseconds) -> Iterator[Asked]:
+        """What is asked for, or was within the hold-down while nothing tighter was in force: it must be restricted.
+
+        What was milder than what was in force has no hold-down of its own (decision 0296).
+        """
+        wanted = {id(finding) for finding in self.wanted.values()}
+        for key, asked in self.asked.items():
+            if key in wanted or (asked.is_prime and now - asked.at < HOLD_DOWN_NS):
+                yield asked
 
 
 class _Until:
@@ -380,5 +393,5 @@ class GuardProcess:
             state=GuardState.of(baseline=BASELINE, markets=MARKETS, bots=bots),
             policies=policies,
             arbiter=Arbiter(ARBITER),
-            dispatch=Dispatch(DISPATCH),
+            dispatch=Dispatch(replace(DISPATCH, reductions_a_day=self.world.reductions_a_day)),
         )

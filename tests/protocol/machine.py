@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from guard.findings import Finding, Limit, Reason, Severity, Subject
+from guard.findings import Finding, Limit, Pace, Reason, Severity, Subject
 from guard.units import NS_PER_S, BotId
 from perpguard_sdk.messages import Entries, StopRule
 from tests.protocol.bots import DiskState, Point
@@ -43,11 +43,21 @@ class ProtocolMachine(RuleBasedStateMachine):
     seen: ClassVar[Counter[str]] = Counter()
     last: ClassVar[World | None] = None
 
-    @initialize(two=st.booleans(), venue=st.booleans(), ppm=st.sampled_from((0, 0, 200, -200)))
-    def begin(self, two: bool, venue: bool, ppm: int) -> None:
+    @initialize(
+        two=st.booleans(),
+        venue=st.booleans(),
+        ppm=st.sampled_from((0, 0, 200, -200)),
+        scales=st.booleans(),
+        budget=st.sampled_from((1_000, 3)),
+    )
+    def begin(self, two: bool, venue: bool, ppm: int, scales: bool, budget: int) -> None:
         """Everybody is started; the guard gets its epoch, and the bots are armed."""
         self.world = type(self).last = World(
-            self.plant, bots=BOTS[: 1 + (two and venue)], venue_is_seen=venue
+            self.plant,
+            bots=BOTS[: 1 + (two and venue)],
+            venue_is_seen=venue,
+            scales_entries=scales,
+            reductions_a_day=budget,
         )
         self.world.homes[1].drift_ppm = -ppm
         for process in self.world.processes:
@@ -76,9 +86,28 @@ class ProtocolMachine(RuleBasedStateMachine):
         """A policy asks for something, instead of what it asked for under this number before."""
         self._demand(slot, Limit(entries=level), bot=None if everyone else bot, freezes=freezes and slot == 2)
 
-    @rule(slot=SLOTS, level=LEVELS_OR_NONE, size=SIZES, bot=BOT)
-    def demand_size(self, slot: int, level: Entries | None, size: float, bot: int) -> None:
-        self._demand(slot, Limit(entries=level, max_size=size), bot=bot)
+    @rule(slot=SLOTS, level=LEVELS_OR_NONE, size=SIZES, bot=BOT, imminent=st.booleans())
+    def demand_size(self, slot: int, level: Entries | None, size: float, bot: int, imminent: bool) -> None:
+        self._demand(slot, Limit(entries=level, max_size=size), bot=bot, imminent=imminent)
+
+    @rule(
+        slot=SLOTS,
+        size=SIZES,
+        slice_size=st.sampled_from((1.0, 3.0)),
+        ms=st.sampled_from((0, 1_500)),
+        bot=BOT,
+    )
+    def demand_paced(self, slot: int, size: float, slice_size: float, ms: int, bot: int) -> None:
+        """A policy asks to come down in slices."""
+        self._did("paced demand")
+        pace = Pace(slice_size=slice_size, interval_ms=ms)
+        self._demand(slot, Limit(entries=Entries.REDUCE_ONLY, max_size=size, pace=pace), bot=bot)
+
+    @rule(slot=SLOTS, share=st.sampled_from((0.5, 0.25, 0.0)), everyone=st.booleans(), bot=BOT)
+    def demand_share(self, slot: int, share: float, everyone: bool, bot: int) -> None:
+        """A policy lets new entries have a part of their usual size."""
+        self._did("share demand")
+        self._demand(slot, Limit(entry_share=share), bot=None if everyone else bot)
 
     @rule(slot=SLOTS, size=SIZES, stop=STOPS, bot=BOT)
     def demand_stop(self, slot: int, size: float, stop: float, bot: int) -> None:
@@ -240,6 +269,12 @@ class ProtocolMachine(RuleBasedStateMachine):
         self._did("human enlarged")
         self._pass(500)
 
+    @rule(bot=BOT, level=LEVELS_OR_NONE)
+    def human_holds(self, bot: int, level: Entries | None) -> None:
+        """A human pauses a bot by hand, or lets it go again."""
+        self.world.processes[bot % len(self.world.bots)].own = level
+        self._did("human paused" if level else "human let go")
+
     def _demand(
         self,
         slot: int,
@@ -247,6 +282,7 @@ class ProtocolMachine(RuleBasedStateMachine):
         *,
         bot: int | None = None,
         freezes: bool = False,
+        imminent: bool = False,
         finding: Finding | None = None,
     ) -> None:
         world, subject = self.world, Subject(market=MARKETS[0])
@@ -263,6 +299,7 @@ class ProtocolMachine(RuleBasedStateMachine):
             subject=subject,
             limit=limit,
             freezes=freezes,
+            imminent=imminent,
         )
         self._did("demand")
         world.note("demand", slot, limit, subject.bot or "all")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NoReturn
 
 from guard.audit import Step
-from guard.findings import Finding
+from guard.findings import Finding, Reason
 from guard.units import NS_PER_MS, BotId, Nanoseconds
 from perpguard_sdk.limits import Restrictions, of_posture
 from perpguard_sdk.messages import (
@@ -27,7 +27,7 @@ from perpguard_sdk.messages import (
     Verb,
 )
 from perpguard_sdk.records import StoredState
-from tests.protocol.ground import DEAD_MAN_MS, STEP_MS, SYMBOL
+from tests.protocol.ground import DEAD_MAN_MS, SIZE_FULL, STEP_MS, SYMBOL
 from tests.simulation.referee import loosened
 
 if TYPE_CHECKING:
@@ -101,6 +101,9 @@ class Referee:
             for level in publish.posture.entries.values():
                 self.world.seen[f"posture {level}"] += 1
             self._decided[guard.session, publish.posture.bot] = publish.posture
+            spent = len(publish.posture.reductions.get(SYMBOL, ()))
+            if spent > self.world.reductions_a_day:
+                self.fail("no more reductions a day than allowed", f"{spent} of {publish.posture.bot}")
         for outcome in step.outcomes:
             self.world.seen[f"outcome {outcome.outcome}"] += 1
             self._cut_ended(outcome.command_id)
@@ -114,19 +117,46 @@ class Referee:
 
     def _must_bind(self, guard: GuardProcess, now: Nanoseconds) -> None:
         """What is asked, or was within the hold-down, is in the posture that stands."""
-        for finding in guard.demands.binding(now):
+        for asked in guard.demands.binding(now):
+            finding = asked.finding
+            is_wanted = asked.at == now or finding in guard.demands.wanted.values()
             for bot in self.world.bots:
                 if finding.subject.bot not in (None, bot):
                     continue
                 posture = self._decided.get((guard.session, bot))
-                if posture is None or not _binds(posture, finding):
-                    is_asked = finding in guard.demands.wanted.values()
+                if posture is None or not self._binds(guard, posture, finding):
                     self.fail(
                         "no posture weaker than what is asked"
-                        if is_asked
+                        if is_wanted
                         else "no restriction is loosened before its hold-down",
                         f"{guard.session} tells {bot} {posture}, and {finding.limit} binds",
                     )
+                if is_wanted:
+                    asked.is_prime = _is_no_tighter(posture, finding)
+
+    def _binds(self, guard: GuardProcess, posture: Posture, finding: Finding) -> bool:
+        """Whether a posture restricts at least what a finding asks for, or the budget says why it does not yet."""
+        limit, told = finding.limit, of_posture(posture)
+        entries = Entries.tightest(*(told.entries.get(key, Entries.ALLOWED) for key in (SYMBOL, ALL_SYMBOLS)))
+        if limit.entries is not None and entries.tightness < limit.entries.tightness:
+            return False
+        is_shut = entries.tightness >= Entries.REDUCE_ONLY.tightness
+        share = limit.entry_share
+        if share is not None and not is_shut and told.entry_share.get(SYMBOL, 1.0) > share:
+            return False
+        size = told.max_size.get(SYMBOL, float("inf"))
+        at_most = limit.max_size
+        if at_most is not None and limit.pace is not None:
+            at_most = max(SIZE_FULL, at_most)  # on the way down: what it was when it began, less a slice
+        is_paced = any(each.finding.limit.pace is not None for each in guard.demands.asked.values())
+        has_stop = limit.stop is None or is_paced or SYMBOL in told.stops
+        if has_stop and (at_most is None or size <= at_most * 1.0001):
+            return True
+        spent = posture.reductions.get(SYMBOL, ())
+        if finding.imminent or len(spent) < self.world.reductions_a_day or not is_shut:
+            return False
+        self.world.seen["budget spent"] += 1
+        return any(each.reason is Reason.BUDGET_SPENT for each in guard.engine.dispatch.findings())
 
     def _note_issue(self, guard: GuardProcess, command: Command) -> None:
         self.world.seen[f"issued {command.verb}"] += 1
@@ -324,20 +354,16 @@ class Referee:
         raise AssertionError(self.world.violation)
 
 
-def _binds(posture: Posture, finding: Finding) -> bool:
-    """Whether a posture restricts at least what a finding asks for."""
-    limit, restrictions = finding.limit, of_posture(posture)
-    entries = Entries.tightest(
-        *(restrictions.entries.get(key, Entries.ALLOWED) for key in (SYMBOL, ALL_SYMBOLS))
+def _is_no_tighter(posture: Posture, finding: Finding) -> bool:
+    """Whether a posture restricts nothing more than a finding asks."""
+    limit, told = finding.limit, of_posture(posture)
+    entries = told.entries.get(SYMBOL, Entries.ALLOWED)
+    return (
+        entries.tightness <= (limit.entries or Entries.ALLOWED).tightness
+        and told.max_size.get(SYMBOL, float("inf"))
+        >= (float("inf") if limit.max_size is None else limit.max_size)
+        and told.entry_share.get(SYMBOL, 1.0) >= (1.0 if limit.entry_share is None else limit.entry_share)
     )
-    if limit.entries is not None and entries.tightness < limit.entries.tightness:
-        return False
-    if (
-        limit.max_size is not None
-        and restrictions.max_size.get(SYMBOL, float("inf")) > limit.max_size * 1.0001
-    ):
-        return False
-    return limit.stop is None or SYMBOL in restrictions.stops
 
 
 def _rank(posture: Posture) -> tuple[int, int, int]:

@@ -30,6 +30,8 @@ class World:
     plant: Plant
     bots: tuple[str, ...] = BOTS[:1]
     venue_is_seen: bool = True
+    scales_entries: bool = True
+    reductions_a_day: int = 1_000
     schedule: Schedule = field(default_factory=Schedule)
     demands: dict[int, Finding] = field(default_factory=dict)
     seen: Counter[str] = field(default_factory=Counter)

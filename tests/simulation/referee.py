@@ -438,6 +438,7 @@ def loosened(before: Restrictions, after: Restrictions) -> bool:
         )
         or _larger(before.max_size, after.max_size)
         or _larger(before.max_leverage, after.max_leverage)
+        or _larger(before.entry_share, after.entry_share)
         or any(symbol not in after.stops and ALL_SYMBOLS not in after.stops for symbol in before.stops)
     )
 
