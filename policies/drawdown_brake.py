@@ -57,10 +57,10 @@ class DrawdownBrake:
 
     enabled: bool = True
     window_h: Annotated[float, Ge(1.0), Le(720.0)] = 168.0
-    no_adds_share: Annotated[float, Gt(0.0), Le(1.0)] = 0.15
-    reduce_share: Annotated[float, Gt(0.0), Le(1.0)] = 0.25
+    no_adds_share: Annotated[float, Gt(0.0), Le(1.0)] = 0.2
+    reduce_share: Annotated[float, Gt(0.0), Le(1.0)] = 0.35
     reduce_by: Annotated[float, Ge(0.0), Le(1.0)] = 0.25
-    safe_share: Annotated[float, Gt(0.0), Le(1.0)] = 0.4
+    safe_share: Annotated[float, Gt(0.0), Le(1.0)] = 0.5
     safe_leverage: Annotated[float, Ge(0.0), Le(20.0)] = 1.0
     flatten: bool = False
     flatten_share: Annotated[float, Gt(0.0), Le(1.0)] = 0.6

@@ -15,7 +15,7 @@ from policies.drawdown_brake import DrawdownBrake
 from tests.policies.scenes import MARKET, judged
 from tests.support.builders import ACCOUNT, ALPHA, at, flat_terms, mark, new_state, position, snapshot, tick
 
-POLICY = DrawdownBrake()
+POLICY = DrawdownBrake(no_adds_share=0.15, reduce_share=0.25, safe_share=0.4)
 CALM_S = 600.0
 
 
