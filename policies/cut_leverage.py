@@ -26,18 +26,17 @@ from guard.unwinding.evidence import Case, Need, counterfactual_of, evidence_of
 from guard.unwinding.likelihood import chance_of, quantile_of
 from guard.unwinding.pacing import PaceSettings, Unwinding, pace, unhurried
 from guard.unwinding.remedies import offers_of
+from guard.unwinding.room import UNDER_WAY, is_hurt, room_of
 from guard.unwinding.sizes import largest_that_keeps, maintenance_of
 from guard.unwinding.verdict import Verdict, costs_of, weigh
 from perpguard_sdk.messages import Entries, Evidence
 
 PACED_BPS = 25.0
 """Refill is measured of the depth within this distance, so slices are a share of that."""
-TARGET_BPS_MAX = 9_500.0
+
+
 SOON_S = 300.0
 """While a cut is being made the next minutes matter, in which a crash comes faster than within the horizon."""
-
-
-UNDER_WAY = frozenset({Regime.STRESSED, Regime.CASCADE, Regime.RECOVERY})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,21 +215,23 @@ class CutLeverage:
         if need is None or distance is None:
             return
         chance = self._chance(outlook, need.direction, distance.bps / BPS_PER_UNIT)
-        is_raised = self._is_raised(outlook, chance)
-        wanted_bps = max(need.floor_bps, need.reach_bps or 0.0) if is_raised else need.floor_bps
-        wanted_bps = min(wanted_bps, self.distance_bps_max)
-        if distance.bps >= self.cap_multiple * wanted_bps:
+        room = room_of(
+            need,
+            distance.bps,
+            is_raised=self._is_raised(outlook, chance),
+            is_hurt=is_hurt(outlook, view.depth_ratio(need.side)),
+            cap_multiple=self.cap_multiple,
+            margin_ratio=self.margin_ratio,
+            reach_margin_ratio=self.reach_margin_ratio,
+            distance_bps_max=self.distance_bps_max,
+        )
+        if distance.bps >= room.until_bps:
             return
-        target_bps = need.floor_bps * (1.0 + self.margin_ratio)
-        if is_raised and need.reach_bps is not None:
-            target_bps = max(target_bps, need.reach_bps * (1.0 + self.reach_margin_ratio))
-        # Farther than the most that is asked for: else each step of the price would be another cut there.
-        target_bps = min(target_bps, self.distance_bps_max * (1.0 + self.margin_ratio), TARGET_BPS_MAX)
         terms = own.terms_of(venue_of(account.account)).table(position.market)
         features = view.features
         book = None if features is None else features.bids if position.size > 0.0 else features.asks
         size, equity = largest_that_keeps(
-            position, pool, distance, book, view.mid_price, mark, target_bps, terms, self.fee_ratio
+            position, pool, distance, book, view.mid_price, mark, room.target_bps, terms, self.fee_ratio
         )
         if size is None:
             return
@@ -239,22 +240,23 @@ class CutLeverage:
             ratio, _ = maintenance_of(position, mark, terms)
             verdict = self._weigh(position, view, book, mark, size, distance.bps, ratio, chance)
         is_cut = self._is_cut(position, need, distance.bps, size, chance, verdict)
-        if distance.share is None or is_cut:
-            risk = own.risk(account.account)
-            distance = replace(
-                distance, seconds=leg.seconds_stressed, action_s=None if risk is None else risk.action_s
-            )
-        if distance.bps < wanted_bps:
-            margin_usd = margin_missing_usd(position, pool, distance, mark, wanted_bps)
-            distance = replace(distance, margin_usd=margin_usd)
+        risk = own.risk(account.account)
+        distance = replace(
+            distance,
+            seconds=leg.seconds_stressed if distance.share is None else None,
+            action_s=None if risk is None else risk.action_s,
+            margin_usd=margin_missing_usd(position, pool, distance, mark, room.wanted_bps)
+            if distance.bps < room.wanted_bps
+            else None,
+        )
         case = Case(
             account=account.account,
             position=position,
             mark=mark,
             distance=distance,
             need=need,
-            wanted_bps=wanted_bps,
-            until_bps=wanted_bps if is_cut else self.cap_multiple * wanted_bps,
+            wanted_bps=room.wanted_bps,
+            until_bps=room.wanted_bps if is_cut else room.until_bps,
             size=size,
             equity_usd=equity,
             chance=chance,
@@ -271,10 +273,7 @@ class CutLeverage:
         return None if outlook is None or now - outlook.at > self.outlook_s * NS_PER_S else outlook
 
     def _is_raised(self, outlook: MarketOutlook | None, chance: float | None) -> bool:
-        """Whether a cascade is near enough for its reach to be kept: likely, or one that is not over yet.
-
-        What was cut because of one is not given back the moment that its chance falls.
-        """
+        """Whether the reach is to be kept: a cascade is likely, or not over, so that nothing is given back at once."""
         if chance is None or outlook is None:
             return False
         return chance >= self.cap_share * self.hazard_min or outlook.regime in UNDER_WAY
@@ -371,6 +370,7 @@ class CutLeverage:
         position, need, distance = case.position, case.need, case.distance
         held = abs(position.size)
         is_near, is_short = distance.bps < need.floor_bps, distance.bps < case.wanted_bps
+        by_reach = not is_near and case.wanted_bps > need.floor_bps
         imminent = case.is_cut and self._is_imminent(case, outlook, leg)
         size = case.size if case.is_cut else max(case.size, held)  # a cap, not a cut
         severity, entries = Severity.WATCH, Entries.NO_ADDS if is_short else None
@@ -381,7 +381,7 @@ class CutLeverage:
             severity, entries = Severity.ACT, Entries.REDUCE_ONLY
         return Finding(
             policy=self.name,
-            reason=Reason.LIQUIDATION_NEAR if is_near else Reason.LIQUIDATION_WITHIN_REACH,
+            reason=Reason.LIQUIDATION_WITHIN_REACH if by_reach else Reason.LIQUIDATION_NEAR,
             severity=severity,
             subject=Subject(market=position.market, account=case.account),
             limit=Limit(

@@ -275,4 +275,4 @@ def test_a_common_move_by_our_own_formula_does_not_overrule_the_venue() -> None:
     state.own.terms.clear()
     state.apply(flat_terms(MARKET, ETH, source=TermsSource.FORMULA, ratio=0.02))
     three_legs(state, now, 1_000.0, liquidation_price=70.0)
-    assert judged(POLICY, state, now) == []
+    assert all((one.limit.max_size or 0.0) >= 40.0 for one in judged(POLICY, state, now)), "none is cut"

@@ -199,7 +199,7 @@ def test_what_was_cut_is_not_given_back_before_the_market_has_recovered() -> Non
         found = [one for one in judged(POLICY, state, WARM_S) if one.subject.account is not None]
         assert bool(found) is is_capped
         if is_capped:
-            leverage = 1.0 / (0.11 * 1.4 + MMR * (1.0 - 0.11 * 1.4))
+            leverage = 1.0 / (0.11 * 1.5 + MMR * (1.0 - 0.11 * 1.5))
             assert found[0].limit.max_size == pytest.approx(
                 max(leverage * equity_usd / 100.0, 100.0), rel=1e-3
             )
