@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 from msgspec import structs
 
@@ -17,7 +16,7 @@ from guard.bill import seen
 from guard.bill.books import Books, blocks, is_of
 from guard.bill.decision import PRICE_UNKNOWN, Asked, Decision
 from guard.bill.settings import BillSettings
-from guard.bill.totals import Totals, day_words
+from guard.bill.totals import Totals, day_number, day_words
 from guard.bill.twin import Twin
 from guard.billed import BillDay, BillEnd, BillKind, BillLine, BillMemory
 from guard.commands import CommandOutcome, OutcomeKind, PublishCommand
@@ -33,6 +32,7 @@ from guard.units import (
     MarketId,
     Nanoseconds,
     market_id,
+    symbol_of,
     venue_of,
 )
 from perpguard_sdk.messages import ALL_SYMBOLS, CutLeverage, Entries, Pause, Posture, WidenStops
@@ -77,16 +77,15 @@ class Ledger:
         ledger = cls(settings)
         if memory is None:
             return ledger
-        ledger._since, ledger._day = memory.since, _day_number(memory.day)
+        ledger._since, ledger._day = memory.since, day_number(memory.day)
         ledger.books.run, ledger.books.today = Totals.of(memory.run), Totals.of(memory.today)
         ledger.books.residual_usd = memory.residual_usd
         ledger.books.twins = {each.account: Twin.of(each) for each in memory.twins}
         for each in memory.open:
-            decision = ledger.books.decisions[each.line.decision] = Decision.of(each)
+            ledger.books.decisions[each.line.decision] = Decision.of(each)
             bot = each.line.bot
             if each.line.kind is BillKind.RESTRICTION and bot is not None and each.ends_at is None:
-                symbol = each.line.market.partition(":")[2]
-                ledger._restricted[bot, symbol] = decision.line.decision
+                ledger._restricted[bot, symbol_of(each.line.market)] = each.line.decision
         return ledger
 
     # ---------------------------------------------------------------- the fold
@@ -108,6 +107,14 @@ class Ledger:
             self._hear_end(finding, step.at)
         if isinstance(event, Tick):
             self._pass_time(step.at, state, wanted)
+
+    def wish(self, bot: BotId, market: MarketId, size: float, state: GuardState) -> None:
+        """A bot says which entry (signed base units) it would have made just now but for us; 0: none so far."""
+        decision = self.books.decisions.get(self._restricted.get((bot, symbol_of(market)), ""))
+        if decision is not None:
+            decision.tells_wishes = True
+            if size:
+                self.books.part(decision, size, state, enters=True)
 
     def take(self, state: GuardState, *, last: bool = False) -> Billed | None:
         """What is to be recorded, ``None`` for nothing; ``last`` where the guard ends, so that the next one goes on."""
@@ -485,10 +492,6 @@ class Ledger:
                 open_usd=sum(line.net_usd for line in lines),
             )
         self._day, self.books.today = day, Totals()
-
-
-def _day_number(day: str) -> int:
-    return int(datetime.strptime(day, "%Y-%m-%d").replace(tzinfo=UTC).timestamp()) // 86_400
 
 
 def _advice_name(finding: Finding) -> str:

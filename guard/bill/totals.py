@@ -95,6 +95,11 @@ def day_words(at: Nanoseconds) -> str:
     return datetime.fromtimestamp(at // NS_PER_S, tz=UTC).strftime("%Y-%m-%d")
 
 
+def day_number(day: str) -> int:
+    """How many days after 1970 a UTC day was."""
+    return int(datetime.strptime(day, "%Y-%m-%d").replace(tzinfo=UTC).timestamp()) // 86_400
+
+
 def _same(values: list[T]) -> T | None:
     return values[0] if len(set(values)) == 1 else None
 

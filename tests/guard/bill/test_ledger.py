@@ -159,6 +159,35 @@ def test_what_a_pause_prevented_is_unknown_and_never_free() -> None:
     assert sum(row.unknown for row in guard.ledger.books.run.rows) >= 1
 
 
+@pytest.mark.parametrize(
+    ("after", "verdict"), [(104.0, BillVerdict.FALSE_ALARM), (95.0, BillVerdict.PAID_OFF)]
+)
+def test_entries_that_a_bot_tells_it_did_not_make_are_billed(after: float, verdict: BillVerdict) -> None:
+    guard = BilledGuard(size=10.0)
+    guard.policy.findings = [finding(entries=Entries.REDUCE_ONLY, account=ACCOUNT)]
+    guard.live(5.0)
+    guard.ledger.wish(BotId("alpha"), MARKET, 5.0, guard.guard.engine.state)
+    guard.live(5.0, price=after)
+    guard.policy.findings = []
+    guard.live(SETTLED_S)
+    lines = [*guard.lines, *guard.ledger.books.lines]
+    (line,) = [each for each in lines if each.kind is BillKind.RESTRICTION and each.policy == "test"]
+    assert line.verdict is verdict
+    assert line.missed_usd - line.saved_usd == pytest.approx(5.0 * (after - 100.0))
+    assert line.fees_usd + line.slippage_usd == pytest.approx(-trade_cost_usd(5.0, 100.0))
+
+
+def test_a_pause_in_which_nobody_wanted_to_enter_cost_nothing() -> None:
+    guard = BilledGuard(size=10.0)
+    guard.policy.findings = [finding(entries=Entries.REDUCE_ONLY, account=ACCOUNT)]
+    guard.live(5.0)
+    guard.ledger.wish(BotId("alpha"), MARKET, 0.0, guard.guard.engine.state)
+    guard.policy.findings = []
+    guard.live(SETTLED_S)
+    (row,) = [each for each in guard.ledger.books.run.rows if each.policy == "test"]
+    assert (row.nothing, row.unknown) == (1, 0)
+
+
 def test_in_shadow_mode_entries_that_a_pause_would_have_prevented_are_known() -> None:
     guard = BilledGuard(size=10.0, bot_mode=Mode.LIVE)
     guard.policy.findings = [finding(entries=Entries.REDUCE_ONLY, account=ACCOUNT)]
