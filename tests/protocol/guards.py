@@ -118,7 +118,7 @@ class Demands:
     def binding(self, now: Nanoseconds) -> Iterator[Asked]:
         """What is asked for, or was within the hold-down while nothing tighter was in force: it must be restricted.
 
-        What was milder than what was in force has no hold-down of its own (decision 0296).
+        What was milder than what was in force is looked at in ``tests/guard/test_arbiter.py`` (decision 0296).
         """
         wanted = {id(finding) for finding in self.wanted.values()}
         for key, asked in self.asked.items():
