@@ -153,6 +153,45 @@ def test_asking_again_begins_the_hold_down_anew() -> None:
     assert folding.alpha(110.0).entries is Entries.NO_ADDS
 
 
+def test_what_was_asked_beside_something_tighter_holds_for_its_own_time() -> None:
+    folding = Folding()
+    folding.alpha(0.0, finding(entries=Entries.HALTED))
+    folding.alpha(50.0, finding(entries=Entries.REDUCE_ONLY))
+    seen = [folding.alpha(float(seconds)).entries for seconds in (60, 80, 109, 110, 130)]
+
+    assert seen == [*[Entries.REDUCE_ONLY] * 3, Entries.NO_ADDS, Entries.ALLOWED]
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    script=st.lists(
+        st.tuples(
+            st.floats(1.0, 50.0),
+            st.sampled_from([None, *Entries]),
+            st.sampled_from([None, 0.0, 0.1, 0.25, 0.5]),
+            st.booleans(),
+        ),
+        min_size=2,
+        max_size=12,
+    )
+)
+def test_nothing_is_looser_than_what_was_asked_within_a_hold_down(
+    script: list[tuple[float, Entries | None, float | None, bool]],
+) -> None:
+    folding, now = Folding(), 0.0
+    asked: list[tuple[float, Entries, float]] = []
+    for gap, entries, share, again in script:
+        now += gap
+        found = [finding(entries=entries, entry_share=share)] if entries or share is not None else []
+        for at_s in (now, now + 0.5) if again else (now,):
+            limits = folding.alpha(at_s, *found)
+            asked.append((at_s, entries or Entries.ALLOWED, 1.0 if share is None else share))
+            for then, level, part in asked:
+                if at_s - then < HOLD_S:
+                    assert limits.entries.tightness >= level.tightness
+                    assert limits.entry_share <= part
+
+
 def test_what_asks_for_no_adds_alone_stops_there_and_goes_in_one_step() -> None:
     folding = Folding()
     no_adds = finding(entries=Entries.NO_ADDS)

@@ -273,7 +273,7 @@ def test_a_policy_that_is_switched_off_keeps_its_restriction_for_the_hold_down()
     assert scene.entries() is Entries.HALTED
     scene.live(64.0, 67.0)
     assert scene.entries() is Entries.REDUCE_ONLY
-    scene.live(67.0, 90.0)
+    scene.live(67.0, 110.0)
     assert scene.entries() is Entries.ALLOWED
 
 
@@ -402,7 +402,7 @@ def test_a_market_that_is_taken_away_leaves_a_bot_only_once_it_is_free_there() -
     symbol = "ETH/USDT:USDT"
     scene.live(1.0, 60.0)
     assert guard.posture(ALPHA).entries[symbol] is Entries.REDUCE_ONLY
-    scene.live(60.0, 64.0)
+    scene.live(60.0, 84.0)
     assert symbol not in guard.posture(ALPHA).entries
     assert ETH not in state.bots[ALPHA].markets
     assert ETH not in state.markets
