@@ -119,6 +119,19 @@ def test_a_liquidation_of_the_twin_is_saved(equity_known: bool) -> None:
     assert line.saved_usd == pytest.approx(40.0 * 19.5 + line.liquidation_usd)
 
 
+def test_a_twin_loses_no_more_than_it_has() -> None:
+    guard = BilledGuard(size=50.0, equity_usd=1_000.0)
+    guard.feed(flat_terms(MARKET, ratio=0.01))
+    guard.policy.findings = [finding(max_size=10.0, account=ACCOUNT)]
+    guard.live(5.0)
+    guard.live(1.0, price=70.0)  # a gap: 1,500 lost of 1,000
+    line = guard.line(cut_of(guard))
+    assert line.ended_by is BillEnd.LIQUIDATED
+    assert line.liquidation_usd == pytest.approx(1_000.0 - 50.0 * 30.0)
+    # What the guarded account has left is what it has more than a twin that has nothing.
+    assert guard.worth == pytest.approx(line.net_usd)
+
+
 def test_what_nobody_obeys_is_modelled_at_the_price_after_the_latency() -> None:
     guard = BilledGuard(size=10.0, bot_mode=Mode.LIVE)
     guard.policy.findings = [CUT]
@@ -167,9 +180,9 @@ def test_entries_that_a_bot_tells_it_did_not_make_are_billed(after: float, verdi
     guard.policy.findings = [finding(entries=Entries.REDUCE_ONLY, account=ACCOUNT)]
     guard.live(5.0)
     guard.ledger.wish(BotId("alpha"), MARKET, 5.0, guard.guard.engine.state)
-    guard.live(5.0, price=after)
     guard.policy.findings = []
-    guard.live(SETTLED_S)
+    guard.live(15.0)
+    guard.live(SETTLED_S, price=after)  # entries are allowed again: what was kept back is counted for a while
     lines = [*guard.lines, *guard.ledger.books.lines]
     (line,) = [each for each in lines if each.kind is BillKind.RESTRICTION and each.policy == "test"]
     assert line.verdict is verdict
