@@ -58,6 +58,7 @@ class Budget:
     _spent: dict[Key, list[Nanoseconds]] = field(default_factory=dict)
     _granted: dict[Key, _Granted] = field(default_factory=dict)
     _waits: dict[Key, Finding] = field(default_factory=dict)
+    _limited: set[Key] = field(default_factory=set)
 
     def restart(self, state: GuardState) -> None:
         """Begin an epoch: remember what a former guard has spent, and what it had asked for already."""
@@ -131,13 +132,19 @@ class Budget:
         todo = {key for key in self._granted.keys() | self._waits.keys() if key[1] in desired.get(key[0], ())}
         self._granted = {key: known for key, known in self._granted.items() if key in todo}
         self._waits = {key: known for key, known in self._waits.items() if key in todo}
+        if changed is None:
+            self._limited.clear()
         for bot in desired if changed is None else changed:
             limits = desired.get(bot, {})
             where = None if changed is None else changed[bot]
             for market in limits if where is None else where & limits.keys():
+                self._limited.discard((bot, market))
                 if limits[market].max_size is not None or limits[market].stop is not None:
-                    todo.add((bot, market))
-        return sorted(todo)
+                    self._limited.add(
+                        (bot, market)
+                    )  # looked at at each step: what is held may grow beyond it
+        self._limited = {key for key in self._limited if key[1] in desired.get(key[0], ())}
+        return sorted(todo | self._limited)
 
     def _judge(
         self,

@@ -6,7 +6,7 @@ size that they may have by now. A bot that starts again and reads its posture is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, fields
 
@@ -79,6 +79,8 @@ class Pacing:
 
     broken: dict[tuple[BotId, MarketId | None], Exception] = field(default_factory=dict)
     _stages: dict[tuple[BotId, MarketId], _Stage] = field(default_factory=dict)
+    _paced: set[tuple[BotId, MarketId]] = field(default_factory=set)
+    _shares: dict[tuple[BotId, MarketId], float] = field(default_factory=dict)
     _told: dict[tuple[BotId, MarketId], float] = field(default_factory=dict)
     """What was told at once before an unwinding began: no stage is above it."""
 
@@ -125,17 +127,21 @@ class Pacing:
         todo = {key for key in self._stages if key[0] in desired}
         for key in self._stages.keys() - todo:
             del self._stages[key]
+        if changed is None:
+            self._paced.clear()
         for bot in desired if changed is None else changed:
             limits = desired.get(bot, {})
             where = None if changed is None else changed[bot]
             for market in limits if where is None else where & limits.keys():
+                self._paced.discard((bot, market))
                 if pace_of(limits[market]) is not None:
-                    todo.add((bot, market))
+                    self._paced.add((bot, market))  # looked at at each step: what is held may grow beyond it
                 elif (size := limits[market].max_size) is not None:
                     self._told[bot, market] = size
                 else:
                     self._told.pop((bot, market), None)
-        return todo
+        self._paced = {key for key in self._paced if key[1] in desired.get(key[0], ())}
+        return todo | self._paced
 
     def _follow_position(
         self,
@@ -155,6 +161,7 @@ class Pacing:
             if state.bots[bot].config.account == account and market in limits
         ]
         # Each of them is looked at, because that is where it is noted.
+        self._shares = _shares(owners, market, desired, state)
         are_over = [self._is_over(bot, market, state, has_failed) for bot in owners]
         for bot in owners:
             limits, known = desired[bot][market], self._stages.get((bot, market))
@@ -213,9 +220,9 @@ class Pacing:
             if stage is not None and stage.size <= target:
                 del self._stages[key]
         elif stage is not None:
-            self._go_on(key, stage, target, pace, held, state, now, is_round_over=is_round_over)
+            self._go_on(key, stage, target, pace, held, now, is_round_over=is_round_over)
         elif held is not None and held > target * (1.0 + SIZE_TOLERANCE) + 1e-12:
-            slice_size = _part(pace.slice_size, state, *key)
+            slice_size = pace.slice_size * self._shares.get(key, 1.0)
             size = max(target, min(held - slice_size, self._told.get(key, held)))
             self._stages[key] = _Stage(size, slice_size, now, stop_told(*key))
 
@@ -226,7 +233,6 @@ class Pacing:
         target: float,
         pace: Pace,
         held: float | None,
-        state: GuardState,
         now: Nanoseconds,
         *,
         is_round_over: bool,
@@ -238,7 +244,7 @@ class Pacing:
                 stage.size = target
         elif held is not None and is_round_over and now >= stage.set_at + pace.interval_ms * NS_PER_MS:
             # Who has failed is asked for the same again, or from where its price limit has left it.
-            slice_size = _part(pace.slice_size, state, *key) if stage.seen else stage.slice_size
+            slice_size = pace.slice_size * self._shares.get(key, 1.0) if stage.seen else stage.slice_size
             size = min(stage.size, max(target, held - slice_size))
             if size < stage.size:
                 self._stages[key] = _Stage(size, slice_size, now, stage.stop)
@@ -269,16 +275,17 @@ def _held(state: GuardState, bot: BotId, market: MarketId) -> float | None:
     return None if account is None or account.source is None else abs(account.size(market))
 
 
-def _part(slice_size: float, state: GuardState, bot: BotId, market: MarketId) -> float:
-    """A bot's part of a slice of the whole account's position: as much of it as it holds."""
-    record = state.bots[bot]
-    account = state.account(record.config.account)
-    owners = state.owners(record.config.account, market)
-    held = {owner: abs(account.held(owner, market)) for owner in owners}
-    total = sum(held.values())
-    if len(owners) < 2 or total <= 0.0:
-        return slice_size
-    return slice_size * held.get(bot, 0.0) / total
+def _shares(
+    owners: Sequence[BotId], market: MarketId, desired: Desired, state: GuardState
+) -> dict[tuple[BotId, MarketId], float]:
+    """Each owner's part of a slice of the whole position: as much of it as it has to take off of all that is paced."""
+    excess: dict[tuple[BotId, MarketId], float] = {}
+    for bot in owners:
+        limits, held = desired[bot][market], _held(state, bot, market)
+        if held is not None and limits.max_size is not None and pace_of(limits) is not None:
+            excess[bot, market] = max(held - limits.max_size, 0.0)
+    total = sum(excess.values())
+    return {key: each / total for key, each in excess.items()} if total > 0.0 else {}
 
 
 def joined(changed: Changed, moved: Mapping[BotId, AbstractSet[MarketId]]) -> Changed:

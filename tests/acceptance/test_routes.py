@@ -104,7 +104,13 @@ async def test_another_bot_of_the_account_takes_off_what_one_only_says_it_does(t
     async with ground(tmp_path, bots) as here:
         site = await here.site("home", bots, broker={"claim_quiet_s": 1.0})
         shared = [{"name": bot, "key_file": f"{bot}.key", "venue": VENUE, "account": "liar"} for bot in bots]
-        quick = {"command_ttl_ms": 1_000, "reissue_s": [0.5], "look_ms": 1_000, "settle_ms": 200}
+        quick = {
+            "command_ttl_ms": 1_000,
+            "reissue_s": [0.5],
+            "look_ms": 1_000,
+            "settle_ms": 200,
+            "routes": ["other_bots"],
+        }
         async with sharers(site, *bots, obeying="helper") as held:
             await site.start(site.daemon(bots=shared, dispatch=quick))
             await site.decides()

@@ -239,6 +239,19 @@ def test_the_bots_of_one_position_share_a_slice_and_wait_for_each_other() -> Non
     assert sizes(scene, BETA)[1:] == [pytest.approx(2.8 - 1.2)]
 
 
+def test_a_pace_for_one_bot_alone_is_its_own() -> None:
+    scene = Scene(ALPHA, BETA)
+    both(scene, 0.5, 6.0, 4.0)
+    scene.say(finding(bot=ALPHA, limit=Limit(max_size=0.0, pace=Pace(slice_size=2.0, interval_ms=0))))
+    alpha = 6.0
+    for second in range(1, 8):
+        scene.guard.feed(tick(second))
+        alpha = sizes(scene)[-1]
+        both(scene, second + 0.5, alpha, 4.0)
+
+    assert sizes(scene) == [4.0, 2.0, 0.0]
+
+
 def test_who_does_not_obey_does_not_keep_the_others_from_it() -> None:
     scene = Scene(ALPHA, BETA)
     both(scene, 0.5, 6.0, 4.0)
