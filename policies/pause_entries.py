@@ -34,8 +34,8 @@ class PauseEntries:
     running median. Two channels: a z-score, which is sensitive (depth_z, confirmed for ``confirm_s``), and a
     hard ratio for a real collapse, which is momentary (``collapse_ratio`` for ``collapse_s``). Both
     must be thin in ratio too, so that an unusually steady book does not make a small dip an alarm. A wide spread
-    counts like a thin book. Without an outlook each of these pauses. With one that is calm (neither of the two things
-    that a state is borne out by, nor a state of stress): a collapse still pauses, depth below ``pause_ratio`` too,
+    counts like a thin book. Without an outlook each of these pauses. With one that is calm (a hazard below
+    ``hazard_stressed``): a collapse still pauses, depth below ``pause_ratio`` too,
     depth above it halts adds; depth that is not seen, for the levels end before the band, is told and no more; and
     where the hazard is low a wide spread has to stand for ``spread_s``.
 
@@ -117,6 +117,8 @@ class PauseEntries:
                 yield self._cold(view)
                 continue
             is_calm = outlook is not None and not self._is_borne_out(view, outlook, hazard)
+            if hazard is not None:  # a spread flickers with the book: the two together are not two witnesses
+                is_calm = hazard < self.hazard_stressed
             yield from self._depth(view, now, is_calm=is_calm)
             yield from self._spread(view, hazard)
             if view.recovery.hurt_at is not None or (
@@ -168,7 +170,9 @@ class PauseEntries:
                 ),
                 counterfactual=f"would not stand with the market's state at watch or milder; {why} holds it",
                 # One look at a spread is one order; and what stands for hours must not hold what a moment did.
-                confirm_ms=0 if is_borne_out_by_hazard or not is_paused else int(self.spread_s * 1000),
+                confirm_ms=0
+                if is_borne_out_by_hazard
+                else int((self.spread_s if is_paused else self.confirm_s) * 1000),
                 freezes=is_paused or is_raised,
             )
         if hazard is not None and hazard >= least:
