@@ -66,8 +66,8 @@ class CutLeverage:
     costs deducted; one of less than ``cut_share_min`` waits. It is asked for as size and as leverage, with no entries
     until then. Before it comes to that, from ``cap_share`` of ``hazard_min`` on, and until the market has recovered,
     the position may not be added to, and where the market is more dangerous than usual, new ones get
-    ``leverage_usual`` times the share of it that the market bears. Up to ``cap_multiple`` times what is needed, thrice that in
-    a market that is hurt, the size is capped.
+    ``leverage_usual`` times the share of it that the market bears. Up to ``cap_multiple`` times what is needed,
+    thrice that in a market that is hurt, the size is capped.
 
     What is large for the book is closed in slices (Almgren and Chriss, with the hazard): each a share of what stands
     near that has time to come back, no worse than a price. Where liquidation is fewer than three actions away all goes
