@@ -26,7 +26,7 @@ class PauseEntries:
 
     **By state and hazard**, where there is an outlook no older than ``outlook_s_max``. A state of STRESSED or CASCADE
     pauses entries if the hazard (the chance of 5 % within 15 minutes) is at least ``hazard_stressed``, or the spread
-    ``spread_strained`` times its normal for ``spread_s``; from half of that hazard on it halts adds to positions; else
+    ``spread_strained`` times its normal for ``spread_s``; where no hazard is estimated it halts adds to positions; else
     it is told, for a state also stands because a book flickered, and stays for long. A hazard from ``hazard_no_adds``
     on halts adds in any state, from ``hazard_pause`` on it pauses. WATCH alone limits nothing.
 
@@ -152,9 +152,8 @@ class PauseEntries:
         if regime in UNDER_STRESS:
             is_cascade = regime is Regime.CASCADE
             is_paused = self._is_borne_out(view, outlook, hazard)
-            is_raised = hazard is None or hazard >= self.hazard_stressed / 2.0
             is_borne_out_by_hazard = hazard is None or hazard >= self.hazard_stressed
-            milder = Entries.NO_ADDS if is_raised else None
+            milder = Entries.NO_ADDS if hazard is None else None
             severity = Severity.CRITICAL if is_cascade else Severity.ACT
             why = " and ".join(outlook.regime_reasons) or "what was, until it has been calm for long enough"
             yield Finding(
@@ -173,7 +172,7 @@ class PauseEntries:
                 confirm_ms=0
                 if is_borne_out_by_hazard
                 else int((self.spread_s if is_paused else self.confirm_s) * 1000),
-                freezes=is_paused or is_raised,
+                freezes=is_paused or hazard is None,
             )
         if hazard is not None and hazard >= least:
             is_paused = hazard >= self.hazard_pause

@@ -192,11 +192,11 @@ def test_a_state_of_stress_pauses_where_the_hazard_bears_it_out_else_halts_adds_
     assert entries_of(state, WARM_S) == {reason: Entries.REDUCE_ONLY}
 
     calm_after(state, WARM_S, regime=regime, hazard=0.009)
-    assert entries_of(state, WARM_S) == {reason: Entries.NO_ADDS}
-
-    calm_after(state, WARM_S, regime=regime, hazard=0.004)
     assert entries_of(state, WARM_S) == {reason: None}
     assert not judged(POLICY, state, WARM_S)[0].freezes, "it may stand for hours"
+
+    calm_after(state, WARM_S, regime=regime, hazard=None)
+    assert entries_of(state, WARM_S) == {reason: Entries.NO_ADDS}
 
 
 def test_a_state_that_only_a_spread_bears_out_has_to_stand() -> None:
