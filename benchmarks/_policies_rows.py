@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from benchmarks._frame import Better, Result
 from benchmarks._policies_accounts import Ran
 from benchmarks._policies_episode import ALONE, SCALES, EpisodeRan
+from benchmarks._policies_real import WORLD as REAL
 
 NAME = "policies"
 GUARDED = "guarded"
@@ -51,13 +52,17 @@ def _over(above: float, below: float) -> float:
 def rows_of(ran: Sequence[EpisodeRan], drawn: Drawn) -> list[Result]:
     """All figures: of each world, and of all."""
     results: list[Result] = []
-    worlds = tuple(dict.fromkeys(each.world for each in ran))
+    worlds = tuple(dict.fromkeys(each.world for each in ran if each.world != REAL))
     for world in (*worlds, "all worlds"):
-        chosen = [each for each in ran if world in (each.world, "all worlds")]
+        chosen = [each for each in ran if world in {each.world, "all worlds"} and each.world != REAL]
         results += _crashes(world, [each for each in chosen if each.scenario != CALM], drawn)
     calm = [each for each in ran if each.scenario == CALM]
-    if calm:
-        results += _calm("calm of the simulator", calm, drawn)
+    for name, found in (
+        ("calm, simulated", [each for each in calm if each.world != REAL]),
+        ("calm, real days", [each for each in calm if each.world == REAL]),
+    ):
+        if found:
+            results += _calm(name, found, drawn)
     return [result for result in results if np.isfinite(result.value)]
 
 

@@ -23,7 +23,8 @@ from rich.console import Console
 from adapters.simulation.worlds.seeds import Split
 from adapters.simulation.worlds.tag import stamp
 from benchmarks._frame import Options, Result, main
-from benchmarks._policies_episode import EpisodeRan, run_episode
+from benchmarks._policies_episode import EpisodeRan, run_course
+from benchmarks._policies_real import RealDay, days_of
 from benchmarks._policies_rows import NAME, Drawn, rows_of
 from benchmarks._skill_episodes import SCENARIOS, SkillTask, generate, skill_tasks
 from guard.configuration import Settings
@@ -39,9 +40,10 @@ def measure(options: Options) -> list[Result]:
     console = Console(width=None if sys.stdout.isatty() else 160)
     console.print(stamp())
     split = own.split
-    tasks = chosen_tasks(own, quick=options.quick)
+    days = () if options.quick or own.no_real else days_of(split)
+    tasks: tuple[SkillTask | RealDay, ...] = (*chosen_tasks(own, quick=options.quick), *days)
     settings = settings_of(own.policies, own.without)
-    ran = run_all(tasks, settings, own.processes)
+    ran = run_all(tasks, settings, own.processes, any_outlooks=own.any_outlooks)
     console.print(
         f"{len(ran)} episodes of {split}, 12 accounts in each, {sum(each.cpu_s for each in ran) / len(ran):.1f} s of "
         f"CPU an episode; bootstrap of episodes with seed {options.seed}"
@@ -73,18 +75,20 @@ def settings_of(path: Path | None, without: Sequence[str]) -> Settings:
     return Settings.model_validate(told)
 
 
-def run_all(tasks: Sequence[SkillTask], settings: Settings, processes: int) -> list[EpisodeRan]:
+def run_all(
+    tasks: Sequence[SkillTask | RealDay], settings: Settings, processes: int, *, any_outlooks: bool = False
+) -> list[EpisodeRan]:
     """Run every episode, the longest first; in the order of the tasks."""
-    if made := generate(tasks, processes):
+    if made := generate([task for task in tasks if isinstance(task, SkillTask)], processes):
         sys.stderr.write(f"{made} episodes were missing and were made\n")
     started = time.monotonic()
-    done: dict[SkillTask, EpisodeRan] = {}
+    done: dict[SkillTask | RealDay, EpisodeRan] = {}
     told = settings.model_dump(
         mode="json", include={"policies", "arbiter", "dispatch", "baseline", "outlook"}
     )
     with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
-        ordered = sorted(tasks, key=lambda task: task.scenario != "calm")
-        waiting = {pool.submit(run_one, task, told): task for task in ordered}
+        ordered = sorted(tasks, key=_longest_first)
+        waiting = {pool.submit(run_one, task, told, any_outlooks): task for task in ordered}
         for future in as_completed(waiting):
             done[waiting[future]] = future.result()
             sys.stderr.write(f"\r{len(done)} of {len(tasks)} episodes, {time.monotonic() - started:.0f} s ")
@@ -93,9 +97,15 @@ def run_all(tasks: Sequence[SkillTask], settings: Settings, processes: int) -> l
     return [done[task] for task in tasks]
 
 
-def run_one(task: SkillTask, told: dict[str, Any]) -> EpisodeRan:
-    """Run one episode by settings as plain values."""
-    return run_episode(task, Settings.model_validate(told))
+def _longest_first(task: SkillTask | RealDay) -> int:
+    if isinstance(task, RealDay):
+        return 0
+    return 1 if task.scenario == "calm" else 2
+
+
+def run_one(task: SkillTask | RealDay, told: dict[str, Any], any_outlooks: bool) -> EpisodeRan:
+    """Run one course by settings as plain values."""
+    return run_course(task, Settings.model_validate(told), any_outlooks=any_outlooks)
 
 
 def _tell_why(console: Console, ran: Sequence[EpisodeRan]) -> None:
@@ -126,6 +136,10 @@ def own_options() -> argparse.ArgumentParser:
     parser.add_argument("--first", type=int, default=0, metavar="N", help="number of the first episode")
     parser.add_argument("--worlds", nargs="+", metavar="NAME", help="only these")
     parser.add_argument("--scenarios", nargs="+", choices=sorted(set(SCENARIOS)), help="only these")
+    parser.add_argument("--no-real", action="store_true", help="without the real calm days")
+    parser.add_argument(
+        "--any-outlooks", action="store_true", help="take kept outlooks of other code too: for tuning only"
+    )
     parser.add_argument("--processes", type=int, default=2, metavar="N")
     parser.add_argument("--policies", type=Path, metavar="FILE", help="TOML: settings that differ")
     parser.add_argument("--without", nargs="+", default=(), metavar="POLICY", help="leave these out")

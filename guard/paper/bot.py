@@ -314,6 +314,7 @@ class PaperBot:
         if fill is not None and fill.size:
             self._trade(fill.size, fill.price, fill.cost_bps, mark)
             if not self.account.size(self.market) and self._target is not None and not self._target.size:
+                self._target = None
                 self.strategy.closed(at, by_stop=False)
 
     def _close(self, at: Nanoseconds, mark: float, book: MarketFeatures | None, *, by_stop: bool) -> None:
