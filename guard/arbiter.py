@@ -18,7 +18,7 @@ from msgspec import structs
 from guard.account.allocation import Allocation
 from guard.closing import Closing
 from guard.desired import Desired, Limits
-from guard.findings import Finding
+from guard.findings import Finding, Limit
 from guard.instructions import heeded
 from guard.ladder import Rung, flattened
 from guard.latches import (
@@ -442,6 +442,7 @@ class Arbiter:
             others = (each for each in concerning if each.limit.pace is None or each.imminent)
             at_once = asked_size(others, part)
         latches.size_at_once = at_once.value
+        latches.is_urgent = any(each.imminent and each.limit != Limit() for each in concerning)
         move(latches.max_leverage, asked_leverage(concerning), compare_here, loosen_number)
         latches.give_back_in_order(before, step_ns)
         move(latches.entries, asked_entries(concerning), compare_entries, loosen_entries)

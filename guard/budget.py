@@ -173,7 +173,7 @@ class Budget:
                 granted.follow_up(limits)
             return None
         is_on_the_way = granted is not None and granted.size is not None and not granted.is_done
-        if not is_on_the_way and not _is_imminent(limits) and not is_granted(bot, market):
+        if not is_on_the_way and not limits.is_imminent and not is_granted(bot, market):
             account = state.bots[bot].config.account
             spent = self._count([key], now)
             spent_account = self._count([each for each in self._spent if _is_of(each, account, state)], now)
@@ -198,10 +198,6 @@ class Budget:
 def _is_of(key: Key, account: AccountId, state: GuardState) -> bool:
     record = state.bots.get(key[0])
     return record is not None and record.config.account == account
-
-
-def _is_imminent(limits: Limits) -> bool:
-    return any(cause is not None and cause.imminent for cause in limits.causes)
 
 
 def _disrupts(limits: Limits, granted: _Granted | None, held: float | None) -> bool:

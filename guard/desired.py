@@ -16,7 +16,8 @@ class Limits:
 
     ``entry_share`` is what part of its usual size a new entry may have, 1 for all of it; ``flattened`` says that the
     position was closed and stays so until a human releases it. ``size_at_once`` is the smallest size asked for by
-    whom no pace may hold up, ``None`` where only paced findings ask.
+    whom no pace may hold up, ``None`` where only paced findings ask. ``is_urgent`` says that one of all who ask for
+    anything is imminent, though others may ask for more and so be the causes.
     """
 
     entries: Entries = Entries.ALLOWED
@@ -30,6 +31,7 @@ class Limits:
     share_cause: Finding | None = None
     flattened: bool = False
     size_at_once: float | None = None
+    is_urgent: bool = False
 
     @property
     def parts(self) -> tuple[Entries, float | None, float | None, StopRule | None, float, bool]:
@@ -47,6 +49,11 @@ class Limits:
     def causes(self) -> tuple[Finding | None, ...]:
         """The findings behind the parts."""
         return self.entries_cause, self.size_cause, self.stop_cause, self.share_cause
+
+    @property
+    def is_imminent(self) -> bool:
+        """Whether a liquidation is so near that neither budget nor pace may hold back what is asked."""
+        return self.is_urgent or any(cause is not None and cause.imminent for cause in self.causes)
 
     def without_entries(self) -> Limits:
         """The same, and no entries."""

@@ -136,7 +136,7 @@ class Latches:
 
     ``flattened`` is what keeps it closed until a human releases it. ``held`` is the size, in base units, from which a
     reduction that may not be more than a share began. ``size_at_once`` is what findings that no pace holds up ask for
-    beside a paced one.
+    beside a paced one; ``is_urgent`` whether any of them is imminent.
 
     ``steady`` is what the last fold of ``concerning`` looked at beside them; it need not be repeated before
     ``steady_until`` while both are the same, and ``steady_at`` is when they last were.
@@ -150,6 +150,7 @@ class Latches:
     flattened: Finding | None = None
     held: float | None = None
     size_at_once: float | None = None
+    is_urgent: bool = False
     last: Limits = field(default_factory=Limits)
     concerning: list[Finding] = field(default_factory=list)
     _asks_stop: bool = False
@@ -222,6 +223,7 @@ class Latches:
             share_cause=self.entry_share.cause,
             flattened=self.flattened is not None,
             size_at_once=self.size_at_once,
+            is_urgent=self.is_urgent,
         )
 
     def _is_shut(self, skills: Skills) -> bool:

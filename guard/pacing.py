@@ -42,8 +42,7 @@ def pace_of(limits: Limits) -> Pace | None:
     cause = limits.size_cause
     if cause is None or limits.max_size is None:
         return None
-    causes = (cause, limits.entries_cause, limits.stop_cause)
-    return None if any(each is not None and each.imminent for each in causes) else cause.limit.pace
+    return None if limits.is_imminent else cause.limit.pace
 
 
 def tolerance_of(limits: Limits) -> float:

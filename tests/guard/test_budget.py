@@ -243,3 +243,21 @@ def test_working_it_all_out_anew_each_time_comes_to_the_same() -> None:
     assert [each.command for each in one.guard.commands] == [each.command for each in other.guard.commands]
     assert [each.posture for each in one.guard.postures] == [each.posture for each in other.guard.postures]
     assert len(cuts(one)) == 1
+
+
+def test_what_is_imminent_goes_through_though_others_ask_for_more() -> None:
+    scene = scene_of(1)
+    cut_and_grow(scene, 10.0)
+    holds(scene, 50.0, 10.0)
+    more = structs.replace(wants(3.0, entries=Entries.REDUCE_ONLY), policy="asks_more")
+    late = structs.replace(
+        wants(5.0, entries=Entries.REDUCE_ONLY, imminent=True),
+        policy="sees_it_come",
+        reason=Reason.ACTION_TOO_SLOW,
+    )
+    scene.say(more)
+    scene.guard.ticks(50.5, 52.0)
+    assert cuts(scene) == [5.0], "the budget holds it back as long as there is time"
+    scene.say(more, late)
+    scene.guard.ticks(52.5, 53.0)
+    assert cuts(scene) == [5.0, 3.0]
