@@ -148,6 +148,8 @@ class PaperBot:
                 account=self.account_id.partition(":")[2],
                 symbols=(symbol_of(self.market),),
                 verbs={verb: VerbCapability(deadline_ms=5_000) for verb in Verb},
+                no_adds=True,
+                scales_entries=True,
             ),
         )
 
@@ -281,8 +283,7 @@ class PaperBot:
         self._put_margin()
 
     def _entry_share(self) -> float:
-        shares = getattr(self._restrictions, "entry_share", None)
-        return min(1.0, self._of(shares)) if shares else 1.0
+        return min(1.0, self._of(self._restrictions.entry_share))
 
     def _may_grow(self, held: float) -> bool:
         entries = self.entries
@@ -425,6 +426,7 @@ class PaperBot:
             entries=self._restrictions.entries,
             max_leverage=self._restrictions.max_leverage,
             max_size=self._restrictions.max_size,
+            entry_share=self._restrictions.entry_share,
             positions=positions,
             orders=orders,
             guard="" if posture is None else posture.session,
