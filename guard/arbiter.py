@@ -60,6 +60,8 @@ class ArbiterSettings:
     Attributes:
         hold_down_s: seconds for which nobody may have asked for a restriction before its first step back.
         step_s: seconds between further steps back.
+        damping_max: what is asked for again soon after it was given back is held four times as long each time, up to
+            so many hold-downs; 1 for no such damping.
         change_ratio_min: a size or leverage limit in force is tightened further only by more than this share.
         highest_rung: how far the guard may go by itself: advise, no_adds, pause_entries, reduce, reduce_to_safe or
             flatten; what is closed by flatten stays closed until a human releases it.
@@ -68,6 +70,7 @@ class ArbiterSettings:
 
     hold_down_s: Annotated[float, Ge(0.0), Le(86_400.0)] = 60.0
     step_s: Annotated[float, Ge(0.0), Le(86_400.0)] = 20.0
+    damping_max: Annotated[float, Ge(1.0), Le(1_000.0)] = 30.0
     change_ratio_min: Annotated[float, Ge(0.0), Le(0.5)] = 0.05
     highest_rung: Rung = Rung.REDUCE_TO_SAFE
     reduce_share_max: Annotated[float, Ge(0.05), Le(0.95)] = 0.5
@@ -413,11 +416,21 @@ class Arbiter:
         concerning = self._closing.keep(latches, concerning, self._in_force, record, market)
         frozen = any(finding.freezes for finding in concerning)
         hold_ns, step_ns = self._hold_ns, int(self.settings.step_s * NS_PER_S)
+        held_max_ns = int(self._hold_ns * self.settings.damping_max)
 
         def move(
             latch: Latch[V], asked: Asked[V], compare: Callable[[V, V], int], step: Callable[[V, int], V]
         ) -> None:
-            latch.move(asked, compare, step, now=now, frozen=frozen, hold_ns=hold_ns, step_ns=step_ns)
+            latch.move(
+                asked,
+                compare,
+                step,
+                now=now,
+                frozen=frozen,
+                hold_ns=hold_ns,
+                step_ns=step_ns,
+                held_max_ns=held_max_ns,
+            )
 
         def compare_here(first: float | None, second: float | None) -> int:
             return compare_numbers(first, second, self.settings.change_ratio_min)

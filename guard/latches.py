@@ -23,6 +23,12 @@ STOP_CHANGE_RATIO_MIN = 0.1
 NEVER = 2**63
 """Later than any time."""
 
+DAMPING, RETURNS_MAX = 4, 10
+"""How many times longer what comes back is held each time, and how many times that counts."""
+
+REMEMBERED = 2
+"""What comes back is new again after so many of the longest hold-downs."""
+
 
 @dataclass(slots=True)
 class Asked(Generic[V]):
@@ -46,6 +52,9 @@ class Latch(Generic[V]):
 
     ``moves_at`` is when it moves again of itself if the same is asked: ``NEVER`` while it is only held. ``lesser`` is
     what was asked for lately, the tightest first: while something tighter is given back, each holds for its own time.
+
+    What is tightened again not long after it was given back has come and gone: each time (``returns``) it is held
+    ``DAMPING`` times as long, up to ``held_max_ns``, so that what flickers is held and not told anew with each flicker.
     """
 
     value: V
@@ -55,6 +64,9 @@ class Latch(Generic[V]):
     moves_at: Nanoseconds = 0
     lesser: list[Lesser[V]] = field(default_factory=list)
     is_asking: bool = False
+    returns: int = 0
+    eased_at: Nanoseconds | None = None
+    held_max_ns: Nanoseconds = 0
 
     def move(
         self,
@@ -66,10 +78,14 @@ class Latch(Generic[V]):
         frozen: bool,
         hold_ns: int,
         step_ns: int,
+        held_max_ns: int = 0,
     ) -> None:
         order = compare(asked.value, self.value)
-        self.moves_at = now
+        self.moves_at, self.held_max_ns = now, held_max_ns
         self._note(asked, compare, now, hold_ns)
+        if order > 0:
+            self._count_return(now)
+        hold_ns = self._damped(hold_ns)
         if order > 0:
             self.value, self.cause, self.steps = asked.value, asked.cause, 0
             self.loosen_at = now + hold_ns
@@ -85,16 +101,25 @@ class Latch(Generic[V]):
                 stepped = self.lesser[0].value
             reached = compare(asked.value, stepped) >= 0
             self.value, self.cause = (asked.value, asked.cause) if reached else (stepped, None)
-            self.loosen_at = now + step_ns
+            self.loosen_at, self.eased_at = now + step_ns, now
         else:
             self.moves_at = self.loosen_at
 
     def settle(self, at: Nanoseconds, hold_ns: Nanoseconds) -> None:
         """Make up for moves that were left out until ``at``: the same was asked in all of them."""
         if self.moves_at == NEVER:
-            self.loosen_at = max(self.loosen_at, at + hold_ns)
+            self.loosen_at = max(self.loosen_at, at + self._damped(hold_ns))
         if self.is_asking and self.lesser:
             self.lesser[-1].until = max(self.lesser[-1].until, at + hold_ns)
+
+    def _count_return(self, now: Nanoseconds) -> None:
+        if self.eased_at is not None:
+            is_return = now - self.eased_at < REMEMBERED * self.held_max_ns
+            self.returns, self.eased_at = self.returns + 1 if is_return else 0, None
+
+    def _damped(self, hold_ns: Nanoseconds) -> Nanoseconds:
+        """The hold-down of what has come and gone so often; never shorter than without."""
+        return max(hold_ns, min(hold_ns * DAMPING ** min(self.returns, RETURNS_MAX), self.held_max_ns))
 
     def _note(
         self, asked: Asked[V], compare: Callable[[V, V], int], now: Nanoseconds, hold_ns: Nanoseconds

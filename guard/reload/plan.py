@@ -57,6 +57,7 @@ _LOWER_LOOSENS = frozenset(
     {
         "arbiter.hold_down_s",
         "arbiter.step_s",
+        "arbiter.damping_max",
         "baseline.freeze_ratio",
         "baseline.freeze_s_max",
         "baseline.freeze_z",
