@@ -19,6 +19,7 @@ import structlog
 from pydantic import ValidationError
 
 from adapters.bots.desk import Desk, Journal
+from adapters.bots.ghost import Ghost
 from adapters.bots.settings import Fault, PaperBotSettings
 from adapters.bots.strategy import DipBuyer, may_buy, ruled_price
 from adapters.bots.trading import CcxtTrading, Holding, Mark, Trading
@@ -69,6 +70,7 @@ class PaperBot:
         self.name = settings.name
         self.journal_path = settings.state_dir / f"{settings.name}.journal.jsonl"
         self._strategy = DipBuyer(settings.strategy, settings.symbol)
+        self._ghost = Ghost(self._strategy)
         self._trading = trading or _ccxt_trading(settings)
         self._desk = Desk(
             self._trading, Journal(self.journal_path), settings.state_dir / f"{settings.name}.reduction.json"
@@ -173,9 +175,10 @@ class PaperBot:
     async def _decide(self, mark: Mark) -> None:
         holding, equity_usd = await asyncio.gather(self._trading.holding(), self._trading.equity_usd())
         self._strategy.watch(mark, holding)
-        await self._desk.set_leverage(self._strategy.leverage(self.limits))
-        if self._strategy.wants_slice(mark, holding, equity_usd, self.limits):
-            size = self._trading.round_size(self._strategy.slice_size(mark, self.limits), up=False)
+        before, limits = holding, self.limits
+        await self._desk.set_leverage(self._strategy.leverage(limits))
+        if self._strategy.wants_slice(mark, holding, equity_usd, limits):
+            size = self._trading.round_size(self._strategy.slice_size(mark, limits), up=False)
             try:
                 await self._desk.enter(size, self.settings.symbol, mark.at_ms)
             except VenueError:
@@ -183,7 +186,12 @@ class PaperBot:
                 raise
             self._strategy.bought()
             holding = await self._trading.holding()
+        bought = holding.size - before.size
+        self._ghost.see(mark, before, bought, equity_usd, limits, self.held_by_hand, self._rounded_down)
         await self._protect(holding)
+
+    def _rounded_down(self, size: float) -> float:
+        return self._trading.round_size(size, up=False)
 
     async def _protect(self, holding: Holding) -> float | None:
         price = self._strategy.stop_price(holding, self.limits)
@@ -241,9 +249,10 @@ class PaperBot:
             mark_price=holding.mark_price,
             liquidation_price=holding.liquidation_price,
         )
-        own = self.held_by_hand
+        own, withheld = self.held_by_hand, self._ghost.withheld
         return BotView(
             own_entries={} if own is Entries.ALLOWED else {ALL_SYMBOLS: own},
+            withheld={} if withheld is None else {self.settings.symbol: withheld},
             positions=(position,) if holding.size else (),
             orders=tuple(
                 ReportedOrder(
@@ -269,6 +278,7 @@ class PaperBot:
     async def _cut(self, command: CutLeverage) -> Effect:
         before = await self._trading.holding()
         after = await self._desk.reduce_to(command.max_size, command.id, command.price_limit)
+        self._ghost.was_cut(before.size - after.size)
         await self._desk.set_leverage(min(self.settings.strategy.leverage, max(1, int(command.max_leverage))))
         stop_price = await self._protect(after)
         return Effect(size_before=before.size, size_after=after.size, stop_price_after=stop_price)
@@ -278,7 +288,9 @@ class PaperBot:
             return (await self._trading.holding()).size
 
         async def cut(size_max: float) -> None:
-            await self._desk.reduce_to(size_max, command.id)
+            before = await read_size()
+            after = await self._desk.reduce_to(size_max, command.id)
+            self._ghost.was_cut(before - after.size)
 
         async def move_stop(rule: StopRule) -> float | None:
             holding = await self._trading.holding()

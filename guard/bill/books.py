@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from guard.bill import seen
-from guard.bill.decision import PRICE_UNKNOWN, Decision
+from guard.bill.decision import PAYS_IN_COINS, PRICE_UNKNOWN, Decision
 from guard.bill.settings import BillSettings
 from guard.bill.totals import Totals
 from guard.bill.twin import Twin
@@ -110,6 +110,8 @@ class Books:
         """The twin holds ``size`` more from now on: the guarded side sold it, or did not buy it (``enters``)."""
         market = decision.line.market
         mark = seen.mark_of(state, market)
+        if PAYS_IN_COINS in decision.line.missing:
+            return  # size times price is no money there: nothing of it may get into a sum
         if mark is None:
             decision.misses(PRICE_UNKNOWN)
             return

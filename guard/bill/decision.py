@@ -10,6 +10,7 @@ from guard.billed import BillEnd, BillKind, BillLine, BillVerdict, OpenMemory
 from guard.units import BotId, Nanoseconds
 
 PRICE_UNKNOWN = "what the market's price was"
+PAYS_IN_COINS = "what a contract that pays in coins comes to in dollars"
 WISHES_UNKNOWN = "which entries did not happen: nobody tells what the bot would have done"
 
 NOTHING_SIZE = 1e-12

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from msgspec import structs
 
 from guard.audit import Billed, Step
-from guard.bill import seen
+from guard.bill import seen, withheld
 from guard.bill.books import Books, blocks, is_of
-from guard.bill.decision import PRICE_UNKNOWN, Asked, Decision
+from guard.bill.decision import PAYS_IN_COINS, PRICE_UNKNOWN, Asked, Decision
 from guard.bill.settings import BillSettings
 from guard.bill.totals import Totals, day_number, day_words
 from guard.bill.twin import Twin
@@ -99,6 +99,8 @@ class Ledger:
             self._hear_orders(step, state, wanted)
         if self.books.decisions and isinstance(event, AccountSnapshot | BotReported):
             self._look(event, step.at, state)
+        if self._restricted and isinstance(event, BotReported):
+            withheld.hear(event.reported, self._restricted, self.books, state, step.at)
         for outcome in step.outcomes:
             self._hear_outcome(outcome, step.at)
         for finding in step.opened:
@@ -107,14 +109,6 @@ class Ledger:
             self._hear_end(finding, step.at)
         if isinstance(event, Tick):
             self._pass_time(step.at, state, wanted)
-
-    def wish(self, bot: BotId, market: MarketId, size: float, state: GuardState) -> None:
-        """A bot says which entry (signed base units) it would have made just now but for us; 0: none so far."""
-        decision = self.books.decisions.get(self._restricted.get((bot, symbol_of(market)), ""))
-        if decision is not None:
-            decision.tells_wishes = True
-            if size:
-                self.books.part(decision, size, state, enters=True)
 
     def take(self, state: GuardState, *, last: bool = False) -> Billed | None:
         """What is to be recorded, ``None`` for nothing; ``last`` where the guard ends, so that the next one goes on."""
@@ -220,6 +214,7 @@ class Ledger:
             del self._restricted[key]
             if decision is not None:
                 # Where it kept nobody from anything that is known, nothing is left to be waited for.
+                withheld.heard_out(decision, record, at)
                 wait_ns = round(self.settings.settle_s * NS_PER_S) if decision.left else 0
                 decision.ends_at = at + wait_ns
 
@@ -301,7 +296,7 @@ class Ledger:
             if size is not None:
                 twin.seen.setdefault(line.market, size)
         if seen.is_inverse(state, line.account, line.market):
-            decision.misses("a contract that pays in coins is not counted")
+            decision.misses(PAYS_IN_COINS)
         return decision
 
     # ---------------------------------------------------------------- what is seen of positions

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from guard.account.peg_settings import CASH, STABLECOINS
 from guard.account.terms import maintenance_ratio_of
 from guard.billed import BillLine
 from guard.effects import size_of
 from guard.holdings import MarginMode
 from guard.margin_terms import ContractKind
 from guard.state import GuardState
-from guard.units import BPS_PER_UNIT, AccountId, BotId, MarketId, venue_of
+from guard.units import BPS_PER_UNIT, AccountId, BotId, MarketId, symbol_of, venue_of
+
+WORTH_USD = frozenset((*CASH, *STABLECOINS))
 
 
 def mark_of(state: GuardState, market: MarketId) -> float | None:
@@ -43,7 +46,13 @@ def slippage_usd(state: GuardState, market: MarketId, size: float) -> float | No
 
 
 def is_inverse(state: GuardState, account: AccountId, market: MarketId) -> bool:
-    """Whether profits are paid in coins, which this bill does not count."""
+    """Whether profits are not paid in what prices are told in, as in coins, which this bill does not count.
+
+    By the unified symbol (base/quote:settle), and by what is told of a position that is held.
+    """
+    pair, _, settle = symbol_of(market).partition(":")
+    if settle and settle.split("-")[0] != pair.partition("/")[2] and settle not in WORTH_USD:
+        return True
     view = state.accounts.get(account)
     return view is not None and any(
         each.kind is ContractKind.INVERSE or each.contracts_usd is not None for each in view.legs(market)
@@ -107,7 +116,7 @@ def twin_margin(
     maintenance = notional = 0.0
     for market in {*extra, *(each.market for each in view.positions)}:
         mark = marks.get(market) or mark_of(state, market)
-        if mark is None:
+        if mark is None or is_inverse(state, account, market):
             return None
         usd = abs(view.size(market) + extra.get(market, 0.0)) * mark
         notional += usd

@@ -35,12 +35,18 @@ class BotView:
 
     ``own_entries`` is what it holds back of its own accord, by symbol or ``ALL_SYMBOLS``: because a human paused it,
     or a protection of its own. The guard never takes that back. ``None`` where it cannot tell.
+
+    ``withheld`` is what the strategy would hold more now, had the guard's ``entries`` and ``entry_share`` not kept it
+    from entering: signed base units by symbol, short negative, 0.0 for nothing. It is a level and no count: a wish that
+    is repeated at each tick is one wish, and an entry that would have been closed again by now is none. Leave out what
+    commands took off. A symbol left out, and ``None``, say that it cannot be told: the guard's bill says so, too.
     """
 
     positions: tuple[ReportedPosition, ...] = ()
     orders: tuple[ReportedOrder, ...] = ()
     positions_known: bool = True
     own_entries: dict[str, Entries] | None = None
+    withheld: dict[str, float] | None = None
 
 
 class Executor(Protocol):

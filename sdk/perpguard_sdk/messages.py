@@ -319,6 +319,8 @@ class Reported(Message, frozen=True, kw_only=True, tag="reported"):
     counts the reports of a session from 1 on: one that does not rise came late, twice, or is played back.
     ``own_entries`` is what the bot holds back of its own accord (a human paused it, a protection of its own) and
     ``entries`` then leaves out; the guard never takes it back. ``None``: the bot does not tell them apart.
+    ``withheld`` is what its strategy would hold more at this moment, had the guard not paused or scaled its entries:
+    signed base units by symbol, 0 for nothing. A symbol left out, and ``None``: it cannot tell, which is not 0.
     """
 
     bot: str
@@ -335,6 +337,7 @@ class Reported(Message, frozen=True, kw_only=True, tag="reported"):
     max_size: dict[str, float] = {}
     entry_share: dict[str, float] = {}
     own_entries: dict[str, Entries] | None = None
+    withheld: dict[str, float] | None = None
     positions: tuple[ReportedPosition, ...] = ()
     orders: tuple[ReportedOrder, ...] = ()
     positions_known: bool = True

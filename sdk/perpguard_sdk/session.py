@@ -344,7 +344,9 @@ class BotSession:
             return CommandResult(status=AckStatus.SUPERSEDED, detail="a newer guard is in charge")
         if self._expired(command, now, unknown=unknown):
             return CommandResult(status=AckStatus.EXPIRED)
-        if isinstance(command, Resume) and command.posture_version < (newest := self.oversight.newest_version):
+        if isinstance(command, Resume) and command.posture_version < (
+            newest := self.oversight.newest_version
+        ):
             return CommandResult(status=AckStatus.SUPERSEDED, detail=f"posture {newest} rules")
         return None
 
@@ -444,8 +446,7 @@ class BotSession:
         return now.wall_ms if guard_ms is None else guard_ms
 
     def _bot_state(self, now: _Now) -> BotState:
-        oversight = self.oversight
-        detail = oversight.safe_reason
+        oversight, detail = self.oversight, self.oversight.safe_reason
         if oversight.advisory:
             detail = "advisory: no live guard ever armed this bot"
         return BotState(
@@ -471,6 +472,7 @@ class BotSession:
             advisory=oversight.advisory,
             entries=restrictions.entries,
             own_entries=self._view.own_entries,
+            withheld=self._view.withheld,
             max_leverage=restrictions.max_leverage,
             max_size=restrictions.max_size,
             entry_share=restrictions.entry_share,

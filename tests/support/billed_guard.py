@@ -11,8 +11,9 @@ from guard.audit import Billed
 from guard.bill.ledger import Ledger
 from guard.bill.settings import BillSettings
 from guard.billed import BillLine
-from guard.events import AnyEvent, MarkPriceSeen
+from guard.events import AnyEvent, BotReported, MarkPriceSeen
 from guard.holdings import Position
+from guard.margin_terms import ContractKind
 from guard.market import liquidity
 from perpguard_sdk.messages import AckStatus, CutLeverage, Entries, Mode, Pause
 from tests.support.builders import (
@@ -56,6 +57,10 @@ class BilledGuard:
     seconds: float = 0.0
     depth: float = 100.0
     entries: Entries = Entries.ALLOWED
+    withheld: dict[str, float] | None = None
+    """What the bot says it would hold more, had its entries not been held back."""
+    silent: bool = False
+    kind: ContractKind = ContractKind.LINEAR
     cash_usd: float = field(init=False)
     next_funding_s: float | None = None
     funding_rate: float | None = None
@@ -88,17 +93,15 @@ class BilledGuard:
             self.feed(features(now, self.price, bid_size=self.depth, ask_size=self.depth), self.marked(now))
             self.feed(snapshot(now, *self.held(), equity_usd=self.worth))
             posture = self.guard.posture() if self.guard.postures else None
-            self.feed(
-                reported(
-                    now,
-                    size=self.size or None,
-                    version=0 if posture is None else posture.version,
-                    epoch=1,
-                    entries=self.entries,
-                )
-            )
+            if not self.silent:
+                self.feed(self.said(now, 0 if posture is None else posture.version))
             self.feed(tick(now))
             self.obey()
+
+    def said(self, now: float, version: int) -> BotReported:
+        size = self.size or None
+        event = reported(now, size=size, version=version, epoch=1, entries=self.entries)
+        return structs.replace(event, reported=structs.replace(event.reported, withheld=self.withheld))
 
     def marked(self, now: float) -> MarkPriceSeen:
         due = None if self.next_funding_s is None else at(self.next_funding_s)
@@ -115,7 +118,8 @@ class BilledGuard:
         self.size += size
 
     def held(self) -> tuple[Position, ...]:
-        return (position(self.size, liquidation_price=self.liquidation_price),) if self.size else ()
+        held = position(self.size, liquidation_price=self.liquidation_price)
+        return (structs.replace(held, kind=self.kind),) if self.size else ()
 
     def obey(self) -> None:
         """Do what was told since the last time, if this bot obeys this guard."""

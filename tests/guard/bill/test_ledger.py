@@ -5,13 +5,15 @@ from __future__ import annotations
 import pytest
 
 from guard.audit import decode_record, encode_record
+from guard.bill import seen
 from guard.bill.ledger import OPEN_MAX, Ledger
 from guard.bill.settings import BillSettings
-from guard.billed import BillEnd, BillKind, BillVerdict
-from guard.units import BotId
+from guard.billed import BillEnd, BillKind, BillLine, BillVerdict
+from guard.margin_terms import ContractKind
+from guard.units import BotId, MarketId
 from perpguard_sdk.messages import Entries, Mode
 from tests.support.billed_guard import SETTINGS, BilledGuard, slippage_usd, trade_cost_usd
-from tests.support.builders import ACCOUNT, MARKET, finding, flat_terms
+from tests.support.builders import ACCOUNT, MARKET, SYMBOL, finding, flat_terms
 
 CUT = finding(max_size=4.0, account=ACCOUNT)
 SETTLED_S = 60.0
@@ -179,9 +181,11 @@ def test_entries_that_a_bot_tells_it_did_not_make_are_billed(after: float, verdi
     guard = BilledGuard(size=10.0)
     guard.policy.findings = [finding(entries=Entries.REDUCE_ONLY, account=ACCOUNT)]
     guard.live(5.0)
-    guard.ledger.wish(BotId("alpha"), MARKET, 5.0, guard.guard.engine.state)
+    guard.withheld = {SYMBOL: 5.0}
+    guard.live(1.0)
     guard.policy.findings = []
     guard.live(15.0)
+    guard.withheld = {SYMBOL: 0.0}  # it may enter again: nothing is withheld, and what was is settled by time
     guard.live(SETTLED_S, price=after)  # entries are allowed again: what was kept back is counted for a while
     lines = [*guard.lines, *guard.ledger.books.lines]
     (line,) = [each for each in lines if each.kind is BillKind.RESTRICTION and each.policy == "test"]
@@ -194,11 +198,97 @@ def test_a_pause_in_which_nobody_wanted_to_enter_cost_nothing() -> None:
     guard = BilledGuard(size=10.0)
     guard.policy.findings = [finding(entries=Entries.REDUCE_ONLY, account=ACCOUNT)]
     guard.live(5.0)
-    guard.ledger.wish(BotId("alpha"), MARKET, 0.0, guard.guard.engine.state)
+    guard.withheld = {SYMBOL: 0.0}
+    guard.live(1.0)
     guard.policy.findings = []
     guard.live(SETTLED_S)
     (row,) = [each for each in guard.ledger.books.run.rows if each.policy == "test"]
     assert (row.nothing, row.unknown) == (1, 0)
+
+
+def restriction(guard: BilledGuard) -> BillLine:
+    lines = [*guard.lines, *guard.ledger.books.lines]
+    (line,) = [each for each in lines if each.kind is BillKind.RESTRICTION and each.policy == "test"]
+    return line
+
+
+def test_what_is_withheld_is_a_level_that_follows_the_strategy_out_again() -> None:
+    guard = BilledGuard(size=10.0)
+    guard.policy.findings = [finding(entries=Entries.REDUCE_ONLY, account=ACCOUNT)]
+    guard.live(5.0)
+    guard.withheld = {SYMBOL: 5.0}
+    guard.live(5.0)  # told ten times, and one wish
+    guard.live(3.0, price=104.0)
+    guard.withheld = {SYMBOL: 0.0}  # it would have taken its profit here
+    guard.live(1.0)
+    guard.policy.findings = []
+    guard.live(SETTLED_S, price=150.0)
+    line = restriction(guard)
+    assert line.missed_usd == pytest.approx(5.0 * 4.0)
+    spared = trade_cost_usd(5.0, 100.0) + trade_cost_usd(5.0, 104.0)
+    assert line.fees_usd + line.slippage_usd == pytest.approx(-spared)
+    assert line.verdict is BillVerdict.FALSE_ALARM
+    assert guard.conserved[0] == pytest.approx(guard.conserved[1])
+
+
+def test_an_entry_the_other_way_is_billed_to_the_unit() -> None:
+    guard = BilledGuard(size=10.0)
+    guard.policy.findings = [finding(entries=Entries.REDUCE_ONLY, account=ACCOUNT)]
+    guard.live(5.0)
+    guard.withheld = {SYMBOL: 5.0}
+    guard.live(2.0)
+    guard.withheld = {SYMBOL: -3.0}
+    guard.live(2.0, price=102.0)
+    (line,) = [each for each in guard.ledger.open_lines(guard.guard.engine.state) if each.policy == "test"]
+    assert line.missed_usd == pytest.approx(5.0 * 2.0)
+    guard.live(2.0, price=96.0)
+    (line,) = [each for each in guard.ledger.open_lines(guard.guard.engine.state) if each.policy == "test"]
+    assert line.missed_usd == pytest.approx(5.0 * 2.0 + 3.0 * 6.0)
+    assert guard.conserved[0] == pytest.approx(guard.conserved[1])
+
+
+@pytest.mark.parametrize("then", ["silent", "cannot tell", "another symbol"])
+def test_a_bot_that_stops_telling_leaves_the_rest_unknown(then: str) -> None:
+    guard = BilledGuard(size=10.0)
+    guard.policy.findings = [finding(entries=Entries.REDUCE_ONLY, account=ACCOUNT)]
+    guard.live(5.0)
+    guard.withheld = {SYMBOL: 0.0}
+    guard.live(2.0)
+    guard.silent = then == "silent"
+    guard.withheld = {"ETH/USDT:USDT": 1.0} if then == "another symbol" else None
+    guard.live(70.0)
+    guard.policy.findings = []
+    guard.live(SETTLED_S)
+    guard.silent = False
+    guard.live(SETTLED_S)
+    assert restriction(guard).verdict is BillVerdict.UNKNOWN
+
+
+def test_a_contract_that_pays_in_coins_is_unknown_and_in_no_sum() -> None:
+    guard = BilledGuard(size=10.0, kind=ContractKind.INVERSE, equity_usd=None)
+    guard.policy.findings = [CUT]
+    guard.live(5.0)
+    cut = cut_of(guard)
+    assert guard.size == 4.0
+    guard.live(5.0, price=80.0)
+    guard.policy.findings = []
+    guard.live(SETTLED_S)
+    line = guard.line(cut)
+    assert line.verdict is BillVerdict.UNKNOWN
+    assert line.missing
+    row = next(each for each in guard.ledger.books.run.rows if each.policy == "test")
+    assert (row.unknown, row.saved_usd, row.fees_usd, row.slippage_usd, row.missed_usd) == (
+        row.commands + row.restrictions,
+        *(0.0,) * 4,
+    )
+    assert not guard.ledger.books.twins[ACCOUNT].extra
+
+
+def test_what_pays_in_coins_is_known_before_anything_is_held() -> None:
+    state = BilledGuard().guard.engine.state
+    symbols = ("BTC/USD:BTC", "BTC/USD:BTC-260327", "ETH/USD:BTC", "BTC/USD:USDC", "BTC/USDT:USDT")
+    pay_in_coins = [each for each in symbols if seen.is_inverse(state, ACCOUNT, MarketId(f"v:{each}"))]
+    assert pay_in_coins == ["BTC/USD:BTC", "BTC/USD:BTC-260327", "ETH/USD:BTC"]
 
 
 def test_in_shadow_mode_entries_that_a_pause_would_have_prevented_are_known() -> None:
