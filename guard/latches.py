@@ -119,7 +119,8 @@ class Latch(Generic[V]):
 
     def _damped(self, hold_ns: Nanoseconds) -> Nanoseconds:
         """The hold-down of what has come and gone so often; never shorter than without."""
-        return max(hold_ns, min(hold_ns * DAMPING ** min(self.returns, RETURNS_MAX), self.held_max_ns))
+        times: int = DAMPING ** min(self.returns, RETURNS_MAX)
+        return max(hold_ns, min(hold_ns * times, self.held_max_ns))
 
     def _note(
         self, asked: Asked[V], compare: Callable[[V, V], int], now: Nanoseconds, hold_ns: Nanoseconds
