@@ -7,7 +7,8 @@ from types import MappingProxyType
 
 from guard.audit import Billed
 from guard.billed import BillEnd, BillKind, BillLine, BillRow, BillVerdict
-from guard.explain_words import duration_words, list_words, reason_name, size_words
+from guard.explain_reasons import reason_name
+from guard.explain_words import duration_words, list_words, size_words
 from guard.units import symbol_of
 
 LINES_TOLD = 3

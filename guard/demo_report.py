@@ -16,8 +16,9 @@ from guard.bill.totals import summed
 from guard.bill_words import bill_line, total_words
 from guard.desired import Limits
 from guard.engine import Engine
-from guard.explain_words import DRY_RUN, ENTRIES, REASON_NAMES
-from guard.findings import Finding
+from guard.explain_reasons import REASON_NAMES
+from guard.explain_words import DRY_RUN, ENTRIES
+from guard.findings import Finding, Severity
 from guard.market.book import Side
 from guard.ports import StoredRecord
 from guard.state import GuardState
@@ -101,8 +102,8 @@ def posture_text(limits: Limits) -> str:
 
 
 def findings_text(findings: Sequence[Finding]) -> str:
-    """What is wrong now, as far as it restricts the bots."""
-    names = {REASON_NAMES[finding.reason] for finding in findings if finding.reason in REASON_NAMES}
+    """What is wrong now, as far as it is more than worth noting."""
+    names = {REASON_NAMES[finding.reason] for finding in findings if finding.severity is not Severity.INFO}
     return "found: " + (", ".join(sorted(names)) or "nothing")
 
 

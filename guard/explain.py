@@ -14,14 +14,24 @@ from guard.commands import OutcomeKind
 from guard.events import AccountSnapshot, BotReported, PositionSource
 from guard.explain_hops import way_words
 from guard.explain_outlook import changes_words
-from guard.explain_story import Standing, Story, gather
+from guard.explain_reasons import REASONS, reason_name, reason_words
+from guard.explain_story import (
+    Standing,
+    Story,
+    ended,
+    gather,
+    main_finding,
+    others,
+    place_of,
+    restricts,
+)
 from guard.explain_words import (
     DRY_RUN,
-    REASONS,
     SEVERITIES,
     VERBS,
     ack_words,
     changed_words,
+    counterfactual_words,
     decapitalised,
     duration_words,
     evidence_words,
@@ -29,17 +39,14 @@ from guard.explain_words import (
     market_words,
     near_words,
     posture_words,
-    reason_name,
-    reason_words,
     request_words,
     size_words,
     utc_words,
     wick_words,
 )
 from guard.findings import Finding, Reason
-from guard.units import Nanoseconds, symbol_of
+from guard.units import Nanoseconds, symbol_of, venue_of
 from perpguard_sdk.messages import (
-    ALL_SYMBOLS,
     AckStatus,
     Command,
     CutLeverage,
@@ -111,7 +118,7 @@ def explain(records: Sequence[AnyRecord], command_id: str) -> Explanation:
 
 
 def _asked(story: Story, command: Command) -> Iterator[str]:
-    main = _main_finding(story, command)
+    main = main_finding(story, command)
     after = "" if main is None or isinstance(command, Resume) else _waited(story, main)
     yield f"At {utc_words(story.issued_at)}{after} the guard asked bot {command.bot} {request_words(command)}."
     if command.dry_run:
@@ -130,7 +137,12 @@ def _asked(story: Story, command: Command) -> Iterator[str]:
 
 def _state(story: Story, command: Command) -> Iterator[Section]:
     """What state the market was in; left out where no outlook of it was recorded before."""
-    told = [each for each in story.outlooks if symbol_of(each.market) == command.symbol]
+    venue = place_of(story, command).venue
+    told = [
+        each
+        for each in story.outlooks
+        if symbol_of(each.market) == command.symbol and venue in {"", venue_of(each.market)}
+    ]
     venues = {each.market for each in told}
     for market in sorted(venues):
         words = tuple(changes_words(each for each in told if each.market == market))
@@ -153,7 +165,7 @@ def _why(story: Story, command: Command) -> Iterator[str]:
     if isinstance(command, Resume):
         yield from _why_resumed(story, command)
         return
-    main = _main_finding(story, command)
+    main = main_finding(story, command)
     # What stood in the command is what was known when it was given; the finding may have moved since.
     evidence = command.evidence or (() if main is None else main.finding.evidence)
     yield from list(_chain(command, evidence)) or [reason_words(command.reason)]
@@ -163,7 +175,7 @@ def _why(story: Story, command: Command) -> Iterator[str]:
         yield f"The policy {main.finding.policy} found this and called it {SEVERITIES[main.finding.severity]}."
         if main.finding.evidence == command.evidence:
             yield from _counterfactual(main.finding.counterfactual)
-    also = (_also(each.finding) for each in _others(story, main, command))
+    also = (_also(each.finding) for each in others(story, main, command))
     yield from dict.fromkeys(f"At the same time: {decapitalised(words)}" for words in also)
     yield from _evidence(evidence, command.symbol)
 
@@ -178,16 +190,6 @@ def _chain(command: Command, evidence: Sequence[Evidence]) -> Iterator[str]:
             pass
 
 
-def _others(story: Story, main: Standing | None, command: Command) -> Iterator[Standing]:
-    """What else stood and concerned the bot; of other accounts only where the bot's own is not known."""
-    account = None if main is None else main.finding.subject.account
-    for standing in story.findings.values():
-        if standing is main or standing.closed_at is not None or not _concerns(standing.finding, command):
-            continue
-        if account is None or standing.finding.subject.account in {None, account}:
-            yield standing
-
-
 def _also(finding: Finding) -> str:
     whose = "" if finding.subject.account is None else f" (account {finding.subject.account})"
     words = REASONS[finding.reason]
@@ -195,17 +197,14 @@ def _also(finding: Finding) -> str:
 
 
 def _counterfactual(text: str) -> Iterator[str]:
-    rest = text.removeprefix("would not stand")
-    if rest != text:
-        yield f"It would not have come to this{rest}."
-    elif text:
-        yield f"What would have had to be different: {text}."
+    if text:
+        yield counterfactual_words(text)
 
 
 def _why_resumed(story: Story, command: Command) -> Iterator[str]:
-    ended = _ended(story, command)
+    over = ended(story, command)
     before = story.posture_before
-    if ended:
+    if over:
         yield (
             "What the bot had been restricted for was over, and stayed so for the hold-down "
             "(an end is recorded once it has lasted for 5 s):"
@@ -218,42 +217,20 @@ def _why_resumed(story: Story, command: Command) -> Iterator[str]:
             "Nobody asked for the restriction any more. What it was for is not in the records; a guard that has "
             "just started allows no entries until it has seen fresh data."
         )
-    for standing in ended:
-        lasted = ""
-        if standing.opened_at is not None and standing.closed_at is not None:
-            lasted = f" after {duration_words(standing.closed_at - standing.opened_at)}"
-        ago = duration_words(story.issued_at - (standing.closed_at or 0))
-        yield f"- {reason_name(standing.finding.reason)}: ended{lasted}, {ago} before this command."
-    still = [
-        REASONS[each.finding.reason] for each in _others(story, None, command) if _restricts(each.finding)
-    ]
+    yield from dict.fromkeys(f"- {ended_words(each, story.issued_at)}." for each in over)
+    still = [REASONS[each.finding.reason] for each in others(story, None, command) if restricts(each.finding)]
     for words in dict.fromkeys(still):
         yield f"Still standing, and asking for no more than this: {decapitalised(words)}"
     yield from _evidence(command.evidence, command.symbol)
 
 
-def _ended(story: Story, command: Command) -> list[Standing]:
-    """What had restricted the bot and was over, first ended first.
-
-    The posture before says what it was for. What ended after that began to stand prolonged it.
-    """
-    over = [
-        each
-        for each in story.findings.values()
-        if each.closed_at is not None and _restricts(each.finding) and _concerns(each.finding, command)
-    ]
-    named = () if story.posture_before is None else story.posture_before.reasons
-    since = min((each.opened_at or 0 for each in over if each.finding.reason in named), default=0)
-    return sorted((each for each in over if (each.closed_at or 0) >= since), key=_closed_at)
-
-
-def _closed_at(standing: Standing) -> Nanoseconds:
-    return standing.closed_at or 0
-
-
-def _restricts(finding: Finding) -> bool:
-    """Whether entries were blocked, or kept blocked, because of it."""
-    return finding.limit.entries is not None or finding.freezes
+def ended_words(standing: Standing, at: Nanoseconds) -> str:
+    """What was over, how long it had lasted and how long ago it ended before ``at``."""
+    lasted = ""
+    if standing.opened_at is not None and standing.closed_at is not None:
+        lasted = f" after {duration_words(standing.closed_at - standing.opened_at)}"
+    ago = duration_words(at - (standing.closed_at or 0))
+    return f"{reason_name(standing.finding.reason)}: ended{lasted}, {ago} before this command"
 
 
 def _evidence(evidence: Sequence[Evidence], symbol: str) -> Iterator[str]:
@@ -403,27 +380,6 @@ def _size_after(story: Story, command: Command) -> tuple[float | None, str]:
         case _:
             sizes_said = [ack.effect.size_after for _, ack in story.acks if ack.effect is not None]
             return next((each for each in reversed(sizes_said) if each is not None), None), "the bot's answer"
-
-
-def _main_finding(story: Story, command: Command) -> Standing | None:
-    """The standing finding that the command names; the worst-placed one is not guessed."""
-    found = [
-        standing
-        for standing in story.findings.values()
-        if standing.finding.reason == command.reason
-        and standing.closed_at is None
-        and _concerns(standing.finding, command)
-    ]
-    exact = [standing for standing in found if standing.finding.evidence == command.evidence]
-    candidates = exact or found
-    return candidates[-1] if candidates else None
-
-
-def _concerns(finding: Finding, command: Command) -> bool:
-    subject = finding.subject
-    if subject.bot not in {None, command.bot}:
-        return False
-    return subject.market is None or command.symbol in {ALL_SYMBOLS, symbol_of(subject.market)}
 
 
 def _kind(story: Story) -> OutcomeKind | None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import TypeVar
 
 from guard.audit import SettingsReloaded
-from guard.findings import Reason, Severity
+from guard.findings import Offer, Remedy, Severity
 from guard.units import NS_PER_MS, NS_PER_S, Nanoseconds
 from perpguard_sdk.messages import (
     ALL_SYMBOLS,
@@ -26,68 +27,6 @@ from perpguard_sdk.messages import (
 
 V = TypeVar("V")
 
-REASONS: Mapping[Reason, str] = MappingProxyType(
-    {
-        Reason.STALE_DATA: "Market data was missing or not fresh, so nobody could know what the market was doing.",
-        Reason.BOOK_UNUSABLE: "The order book was crossed, had gaps or was empty, so it could not be believed.",
-        Reason.BASELINE_COLD: "It was not known yet what is normal for this market, because too little had been seen.",
-        Reason.ACCOUNT_UNKNOWN: "The state of the account could not be seen, so its risk was unknown.",
-        Reason.DEPTH_THIN: "The orders resting in the book had become much thinner than is normal for this market: "
-        "leaving a position would have moved the price more than usual, and a fall would have met little resistance.",
-        Reason.DEPTH_COLLAPSED: "The orders resting in the book had all but vanished: "
-        "what falls through such a book falls far.",
-        Reason.SPREAD_WIDE: "The distance between best bid and best ask was much wider than is normal: "
-        "market makers were withdrawing.",
-        Reason.LIQUIDATION_NEAR: "The position was so close to its liquidation price that a shock to the book, as thin "
-        "as it was, could have reached it.",
-        Reason.LIQUIDATION_UNKNOWN: "The price at which the position would be liquidated was not known, "
-        "and not known is never safe.",
-        Reason.LIQUIDATION_PRICES_DIFFER: "The venue's liquidation price was not what follows from the account: "
-        "one of them was wrong or old, and the nearer one was acted on.",
-        Reason.MARGIN_RAISED: "The venue had raised what it demands of positions in this market: what had been far "
-        "from liquidation was nearer, without a price having moved.",
-        Reason.HAIRCUT_RAISED: "The venue had begun to count less of what stands behind the positions.",
-        Reason.COLLATERAL_FALLEN: "What stands behind the positions was not worth what it should be: below its peg, or "
-        "valued by the venue below what others trade it at.",
-        Reason.COLLATERAL_CORRELATED: "Much of what stands behind the positions falls when they lose.",
-        Reason.STOP_IN_THIN_ZONE: "The protective stop rested where the book was so thin that a short wick would have "
-        "fired it far from its price.",
-        Reason.COMMAND_FAILED: "An earlier command to this bot had not taken effect.",
-        Reason.BOT_SILENT: "The bot had not been heard from for too long.",
-        Reason.BOT_CLOCK_OFFSET: "The bot's clock was off by more than commands can be timed with.",
-        Reason.MESSAGE_REFUSED: "Messages in this bot's name were wrongly signed or malformed.",
-        Reason.BROKER_DOWN: "The connection to the MQTT broker was lost.",
-        Reason.AUDIT_DOWN: "Decisions could not be written down.",
-        Reason.OVERLOADED: "The guard did not keep up with all that came in.",
-        Reason.SETTINGS_REFUSED: "The settings had been changed to what could not be used; the former ones held.",
-        Reason.CLOCK_OFFSET: "The guard's clock and a venue's were too far apart.",
-        Reason.DISK_SHORT: "The disk of the record was nearly full.",
-        Reason.POLICY_RAISED: "A policy of the guard failed, so what it watches was not being judged.",
-        Reason.RESTART_FLOOR: "The guard had just restarted: what it had restricted before stays until it knows again "
-        "what is normal.",
-        Reason.REGIME_STRESSED: "Liquidity was being withdrawn and the market had become fragile.",
-        Reason.CASCADE_UNDER_WAY: "A cascade of liquidations was under way.",
-        Reason.HAZARD_HIGH: "A large move had become much more likely than usual.",
-        Reason.RESUMING: "The market was recovering, so entries came back in steps.",
-        Reason.LIQUIDATION_WITHIN_REACH: "The position would have been liquidated within the reach of a cascade.",
-        Reason.STOP_IN_LIQUIDATION_BAND: "The protective stop rested where many others are liquidated, "
-        "so it would have filled in the middle of their forced orders.",
-        Reason.ACTION_TOO_SLOW: "What is left until liquidation was short against the time that an action takes.",
-        Reason.VENUE_SLOW: "The venue had become slow to act on orders.",
-        Reason.VENUE_DISLOCATED: "One venue's price was far from all the others'.",
-        Reason.COLLATERAL_CONCENTRATED: "Too much of what stands behind the positions was one asset.",
-        Reason.HAIRCUT_EXPECTED: "The venue was likely to count less of what stands behind the positions soon.",
-        Reason.DELEVERAGE_EXPOSED: "A winning hedge could have been taken away by the venue's auto-deleveraging.",
-        Reason.DRAWDOWN: "The account had lost more from its high than is allowed.",
-        Reason.INSTRUCTED: "A human had asked for it.",
-        Reason.BUDGET_SPENT: "So many disruptive commands had been given that a human was asked first.",
-        Reason.COVERED_BY_OTHERS: "The bot did not reduce, and others of its account did instead.",
-        Reason.ROUTES_ENDED: "The bot did not reduce, no other way was left, and a human had to.",
-        Reason.FLATTEN_WAITS: "Everything should have been closed, and a human had to say so.",
-        Reason.RECOVERED: "What had been wrong was over.",
-    }
-)
-"""One sentence for each reason."""
 
 VERBS: Mapping[Verb, str] = MappingProxyType(
     {
@@ -116,46 +55,24 @@ ENTRIES: Mapping[Entries, str] = MappingProxyType(
     }
 )
 
-REASON_NAMES: Mapping[Reason, str] = MappingProxyType(
+
+REMEDIES: Mapping[Remedy, str] = MappingProxyType(
     {
-        Reason.STALE_DATA: "market data missing or not fresh",
-        Reason.BOOK_UNUSABLE: "the order book unusable",
-        Reason.ACCOUNT_UNKNOWN: "the state of the account unknown",
-        Reason.DEPTH_THIN: "the thin book",
-        Reason.DEPTH_COLLAPSED: "the collapsed book",
-        Reason.SPREAD_WIDE: "the wide spread",
-        Reason.LIQUIDATION_NEAR: "liquidation too near",
-        Reason.LIQUIDATION_UNKNOWN: "the liquidation price unknown",
-        Reason.LIQUIDATION_PRICES_DIFFER: "two liquidation prices that differ",
-        Reason.MARGIN_RAISED: "raised margin requirements",
-        Reason.HAIRCUT_RAISED: "raised haircuts",
-        Reason.COLLATERAL_FALLEN: "fallen collateral",
-        Reason.STOP_IN_THIN_ZONE: "the stop in a thin zone",
-        Reason.COMMAND_FAILED: "a failed command",
-        Reason.BROKER_DOWN: "the broker away",
-        Reason.AUDIT_DOWN: "the audit away",
-        Reason.OVERLOADED: "too much to judge",
-        Reason.SETTINGS_REFUSED: "settings that cannot be used",
-        Reason.CLOCK_OFFSET: "a clock that is off",
-        Reason.DISK_SHORT: "a disk that is nearly full",
-        Reason.POLICY_RAISED: "a policy that failed",
-        Reason.RESTART_FLOOR: "what stood before the guard's restart",
-        Reason.REGIME_STRESSED: "a market under stress",
-        Reason.CASCADE_UNDER_WAY: "a cascade under way",
-        Reason.HAZARD_HIGH: "a likely large move",
-        Reason.RESUMING: "a book that is coming back",
-        Reason.STOP_IN_LIQUIDATION_BAND: "a stop among others' liquidations",
-        Reason.VENUE_DISLOCATED: "a venue far from the others",
+        Remedy.ADD_MARGIN: "add margin",
+        Remedy.SWAP_COLLATERAL: "swap collateral for a stable coin",
+        Remedy.ISOLATE_POSITION: "give the position margin of its own (isolated)",
+        Remedy.HEDGE_ELSEWHERE: "hedge at another venue",
+        Remedy.MOVE_STOP_ELSEWHERE: "let the stop wait at another venue's price",
     }
 )
-"""What restricts a bot, as a few words."""
 
 CHANGES_SHOWN = 5
 
 DRY_RUN = "a dry run"
 """How the detail of an outcome begins where the bot obeys only guards of the other mode."""
 
-UNITS = {"ratio": "", "version": ""}
+UNITS = {"ratio": "", "version": "", "x": "times"}
+SECONDS = {"h": 3_600, "min": 60, "s": 1}
 WORDS_ONLY = {"text", "state", "stream state", "trust", "id", "verb", "outcome", "topic", "fault"}
 
 
@@ -176,7 +93,7 @@ def evidence_words(evidence: Evidence, symbol: str = "") -> str:
     return f"{name}: {_quantity(evidence, float(evidence.value), symbol)}{limit}"
 
 
-def _quantity(evidence: Evidence, value: float, symbol: str) -> str:
+def _quantity(evidence: Evidence, value: float, symbol: str) -> str:  # noqa: PLR0911 (one case a line is the table)
     match evidence.unit:
         case "base units":
             return size_words(value, symbol)
@@ -186,8 +103,17 @@ def _quantity(evidence: Evidence, value: float, symbol: str) -> str:
             return f"{number_words(value)} times"
         case "sd" | "z":
             return number_words(value)  # the name says that it is a z-score
+        case "h" | "min" | "s":
+            return duration_words(round(value * NS_PER_S * SECONDS[evidence.unit]))
+        case "ms" if abs(value) >= 1_000.0:
+            return duration_words(round(value * NS_PER_MS))
+        case "USD" if "price" not in evidence.name and 1.0 <= abs(value) < 10_000_000.0:
+            return f"{value:,.2f} USD" if abs(value) < 100.0 else f"{value:,.0f} USD"
+        case "USD" if "price" not in evidence.name and abs(value) >= 10_000_000.0:
+            return money_words(value)
         case unit:
-            in_words = price_words if "price" in evidence.name else number_words
+            is_price = "price" in evidence.name and not unit.startswith(("bps", "%"))
+            in_words = price_words if is_price else number_words
             return f"{in_words(value)} {UNITS.get(unit, unit)}".strip()
 
 
@@ -317,12 +243,12 @@ def utc_words(at: Nanoseconds) -> str:
 
 
 def number_words(value: float) -> str:
-    """Three significant digits below a thousand, whole numbers with separators above.
+    """Three significant digits below a thousand, whole numbers with separators above; no negative zero.
 
     >>> number_words(412345.6), number_words(0.0123456), number_words(-4.1), number_words(60000)
     ('412,346', '0.0123', '-4.1', '60,000')
     """
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value + 0.0:.3g}"
 
 
 def price_words(value: float) -> str:
@@ -337,17 +263,18 @@ def price_words(value: float) -> str:
 def size_words(size: float, symbol: str) -> str:
     """A size in base units; the sign is said in words.
 
-    >>> size_words(-0.5, "BTC/USDT:USDT"), size_words(0.0, "BTC/USDT:USDT")
-    ('0.5 BTC short', 'no position')
+    >>> size_words(-0.5, "BTC/USDT:USDT"), size_words(0.0, "BTC/USDT:USDT"), size_words(1e6, "DOGE/USDT:USDT")
+    ('0.5 BTC short', 'no position', '1,000,000 DOGE')
     """
     if size == 0:
         return "no position"
     base = symbol.partition("/")[0] if "/" in symbol else "units"
-    return f"{abs(size):.6g} {base}{' short' if size < 0 else ''}"
+    amount = f"{abs(size):,.0f}" if abs(size) >= 100_000.0 else f"{abs(size):,.6g}"
+    return f"{amount} {base}{' short' if size < 0 else ''}"
 
 
-def posture_words(posture: Posture, symbol: str) -> str:
-    """What a posture allows on one symbol."""
+def posture_words(posture: Posture, symbol: str, *, in_short: bool = False) -> str:
+    """What a posture allows on one symbol; ``in_short`` without its rung and what it does not limit."""
     entries = Entries.tightest(*_both(posture.entries, symbol))
     parts = [ENTRIES[entries]]
     share = min(_both(posture.entry_share, symbol), default=1.0)
@@ -359,9 +286,9 @@ def posture_words(posture: Posture, symbol: str) -> str:
     if leverages:
         parts.append(f"at most {number_words(min(leverages))} times leverage")
     parts += [stop_words(rule) for rule in _both(posture.stops, symbol)]
-    if not sizes and not leverages:
+    if not sizes and not leverages and not in_short:
         parts.append("no limit on size or leverage")
-    if rung := posture.rungs.get(symbol):
+    if not in_short and (rung := posture.rungs.get(symbol)):
         parts.append(f"on the rung {rung.replace('_', ' ')}")
     if symbol in posture.flattened:
         parts.append("closed until somebody releases it")
@@ -414,6 +341,8 @@ def request_words(command: Command) -> str:
             )
         case Resume(entries=entries):
             return f"to loosen again on {on}: {ENTRIES[entries]}"
+        case _ if command.entries is Entries.NO_ADDS:
+            return f"to add nothing to what it holds on {on} and to cancel the resting orders that could"
         case _:
             halted = f" ({ENTRIES[command.entries]})" if command.entries is not Entries.REDUCE_ONLY else ""
             return f"to enter nothing new on {on}{halted} and to cancel the resting orders that could enter"
@@ -459,14 +388,70 @@ def changed_words(record: SettingsReloaded, at: Nanoseconds) -> str:
     )
 
 
-def reason_name(reason: str) -> str:
-    """A reason as a few words."""
-    return REASON_NAMES[Reason(reason)] if reason in REASON_NAMES else reason.replace("_", " ")
+def detail_words(detail: str, symbol: str) -> str:
+    """What was seen of an effect, with its sizes in units of ``symbol``.
+
+    >>> detail_words("no order that can enter rests and the position is -20000", "XRP/USDT:USDT")
+    'no order that can enter rests and the position is 20,000 XRP short'
+    >>> detail_words("position 1.02089, at most 1.5 asked; stops at [2387.5], 2387.5 asked", "ETH/USDT:USDT")
+    'position 1.02089 ETH, at most 1.5 ETH asked; stops at 2,387.5, 2,387.5 asked'
+    """
+    detail = _SIZE.sub(
+        lambda found: f"{found[1]}{size_words(float(found[2]), symbol) if float(found[2]) else 0}", detail
+    )
+    return _STOPS.sub(
+        lambda found: (
+            f"stops at {', '.join(price_words(float(each)) for each in found[1].split(', ') if each) or 'none'}, "
+            f"{price_words(float(found[2]))} asked"
+        ),
+        detail,
+    )
 
 
-def reason_words(reason: str) -> str:
-    """A reason as a sentence."""
-    return REASONS[Reason(reason)] if reason in set(Reason) else f"The reason given is {reason}."
+def _size_or_0(size: float, symbol: str) -> str:
+    return size_words(size, symbol) if size else "0"
+
+
+_NUMBER = r"(-?\d+(?:\.\d+)?(?:e[+-]?\d+)?)"
+_SIZE = re.compile(r"(\bposition (?:is )?|\bat most )" + _NUMBER + r"(?![\d ]*[%x]| times)")
+_STOPS = re.compile(r"stops at \[([-\d., e+]*)\], " + _NUMBER + " asked")
+
+
+def counterfactual_words(text: str) -> str:
+    """What would have had to be different, as a sentence.
+
+    >>> counterfactual_words("would not stand with more depth"), counterfactual_words("more depth")
+    ('It would not have come to this with more depth.', 'What would have had to be different: more depth.')
+    """
+    rest = text.removeprefix("would not stand")
+    if rest != text:
+        return f"It would not have come to this{rest}."
+    if text.startswith("would "):
+        return f"It {text}."
+    return f"What would have had to be different: {text}."
+
+
+def offer_words(offer: Offer) -> str:
+    """What a human could do instead.
+
+    >>> offer_words(Offer(remedy=Remedy.ADD_MARGIN, amount_usd=10_355.2, about="USDT", cost_usd=0.0))
+    'add margin: 10,355 USD (USDT), which costs nothing'
+    """
+    venue, _, rest = offer.about.partition(":")
+    shown = f"{rest} on {venue}" if rest and "/" not in venue else offer.about
+    cost = (
+        "at an unknown cost"
+        if offer.cost_usd is None
+        else "which costs nothing"
+        if abs(offer.cost_usd) < 0.005
+        else f"for about {_money(offer.cost_usd)}"
+    )
+    where = f" ({shown})" if shown else ""
+    return f"{REMEDIES[offer.remedy]}: {_money(offer.amount_usd)}{where}, {cost}"
+
+
+def _money(usd: float) -> str:
+    return f"{usd:,.2f} USD" if abs(usd) < 100.0 else money_words(usd)
 
 
 def decapitalised(sentence: str) -> str:

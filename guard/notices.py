@@ -17,7 +17,8 @@ from msgspec import structs
 
 from guard.audit import Step
 from guard.commands import CommandOutcome, OutcomeKind
-from guard.explain_words import evidence_words, reason_name, request_words
+from guard.explain_reasons import reason_name
+from guard.explain_words import evidence_words, request_words
 from guard.findings import Finding, Reason, Severity, Subject
 from guard.state import GuardState
 from guard.units import NS_PER_S, BotId, Nanoseconds, ms_of, symbol_of, venue_of

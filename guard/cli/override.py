@@ -237,7 +237,7 @@ def list_told(settings: SettingsOption = DEFAULT_SETTINGS, as_json: JsonOption =
 @commands.command("reasons")
 def reasons(as_json: JsonOption = False) -> None:
     """List the reasons that may be ignored or silenced."""
-    from guard.explain_words import REASONS  # noqa: PLC0415
+    from guard.explain_reasons import REASONS  # noqa: PLC0415
     from guard.findings import Reason  # noqa: PLC0415
 
     known = {each.value: REASONS[each] for each in Reason if each is not Reason.INSTRUCTED}

@@ -9,7 +9,8 @@ from msgspec import Struct
 from guard.bill.totals import summed
 from guard.bill_words import bill_line, total_words
 from guard.billed import BillLine, BillRow, BillVerdict
-from guard.explain_words import duration_words, reason_name
+from guard.explain_reasons import reason_name
+from guard.explain_words import duration_words
 from guard.findings import Severity
 from guard.units import NS_PER_S, Nanoseconds
 

@@ -17,7 +17,8 @@ from guard.commands import OutcomeKind, PublishCommand, PublishPosture
 from guard.events import AccountSnapshot, AnyEvent, Position, PositionSource, Tick
 from guard.explain import explain
 from guard.explain_hops import CAUSES, ENDS, HOPS
-from guard.explain_words import REASONS, VERBS
+from guard.explain_reasons import REASONS
+from guard.explain_words import VERBS
 from guard.findings import Finding, Limit, Reason, Severity, Subject
 from guard.hops import Hop
 from guard.units import NS_PER_MS, account_id

@@ -100,11 +100,13 @@ def test_a_day_an_account_or_a_policy_can_be_chosen(audit: Path) -> None:
 
 
 def test_a_command_is_explained_with_its_bill(audit: Path, guard: BilledGuard) -> None:
-    text = told("explain", guard.cuts[0].id, "--audit", audit)
+    text = told("explain", guard.cuts[0].id, "--audit", audit, "--long")
     assert "What it saved and what it cost It took off 6 BTC at a mark price of 100" in text
     assert "because the restriction had been over for the settle time: paid off." in text
     assert "Saved 60.00 USD; cost 0.36 USD" in text
-    assert "It is still counted" in told("explain", guard.cuts[1].id, "--audit", audit)
+    short = told("explain", guard.cuts[0].id, "--audit", audit)
+    assert "Bill took off 6 BTC; saved 60.00, cost 0.36, net +59.64 USD after" in short
+    assert "It is still counted" in told("explain", guard.cuts[1].id, "--audit", audit, "--long")
 
 
 def test_a_record_of_no_bill_is_said_to_hold_none(tmp_path: Path, guard: BilledGuard) -> None:
