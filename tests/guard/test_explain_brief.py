@@ -160,11 +160,13 @@ def test_a_slice_is_told_to_be_one_of_an_unwinding() -> None:
         opened=(paced,),
         commands=(PublishCommand(command=cut, attempt=1),),
     )
-    (asked, *_), told = (each for each in (brief([step], CUT_ID).headline, brief([step], CUT_ID).told))  # type: ignore[union-attr]
-    assert (
-        "a slice of one unwinding to 0.2 BTC, at most 0.4 BTC every 3.0 s, no worse than at 58,000" in asked
-    )
-    assert told["asked"]["price_limit"] == 58_000.0  # type: ignore[index]
+    told = brief([step], CUT_ID)
+    assert told is not None
+    words = "a slice of one unwinding to 0.2 BTC, at most 0.4 BTC every 3.0 s, no worse than at 58,000"
+    assert words in told.headline[0]
+    asked = told.told["asked"]
+    assert isinstance(asked, dict)
+    assert asked["price_limit"] == 58_000.0
 
 
 def test_offers_instructions_and_what_was_inhibited_are_told() -> None:
