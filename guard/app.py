@@ -282,10 +282,8 @@ class App:
             clock=self.clock,
         )
 
-    async def _bill(self, audit: AuditKeeper) -> Ledger | None:
-        """What decisions save and cost, on from where a former guard was."""
-        if not self.settings.bill.enabled:
-            return None
+    async def _bill(self, audit: AuditKeeper) -> Ledger:
+        """What decisions save and cost, on from where a former guard was; it may be turned on later."""
         try:
             memory = await audit.last_bill()
         except AuditError as error:

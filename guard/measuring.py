@@ -50,7 +50,7 @@ def measure(runner: Runner) -> Iterator[Measured]:
     yield from _state(runner.engine, now)
     yield from _ready(runner.readiness)
     yield from _sending(runner)
-    if runner.bill is not None:
+    if runner.bill is not None and runner.bill.settings.enabled:
         lines = list(runner.bill.open_lines(runner.engine.state))
         yield from measure_bill(runner.bill.books.run.rows, len(lines), sum(line.net_usd for line in lines))
 

@@ -13,6 +13,7 @@ from adapters.storage.schema import (
     INDEX_TABLES,
     Span,
     commands_of,
+    decode_posture,
     encode_posture,
     epoch_of,
     kind_of,
@@ -244,7 +245,12 @@ def _check_memory(database: sqlite3.Connection, progress: Progress, span: Span) 
     if not progress.knows_memory:
         raise BrokenError(at, "the record that begins this segment is not there")
     epoch = database.execute("SELECT max(epoch) FROM epoch").fetchone()[0] or 0
-    postures = dict(database.execute("SELECT bot, body FROM posture").fetchall())
+    stored = database.execute("SELECT bot, body FROM posture").fetchall()
+    try:
+        # By what they say: one that was stored before postures had a field that they have now says it with its default.
+        postures = {bot: encode_posture(decode_posture(body)) for bot, body in stored}
+    except msgspec.DecodeError as error:
+        raise BrokenError(at, f"a remembered posture cannot be read: {error}") from error
     if (epoch, postures) != (progress.epoch, progress.postures):
         raise BrokenError(at, "the remembered epoch or postures differ from what the records say")
     if replace(progress.span, base_number=span.base_number, base_hash=span.base_hash) != span:

@@ -88,6 +88,10 @@ class Ledger:
                 ledger._restricted[bot, symbol_of(each.line.market)] = each.line.decision
         return ledger
 
+    def reconfigure(self, settings: BillSettings) -> None:
+        """From now on count by other settings; what was counted stays."""
+        self.settings = self.books.settings = settings
+
     # ---------------------------------------------------------------- the fold
 
     def note(self, step: Step, state: GuardState, wanted: Desired) -> None:
@@ -112,6 +116,8 @@ class Ledger:
 
     def take(self, state: GuardState, *, last: bool = False) -> Billed | None:
         """What is to be recorded, ``None`` for nothing; ``last`` where the guard ends, so that the next one goes on."""
+        if not self.settings.enabled:
+            return None
         now = state.now
         waited_ns = now - self._recorded_at
         is_due = bool(self.books.decisions) and waited_ns >= RECORD_S * NS_PER_S

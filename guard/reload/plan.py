@@ -43,6 +43,7 @@ LIVE = (
     "arbiter.",
     "dispatch.",
     "notices.",
+    "bill.",
 )
 """What can change while the guard runs; all else needs a restart."""
 
@@ -134,7 +135,7 @@ _HIGHER_LOOSENS = frozenset(
         "policies.widen_stops.confirm_s",
     }
 )
-_NEUTRAL = ("guard.", "log.", "dispatch.", "venues.", "bots.")
+_NEUTRAL = ("guard.", "log.", "dispatch.", "venues.", "bots.", "bill.")
 """Neither looser nor tighter by themselves; what is taken out of a list is told apart before."""
 
 
@@ -211,7 +212,7 @@ def effect(path: str, old: object, new: object) -> str:  # noqa: PLR0911 (one ca
         return told
     if path == "outlook.enabled":
         return TIGHTENS if new else f"{LOOSENS}: nothing is estimated of cascades any more"
-    if path.endswith(".enabled"):
+    if path.endswith(".enabled") and not path.startswith("bill."):
         return TIGHTENS if new else f"{LOOSENS}: the policy does not decide any more"
     if path == "guard.mode":
         return f"{LOOSENS}: {'commands go to real bots' if new == 'live' else 'real bots hear nothing more'}"

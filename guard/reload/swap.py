@@ -182,6 +182,8 @@ class Reloader:
             )
             runner.engine.state.outlook.reconfigure(new.outlook)
             runner.telling.notices.settings = new.notices
+            if runner.bill is not None:
+                runner.bill.reconfigure(new.bill)
             runner.engine.reconfigure(
                 policies=parts.policies,
                 arbiter=new.arbiter,

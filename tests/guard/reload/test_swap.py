@@ -13,6 +13,8 @@ import pytest
 
 from guard.arbiter import Arbiter
 from guard.audit import SettingsReloaded, Step
+from guard.bill.ledger import Ledger
+from guard.bill.settings import BillSettings
 from guard.building import engine_parts
 from guard.configuration import Settings
 from guard.dispatch import Dispatch
@@ -248,6 +250,23 @@ async def test_what_cannot_be_taken_changes_nothing_and_stands_until_it_is_put_r
         assert [each for each in stage.sink.states[-1].problems if "not ready yet" not in each] == []
     assert [reload.applied for reload in stage.reloads] == [False, True]
     assert problem in stage.reloads[0].problems[0]
+
+
+async def test_the_bill_counts_by_the_new_settings_and_can_be_turned_off_and_on(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    bill = stage.runner.bill = Ledger(BillSettings(enabled=False))
+    async with stage.running():
+        stage.write({"bill": {"taker_fee_bps": 2.0}})
+        assert await stage.reloader.reload("SIGHUP")
+        assert (bill.settings.enabled, bill.books.settings.taker_fee_bps) == (True, 2.0)
+        stage.write({"bill": {"enabled": False}})
+        assert await stage.reloader.reload("SIGHUP")
+        assert stage.runner.bill is bill
+        assert not bill.settings.enabled
+    assert [[each.effect for each in reload.changes] for reload in stage.reloads] == [
+        ["neutral"],
+        ["neutral", "neutral"],
+    ]
 
 
 async def test_feeds_that_cannot_be_made_refuse_all_of_it(tmp_path: Path) -> None:
