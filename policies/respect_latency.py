@@ -19,7 +19,7 @@ from guard.findings import Basis, Finding, Limit, Offer, Reason, Remedy, Severit
 from guard.forecasts import QUANTILES, Direction, Regime
 from guard.leverage.margin_pool import MarginPool
 from guard.leverage.solver import state_at
-from guard.market.speed import Speeds
+from guard.market.speed import Speeds, stressed_floor
 from guard.own_side import is_told_now
 from guard.state import GuardState
 from guard.units import BPS_PER_UNIT, AccountId, BotId, MarketId, Nanoseconds, symbol_of, venue_of
@@ -39,7 +39,8 @@ class RespectLatency:
 
     The time is the distance to the nearest liquidation over the speed of the price towards it, the faster of
 
-        the price as it moves now (exponentially weighted, over 10 s and 60 s)
+        the price as it moves now (exponentially weighted, over 10 s and 60 s; either goes on for 1.5 times that, for
+        a single step is not a slide: extrapolated over minutes it would cut every healthy account)
         in a stressed market a cascade as it is expected: the reach that 9 of 10 stay within, in ``cascade_s``,
         but no faster than the fastest that it went of late, or any did; in a cascade that fastest itself
 
@@ -146,14 +147,16 @@ class RespectLatency:
             return
         down = position.size > 0.0
         way = way_of(distance.bps, down=down)
-        rush = self._rush(state, position.market, speeds, down=down)
+        rush = self._rush(state, position.market, speeds, need_s, down=down)
         if way < max(rush.speed, rush.stressed) * need_s:
             yield self._finding(state, assessed, pool, position, distance, rush, way, need_s, mark)
 
-    def _rush(self, state: GuardState, market: MarketId, speeds: Speeds, *, down: bool) -> _Rush:
+    def _rush(
+        self, state: GuardState, market: MarketId, speeds: Speeds, need_s: float, *, down: bool
+    ) -> _Rush:
         """How fast the price goes, or a cascade is expected to; where no outlook is known the price alone."""
-        now = (speeds.down if down else speeds.up) or 0.0
-        stressed = speeds.stressed_down if down else speeds.stressed_up
+        now = speeds.lasting(need_s, down=down)
+        stressed = speeds.lasting_stressed(need_s, stressed_floor(market), down=down)
         outlook = state.outlook.of(market)
         reach = None if outlook is None else outlook.reach(Direction.DOWN if down else Direction.UP)
         if outlook is None or outlook.regime is None or reach is None:

@@ -10,6 +10,9 @@ from guard.units import NS_PER_MS, NS_PER_S, MarketId, Nanoseconds, symbol_of
 HORIZONS_S = (10.0, 60.0)
 """A fall that has just begun shows over the shorter one, a steady slide over the longer; the faster counts."""
 
+LASTS = 1.5
+"""A move is expected to go on for so many times the horizon over which it was seen: one step is no slide."""
+
 FOLD_NS = 500 * NS_PER_MS
 """Prices are taken up twice a second: between two of them only the last three are kept."""
 
@@ -45,13 +48,42 @@ def stressed_floor(market: MarketId) -> float:
 class Speeds:
     """Speeds of one market, log per second, never negative; ``None`` where too little has been seen.
 
-    ``stressed_down`` and ``stressed_up`` are always known: they are never below ``stressed_floor``.
+    ``stressed_down`` and ``stressed_up`` are always known: they are never below ``stressed_floor``. ``slow_*`` are over
+    the longer horizon alone, and ``slow_peak_*`` the fastest of those since long.
     """
 
     down: float | None
     up: float | None
     stressed_down: float
     stressed_up: float
+    slow_down: float | None = None
+    slow_up: float | None = None
+    slow_peak_down: float = 0.0
+    slow_peak_up: float = 0.0
+
+    def lasting(self, within_s: float, *, down: bool) -> float:
+        """The mean speed to be expected over the next ``within_s``: each horizon's move goes on for ``LASTS`` of it.
+
+        >>> step = Speeds(down=0.003, up=0.0, stressed_down=0.003, stressed_up=0.001, slow_down=0.0005)
+        >>> step.lasting(5.0, down=True), step.lasting(90.0, down=True)
+        (0.003, 0.0005)
+        """
+        fast, slow = (self.down, self.slow_down) if down else (self.up, self.slow_up)
+        return _over(fast or 0.0, slow or 0.0, within_s)
+
+    def lasting_stressed(self, within_s: float, floor: float, *, down: bool) -> float:
+        """The fastest mean speed over ``within_s`` that must be reckoned with; ``floor`` is what was seen elsewhere."""
+        fast, slow = self.stressed_down, self.slow_peak_down
+        if not down:
+            fast, slow = self.stressed_up, self.slow_peak_up
+        return max(floor, _over(fast, slow, within_s))
+
+
+def _over(fast: float, slow: float, within_s: float) -> float:
+    return max(
+        each * min(1.0, LASTS * horizon_s / within_s) if within_s > 0.0 else each
+        for each, horizon_s in zip((fast, slow), HORIZONS_S, strict=True)
+    )
 
 
 class PriceSpeed:
@@ -113,6 +145,10 @@ class PriceSpeed:
             up=up,
             stressed_down=max(self.floor, *(track.peak_down.left(now) for track in tracks), down or 0.0),
             stressed_up=max(self.floor, *(track.peak_up.left(now) for track in tracks), up or 0.0),
+            slow_down=max((track.slow_down for track in known), default=None),
+            slow_up=max((track.slow_up for track in known), default=None),
+            slow_peak_down=max(track.slow_peak_down.left(now) for track in tracks),
+            slow_peak_up=max(track.slow_peak_up.left(now) for track in tracks),
         )
 
 
@@ -136,7 +172,8 @@ class _Track:
     """One kind of price."""
 
     __slots__ = ("_before", "_due_at", "_fast", "_folded_at", "_last", "_price", "_slow",
-                 "at", "down", "peak_down", "peak_up", "since", "up")  # fmt: skip
+                 "at", "down", "peak_down", "peak_up", "since", "slow_down", "slow_peak_down", "slow_peak_up",
+                 "slow_up", "up")  # fmt: skip
 
     def __init__(self) -> None:
         self.at: Nanoseconds | None = None
@@ -144,7 +181,9 @@ class _Track:
         self._last = self._before = self._price = 0.0
         self._folded_at = self._due_at = 0
         self._fast = self._slow = self.down = self.up = 0.0
+        self.slow_down = self.slow_up = 0.0
         self.peak_down, self.peak_up = _Peak(), _Peak()
+        self.slow_peak_down, self.slow_peak_up = _Peak(), _Peak()
 
     def is_known(self, now: Nanoseconds) -> bool:
         if self.at is None or self.since is None:
@@ -179,6 +218,9 @@ class _Track:
         self.up, self.down = max(fast, slow, 0.0), max(-fast, -slow, 0.0)
         self.peak_up.see(at, self.up)
         self.peak_down.see(at, self.down)
+        self.slow_up, self.slow_down = max(slow, 0.0), max(-slow, 0.0)
+        self.slow_peak_up.see(at, self.slow_up)
+        self.slow_peak_down.see(at, self.slow_down)
 
 
 def _median(first: float, second: float, third: float) -> float:

@@ -104,7 +104,7 @@ def test_a_healthy_account_in_calm_is_left_alone(leverage: float, regime: Regime
 
 
 def test_a_fall_that_would_be_there_before_three_actions_is_cut_at_once() -> None:
-    (finding,) = found(scene(leverage=20.0, fall_bps_a_minute=800.0))
+    (finding,) = found(scene(leverage=20.0, fall_bps_a_minute=2_500.0))
 
     assert (finding.reason, finding.severity) == (Reason.ACTION_TOO_SLOW, Severity.CRITICAL)
     assert finding.imminent
@@ -117,11 +117,11 @@ def test_a_fall_that_would_be_there_before_three_actions_is_cut_at_once() -> Non
 
 
 def test_what_is_measured_to_be_fast_needs_no_cut() -> None:
-    assert found(scene(leverage=20.0, fall_bps_a_minute=800.0, took_s=2.0)) == []
+    assert found(scene(leverage=20.0, fall_bps_a_minute=2_500.0, took_s=2.0)) == []
 
 
 def test_obeyed_it_does_not_stand_any_more() -> None:
-    state = scene(leverage=20.0, fall_bps_a_minute=800.0)
+    state = scene(leverage=20.0, fall_bps_a_minute=2_500.0)
     (finding,) = found(state)
     (now,) = state.accounts.values()
     held, wallet = now.positions[0], now.told.wallet_usd if now.told is not None else None
@@ -224,10 +224,10 @@ def test_one_slow_action_is_no_slow_venue() -> None:
 
 def test_a_slow_venue_wants_more_distance() -> None:
     """Actions took a second until now, and take six: what would do for six would not do for what comes next."""
-    slow = scene(leverage=20.0, fall_bps_a_minute=800.0, took_s=2.0)
+    slow = scene(leverage=20.0, fall_bps_a_minute=2_500.0, took_s=2.0)
     for number in range(100, 103):
         act(slow.own.action_times, number, 12.0)
-    state = scene(leverage=20.0, fall_bps_a_minute=800.0, took_s=12.0)
+    state = scene(leverage=20.0, fall_bps_a_minute=2_500.0, took_s=12.0)
 
     assert size_left(slow) <= size_left(state)
 
@@ -263,4 +263,24 @@ def test_lags_are_taken_from_samples_of_what_is_held() -> None:
 
 
 def test_switched_off_it_finds_nothing() -> None:
-    assert found(scene(leverage=20.0, fall_bps_a_minute=800.0), RespectLatency(enabled=False)) == []
+    assert found(scene(leverage=20.0, fall_bps_a_minute=2_500.0), RespectLatency(enabled=False)) == []
+
+
+@pytest.mark.parametrize(("leverage", "step"), [(20.0, 0.01), (10.0, 0.03), (5.0, 0.05)])
+def test_one_step_of_the_price_is_no_slide(leverage: float, step: float) -> None:
+    state = scene(leverage=leverage)
+    price, margin = 100.0 * (1.0 - step), 10.0 * 100.0 / leverage
+    for number in range(1, 41):
+        seconds = NOW_S + 11.0 + 0.25 * number
+        state.apply(features(seconds, price))
+        state.apply(mark(seconds, price))
+        held = position(
+            10.0, entry_price=100.0, mark_price=price, margin_mode=MarginMode.CROSS, leverage=leverage
+        )
+        lost = 10.0 * (100.0 - price)
+        state.apply(structs.replace(snapshot(seconds, held, equity_usd=margin - lost), wallet_usd=margin))
+        state.apply(Tick(received_at=at(seconds)))
+        state.outlook._latest[MARKET] = structs.replace(
+            outlook_of(MARKET, regime=Regime.NORMAL), at=at(seconds)
+        )
+        assert [one for one in judged(POLICY, state, seconds) if one.imminent] == []

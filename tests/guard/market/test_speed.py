@@ -115,3 +115,20 @@ def test_odd_numbers_never_make_a_speed_that_is_none(steps: list[tuple[int, floa
             assert each is None or (isfinite(each) and each >= 0.0)
         assert min(now.stressed_down, now.stressed_up) >= stressed_floor(BTC)
         assert now.down is None or now.stressed_down >= now.down
+
+
+def test_a_step_goes_on_for_no_longer_than_it_was_looked_at_and_a_slide_does() -> None:
+    step = moving(0.0)
+    for number in range(4):
+        step.observe(97.0, (301 + number) * NS_PER_S)
+    slide = moving(-1e-3)
+    stepped, slid = step.speeds(304 * NS_PER_S), slide.speeds(300 * NS_PER_S)
+
+    assert stepped.down is not None
+    assert stepped.lasting(5.0, down=True) == stepped.down
+    assert 90.0 * stepped.lasting(90.0, down=True) < 1.6 * 0.0305 < 90.0 * stepped.down
+    assert stepped.lasting(90.0, down=False) == 0.0
+    assert slid.lasting(90.0, down=True) == pytest.approx(1e-3, rel=0.02)
+    later = step.speeds(3_600 * NS_PER_S)
+    assert later.lasting_stressed(90.0, 0.0, down=True) < later.stressed_down
+    assert later.lasting_stressed(90.0, 4e-4, down=True) >= 4e-4
