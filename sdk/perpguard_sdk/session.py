@@ -108,8 +108,7 @@ class BotSession:
         for command in stored.started.values():
             self._desk.running[command.id] = Running(command, Phase.RECONCILING)
         self._view = BotView(positions_known=False)
-        self._connected = False
-        self._token = 0
+        self._connected, self._token = False, 0
         self._store_retry_ns = 0
         self._reported_ns = self._reports = 0
         self._out: list[Action] = []
@@ -344,9 +343,8 @@ class BotSession:
             return CommandResult(status=AckStatus.SUPERSEDED, detail="a newer guard is in charge")
         if self._expired(command, now, unknown=unknown):
             return CommandResult(status=AckStatus.EXPIRED)
-        if isinstance(command, Resume) and command.posture_version < (
-            newest := self.oversight.newest_version
-        ):
+        newest = self.oversight.newest_version
+        if isinstance(command, Resume) and command.posture_version < newest:
             return CommandResult(status=AckStatus.SUPERSEDED, detail=f"posture {newest} rules")
         return None
 
