@@ -12,7 +12,6 @@ from typing import Final
 import aiomqtt
 import msgspec
 import structlog
-from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from adapters.mqtt.access import retained_topics
@@ -20,6 +19,7 @@ from adapters.mqtt.connection import Connection, Endpoint, Inbound
 from adapters.mqtt.echoes import Echoes
 from adapters.mqtt.fence import EpochFence
 from adapters.mqtt.instructing import InstructionDoor
+from adapters.mqtt.mirror import mirror_of
 from adapters.mqtt.outside import OutsideDoor
 from adapters.mqtt.refusals import Refusal, Refusals
 from adapters.mqtt.routing import Router
@@ -226,7 +226,7 @@ class MqttLink:
         if ms_left <= 0:
             raise BrokerError(self.broker, f"command {command.id} expired {-ms_left} ms ago; it was not sent")
         topic = self._topics.command(command.bot, command.verb, self._mode)
-        properties = _command_properties(command, ms_left) if self._endpoint.mqtt5 else None
+        properties = mirror_of(command, ms_left) if self._endpoint.mqtt5 else None
         await self._send_signed(command, command.bot, topic, qos=1, properties=properties)
 
     async def publish_posture(self, posture: Posture) -> None:
@@ -483,23 +483,3 @@ class MqttLink:
 
 def _words(error: SettingsError) -> str:
     return "; ".join(f"{path}: {message}" for path, message in error.problems)
-
-
-def _command_properties(command: Command, ms_left: int) -> Properties:
-    """Mirror a command's envelope for MQTT 5.
-
-    The expiry is in whole seconds, rounded up: the exact one is in the payload, where it is signed.
-    """
-    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-    properties.MessageExpiryInterval = -(-ms_left // 1000)
-    properties.CorrelationData = command.id.encode()
-    properties.ContentType = "application/json"
-    properties.UserProperty = [
-        ("type", str(command.verb)),
-        ("epoch", str(command.epoch)),
-        ("seq", str(command.seq)),
-        ("posture_version", str(command.posture_version)),
-        ("expires_at", str(command.expires_at)),
-        ("dry_run", str(command.dry_run).lower()),
-    ]
-    return properties
