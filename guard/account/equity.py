@@ -129,9 +129,10 @@ class EquityTrack:
                 self._settle(1.0, at)
             return
         change = equity - base.equity_usd
-        low, high = _explained(base, reading)
-        explained = min(max(change, low), high)
-        residual = change - explained
+        low, high, slack = _explained(base, reading)
+        residual = change - min(max(change, low - slack), high + slack)
+        # Money that came or went is none of it profit or loss: the tolerance neither, or each would count as a little.
+        explained = change if residual == 0.0 else min(max(change, low), high)
         index = max(self.index * (1.0 + explained / base.equity_usd), _LEAST)
         if residual != 0.0 and not self._has_stayed(residual, base, at):
             self.unexplained_usd = residual
@@ -277,8 +278,8 @@ def _size(position: Position) -> float | None:
     return sensible_size(position.size)
 
 
-def _explained(before: _Reading, after: _Reading) -> tuple[float, float]:
-    """Between which changes of equity profit and loss lie, USD."""
+def _explained(before: _Reading, after: _Reading) -> tuple[float, float, float]:
+    """Between which changes of equity profit and loss lie, and how far beyond they may, USD."""
     low = high = 0.0
     slack = TOLERANCE_SHARE * before.equity_usd
     for market in before.sizes.keys() | after.sizes.keys():
@@ -297,4 +298,4 @@ def _explained(before: _Reading, after: _Reading) -> tuple[float, float]:
         # Not every venue counts all of it in equity.
         low += min(*gains, 0.0)
         high += max(*gains, 0.0)
-    return low - slack, high + slack
+    return low, high, slack

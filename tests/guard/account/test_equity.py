@@ -166,3 +166,14 @@ def test_no_flow_is_ever_a_drawdown(flows: list[float], walk: list[float]) -> No
             fed(moved, [told(seconds, price, cash, size=1.0)])
     assert share(moved) <= 0.02
     assert share(plain) <= 0.02
+
+
+@pytest.mark.parametrize("share_paid", [-0.05, 0.05])
+def test_many_payments_are_together_no_drawdown_and_no_high(share_paid: float) -> None:
+    track, cash = EquityTrack(), 10_000.0
+    for payment in range(60):
+        fed(track, [told(payment * 600.0 + 100.0 * number, 100.0, cash) for number in range(6)])
+        cash *= 1.0 + share_paid
+
+    assert track.index == pytest.approx(1.0)
+    assert share(track, 36_000.0) == pytest.approx(0.0, abs=1e-9)
