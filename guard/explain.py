@@ -33,11 +33,13 @@ from guard.explain_words import (
     changed_words,
     counterfactual_words,
     decapitalised,
+    detail_words,
     duration_words,
     evidence_words,
     list_words,
     market_words,
     near_words,
+    offer_words,
     posture_words,
     request_words,
     size_words,
@@ -175,6 +177,7 @@ def _why(story: Story, command: Command) -> Iterator[str]:
         yield f"The policy {main.finding.policy} found this and called it {SEVERITIES[main.finding.severity]}."
         if main.finding.evidence == command.evidence:
             yield from _counterfactual(main.finding.counterfactual)
+        yield from (f"A human could do this instead: {offer_words(each)}." for each in main.finding.offers)
     also = (_also(each.finding) for each in others(story, main, command))
     yield from dict.fromkeys(f"At the same time: {decapitalised(words)}" for words in also)
     yield from _evidence(evidence, command.symbol)
@@ -299,7 +302,8 @@ def _outcome(story: Story) -> Iterator[str]:
         found = f"its guard ended before, as the next one found at {utc_words(gap.at)}" if gap else end
         yield f"No effect has been judged: {found}."
         return
-    detail = outcome.detail or "no detail"
+    symbol = "" if story.command is None else story.command.symbol
+    detail = detail_words(outcome.detail, symbol) or "no detail"
     when = _after(story, outcome.judged_at)
     source = {
         "venue": "the venue's own positions and orders",

@@ -20,6 +20,7 @@ from guard.explain_words import (
     DRY_RUN,
     SEVERITIES,
     VERBS,
+    changed_words,
     counterfactual_words,
     detail_words,
     duration_words,
@@ -107,14 +108,14 @@ class _Teller:
     def _request(self) -> str:
         words = request_words(self.command)
         told = [each for each in (self._from_words(), self._slice_words()) if each]
-        return words + (f" ({', '.join(told)})" if told else "")
+        return words + (f" ({'; '.join(told)})" if told else "")
 
     def _from_words(self) -> str:
         """What it held, where the evidence says so."""
         held = next((each.value for each in self.command.evidence if each.name == "position"), None)
         if not isinstance(self.command, CutLeverage) or not isinstance(held, float | int):
             return ""
-        return f"it held {size_words(held, self.command.symbol)} when this was worked out"
+        return f"of {size_words(held, self.command.symbol)} that it held"
 
     def _slice_words(self) -> str:
         """That it is a slice of one way down, where it is."""
@@ -126,12 +127,12 @@ class _Teller:
         target = None if self.main is None else self.main.finding.limit.max_size
         if pace is not None and target is not None and command.max_size > target * 1.001:
             parts.append(
-                f"a slice of one unwinding to {size_words(target, command.symbol)}, at most "
+                f"a slice of one unwinding to {size_words(target, command.symbol)}: at most "
                 f"{size_words(pace.slice_size, command.symbol)} every {duration_words(pace.interval_ms * NS_PER_MS)}"
             )
         if command.price_limit is not None:
             parts.append(f"no worse than at {price_words(command.price_limit)}")
-        return ", ".join(parts)
+        return "; ".join(parts)
 
     def _because(self) -> str:
         if isinstance(self.command, Resume):
@@ -183,6 +184,7 @@ class _Teller:
         yield "Chain", self._chain()
         yield "Also stood", self._also()
         yield "By a human", "; ".join(self._instructions())
+        yield "Settings", self._changed()
         yield "Instead", "; ".join(offer_words(each) for each in self._offers())
         yield "Bill", "" if self.story.billed is None else bill_in_short(self.story.billed)
 
@@ -230,14 +232,12 @@ class _Teller:
         share = after.entry_share.get(self.command.symbol, 1.0)
         coming = next((each for each in self._others() if each.finding.reason is Reason.RESUMING), None)
         if coming is None or share >= 1.0:
-            return f"new entries of {share:.0%} of their usual size"
+            over = next((each for each in self._over() if each.finding.reason is Reason.RESUMING), None)
+            had = "" if over is None else f"; before that {_recovered(over.finding)}"
+            return f"new entries of {share:.0%} of their usual size{had}"
         waits = "; ".join(evidence_words(each, self.command.symbol) for each in coming.finding.evidence)
-        return f"new entries of {share:.0%} of their usual size; of the market: {waits}. {self._waits_for(coming)}"
-
-    @staticmethod
-    def _waits_for(coming: Standing) -> str:
-        rest = coming.finding.counterfactual.removeprefix("would not stand once ")
-        return f"All of it comes back once {rest}." if rest else ""
+        rest = f"All of it comes back once {_recovered(coming.finding)}."
+        return f"new entries of {share:.0%} of their usual size; of the market: {waits}. {rest}"
 
     def _posture(self) -> Posture | None:
         return self.story.posture_after or self.story.posture_before
@@ -312,6 +312,11 @@ class _Teller:
                 f"{said.get('because', 'no reason told')}{f' (until {until})' if until else ''}, instruction {name}"
             )
 
+    def _changed(self) -> str:
+        """What was changed last in the settings that it was decided by."""
+        reloaded = self.story.reloaded
+        return "" if reloaded is None else changed_words(reloaded, self.story.issued_at)
+
     def _offers(self) -> list[Offer]:
         found = [] if self.main is None else list(self.main.finding.offers)
         for standing in self._others():
@@ -368,6 +373,7 @@ class _Teller:
                 for each in self._offers()
             ],
             "instructions": list(self._instructions()),
+            "settings_changed": self._changed() or None,
             "bill": self._bill_told(),
         }
 
@@ -419,6 +425,11 @@ def _evidence_told(evidence: Evidence, symbol: str) -> Mapping[str, object]:
         "limit": evidence.limit,
         "words": evidence_words(evidence, symbol),
     }
+
+
+def _recovered(finding: Finding) -> str:
+    """What has to come back before a resume is whole."""
+    return finding.counterfactual.removeprefix("would not stand once ") or "the market has recovered"
 
 
 def rung_of_posture(posture: Posture, symbol: str) -> str:

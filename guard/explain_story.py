@@ -17,10 +17,10 @@ from guard.audit import (
 )
 from guard.billed import BillLine
 from guard.commands import CommandOutcome
-from guard.events import AccountSnapshot, AnyEvent, BotAcked
+from guard.events import AccountSnapshot, AnyEvent, BotAcked, BotBorn
 from guard.findings import Finding, Severity
 from guard.forecasts import MarketOutlook
-from guard.units import NS_PER_S, Nanoseconds, symbol_of, venue_of
+from guard.units import NS_PER_S, AccountId, Nanoseconds, account_id, symbol_of, venue_of
 from perpguard_sdk.messages import ALL_SYMBOLS, Ack, Command, CutLeverage, Posture, Resume, WidenStops
 
 
@@ -59,6 +59,8 @@ class Story:
     posture_before: Posture | None = None
     posture_after: Posture | None = None
     billed: BillLine | None = None
+    account: AccountId | None = None
+    """The bot's, by its birth or the bill of another of its commands."""
     issued_index: int | None = None
     outcome_index: int | None = None
     before_index: int | None = None
@@ -86,6 +88,7 @@ def gather(records: Sequence[AnyRecord], command_id: str) -> Story:
             case Billed():
                 told = [*(each.told for each in record.memory.open), *record.lines]
                 found = next((each for each in told if each.decision == command_id), None)
+                story.account = next((each.account for each in told if each.bot == bot), story.account)
                 if found is not None:
                     story.billed, story.billed_index = found, index
             case AuditGap(commands=named) if command_id in named:
@@ -108,6 +111,8 @@ def _gather_step(story: Story, step: Step, bot: str | None, index: int) -> None:
             story.posture_before, story.before_index = publish.posture, index
         elif publish.posture.bot == bot:
             story.posture_after = publish.posture
+    if isinstance(step.event, BotBorn) and step.event.birth.bot == bot:
+        story.account = account_id(step.event.birth.venue, step.event.birth.account)
     if isinstance(step.event, BotAcked) and step.event.ack.command_id == story.command_id:
         story.acks.append((step.at, step.event.ack))
     for outcome in step.outcomes:
@@ -276,6 +281,8 @@ def _place_told(story: Story, command: Command) -> Place:
     named = [] if story.billed is None else [story.billed.account]
     if isinstance(event, AccountSnapshot):
         named.append(event.account)
+    if story.account is not None:
+        named.append(story.account)
     subjects = [each.finding.subject for each in story.findings.values()]
     named += [each.account for each in subjects if each.account is not None and each.bot == command.bot]
     if named:

@@ -396,6 +396,7 @@ def detail_words(detail: str, symbol: str) -> str:
     >>> detail_words("position 1.02089, at most 1.5 asked; stops at [2387.5], 2387.5 asked", "ETH/USDT:USDT")
     'position 1.02089 ETH, at most 1.5 ETH asked; stops at 2,387.5, 2,387.5 asked'
     """
+    detail = _ENTRIES.sub(lambda found: ENTRIES[Entries(found[1])], detail)
     detail = _SIZE.sub(
         lambda found: f"{found[1]}{size_words(float(found[2]), symbol) if float(found[2]) else 0}", detail
     )
@@ -414,6 +415,7 @@ def _size_or_0(size: float, symbol: str) -> str:
 
 _NUMBER = r"(-?\d+(?:\.\d+)?(?:e[+-]?\d+)?)"
 _SIZE = re.compile(r"(\bposition (?:is )?|\bat most )" + _NUMBER + r"(?![\d ]*[%x]| times)")
+_ENTRIES = re.compile(rf"\bentries ({'|'.join(Entries)})\b")
 _STOPS = re.compile(r"stops at \[([-\d., e+]*)\], " + _NUMBER + " asked")
 
 

@@ -250,7 +250,13 @@ class SqliteAuditReader:
                 (stored.number, f'"decision":"{found}"'),
                 1,
             )
-            numbers |= {int(row[0]) for row in (*before, *session, *changed, *outlooks, *billed)}
+            whose = await self._newest(  # a bill of the same bot says whose it is, where nothing else does
+                "SELECT number FROM records WHERE kind = 'billed' AND instr(body, ?) AND {span} "
+                "ORDER BY number DESC LIMIT {left}",
+                (f'"bot":"{command.bot}"',),
+                1,
+            )
+            numbers |= {int(row[0]) for row in (*before, *session, *changed, *outlooks, *billed, *whose)}
             for reason in Reason:
                 numbers |= await self._last_changes(reason, stored.number, command)
         return await self._read(sorted(numbers))

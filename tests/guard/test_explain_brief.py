@@ -9,7 +9,7 @@ import pytest
 from msgspec import structs
 from typer.testing import CliRunner
 
-from guard.audit import AnyRecord, Step
+from guard.audit import AnyRecord, SettingChange, SettingsReloaded, Step
 from guard.cli import cli
 from guard.commands import PublishCommand, PublishPosture
 from guard.events import Tick
@@ -32,6 +32,7 @@ from tests.support.audit_records import (
     session,
     tick,
 )
+from tests.support.builders import born
 from tests.support.gallery import Gallery
 
 LINES_MAX = 25
@@ -116,7 +117,7 @@ def test_a_cut_is_told_with_what_would_have_spared_it_and_by_its_ids() -> None:
     told = brief(cut_story(), CUT_ID, numbers=range(101, 101 + len(cut_story())))
     assert told is not None
     parts = dict(told.parts)
-    assert "it held 1.5 BTC" in told.headline[0]
+    assert "(of 1.5 BTC that it held)" in told.headline[0]
     assert "Policy cut_leverage called it critical; it had stood for 2.0 s." in told.headline[1]
     assert told.headline[2] == (
         "Confirmed 1.1 s after the decision, judged from the venue's own positions and orders: "
@@ -162,7 +163,7 @@ def test_a_slice_is_told_to_be_one_of_an_unwinding() -> None:
     )
     told = brief([step], CUT_ID)
     assert told is not None
-    words = "a slice of one unwinding to 0.2 BTC, at most 0.4 BTC every 3.0 s, no worse than at 58,000"
+    words = "a slice of one unwinding to 0.2 BTC: at most 0.4 BTC every 3.0 s; no worse than at 58,000"
     assert words in told.headline[0]
     asked = told.told["asked"]
     assert isinstance(asked, dict)
@@ -223,6 +224,32 @@ def test_what_concerns_other_accounts_and_venues_does_not_get_in() -> None:
     assert parts_of(with_finding(cut_story(), other, 5.0), CUT_ID) == parts_of(
         [*cut_story(), tick(seconds(70))], CUT_ID
     )
+
+
+def test_a_resume_of_a_bot_whose_account_is_known_leaves_out_what_is_said_of_others() -> None:
+    issued = seconds(160)
+    resume = Resume(entries=Entries.ALLOWED, **envelope("r", issued, Reason.RECOVERED, ()))  # type: ignore[arg-type]
+    birth = born(bot=BotId(BOT))
+    other = structs.replace(near_finding(9.0), limit=Limit(entries=Entries.NO_ADDS))
+    given = Step(
+        at=issued,
+        event=Tick(received_at=issued),
+        opened=(other,),
+        commands=(PublishCommand(command=resume, attempt=1),),
+    )
+    unknown, known = [given], [Step(at=seconds(1), event=birth), given]
+    assert parts_of([*unknown], "r")["Also stood"] == "liquidation too near"
+    assert "Also stood" not in parts_of([*known], "r")
+
+
+def test_the_last_change_of_settings_is_named() -> None:
+    change = SettingChange(path="policies.cut_leverage.buffer_bps", old="50.0", new="80.0", effect="tightens")
+    reloaded = SettingsReloaded(
+        at=seconds(9), cause="SIGHUP", applied=True, former_digest="a", settings_digest="b", changes=(change,)
+    )
+    story = cut_story()
+    assert "buffer_bps from 50.0 to 80.0" in parts_of([story[0], reloaded, *story[1:]], CUT_ID)["Settings"]
+    assert "Settings" not in parts_of(story, CUT_ID)
 
 
 # A crash that real policies went through

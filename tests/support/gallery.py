@@ -254,7 +254,9 @@ class Gallery:
         for policy, command in sorted(self.commands, key=lambda each: each[1].verb == "pause"):
             if policy and command.verb != "resume":
                 found.setdefault(policy, command)
-        resumed = [command for _, command in self.commands if command.verb == "resume"]
+        resumed = [
+            command for _, command in self.commands if command.verb == "resume" and command.bot == "patient"
+        ]
         return found | ({"resume": resumed[-1]} if resumed else {})
 
 
