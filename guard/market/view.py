@@ -32,6 +32,12 @@ from guard.units import BPS_PER_UNIT, NS_PER_MS, NS_PER_S, MarketId, Nanoseconds
 
 __all__ = ["BaselineSettings", "BookTrust", "Estimate", "MarketView"]
 
+MARK_DOUBT_RATIO = 0.02
+"""So far from the middle of a market's own book is a mark price doubted; premiums of perpetuals are a tenth of it."""
+
+MARK_DOUBT_S = 5.0
+"""After so long a doubted mark price is believed: it was told again meanwhile, venues do so every 1 to 3 s."""
+
 _REFILL_AT = CURVE_BPS.index(25.0)
 """Sweeps are looked for in the depth within this distance of mid."""
 
@@ -318,6 +324,18 @@ class MarketView:
             return BookTrust.RECOVERING
         is_recovered = now - ok_since >= self.settings.recover_ms * NS_PER_MS
         return BookTrust.TRUSTED if is_recovered else BookTrust.RECOVERING
+
+    def is_mark_doubted(self, size: float) -> bool:
+        """Whether the mark price is far worse for a position of a signed ``size`` than the middle of its own book.
+
+        A single wrong mark price stands until the next one comes, which at some venues is seconds: whoever acts on it
+        has to wait for another.
+        """
+        mark, mid = self.mark_price, self._mid
+        if mark is None or mid is None or mid <= 0.0:
+            return False
+        worse = mid - mark if size > 0.0 else mark - mid
+        return worse > MARK_DOUBT_RATIO * mid
 
     def stream_state(self, stream: Stream, now: Nanoseconds) -> StreamState:
         """How fresh one stream is; NEVER before its first sign of life."""

@@ -284,3 +284,25 @@ def test_one_step_of_the_price_is_no_slide(leverage: float, step: float) -> None
             outlook_of(MARKET, regime=Regime.NORMAL), at=at(seconds)
         )
         assert [one for one in judged(POLICY, state, seconds) if one.imminent] == []
+
+
+@pytest.mark.parametrize(("side", "price", "confirm_ms"), [(1.0, 80.0, 5_000), (-1.0, 120.0, 5_000)])
+def test_a_mark_price_that_its_book_knows_nothing_of_has_to_stand(
+    side: float, price: float, confirm_ms: int
+) -> None:
+    state = scene(size=10.0 * side)
+    for number in range(1, 5):
+        state.apply(features(NOW_S + 11.0 + 0.25 * number, 100.0))
+        state.apply(mark(NOW_S + 11.0 + 0.25 * number, price))
+    held = position(
+        10.0 * side, entry_price=100.0, mark_price=price, margin_mode=MarginMode.CROSS, leverage=10.0
+    )
+    told = snapshot(NOW_S + 12.0, held, equity_usd=-100.0)
+    state.apply(structs.replace(told, wallet_usd=100.0))
+    (finding,) = (one for one in judged(POLICY, state, NOW_S + 12.0) if one.imminent)
+    assert finding.confirm_ms == confirm_ms
+
+    for number in range(1, 5):
+        state.apply(features(NOW_S + 12.0 + 0.25 * number, price))
+    (finding,) = (one for one in judged(POLICY, state, NOW_S + 13.0) if one.imminent)
+    assert finding.confirm_ms == 1_000, "the book has followed"
