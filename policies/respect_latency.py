@@ -195,6 +195,8 @@ class RespectLatency:
             # To where the fastest ever would leave the time too: once and far, not every second by a little more.
             safe_bps = bps_of(max(speed, rush.stressed) * need_s * (1.0 + self.margin_ratio), down=down)
             limit = _far_cut(state, pool, position, distance, mark, safe_bps)
+        view = state.markets.get(position.market)
+        is_doubted = view is not None and view.is_mark_doubted(position.size)
         risk = assessed.risk
         missing_usd = max(wanted_bps - distance.bps, 0.0) / BPS_PER_UNIT * abs(position.size) * mark
         return Finding(
