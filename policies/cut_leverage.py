@@ -22,6 +22,7 @@ from guard.market.freshness import StreamState
 from guard.market.view import BookTrust, MarketView
 from guard.state import GuardState
 from guard.units import BPS_PER_UNIT, NS_PER_S, MarketId, Nanoseconds, symbol_of, venue_of
+from guard.unwinding.bearing import bears_less, strictest
 from guard.unwinding.evidence import Case, Need, counterfactual_of, evidence_of
 from guard.unwinding.likelihood import chance_of, quantile_of
 from guard.unwinding.pacing import PaceSettings, Unwinding, pace, unhurried
@@ -29,11 +30,14 @@ from guard.unwinding.remedies import offers_of
 from guard.unwinding.room import UNDER_WAY, is_hurt, room_of
 from guard.unwinding.sizes import largest_that_keeps, maintenance_of
 from guard.unwinding.verdict import Verdict, costs_of, weigh
-from perpguard_sdk.messages import Entries, Evidence
+from perpguard_sdk.messages import Entries
 
 PACED_BPS = 25.0
 """Refill is measured of the depth within this distance, so slices are a share of that."""
 
+
+HAZARD_MOVE = 0.05
+"""The move by which it is told whether a market is dangerous now, whatever is held in it."""
 
 SOON_S = 300.0
 """While a cut is being made the next minutes matter, in which a crash comes faster than within the horizon."""
@@ -101,6 +105,8 @@ class CutLeverage:
         reach_margin_ratio: how much farther than the reach a cut puts it: one large cut is cheaper than many later.
         reach_quantile: which quantile of the reach must not come to the liquidation price.
         hazard_min: chance of a move beyond the liquidation price from which on the reach is a reason to cut.
+        hazard_hurt: chance of 5 % within ``horizon_s`` that bears out a state of the market or a thin book; where it is
+            less, neither caps a position: both come and go on calm days.
         horizon_s: within which that chance is counted, seconds.
         outlook_s: seconds after which an outlook is not known any more.
         cap_share: from which share of ``hazard_min`` on nothing is added, nor opened at more than the leverage borne.
@@ -133,6 +139,7 @@ class CutLeverage:
     reach_margin_ratio: Annotated[float, Ge(0.0), Le(2.0)] = 0.4
     reach_quantile: Annotated[float, Ge(0.5), Le(0.95)] = 0.90
     hazard_min: Annotated[float, Ge(0.001), Le(1.0)] = 0.3
+    hazard_hurt: Annotated[float, Ge(0.0), Le(1.0)] = 0.02
     horizon_s: Annotated[float, Ge(60.0), Le(3_600.0)] = 900.0
     outlook_s: Annotated[float, Ge(1.0), Le(300.0)] = 20.0
     cap_share: Annotated[float, Ge(0.05), Le(1.0)] = 0.5
@@ -215,11 +222,13 @@ class CutLeverage:
         if need is None or distance is None:
             return
         chance = self._chance(outlook, need.direction, distance.bps / BPS_PER_UNIT)
+        hazard = self._chance(outlook, need.direction, HAZARD_MOVE)
+        is_borne_out = hazard is None or hazard >= self.hazard_hurt
         room = room_of(
             need,
             distance.bps,
-            is_raised=self._is_raised(outlook, chance),
-            is_hurt=is_hurt(outlook, view.depth_ratio(need.side)),
+            is_raised=self._is_raised(outlook, chance, is_borne_out=is_borne_out),
+            is_hurt=is_borne_out and is_hurt(outlook, view.depth_ratio(need.side)),
             cap_multiple=self.cap_multiple,
             margin_ratio=self.margin_ratio,
             reach_margin_ratio=self.reach_margin_ratio,
@@ -272,11 +281,11 @@ class CutLeverage:
         outlook = state.outlook.of(market)
         return None if outlook is None or now - outlook.at > self.outlook_s * NS_PER_S else outlook
 
-    def _is_raised(self, outlook: MarketOutlook | None, chance: float | None) -> bool:
+    def _is_raised(self, outlook: MarketOutlook | None, chance: float | None, *, is_borne_out: bool) -> bool:
         """Whether the reach is to be kept: a cascade is likely, or not over, so that nothing is given back at once."""
         if chance is None or outlook is None:
             return False
-        return chance >= self.cap_share * self.hazard_min or outlook.regime in UNDER_WAY
+        return chance >= self.cap_share * self.hazard_min or (is_borne_out and outlook.regime in UNDER_WAY)
 
     def _chance(
         self,
@@ -456,38 +465,20 @@ class CutLeverage:
 
     def _borne(self, state: GuardState, market: MarketId, now: Nanoseconds) -> Iterator[Finding]:
         """A market more dangerous than usual bears less than the usual leverage: new positions get that."""
-        outlook, leverage_usual = self._outlook(state, market, now), self.leverage_usual
+        outlook = self._outlook(state, market, now)
         if outlook is None or not outlook.sizings:
             return
-        sizing = min(outlook.sizings, key=lambda each: each.leverage_share)
-        leverage = max(leverage_usual * sizing.leverage_share, 1.0)
-        chance = self._chance(outlook, sizing.direction, 1.0 / leverage_usual)
-        least = self.cap_share * self.hazard_min
-        if chance is None or chance < least or sizing.leverage_share >= 1.0 or leverage >= leverage_usual:
-            return
-        yield Finding(
+        found = bears_less(
+            outlook,
             policy=self.name,
-            reason=Reason.HAZARD_HIGH,
-            severity=Severity.WATCH,
-            subject=Subject(market=market),
-            limit=Limit(max_leverage=leverage),
-            evidence=(
-                Evidence(name="danger of the market", value=sizing.danger, unit="ratio", limit=sizing.usual),
-                Evidence(name="leverage that it bears", value=leverage, unit="x", limit=leverage_usual),
-                Evidence(
-                    name=f"chance of {100.0 / leverage_usual:.0f} % {sizing.direction} within the horizon",
-                    value=chance,
-                    unit="ratio",
-                    limit=least,
-                ),
-            ),
-            counterfactual=(
-                f"would not stand with a danger of {sizing.usual:.2g} or less, or with a chance below"
-                f" {least:.1%} that price goes {sizing.direction} by {1.0 / leverage_usual:.1%} within"
-                f" {self.horizon_s / 60.0:.0f} minutes"
-            ),
-            confirm_ms=int(self.confirm_s * 1000),
+            leverage_usual=self.leverage_usual,
+            chance=self._chance(outlook, strictest(outlook).direction, 1.0 / self.leverage_usual),
+            least=self.cap_share * self.hazard_min,
+            horizon_s=self.horizon_s,
+            confirm_s=self.confirm_s,
         )
+        if found is not None:
+            yield found
 
 
 def _mark_price(view: MarketView, now: Nanoseconds) -> float | None:

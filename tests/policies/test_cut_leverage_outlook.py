@@ -195,7 +195,7 @@ def test_before_it_comes_to_a_cut_nothing_is_added() -> None:
 def test_what_was_cut_is_not_given_back_before_the_market_has_recovered() -> None:
     """Once over, the chance falls at once; the position may not grow into the reach again until the state says so."""
     for regime, is_capped in ((Regime.CASCADE, True), (Regime.RECOVERY, True), (Regime.NORMAL, False)):
-        state, equity_usd = scene(distance=0.15, reach=0.11, chance=0.01, regime=regime)
+        state, equity_usd = scene(distance=0.15, reach=0.11, chance=0.03, regime=regime)
         found = [one for one in judged(POLICY, state, WARM_S) if one.subject.account is not None]
         assert bool(found) is is_capped
         if is_capped:
@@ -204,6 +204,15 @@ def test_what_was_cut_is_not_given_back_before_the_market_has_recovered() -> Non
                 max(leverage * equity_usd / 100.0, 100.0), rel=1e-3
             )
             assert found[0].limit.entries is None, "it may grow up to there"
+
+
+@pytest.mark.parametrize("regime", [Regime.STRESSED, Regime.CASCADE, Regime.RECOVERY])
+def test_a_state_that_no_chance_bears_out_caps_nothing(regime: Regime) -> None:
+    """On calm days states stand for hours because a book flickered."""
+    state, _ = scene(distance=0.15, reach=0.11, chance=0.01, regime=regime)
+    assert not [one for one in judged(POLICY, state, WARM_S) if one.subject.account is not None]
+    wary = CutLeverage(hazard_hurt=0.005)
+    assert [one for one in judged(wary, state, WARM_S) if one.subject.account is not None]
 
 
 def test_the_chance_has_to_be_worth_what_the_cut_costs() -> None:

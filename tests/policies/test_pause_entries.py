@@ -235,6 +235,25 @@ def test_a_hazard_halts_adds_and_a_greater_one_everything_in_any_state() -> None
     assert asked == [None, Entries.NO_ADDS, Entries.NO_ADDS, Entries.REDUCE_ONLY]
 
 
+@pytest.mark.parametrize(
+    ("regime", "hazard", "seconds"),
+    [
+        (Regime.NORMAL, 0.05, 30.0),
+        (Regime.WATCH, 0.15, 30.0),
+        (Regime.RECOVERY, 0.15, 30.0),
+        (Regime.NORMAL, 0.2, 0.0),
+        (Regime.STRESSED, 0.05, 0.0),
+    ],
+)
+def test_a_moments_hazard_has_to_stand_unless_a_state_bears_it_out_or_it_is_plain(
+    regime: Regime, hazard: float, seconds: float
+) -> None:
+    state = warm_state()
+    calm_after(state, WARM_S, regime=regime, reasons=("hazard",), hazard=hazard, resume_share=1.0)
+    (found,) = (one for one in judged(POLICY, state, WARM_S) if one.reason is Reason.HAZARD_HIGH)
+    assert found.confirm_ms == seconds * 1_000
+
+
 def test_an_outlook_of_the_past_is_not_heard() -> None:
     state = warm_state()
     calm_after(state, WARM_S - 30.0, regime=Regime.CASCADE, hazard=0.5)
