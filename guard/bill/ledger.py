@@ -320,7 +320,7 @@ class Ledger:
         if twin is None:
             return
         markets = {each.line.market for each in self.books.decisions.values() if each.line.account == account}
-        for market in markets:
+        for market in sorted(markets):  # sums of money must not depend on a hash
             size = seen.size_held(state, account, market)
             if size is None:
                 continue
@@ -415,14 +415,14 @@ class Ledger:
         if not self.books.decisions:
             self._funding.clear()
             return
-        for market in {each.line.market for each in self.books.decisions.values() if each.left}:
+        for market in sorted({each.line.market for each in self.books.decisions.values() if each.left}):
             self._fund(market, at, state)
         for decision in tuple(self.books.decisions.values()):
             asked = decision.asked
             if asked is not None and asked.due_at is not None and at >= asked.due_at:
                 self._obey(decision, asked, state, at)
             self._judge_end(decision, at, state, wanted)
-        for account in {each.line.account for each in self.books.decisions.values() if each.left}:
+        for account in sorted({each.line.account for each in self.books.decisions.values() if each.left}):
             self.books.judge_twin(account, at, state)
 
     def _obey(self, decision: Decision, asked: Asked, state: GuardState, at: Nanoseconds) -> None:

@@ -114,7 +114,7 @@ def twin_margin(
         return None
     terms = state.own.terms_of(venue_of(account))
     maintenance = notional = 0.0
-    for market in {*extra, *(each.market for each in view.positions)}:
+    for market in sorted({*extra, *(each.market for each in view.positions)}):
         mark = marks.get(market) or mark_of(state, market)
         if mark is None or is_inverse(state, account, market):
             return None
