@@ -23,7 +23,18 @@ from guard.state import GuardState
 from guard.units import MarketId
 from policies.cut_leverage import CutLeverage
 from tests.policies.scenes import WARM_S, hold, judged, thin_out, warm_state
-from tests.support.builders import ACCOUNT, ALPHA, ETH, MARKET, at, features, flat_terms, position, reported
+from tests.support.builders import (
+    ACCOUNT,
+    ALPHA,
+    ETH,
+    MARKET,
+    at,
+    features,
+    flat_terms,
+    mark,
+    position,
+    reported,
+)
 
 POLICY = CutLeverage()
 MMR = 0.01
@@ -276,3 +287,18 @@ def test_a_common_move_by_our_own_formula_does_not_overrule_the_venue() -> None:
     state.apply(flat_terms(MARKET, ETH, source=TermsSource.FORMULA, ratio=0.02))
     three_legs(state, now, 1_000.0, liquidation_price=70.0)
     assert all((one.limit.max_size or 0.0) >= 40.0 for one in judged(POLICY, state, now)), "none is cut"
+
+
+@pytest.mark.parametrize(
+    ("sign", "price", "confirm_ms"), [(1.0, 97.0, 5_000), (1.0, 99.0, 1_000), (-1.0, 103.0, 5_000)]
+)
+def test_a_mark_price_far_from_its_own_book_has_to_stand_for_longer(
+    sign: float, price: float, confirm_ms: int
+) -> None:
+    """One wrong mark price stands until the next, which at some venues is seconds; a book that falls says it too."""
+    state = warm_state()
+    now = thin_out(state, bid_size=30.0, ask_size=30.0)
+    holding(state, now, sign * 100.0, 500.0)
+    state.apply(mark(now, price))
+    (found,) = judged(POLICY, state, now)
+    assert found.confirm_ms == confirm_ms
