@@ -272,8 +272,11 @@ def main(folder: str) -> None:
 
     from guard.cli import cli
 
+    path = Path(folder) / "audit.sqlite3"
+    if path.exists():
+        sys.exit(f"{path} is there already: name another folder")
     gallery = Gallery().live()
-    path = gallery.save(Path(folder) / "audit.sqlite3")
+    gallery.save(path)
     for policy, command in gallery.one_of_each.items():
         told = CliRunner().invoke(cli, ["explain", command.id, "--audit", str(path)], env={"COLUMNS": "110"})
         print(f"$ perpguard explain {command.id} --audit {path}    # {policy}\n\n{told.output}\n")
