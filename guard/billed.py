@@ -116,7 +116,7 @@ class BillLine(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class BillRow(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Decisions of one account, market and policy that ended, together; ``equity_usd`` is as the first of them began."""
+    """Decisions of one account, market and policy that ended, together; ``equity_usd`` as the first of them began."""
 
     account: AccountId
     market: MarketId

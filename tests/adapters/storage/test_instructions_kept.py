@@ -12,7 +12,9 @@ from guard.events import InstructionSeen
 from perpguard_sdk.messages import Instruction, InstructionKind
 from tests.support.audit_records import seconds, whole_story
 
-HALT = Instruction(id="halt-1", kind=InstructionKind.HALT, author="ada", reason="odd", ts=1, expires_at=10**13)
+HALT = Instruction(
+    id="halt-1", kind=InstructionKind.HALT, author="ada", reason="odd", ts=1, expires_at=10**13
+)
 
 
 def heard(at: int, told: Instruction) -> Step:

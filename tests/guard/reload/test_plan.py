@@ -258,8 +258,8 @@ class Scene:
 HALT = [finding(entries=Entries.HALTED)]
 
 
-def halted(**arbiter: float) -> Scene:
-    scene = Scene.of(arbiter=ArbiterSettings(**arbiter))
+def halted(*, hold_down_s: float, step_s: float) -> Scene:
+    scene = Scene.of(arbiter=ArbiterSettings(hold_down_s=hold_down_s, step_s=step_s))
     scene.told.findings = HALT
     scene.live(0.0, 5.0)
     assert scene.entries() is Entries.HALTED
