@@ -58,6 +58,8 @@ class Instructions:
     """
 
     told: dict[str, Instruction] = field(default_factory=dict)
+    _heard: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """When each was told last, and until when any word of it would have held: one made shorter is not played back."""
     _in_force: tuple[Instruction, ...] = ()
     _from: Nanoseconds = 0
     _until: Nanoseconds = 0
@@ -72,11 +74,15 @@ class Instructions:
         """Note one; return whether it says anything new."""
         for name in [name for name, each in self.told.items() if each.expires_at <= ms_of(now)]:
             del self.told[name]
+        for name in [name for name, (_, until) in self._heard.items() if until <= ms_of(now)]:
+            del self._heard[name]
         known = self.told.get(instruction.id)
-        if instruction.expires_at <= ms_of(now) or (known is not None and instruction.ts <= known.ts):
+        said_at, until = self._heard.get(instruction.id, (0, 0))
+        if instruction.expires_at <= ms_of(now) or instruction.ts <= said_at:
             return False
-        if known is None and len(self.told) >= TOLD_MAX:
+        if not said_at and len(self._heard) >= TOLD_MAX:
             return False
+        self._heard[instruction.id] = instruction.ts, max(until, instruction.expires_at)
         expires_at = instruction.expires_at
         if known is not None and instruction.withdrawn:
             expires_at = max(expires_at, known.expires_at)

@@ -262,3 +262,16 @@ def test_what_cannot_be_is_said(fields: dict[str, Any], problem: str) -> None:
 
     assert problem in said
     assert bool(said) is bool(problem)
+
+
+def test_one_that_was_made_shorter_is_not_played_back_once_it_is_over() -> None:
+    first = told(InstructionKind.IGNORE, 0.0, 100.0, said=1.0, reasons=("depth_thin",))
+    shorter = structs.replace(first, ts=ms_of(at(2.0)), expires_at=ms_of(at(10.0)))
+    known = Instructions()
+
+    assert known.take(first, at(1.0))
+    assert known.take(shorter, at(2.0))
+    assert known.in_force(at(20.0)) == ()
+    assert not known.take(first, at(20.0))
+    assert known.in_force(at(21.0)) == ()
+    assert known.take(structs.replace(first, ts=ms_of(at(30.0))), at(30.0)), "what is new is heard"
