@@ -52,7 +52,7 @@ adapter that makes events or carries decisions out.
 - ``status``        what the guard says of itself on its topics
 - ``notices``, ``telling``    what people are told: grouped, once it has settled, and when it is over
 - ``meters``, ``measuring`` (``_accounts``, ``_bill``, ``_outlook``)  what is counted and measured, for whoever asks
-- ``explain``, ``_brief``, ``_story``, ``_hops``, ``_outlook``, ``_reasons``, ``_words``, ``audit_lines``  records to words
+- ``explain``, ``_brief``, ``_story``, ``_hops``, ``_outlook``, ``_reasons``, ``_words``, ``audit_lines``  in words
 
 **How it is put together and run.**
 
