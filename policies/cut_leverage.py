@@ -139,7 +139,7 @@ class CutLeverage:
     reported_s: Annotated[float, Gt(0.0), Le(3_600.0)] = 15.0
     reach_margin_ratio: Annotated[float, Ge(0.0), Le(2.0)] = 0.4
     reach_quantile: Annotated[float, Ge(0.5), Le(0.95)] = 0.90
-    hazard_min: Annotated[float, Ge(0.001), Le(1.0)] = 0.3
+    hazard_min: Annotated[float, Ge(0.001), Le(0.9)] = 0.3
     hazard_hurt: Annotated[float, Ge(0.0), Le(1.0)] = 0.02
     horizon_s: Annotated[float, Ge(60.0), Le(3_600.0)] = 900.0
     outlook_s: Annotated[float, Ge(1.0), Le(300.0)] = 20.0
