@@ -30,7 +30,6 @@ from guard.forecasts import Direction, MarketOutlook
 from guard.units import NS_PER_S, MarketId
 
 SETTINGS = Settings.model_validate({})
-WITHOUT_OUTLOOK = Settings.model_validate({"outlook": {"enabled": False}})
 
 
 @pytest.fixture(scope="module")
@@ -160,9 +159,11 @@ def test_the_same_events_give_the_same_outlooks_shortcuts_or_none(events: list[A
     assert list(engine.state.outlook) == list(anew.state.outlook)
 
 
-def test_the_outlook_finds_nothing_and_limits_nobody(events: list[AnyEvent]) -> None:
-    _, steps = run(events)
-    _, bare = run(events, WITHOUT_OUTLOOK)
+def test_the_outlook_itself_finds_nothing_and_limits_nobody(events: list[AnyEvent]) -> None:
+    # Policies read it (decision 0278): without the one that does on these events, nothing is decided otherwise.
+    readers: dict[str, object] = {"policies": {"pause_entries": {"enabled": False}}}
+    _, steps = run(events, Settings.model_validate(readers))
+    _, bare = run(events, Settings.model_validate({"outlook": {"enabled": False}} | readers))
     assert any(step.outlooks for step in steps)
     assert not any(step.outlooks for step in bare)
     for step, other in zip(steps, bare, strict=True):
