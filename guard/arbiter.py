@@ -18,7 +18,7 @@ from msgspec import structs
 from guard.account.allocation import Allocation
 from guard.closing import Closing
 from guard.desired import Desired, Limits
-from guard.findings import Finding, Limit
+from guard.findings import Finding
 from guard.instructions import heeded
 from guard.ladder import Rung, flattened
 from guard.latches import (
@@ -449,17 +449,15 @@ class Arbiter:
 
         size = self._closing.capped(latches, asked_size(concerning, part), record, market, state)
         before = latches.sizes
+        stop = asked_stop(concerning)
+        move(latches.stop, stop, compare_rules, loosen_stop)
+        latches.note_stop_size(stop.cause, part)
+        latches.hold_size_under_stop()
         move(latches.max_size, size, compare_here, loosen_number)
-        cause, at_once = latches.max_size.cause, Asked[float | None](None)
-        if cause is not None and cause.limit.pace is not None:
-            others = (each for each in concerning if each.limit.pace is None or each.imminent)
-            at_once = asked_size(others, part)
-        latches.size_at_once = at_once.value
-        latches.is_urgent = any(each.imminent and each.limit != Limit() for each in concerning)
+        latches.note_at_once(concerning, part)
         move(latches.max_leverage, asked_leverage(concerning), compare_here, loosen_number)
         latches.give_back_in_order(before, step_ns)
         move(latches.entries, asked_entries(concerning), compare_entries, loosen_entries)
-        move(latches.stop, asked_stop(concerning), compare_rules, loosen_stop)
         move(latches.entry_share, asked_share(concerning), compare_parts, loosen_share)
 
     def _part(

@@ -16,7 +16,9 @@ class Limits:
 
     ``entry_share`` is what part of its usual size a new entry may have, 1 for all of it; ``flattened`` says that the
     position was closed and stays so until a human releases it. ``size_at_once`` is the smallest size asked for by
-    whom no pace may hold up, ``None`` where only paced findings ask. ``is_urgent`` says that one of all who ask for
+    whom no pace may hold up, ``None`` where only paced findings ask. ``stop_size`` is the size that the stop's finding
+    asks for, ``None`` for any: over a larger one its stop must not stand; ``stop_at_once`` is to size_at_once what stop
+    is to max_size. ``is_urgent`` says that one of all who ask for
     anything is imminent, though others may ask for more and so be the causes.
     """
 
@@ -31,6 +33,8 @@ class Limits:
     share_cause: Finding | None = None
     flattened: bool = False
     size_at_once: float | None = None
+    stop_size: float | None = None
+    stop_at_once: StopRule | None = None
     is_urgent: bool = False
 
     @property

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from guard.desired import Limits
-from guard.findings import Finding
+from guard.findings import Finding, Limit
 from guard.state import BotRecord, GuardState
 from guard.units import MarketId, Nanoseconds
 from perpguard_sdk.messages import Entries, StopRule
@@ -161,8 +161,9 @@ class Latches:
     """What is in force for one bot in one market.
 
     ``flattened`` is what keeps it closed until a human releases it. ``held`` is the size, in base units, from which a
-    reduction that may not be more than a share began. ``size_at_once`` is what findings that no pace holds up ask for
-    beside a paced one; ``is_urgent`` whether any of them is imminent.
+    reduction that may not be more than a share began. ``size_at_once`` and ``stop_at_once`` are what findings that no
+    pace holds up ask for beside a paced one; ``is_urgent`` whether any of them is imminent. ``stop_size`` is the size
+    that the stop in force was asked for with.
 
     ``steady`` is what the last fold of ``concerning`` looked at beside them; it need not be repeated before
     ``steady_until`` while both are the same, and ``steady_at`` is when they last were.
@@ -176,6 +177,8 @@ class Latches:
     flattened: Finding | None = None
     held: float | None = None
     size_at_once: float | None = None
+    stop_at_once: StopRule | None = None
+    stop_size: float | None = None
     is_urgent: bool = False
     last: Limits = field(default_factory=Limits)
     concerning: list[Finding] = field(default_factory=list)
@@ -199,6 +202,27 @@ class Latches:
             if was is not None and latch.cause is None:
                 wait_ns = 0 if latch.value is None else step_ns
                 self.entries.loosen_at = max(self.entries.loosen_at, latch.loosen_at + wait_ns)
+
+    def hold_size_under_stop(self) -> None:
+        """A size is given back no sooner than the stop that was asked for with it."""
+        if self.stop.value is not None and self.stop_size is not None:
+            self.max_size.loosen_at = max(self.max_size.loosen_at, self.stop.loosen_at)
+
+    def note_at_once(
+        self, concerning: Sequence[Finding], part: Callable[[Finding, float], float | None]
+    ) -> None:
+        """Note what of ``concerning`` no pace may hold up, and whether any of it is imminent."""
+        self.size_at_once, self.stop_at_once, cause = None, None, self.max_size.cause
+        if self.max_size.value is not None and (cause is None or cause.limit.pace is not None):
+            others = [each for each in concerning if each.limit.pace is None or each.imminent]
+            self.size_at_once, self.stop_at_once = asked_size(others, part).value, asked_stop(others).value
+        self.is_urgent = any(each.imminent and each.limit != Limit() for each in concerning)
+
+    def note_stop_size(self, cause: Finding | None, part: Callable[[Finding, float], float | None]) -> None:
+        """Note for what size the stop is asked; ``cause`` asks for it, ``None`` where it is only held."""
+        if cause is not None:
+            size = cause.limit.max_size
+            self.stop_size = None if size is None else part(cause, size) or 0.0
 
     def all(self) -> tuple[Latch[Any], ...]:
         return self.entries, self.max_size, self.max_leverage, self.stop, self.entry_share
@@ -249,6 +273,8 @@ class Latches:
             share_cause=self.entry_share.cause,
             flattened=self.flattened is not None,
             size_at_once=self.size_at_once,
+            stop_size=self.stop_size,
+            stop_at_once=self.stop_at_once,
             is_urgent=self.is_urgent,
         )
 

@@ -22,6 +22,9 @@ Changed = Mapping[BotId, AbstractSet[MarketId] | None]
 SIZE_TOLERANCE = 0.02
 """A lot that cannot be split is not a disobedience."""
 
+SIZE_EPSILON = 1e-9
+"""Sizes that are worked out in different ways differ by so little, as a ratio."""
+
 SLICE_TOLERANCE = 0.25
 """So much of a slice may be left of it; were it more, small slices would seem done before they are begun."""
 
@@ -72,8 +75,9 @@ class Pacing:
 
     All bots of one account's position take one slice together, whose parts add up to the pace's, and the next one
     begins once each of them was seen to have done its part, or has failed to. A stage never rises while the
-    unwinding lasts, and is never above what another finding asks for without a pace. While it lasts stops stay where
-    bots were told last: a rule that stands for the size at the end must not hold for a larger one.
+    unwinding lasts, and is never above what another finding asks for without a pace. A stop is told once the stage is
+    no larger than the size that it was asked for with, and until then it stays where the bot was told last: a rule that
+    stands for a smaller size must not hold for a larger one.
     """
 
     broken: dict[tuple[BotId, MarketId | None], Exception] = field(default_factory=dict)
@@ -82,6 +86,8 @@ class Pacing:
     _shares: dict[tuple[BotId, MarketId], float] = field(default_factory=dict)
     _told: dict[tuple[BotId, MarketId], float] = field(default_factory=dict)
     """What was told at once before an unwinding began: no stage is above it."""
+    _last: dict[tuple[BotId, MarketId], float | None] = field(default_factory=dict)
+    """The size that was told last, paced or not: a stop told with it may not stand over a larger one."""
 
     def restart(self) -> None:
         """Begin every unwinding anew, from what is held."""
@@ -133,6 +139,8 @@ class Pacing:
             where = None if changed is None else changed[bot]
             for market in limits if where is None else where & limits.keys():
                 self._paced.discard((bot, market))
+                if (bot, market) not in self._stages and pace_of(limits[market]) is None:
+                    self._last[bot, market] = limits[market].max_size
                 if pace_of(limits[market]) is not None:
                     self._paced.add((bot, market))  # looked at at each step: what is held may grow beyond it
                 elif (size := limits[market].max_size) is not None:
@@ -180,6 +188,7 @@ class Pacing:
                 yield bot, _at_stage(limits, stage)
             elif known is not None:
                 yield bot, None
+            self._last[bot, market] = limits.max_size if stage is None else stage.size
         for bot in [bot for bot, known in self._stages if known == market and market not in desired[bot]]:
             del self._stages[bot, market]
 
@@ -223,7 +232,9 @@ class Pacing:
         elif held is not None and held > target * (1.0 + SIZE_TOLERANCE) + 1e-12:
             slice_size = pace.slice_size * self._shares.get(key, 1.0)
             size = max(target, min(held - slice_size, self._told.get(key, held)))
-            self._stages[key] = _Stage(size, slice_size, now, stop_told(*key))
+            last = self._last.get(key)
+            is_larger = last is not None and size > last * (1.0 + SIZE_EPSILON)
+            self._stages[key] = _Stage(size, slice_size, now, None if is_larger else stop_told(*key))
 
     def _go_on(
         self,
@@ -251,9 +262,18 @@ class Pacing:
             stage.size = max(target, held)  # a stop has fired: what is gone is not bought back
 
 
+def _stop_at(limits: Limits, stage: _Stage) -> StopRule | None:
+    """The stop that may stand over what a bot may hold by now."""
+    is_fit = limits.stop_size is None or stage.size <= limits.stop_size * (1.0 + SIZE_EPSILON)
+    if limits.stop is None or is_fit:
+        return limits.stop
+    return stage.stop if limits.stop_at_once is None else limits.stop_at_once
+
+
 def _at_stage(limits: Limits, stage: _Stage) -> PacedLimits:
     pace, parts = pace_of(limits), {each.name: getattr(limits, each.name) for each in fields(Limits)}
     assert limits.max_size is not None
+    stage.stop = _stop_at(limits, stage)
     parts.update(max_size=max(stage.size, limits.max_size), stop=stage.stop)
     price_limit = None if pace is None else pace.price_limit
     return PacedLimits(**parts, tolerance=_tolerance(stage), price_limit=price_limit)
@@ -266,12 +286,20 @@ def _tolerance(stage: _Stage) -> float:
 
 
 def _held(state: GuardState, bot: BotId, market: MarketId) -> float | None:
-    """What a bot holds at most, absolute base units; ``None`` where nobody has said anything."""
+    """What a bot holds at most, absolute base units; ``None`` where nobody has said anything.
+
+    Of one that does not say itself: what of the account's position the others do not hold.
+    """
     size = size_of(state, state.bots[bot], market)
     if size is not None:
         return abs(size.value)
     account = state.accounts.get(state.bots[bot].config.account)
-    return None if account is None or account.source is None else abs(account.size(market))
+    if account is None or account.source is None:
+        return None
+    whole = account.size(market)
+    others = (other for other in state.owners(state.bots[bot].config.account, market) if other != bot)
+    held = (account.held(other, market) for other in others if other in account.held_by_bot)
+    return max(abs(whole) - sum(abs(part) for part in held if part * whole > 0.0), 0.0)
 
 
 def _shares(

@@ -7,6 +7,7 @@ as well. That entries are halted with the first failure is no route, but always 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -15,10 +16,13 @@ from guard.effects import size_of
 from guard.findings import Finding, Limit, Reason, Severity, Subject
 from guard.pacing import SIZE_TOLERANCE, Changed, joined
 from guard.state import GuardState
-from guard.units import BotId, MarketId, Nanoseconds
+from guard.units import NS_PER_S, BotId, MarketId, Nanoseconds
 from perpguard_sdk.messages import Entries, Evidence, Verb
 
 POLICY_NAME = "dispatch"
+
+TRIES_NS = 60 * NS_PER_S
+"""So long a bot is not asked itself while others have not done what they are to do instead of it."""
 
 Key = tuple[BotId, MarketId]
 
@@ -44,26 +48,36 @@ class Stubborn:
 
 @dataclass(slots=True)
 class _Cover:
-    """What others take off instead of a bot: how much, base units, and how much of it nobody can."""
+    """What others take off instead of a bot, base units: in all, by now as far as seen, and how much nobody can."""
 
+    since: Nanoseconds
     by: tuple[BotId, ...] = ()
+    failed: frozenset[BotId] = frozenset()
     size: float = 0.0
+    seen: float = 0.0
     left: float = 0.0
+
+    def is_under_way(self, now: Nanoseconds) -> bool:
+        """Whether the others may still do what has not been seen of it."""
+        return self.seen < self.size * (1.0 - SIZE_TOLERANCE) and now < self.since + TRIES_NS
 
 
 @dataclass(slots=True)
 class Routes:
     """Who covers for whom; see the module.
 
-    Others begin once nothing that a bot was told can be done any more, and with the same step it is told to stay where
-    it is, in its posture too: should it come back, nothing is taken off twice. So it stays until nobody limits the
-    position any more.
+    Others begin once nothing that a bot was told can be done any more. It may keep, in its posture too, as much more as
+    was seen to be off the others' parts: all together never have more than the position may be, and should it come back
+    later, nothing is taken off twice. So it stays until nobody limits the position any more. Another that fails as well
+    gets its own part back, and the first one's limit falls by as much.
     """
 
     _handed: set[Key] = field(default_factory=set)
     _covers: dict[Key, _Cover] = field(default_factory=dict)
     _stubborn: dict[Key, Stubborn] = field(default_factory=dict)
     _ended: dict[Key, Stubborn] = field(default_factory=dict)
+    _told: set[Key] = field(default_factory=set)
+    _now: Nanoseconds = 0
 
     def restart(self) -> None:
         """Begin an epoch: everybody is asked again."""
@@ -71,11 +85,16 @@ class Routes:
         self._covers.clear()
         self._stubborn = {}
         self._ended = {}
+        self._told = set()
 
     @property
     def waiting(self) -> set[Key]:
-        """Who is asked for no reduction now, because others will do it once nothing that it was told can be done."""
-        return self._handed - self._covers.keys()
+        """Who is asked for no reduction now: others do it, or will once nothing that it was told can be done."""
+        return {
+            key
+            for key in self._handed
+            if key not in self._covers or self._covers[key].is_under_way(self._now)
+        }
 
     def follow(
         self,
@@ -97,6 +116,7 @@ class Routes:
             stubborn: who has not reduced.
             routes: the order for a bot.
         """
+        self._now = now
         self._ended = {key: how for key, how in stubborn.items() if _is_due(Route.HUMAN, how, routes(key[0]))}
         for key, how in stubborn.items():
             if _is_due(Route.OTHER_BOTS, how, routes(key[0])) and self._helpers(
@@ -109,6 +129,7 @@ class Routes:
         }
         taken: dict[BotId, dict[MarketId, Limits]] = {}
         moved: dict[BotId, set[MarketId]] = {}
+        failing = {key for key, how in stubborn.items() if _is_due(Route.OTHER_BOTS, how, routes(key[0]))}
         for key in sorted(self._handed):
             limits = desired.get(key[0], {}).get(key[1])
             if limits is None or limits.max_size is None:
@@ -119,9 +140,13 @@ class Routes:
             known = self._stubborn.get(key)
             if key not in self._covers and (known is None or now < known.over_at):
                 continue  # it may still do what it was told last
-            self._cover(key, desired, state, stubborn, taken)
-        for bot, limits_by_market in taken.items():
-            moved.setdefault(bot, set()).update(limits_by_market)
+            self._cover(key, desired, state, stubborn, failing, taken)
+        told_now = {(bot, market) for bot, limits in taken.items() for market in limits}
+        for bot, market in sorted(told_now | self._told):
+            moved.setdefault(bot, set()).add(
+                market
+            )  # also who was told something else before, and is no more
+        self._told = told_now
         if not moved:
             return desired, changed
         told = {bot: {**each, **taken[bot]} if bot in taken else each for bot, each in desired.items()}
@@ -129,7 +154,7 @@ class Routes:
 
     def findings(self) -> Iterator[Finding]:
         """Yield who is covered for, and where the routes have come to their end."""
-        for key in self._covers.keys() | self._ended.keys():
+        for key in sorted(self._covers.keys() | self._ended.keys()):
             yield _finding(key, self._covers.get(key), self._stubborn.get(key), is_ended=key in self._ended)
 
     def _helpers(
@@ -157,31 +182,40 @@ class Routes:
         desired: Desired,
         state: GuardState,
         stubborn: Mapping[Key, Stubborn],
+        failing: AbstractSet[Key],
         taken: dict[BotId, dict[MarketId, Limits]],
     ) -> None:
-        """Take what a bot holds too much off the others' parts, and let it stay where it is."""
+        """Take what a bot holds too much off the others' parts, and let it keep what is seen to be off them."""
         bot, market = key
         limits, size = desired[bot][market], size_of(state, state.bots[bot], market)
         if size is None:
             return
-        known = self._covers.setdefault(key, _Cover())
-        helpers = known.by or tuple(self._helpers(key, desired, state, stubborn))
+        known = self._covers.setdefault(key, _Cover(since=self._now))
+        failed = known.failed | {other for other in known.by if (other, market) in failing}
+        if not known.by or failed != known.failed:
+            known.by += tuple(self._helpers(key, desired, state, stubborn))
+        known.failed, known.by = failed, tuple(dict.fromkeys(each for each in known.by if each not in failed))
         target = limits.max_size or 0.0
         excess = max(abs(size.value) - target, 0.0)
         parts = {
             other: (taken.get(other, {}).get(market) or desired[other][market]).max_size or 0.0
-            for other in helpers
+            for other in known.by
             if market in desired.get(other, {})
         }
         room = sum(parts.values())
-        covered = min(excess, room)
+        known.size, known.seen = min(excess, room), 0.0
+        known.left = excess - known.size
         for other, part in parts.items():
             base = taken.get(other, {}).get(market) or desired[other][market]
-            less = max(part - (covered * part / room if room else 0.0), 0.0)
+            less = max(part - (known.size * part / room if room else 0.0), 0.0)
             taken.setdefault(other, {})[market] = replace(base, max_size=less)
-        self._covers[key] = _Cover(helpers, covered, excess - covered)
+            held = size_of(state, state.bots[other], market)
+            if held is not None:
+                known.seen += max(part - max(abs(held.value), less), 0.0)
         if excess > SIZE_TOLERANCE * target:
-            own = replace(limits, max_size=target + covered, entries=Entries.HALTED)
+            # A stop that was asked for with a smaller size must not stand over what it keeps.
+            stop = limits.stop if limits.stop_size is None else None
+            own = replace(limits, max_size=target + known.seen, stop=stop, entries=Entries.HALTED)
             taken.setdefault(bot, {})[market] = own
 
 

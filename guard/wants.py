@@ -195,9 +195,9 @@ def wants_of(
         price_limit, tolerance = price_limit_of(limits), tolerance_of(limits)
         cut = CutWant(limits.max_size, leverage, limits.size_cause, price_limit, tolerance)
         if cut.read(look).reading is not Reading.HOLDS:
-            # A widening cuts by itself before it moves the stop; a bot that cannot widen is asked to cut.
+            # A widening cuts by itself before it moves the stop, at any price; a bot that cannot is asked to cut.
             same_cause = limits.size_cause is not None and limits.size_cause.limit.stop is not None
-            if widen is None or not same_cause or not _can(record, widen.verb):
+            if widen is None or not same_cause or price_limit is not None or not _can(record, widen.verb):
                 yield cut
                 return  # a stop moves only once the size is down
     if widen is not None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from guard.arbiter import Arbiter, ArbiterSettings
 from guard.findings import Finding, Limit
 from guard.state import GuardState
-from perpguard_sdk.messages import Entries
+from perpguard_sdk.messages import Entries, StopRule
 from tests.support.builders import ALPHA, MARKET, at, born, finding, new_state
 
 HOLD_S, STEP_S, TIMES = 60.0, 20.0, 30.0
@@ -86,3 +86,19 @@ def test_whatever_flickers_changes_hardly_more_than_twice_in_the_longest_hold_do
     assert damped.changes <= plain.changes
     longest_s = TIMES * HOLD_S
     assert damped.changes <= 2 * (4 + now_s / longest_s)
+
+
+def test_a_size_is_not_given_back_before_the_stop_that_came_with_it() -> None:
+    """The stop has come and gone and is held longer than the size, which was asked for all along."""
+    scene, both = Flickering(), 0
+    size = finding(bot=ALPHA, max_size=4.0)
+    stop = finding(policy="stops", bot=ALPHA, limit=Limit(max_size=4.0, stop=StopRule(stop_price=90.0)))
+    for second in range(0, 500, 5):
+        asked = [size] * (second < 100) + [stop] * (second in (0, 70))
+        scene.at(float(second), *asked)
+        limits = scene.arbiter.fold(asked, scene.state, at(float(second)))[ALPHA][MARKET]
+        assert limits.stop is None or limits.max_size == 4.0
+        both += limits.stop is not None and second > 160
+
+    assert both > 20, "the size alone would have been free after 160 s"
+    assert limits.max_size is None

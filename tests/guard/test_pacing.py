@@ -210,6 +210,76 @@ def test_a_stop_moves_once_the_size_is_down() -> None:
     assert scene.guard.posture().stops == {SYMBOL: StopRule(stop_price=90.0)}
 
 
+def stopping(max_size: float, stop_price: float) -> Finding:
+    return finding(
+        policy="widen_stops",
+        account=ACCOUNT,
+        limit=Limit(max_size=max_size, stop=StopRule(stop_price=stop_price)),
+    )
+
+
+def test_a_stop_that_nobody_paces_is_told_at_once_with_its_size_beside_a_paced_one() -> None:
+    scene = holding(10.0)
+    scene.guard.feed(mark(0.6, 100.0))
+    scene.say(paced())
+    scene.guard.feed(tick(1.0))
+    scene.say(paced(), stopping(5.0, 90.0))
+    scene.guard.feed(tick(1.5))
+
+    assert scene.guard.posture().max_size == {SYMBOL: 5.0}
+    assert scene.guard.posture().stops == {SYMBOL: StopRule(stop_price=90.0)}
+
+
+def test_a_stop_is_told_at_once_too_where_the_paced_finding_has_just_ended() -> None:
+    scene = holding(10.0)
+    scene.guard.feed(mark(0.6, 100.0))
+    scene.say(paced())
+    scene.guard.feed(tick(1.0))
+    scene.say(stopping(5.0, 90.0))
+    scene.guard.feed(tick(1.5))
+
+    assert scene.guard.posture().max_size == {SYMBOL: 5.0}
+    assert scene.guard.posture().stops == {SYMBOL: StopRule(stop_price=90.0)}
+
+
+def test_on_the_way_the_stop_of_the_size_that_is_reached_is_told_and_none_for_a_smaller_one() -> None:
+    scene = holding(10.0)
+    scene.guard.feed(mark(0.6, 100.0))
+    told = []
+    for size in (10.0, 5.0, 4.0):
+        scene.say(paced(1.0, stop=StopRule(stop_price=80.0)), stopping(5.0, 90.0))
+        scene.guard.feed(tick(10.0 * (11.0 - size)))
+        posture = scene.guard.posture()
+        told.append((posture.max_size[SYMBOL], posture.stops[SYMBOL].stop_price))
+        shows(scene, 10.0 * (11.0 - size) + 1.0, posture.max_size[SYMBOL])
+
+    assert told == [(5.0, 90.0), (2.0, 90.0), (1.0, 80.0)]
+
+
+def test_a_slice_with_a_worst_price_is_no_widening_which_would_pass_it() -> None:
+    scene = holding(10.0)
+    scene.guard.feed(mark(0.6, 100.0))
+    scene.say(paced(7.0, stop=StopRule(stop_price=90.0)))
+    scene.guard.feed(tick(1.0))
+
+    assert scene.guard.posture().stops == {SYMBOL: StopRule(stop_price=90.0)}
+    assert [(one.max_size, one.price_limit) for one in cuts(scene)] == [(7.0, 99.0)]
+
+
+def test_a_stop_told_with_one_size_does_not_stand_over_a_larger_stage() -> None:
+    """What is held has grown past a size that was told with its stop: the way down begins without it."""
+    scene = holding(0.0)
+    scene.guard.feed(mark(0.6, 100.0))
+    scene.say(paced(2.0, stop=StopRule(stop_price=90.0)))
+    scene.guard.feed(tick(1.0))
+    assert scene.guard.posture().stops == {SYMBOL: StopRule(stop_price=90.0)}
+    shows(scene, 2.0, 10.0)
+    scene.guard.feed(tick(2.5))
+
+    assert scene.guard.posture().max_size == {SYMBOL: 7.0}
+    assert scene.guard.posture().stops == {}
+
+
 def both(scene: Scene, seconds: float, alpha: float, beta: float) -> None:
     scene.guard.feed(
         snapshot(seconds, position(alpha + beta)),
@@ -287,3 +357,12 @@ def test_working_it_all_out_anew_each_time_comes_to_the_same() -> None:
     assert len(sizes(one)) > 2
     assert [each.command for each in one.guard.commands] == [each.command for each in other.guard.commands]
     assert [each.posture for each in one.guard.postures] == [each.posture for each in other.guard.postures]
+
+
+def test_of_a_bot_that_does_not_say_what_it_holds_a_slice_is_taken_of_what_the_others_leave() -> None:
+    scene = Scene(ALPHA, BETA)
+    scene.guard.feed(reported(0.5, BETA, size=4.0, version=1, epoch=1), snapshot(0.6, position(10.0)))
+    scene.say(finding(bot=ALPHA, limit=Limit(max_size=0.0, pace=Pace(slice_size=2.0, interval_ms=0))))
+    scene.guard.feed(tick(1.0))
+
+    assert scene.guard.posture(ALPHA).max_size == {SYMBOL: 4.0}

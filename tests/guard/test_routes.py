@@ -199,3 +199,54 @@ def test_working_it_all_out_anew_each_time_comes_to_the_same() -> None:
     assert plain == [structs.replace(each.command, evidence=()) for each in other.guard.commands]
     assert [each.posture for each in one.guard.postures] == [each.posture for each in other.guard.postures]
     assert one.held == {ALPHA: 6.0, BETA: 0.0}
+
+
+def test_who_fails_as_well_covers_for_nobody() -> None:
+    pair = Pair(BETA)
+    pair.live(1.0, 3.0)
+    pair.guard.feed(bot_state(3.0, ALPHA, state=BotStatus.OFFLINE))
+    pair.away.add(ALPHA)
+    pair.live(3.1, 6.0, WANTED)
+    pair.obeys.clear()  # its part of 2 is done, and nothing more
+    pair.live(6.0, 90.0, WANTED)
+    assert pair.held == {ALPHA: 6.0, BETA: 2.0}
+    assert pair.guard.posture(ALPHA).max_size == {SYMBOL: pytest.approx(3.0)}
+
+    pair.away.clear()
+    pair.obeys.add(ALPHA)
+    pair.guard.feed(born(90.1, ALPHA), bot_state(90.1, ALPHA))
+    pair.live(91.0, 120.0, WANTED)
+    assert sum(pair.held.values()) == pytest.approx(5.0)
+
+
+def test_who_is_covered_for_keeps_no_more_than_is_seen_to_be_off_the_others() -> None:
+    """However both fail: all may together have what they may without this route, and never more."""
+    pair = Pair()
+    pair.live(1.0, 3.0)
+    pair.guard.feed(bot_state(3.0, ALPHA, state=BotStatus.OFFLINE))
+    pair.away.add(ALPHA)
+    told: list[float] = []
+    pair.scene.say(finding(account=ACCOUNT, max_size=4.0))
+    for second in range(3, 90):
+        pair.live(float(second), second + 1.0, finding(account=ACCOUNT, max_size=4.0))
+        told.append(pair.guard.posture(ALPHA).max_size[SYMBOL])
+    assert any(one.max_size == 0.0 for one in pair.cuts(BETA)), "beta was asked for alpha's part, too"
+    assert told == [pytest.approx(2.4)] * len(told)
+    assert pair.guard.posture(BETA).max_size == {SYMBOL: pytest.approx(1.6)}
+
+    pair.away.clear()
+    pair.obeys.add(ALPHA)
+    pair.guard.feed(born(90.1, ALPHA))
+    pair.live(91.0, 120.0, finding(account=ACCOUNT, max_size=4.0))
+    assert pair.held == {ALPHA: pytest.approx(2.4), BETA: 4.0}
+
+
+def test_what_one_keeps_and_others_hold_is_never_more_than_the_position_may_be() -> None:
+    pair = Pair(BETA)
+    pair.live(1.0, 3.0)
+    for second in range(3, 60):
+        pair.live(float(second), second + 1.0, WANTED)
+        may_keep = pair.guard.posture(ALPHA).max_size[SYMBOL]
+        assert may_keep <= 3.0 + (2.0 - min(pair.held[BETA], 2.0)) + 1e-9
+
+    assert may_keep == pytest.approx(5.0)

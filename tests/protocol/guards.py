@@ -89,11 +89,10 @@ class Home:
 
 @dataclass(slots=True)
 class Asked:
-    """What was asked for, when last, and whether anything tighter was in force then."""
+    """What was asked for, and when last."""
 
     finding: Finding
     at: Nanoseconds
-    is_prime: bool = False
 
 
 @dataclass(slots=True)
@@ -116,13 +115,10 @@ class Demands:
         yield from self.wanted.values()
 
     def binding(self, now: Nanoseconds) -> Iterator[Asked]:
-        """What is asked for, or was within the hold-down while nothing tighter was in force: it must be restricted.
-
-        What was milder than what was in force is looked at in ``tests/guard/test_arbiter.py`` (decision 0296).
-        """
+        """What is asked for, or was within the hold-down: it must be restricted."""
         wanted = {id(finding) for finding in self.wanted.values()}
         for key, asked in self.asked.items():
-            if key in wanted or (asked.is_prime and now - asked.at < HOLD_DOWN_NS):
+            if key in wanted or now - asked.at < HOLD_DOWN_NS:
                 yield asked
 
 

@@ -95,13 +95,17 @@ class ProtocolMachine(RuleBasedStateMachine):
         size=SIZES,
         slice_size=st.sampled_from((1.0, 3.0)),
         ms=st.sampled_from((0, 1_500)),
+        stop=st.sampled_from((None, None, 80.0, 60.0)),
         bot=BOT,
     )
-    def demand_paced(self, slot: int, size: float, slice_size: float, ms: int, bot: int) -> None:
-        """A policy asks to come down in slices."""
-        self._did("paced demand")
+    def demand_paced(
+        self, slot: int, size: float, slice_size: float, ms: int, stop: float | None, bot: int
+    ) -> None:
+        """A policy asks to come down in slices, and maybe for a wider stop below what is left."""
+        self._did("paced demand" if stop is None else "paced demand of a stop")
         pace = Pace(slice_size=slice_size, interval_ms=ms)
-        self._demand(slot, Limit(entries=Entries.REDUCE_ONLY, max_size=size, pace=pace), bot=bot)
+        rule = None if stop is None else StopRule(stop_price=stop)
+        self._demand(slot, Limit(entries=Entries.REDUCE_ONLY, max_size=size, stop=rule, pace=pace), bot=bot)
 
     @rule(slot=SLOTS, share=st.sampled_from((0.5, 0.25, 0.0)), everyone=st.booleans(), bot=BOT)
     def demand_share(self, slot: int, share: float, everyone: bool, bot: int) -> None:

@@ -89,6 +89,8 @@ class Referee:
     _decided: dict[tuple[str, str], Posture] = field(default_factory=dict)
     _handed: dict[tuple[str, str], Posture] = field(default_factory=dict)
     _open_cuts: dict[tuple[str, str, str], str] = field(default_factory=dict)
+    _stop_sizes: dict[tuple[str, float], float] = field(default_factory=dict)
+    """The largest size with which a stop was ever asked for, by bot and price."""
     _both_since_ns: int | None = None
 
     # Guards
@@ -114,6 +116,7 @@ class Referee:
             self._note_issue(guard, issue.command)
         if guard.epoch and not guard.engine.state.is_outranked:
             self._must_bind(guard, now)
+            self._must_fit(guard)
 
     def _must_bind(self, guard: GuardProcess, now: Nanoseconds) -> None:
         """What is asked, or was within the hold-down, is in the posture that stands."""
@@ -131,8 +134,27 @@ class Referee:
                         else "no restriction is loosened before its hold-down",
                         f"{guard.session} tells {bot} {posture}, and {finding.limit} binds",
                     )
-                if is_wanted:
-                    asked.is_prime = _is_no_tighter(posture, finding)
+
+    def _must_fit(self, guard: GuardProcess) -> None:
+        """No stop stands over more than the size that it was asked for with."""
+        for asked in guard.demands.asked.values():
+            rule, size = asked.finding.limit.stop, asked.finding.limit.max_size
+            if rule is None or rule.stop_price is None or size is None:
+                continue
+            for bot in self.world.bots:
+                if asked.finding.subject.bot in (None, bot):
+                    key = bot, rule.stop_price
+                    self._stop_sizes[key] = max(self._stop_sizes.get(key, 0.0), size)
+        for bot in self.world.bots:
+            posture = self._decided.get((guard.session, bot))
+            told = None if posture is None else of_posture(posture)
+            if told is None or SYMBOL not in told.stops:
+                continue
+            price = told.stops[SYMBOL].stop_price
+            assert price is not None
+            size, most = told.max_size.get(SYMBOL, float("inf")), self._stop_sizes.get((bot, price), 0.0)
+            if size > most * 1.0001:
+                self.fail("no stop over more than it was asked for", f"{posture}, for {price} with {most}")
 
     def _binds(self, guard: GuardProcess, posture: Posture, finding: Finding) -> bool:
         """Whether a posture restricts at least what a finding asks for, or the budget says why it does not yet."""
@@ -147,9 +169,12 @@ class Referee:
         size = told.max_size.get(SYMBOL, float("inf"))
         at_most = limit.max_size
         if at_most is not None and limit.pace is not None:
-            at_most = max(SIZE_FULL, at_most)  # on the way down: what it was when it began, less a slice
-        is_paced = any(each.finding.limit.pace is not None for each in guard.demands.asked.values())
-        has_stop = limit.stop is None or is_paced or SYMBOL in told.stops
+            # On the way down: what it was when it began, less a slice; where a bot does not say, the account's.
+            at_most = max(SIZE_FULL * len(self.world.bots), at_most)
+        has_stop = limit.stop is None or SYMBOL in told.stops
+        if limit.stop is not None and limit.pace is not None:
+            # Of several that are waited for the smallest one's stop is told: once its size is.
+            has_stop = has_stop or size > _smallest_stop(guard)
         if has_stop and (at_most is None or size <= at_most * 1.0001):
             return True
         spent = posture.reductions.get(SYMBOL, ())
@@ -354,16 +379,10 @@ class Referee:
         raise AssertionError(self.world.violation)
 
 
-def _is_no_tighter(posture: Posture, finding: Finding) -> bool:
-    """Whether a posture restricts nothing more than a finding asks."""
-    limit, told = finding.limit, of_posture(posture)
-    entries = told.entries.get(SYMBOL, Entries.ALLOWED)
-    return (
-        entries.tightness <= (limit.entries or Entries.ALLOWED).tightness
-        and told.max_size.get(SYMBOL, float("inf"))
-        >= (float("inf") if limit.max_size is None else limit.max_size)
-        and told.entry_share.get(SYMBOL, 1.0) >= (1.0 if limit.entry_share is None else limit.entry_share)
-    )
+def _smallest_stop(guard: GuardProcess) -> float:
+    """The smallest size with which a stop is, or lately was, asked for."""
+    limits = [each.finding.limit for each in guard.demands.asked.values()]
+    return min(each.max_size or 0.0 for each in limits if each.stop is not None)
 
 
 def _rank(posture: Posture) -> tuple[int, int, int]:

@@ -56,6 +56,7 @@ HAPPENS = (
     "did: human paused",
     "did: older posture retained",
     "did: paced demand",
+    "did: paced demand of a stop",
     "did: relax",
     "did: relent",
     "did: second guard started",
