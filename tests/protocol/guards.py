@@ -13,6 +13,7 @@ from adapters.mqtt.connection import Inbound
 from adapters.mqtt.fence import EpochFence
 from adapters.mqtt.refusals import Refusals
 from adapters.mqtt.routing import Router
+from guard.account.peg_settings import PegSettings
 from guard.arbiter import Arbiter, ArbiterSettings
 from guard.audit import Step
 from guard.dispatch import Dispatch, DispatchSettings
@@ -31,6 +32,7 @@ from guard.events import (
 )
 from guard.findings import Finding
 from guard.market.view import BaselineSettings
+from guard.own_side import OwnSide
 from guard.policy import Policy
 from guard.ports import Claim
 from guard.state import BotConfig, GuardState
@@ -135,6 +137,16 @@ class StepClock(SystemClock):
 
     async def sleep_until(self, at: Nanoseconds) -> None:
         await _Until(at)
+
+
+class _Unassessed(OwnSide):
+    """Accounts that nobody assesses: none of the machine's policies asks, and it would be a third of its time."""
+
+    def look(self, *_: object) -> None:
+        pass
+
+    def heed(self, *_: object) -> None:
+        pass
 
 
 class GuardProcess:
@@ -385,8 +397,11 @@ class GuardProcess:
     def _engine(self) -> Engine:
         bots = tuple(BotConfig(bot=BotId(bot), account=ACCOUNT, markets=MARKETS) for bot in self.world.bots)
         policies: list[Policy] = [DistrustBots(), DistrustLinks(), KeepRestartFloor(), self.demands]
+        state = GuardState.of(baseline=BASELINE, markets=MARKETS, bots=bots)
+        state.own = _Unassessed()
+        state.own.pegs.reconfigure(PegSettings(cash=("USD",), stablecoins=(), wrapped=()))
         return Engine(
-            state=GuardState.of(baseline=BASELINE, markets=MARKETS, bots=bots),
+            state=state,
             policies=policies,
             arbiter=Arbiter(ARBITER),
             dispatch=Dispatch(replace(DISPATCH, reductions_a_day=self.world.reductions_a_day)),

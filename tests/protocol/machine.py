@@ -305,6 +305,7 @@ class ProtocolMachine(RuleBasedStateMachine):
             freezes=freezes,
             imminent=imminent,
         )
+        world.referee.demanded(world.demands[slot])
         self._did("demand")
         world.note("demand", slot, limit, subject.bot or "all")
         self._pass(500)

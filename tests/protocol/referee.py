@@ -135,16 +135,18 @@ class Referee:
                         f"{guard.session} tells {bot} {posture}, and {finding.limit} binds",
                     )
 
+    def demanded(self, finding: Finding) -> None:
+        """Something else is asked for."""
+        rule, size = finding.limit.stop, finding.limit.max_size
+        if rule is None or rule.stop_price is None or size is None:
+            return
+        for bot in self.world.bots:
+            if finding.subject.bot in (None, bot):
+                key = bot, rule.stop_price
+                self._stop_sizes[key] = max(self._stop_sizes.get(key, 0.0), size)
+
     def _must_fit(self, guard: GuardProcess) -> None:
         """No stop stands over more than the size that it was asked for with."""
-        for asked in guard.demands.asked.values():
-            rule, size = asked.finding.limit.stop, asked.finding.limit.max_size
-            if rule is None or rule.stop_price is None or size is None:
-                continue
-            for bot in self.world.bots:
-                if asked.finding.subject.bot in (None, bot):
-                    key = bot, rule.stop_price
-                    self._stop_sizes[key] = max(self._stop_sizes.get(key, 0.0), size)
         for bot in self.world.bots:
             posture = self._decided.get((guard.session, bot))
             told = None if posture is None else of_posture(posture)
