@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from guard.arbiter import Arbiter
 from guard.configuration import Settings
 from guard.dispatch import Dispatch
