@@ -11,7 +11,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from perpguard_sdk.messages import ALL_SYMBOLS, AckStatus, Command, CutLeverage, WidenStops
+from perpguard_sdk.messages import ALL_SYMBOLS, AckStatus, Command, CutLeverage, Verb, WidenStops
 from perpguard_sdk.records import SEEN_MAX, CommandResult, SeenCommand
 
 
@@ -75,7 +75,7 @@ class CommandDesk:
         return None
 
     def add(self, command: Command) -> list[Command]:
-        """Queue ``command``; return those of the same verb and symbol that it supersedes."""
+        """Queue ``command``; return those of its symbol that it supersedes: of its verb, and of a pause the resumes."""
         older = [item for item in self.waiting if _same_work(item.command, command)]
         self.waiting = [item for item in self.waiting if item not in older]
         self.waiting.append(Waiting(command))
@@ -125,4 +125,5 @@ def rejected(detail: str) -> CommandResult:
 
 
 def _same_work(one: Command, other: Command) -> bool:
-    return one.verb is other.verb and one.symbol == other.symbol
+    is_undone = one.verb is Verb.RESUME and other.verb is Verb.PAUSE  # it may wait longer than the pause
+    return (one.verb is other.verb or is_undone) and one.symbol == other.symbol

@@ -377,6 +377,17 @@ def test_a_waiting_resume_is_superseded_by_a_newer_pause() -> None:
     assert bot.entries() is Entries.HALTED
 
 
+def test_a_resume_that_waits_for_its_posture_is_over_once_a_later_pause_of_the_same_posture_is_heard() -> (
+    None
+):
+    bot = bench().arm(entries={SYMBOL: Entries.HALTED})
+    resume = bot.command(Resume, posture_version=bot.guard.version + 1)
+    pause = bot.command(Pause, posture_version=bot.guard.version + 1, entries=Entries.REDUCE_ONLY)
+    bot.posture(entries={SYMBOL: Entries.REDUCE_ONLY})
+    assert [command.id for command in bot.executed] == [pause]
+    assert bot.statuses_of(resume) == [RECEIVED, SUPERSEDED]
+
+
 def test_a_live_bot_never_acts_on_dry_run_or_shadow() -> None:
     bot = bench().arm()
     paper = Guard(mode=Mode.PAPER, seq=10)
