@@ -102,6 +102,8 @@ class Referee:
             self.world.seen[f"posture {'tightens' if publish.tightens else 'loosens or refreshes'}"] += 1
             for level in publish.posture.entries.values():
                 self.world.seen[f"posture {level}"] += 1
+            for rung in publish.posture.rungs.values():
+                self.world.seen[f"rung {rung}"] += 1
             self._decided[guard.session, publish.posture.bot] = publish.posture
             spent = len(publish.posture.reductions.get(SYMBOL, ()))
             if spent > self.world.reductions_a_day:

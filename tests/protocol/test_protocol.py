@@ -38,6 +38,7 @@ HAPPENS = (
     *(f"did: disk {state}" for state in DiskState),
     *(f"executed {verb}" for verb in ("pause", "resume", "cut_leverage", "widen_stops")),
     *(f"posture {level}" for level in ("no_adds", "reduce_only", "halted")),
+    *(f"rung {rung}" for rung in ("no_adds", "pause_entries", "reduce", "reduce_to_safe")),
     *(f"ack {status}" for status in ("received", "applied", "failed", "expired")),
     *(f"outcome {outcome}" for outcome in ("confirmed", "failed", "superseded", "unverifiable")),
     *(f"bot died {point}" for point in ("before_saving", "after_saving", "before_effect", "after_effect")),
