@@ -451,7 +451,10 @@ class Arbiter:
         before = latches.sizes
         stop = asked_stop(concerning)
         move(latches.stop, stop, compare_rules, loosen_stop)
-        latches.note_stop_size(stop.cause, part)
+        if (
+            latches.stop.value == stop.value
+        ):  # else another one stays in force, at the size that it was asked with
+            latches.note_stop_size(stop.cause, part)
         latches.hold_size_under_stop()
         move(latches.max_size, size, compare_here, loosen_number)
         latches.note_at_once(concerning, part)

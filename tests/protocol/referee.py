@@ -384,9 +384,12 @@ class Referee:
 
 
 def _smallest_stop(guard: GuardProcess) -> float:
-    """The smallest size with which a stop is, or lately was, asked for."""
+    """The smallest size with which a stop is, or lately was, asked for, or with which one is still in force."""
     limits = [each.finding.limit for each in guard.demands.asked.values()]
-    return min(each.max_size or 0.0 for each in limits if each.stop is not None)
+    asked = [each.max_size or 0.0 for each in limits if each.stop is not None]
+    in_force = [each for limits_of in guard.engine.wanted.values() for each in limits_of.values()]
+    asked += [each.stop_size for each in in_force if each.stop is not None and each.stop_size is not None]
+    return min(asked)
 
 
 def _rank(posture: Posture) -> tuple[int, int, int]:

@@ -52,7 +52,6 @@ HAPPENS = (
     "did: disconnect",
     "did: guard hung",
     "did: guard killed",
-    "budget spent",
     "did: human enlarged",
     "did: human paused",
     "did: older posture retained",

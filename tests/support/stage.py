@@ -59,7 +59,9 @@ def guard_settings() -> dict[str, Any]:
     return {
         "guard": {"name": "guard-1", "tick_ms": 200},
         "baseline": {"warm_up_s": 3.0, "half_life_s": 600.0, "recover_ms": 500},
-        "policies": {"pause_entries": {"confirm_s": 0.5, "collapse_s": 0.5}},
+        "policies": {"pause_entries": {"confirm_s": 0.5, "collapse_s": 0.5, "stage_s": 0.0}},
+        # A market by hand says nothing of cascades: what is estimated of it would hold it for as long as it liked.
+        "outlook": {"enabled": False},
         "arbiter": {"hold_down_s": 2.0, "step_s": 0.3},
         "log": {"format": "json"},
     }
