@@ -1,7 +1,7 @@
 """Run tests: ``test.py [arguments for pytest]``; without arguments all of them, in two processes side by side.
 
-Half of the suite waits for real programs, the other half computes. Side by side they take four minutes on two
-cores, one after the other eight. Any argument makes it one plain pytest.
+One half waits for real programs, and then builds and reads the sources; the other computes. Side by side they take
+about a quarter of an hour on two cores. Any argument makes it one plain pytest.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PYTEST = (sys.executable, "-m", "pytest")
-WAITING = ("tests/acceptance", "tests/contract", "tests/sdk")
+WAITING = ("tests/acceptance", "tests/contract", "tests/sdk", "tests/house")
 
 
 def main() -> int:
