@@ -5,16 +5,14 @@ from __future__ import annotations
 import copy
 import dataclasses
 import re
-from array import array
-from decimal import Decimal
 from typing import Any, get_type_hints
 
-import numpy as np
 import pytest
 from annotated_types import Ge, Gt, Le, Lt
 from msgspec import structs
 from pydantic import TypeAdapter, ValidationError
 
+from guard.conformance.suite import as_data
 from guard.events import (
     AssetPrice,
     AssetPricesSeen,
@@ -258,42 +256,6 @@ STATES = (
 each_policy = pytest.mark.parametrize("kind", POLICIES, ids=lambda kind: kind.name)
 each_state = pytest.mark.parametrize("state_of", STATES, ids=lambda state_of: state_of.__name__)
 MOMENTS = (0.0, 30.0, WARM_S + 4.001, WARM_S + 6.001, WARM_S + 3_600.0)
-
-
-def as_data(value: Any, seen: frozenset[int] = frozenset()) -> Any:
-    """Everything in ``value``, recursively, as something that can be compared."""
-    if value is None or isinstance(value, int | str | bytes):
-        return value
-    if isinstance(value, float | Decimal):
-        return repr(value)
-    return _inside(value, seen)
-
-
-def _inside(value: Any, seen: frozenset[int]) -> Any:  # noqa: PLR0911 (one for each kind of value)
-    if id(value) in seen:
-        return "..."
-    seen |= {id(value)}
-    if isinstance(value, np.ndarray):
-        return value.shape, value.tobytes()  # a number that is none equals itself here
-    if isinstance(value, array):
-        return value.tobytes()
-    if isinstance(value, dict):
-        return [(as_data(key, seen), as_data(item, seen)) for key, item in value.items()]
-    if isinstance(value, set | frozenset):
-        return sorted((as_data(item, seen) for item in value), key=repr)  # a copy may have another order
-    if isinstance(value, list | tuple):
-        return [as_data(item, seen) for item in value]
-    how_copied: Any = type(value).__reduce__
-    if how_copied is not object.__reduce__:  # compiled ones show nothing but this
-        return as_data(value.__reduce__()[1:], seen)
-    slots = [
-        name
-        for base in type(value).__mro__
-        for name in getattr(base, "__slots__", ())
-        if hasattr(value, name)
-    ]
-    names = [*slots, *getattr(value, "__dict__", ())]
-    return [(name, as_data(getattr(value, name), seen)) for name in names] if names else repr(value)
 
 
 @each_state
